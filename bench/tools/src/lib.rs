@@ -1,0 +1,1 @@
+//! Load generator and floor server of the benchmarks.

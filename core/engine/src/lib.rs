@@ -1,0 +1,3 @@
+//! trunnion: the Model Context Protocol for servers and clients.
+
+pub mod host;
