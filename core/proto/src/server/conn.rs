@@ -13,7 +13,7 @@ use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::encode::Stamp;
-use crate::server::exchange::Exchange;
+use crate::server::exchange::{Exchange, LogEntry, Progress};
 use crate::server::request::{self, Params, Request, Settings, invalid};
 
 /// Monotonic time, from an origin of the driver's choice.
@@ -99,13 +99,13 @@ impl ServerConn {
     }
 
     /// Progress of a request: see [`Exchange::progress`]. False: nothing was sent.
-    pub fn progress(&mut self, key: u64, payload: &str) -> Result<bool, RpcError> {
-        self.notify(key, |exchange| exchange.progress(payload))
+    pub fn progress(&mut self, key: u64, step: &Progress) -> bool {
+        self.notify(key, |exchange| exchange.progress(step))
     }
 
     /// A log message that belongs to a request: see [`Exchange::log`]. False: nothing was sent.
-    pub fn log(&mut self, key: u64, payload: &str) -> Result<bool, RpcError> {
-        self.notify(key, |exchange| exchange.log(payload))
+    pub fn log(&mut self, key: u64, entry: &LogEntry) -> bool {
+        self.notify(key, |exchange| exchange.log(entry))
     }
 
     /// The exchange behind a key, while it is live.
@@ -250,15 +250,10 @@ impl ServerConn {
         }
     }
 
-    fn notify(
-        &mut self,
-        key: u64,
-        write: impl FnOnce(&mut Exchange) -> Result<Option<Vec<u8>>, RpcError>,
-    ) -> Result<bool, RpcError> {
-        let Some(live) = self.live.get_mut(&key) else { return Ok(false) };
-        let message = write(&mut live.exchange)?;
+    fn notify(&mut self, key: u64, write: impl FnOnce(&mut Exchange) -> Option<Vec<u8>>) -> bool {
+        let message = self.live.get_mut(&key).and_then(|live| write(&mut live.exchange));
         let sent = message.is_some();
         self.out.extend(message.map(Output::Send));
-        Ok(sent)
+        sent
     }
 }

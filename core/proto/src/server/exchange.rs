@@ -1,9 +1,5 @@
 //! One request while it is being answered.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-
 use crate::error::RpcError;
 use crate::json;
 use crate::jsonrpc::{self, Id};
@@ -12,9 +8,12 @@ use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::encode::{self, Finished, Stamp};
 use crate::server::request::invalid;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// Severity of a log message, least first (RFC 5424).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LogLevel {
     Debug,
@@ -28,19 +27,66 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Notice => "notice",
+            LogLevel::Warning => "warning",
+            LogLevel::Error => "error",
+            LogLevel::Critical => "critical",
+            LogLevel::Alert => "alert",
+            LogLevel::Emergency => "emergency",
+        }
+    }
+
     /// The level of that name.
     pub fn parse(name: &str) -> Option<LogLevel> {
-        Some(match name {
-            "debug" => LogLevel::Debug,
-            "info" => LogLevel::Info,
-            "notice" => LogLevel::Notice,
-            "warning" => LogLevel::Warning,
-            "error" => LogLevel::Error,
-            "critical" => LogLevel::Critical,
-            "alert" => LogLevel::Alert,
-            "emergency" => LogLevel::Emergency,
-            _ => return None,
-        })
+        serde_json::from_value(serde_json::Value::from(name)).ok()
+    }
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Grows with every report.
+    pub progress: f64,
+    /// What it will be at the end, where known.
+    #[serde(default)]
+    pub total: Option<f64>,
+    /// One sentence for a person.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// One log message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    /// Its severity.
+    pub level: LogLevel,
+    /// Anything, as JSON.
+    pub data: Box<RawValue>,
+    /// Where it comes from.
+    #[serde(default)]
+    pub logger: Option<String>,
+}
+
+impl Progress {
+    /// From `{progress, total?, message?}`.
+    pub fn from_json(text: &str) -> Result<Progress, RpcError> {
+        let progress: Progress = serde_json::from_str(text)
+            .map_err(|error| invalid(format!("progress: {}", json::complaint(&error))))?;
+        if progress.progress.is_finite() { Ok(progress) } else { Err(invalid("progress must be finite")) }
+    }
+}
+
+impl LogEntry {
+    /// From `{level, data, logger?}`.
+    pub fn from_json(text: &str) -> Result<LogEntry, RpcError> {
+        serde_json::from_str(text).map_err(|error| invalid(format!("log: {}", json::complaint(&error))))
     }
 }
 
@@ -113,59 +159,42 @@ impl Exchange {
         self.resource.as_ref().map(|(uri, mime)| (uri.as_str(), mime.as_deref()))
     }
 
-    /// A progress notification from `{progress, total?, message?}`. `None` where nobody asked, where the
-    /// exchange is over, or where progress did not increase (it MUST: patterns, "Progress").
-    pub fn progress(&mut self, payload: &str) -> Result<Option<Vec<u8>>, RpcError> {
-        #[derive(Deserialize)]
-        struct Progress<'a> {
-            progress: f64,
-            #[serde(default)]
-            total: Option<f64>,
-            #[serde(default, borrow)]
-            message: Option<Cow<'a, str>>,
+    /// A progress notification. `None` where nobody asked, where the exchange is over, or where progress did
+    /// not increase (it MUST: patterns, "Progress").
+    pub fn progress(&mut self, step: &Progress) -> Option<Vec<u8>> {
+        let token = self.progress_token.as_ref()?;
+        if self.over || step.progress <= self.last_progress {
+            return None;
         }
-        let payload: Progress<'_> = serde_json::from_str(payload)
-            .map_err(|error| invalid(format!("progress: {}", json::complaint(&error))))?;
-        let Some(token) = &self.progress_token else { return Ok(None) };
-        if self.over || payload.progress <= self.last_progress {
-            return Ok(None);
-        }
-        self.last_progress = payload.progress;
+        self.last_progress = step.progress;
         let mut params =
-            format!("{{\"progressToken\":{},\"progress\":{}", token.as_json(), number(payload.progress));
-        if let Some(total) = payload.total {
+            format!("{{\"progressToken\":{},\"progress\":{}", token.as_json(), number(step.progress));
+        if let Some(total) = step.total {
             params.push_str(&format!(",\"total\":{}", number(total)));
         }
-        if let Some(message) = payload.message.filter(|_| self.revision >= Revision::V2025_03_26) {
-            params.push_str(&format!(",\"message\":{}", json::string(&message)));
+        if let Some(message) = step.message.as_ref().filter(|_| self.revision >= Revision::V2025_03_26) {
+            params.push_str(&format!(",\"message\":{}", json::string(message)));
         }
         params.push('}');
-        Ok(Some(jsonrpc::notification(methods::by_role(Role::Progress).name, &params)))
+        Some(jsonrpc::notification(methods::by_role(Role::Progress).name, &params))
     }
 
-    /// A log notification from `{level, data, logger?}`. `None` where the level is below the one asked for.
-    pub fn log(&mut self, payload: &str) -> Result<Option<Vec<u8>>, RpcError> {
-        #[derive(Deserialize)]
-        struct Log<'a> {
-            #[serde(borrow)]
-            level: Cow<'a, str>,
-            #[serde(borrow)]
-            data: &'a RawValue,
-            #[serde(default, borrow)]
-            logger: Option<Cow<'a, str>>,
+    /// A log notification. `None` where the level is below the one asked for.
+    pub fn log(&mut self, entry: &LogEntry) -> Option<Vec<u8>> {
+        if self.over || self.log_level.is_none_or(|least| entry.level < least) {
+            return None;
         }
-        let log: Log<'_> = serde_json::from_str(payload)
-            .map_err(|error| invalid(format!("log: {}", json::complaint(&error))))?;
-        let level = LogLevel::parse(&log.level).ok_or_else(|| invalid("log: unknown level"))?;
-        if self.over || self.log_level.is_none_or(|least| level < least) {
-            return Ok(None);
+        let mut params = format!("{{\"level\":\"{}\"", entry.level.as_str());
+        if let Some(logger) = &entry.logger {
+            params.push_str(&format!(",\"logger\":{}", json::string(logger)));
         }
-        let mut params = format!("{{\"level\":{}", json::string(&log.level));
-        if let Some(logger) = log.logger {
-            params.push_str(&format!(",\"logger\":{}", json::string(&logger)));
-        }
-        params.push_str(&format!(",\"data\":{}}}", log.data.get()));
-        Ok(Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params)))
+        params.push_str(&format!(",\"data\":{}}}", entry.data.get()));
+        Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params))
+    }
+
+    /// The least level of log message the caller wants; `None` for no messages at all.
+    pub fn log_level(&self) -> Option<LogLevel> {
+        self.log_level
     }
 
     /// The response, once; `None` when it was given before.

@@ -9,5 +9,5 @@ mod request;
 
 pub use conn::{Output, ServerConn, Time};
 pub use encode::{Finished, Stamp};
-pub use exchange::{Exchange, LogLevel};
+pub use exchange::{Exchange, LogEntry, LogLevel, Progress};
 pub use request::{Request, Settings};
