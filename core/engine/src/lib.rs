@@ -1,3 +1,4 @@
 //! trunnion: the Model Context Protocol for servers and clients.
 
+mod driver;
 pub mod host;
