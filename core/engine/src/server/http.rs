@@ -74,9 +74,11 @@ pub(crate) async fn serve(
     listener: Listener,
     options: HttpOptions,
     mut phase: watch::Receiver<Phase>,
+    drain_limit: Duration,
 ) {
     let endpoint = Arc::new(Endpoint { local: listener.local_addr(), server, driver, options });
-    let open = Arc::new(());
+    // Every connection holds a receiver: closed when the last one has ended, dropped to end them all.
+    let open = watch::Sender::new(());
     loop {
         let accepted = {
             let accept = std::pin::pin!(listener.accept());
@@ -87,18 +89,22 @@ pub(crate) async fn serve(
             }
         };
         let Ok((conn, _)) = accepted else { break };
-        if Arc::strong_count(&open) > endpoint.options.max_connections {
+        if open.receiver_count() >= endpoint.options.max_connections {
             continue;
         }
-        let (endpoint, open, phase) = (endpoint.clone(), open.clone(), phase.clone());
+        let (endpoint, mut open, phase) = (endpoint.clone(), open.subscribe(), phase.clone());
         endpoint.driver.clone().spawn(async move {
-            connection(endpoint, conn, phase).await;
-            drop(open);
+            let serving = std::pin::pin!(connection(endpoint, conn, phase));
+            let dropped = std::pin::pin!(open.changed());
+            select(serving, dropped).await;
         });
     }
     drop(listener);
-    // The connections end by themselves while draining, and are dropped when stopped.
-    drop(phase.wait_for(|phase| *phase == Phase::Stopped).await);
+    // The connections end by themselves while draining; what is left is dropped at the limit or when stopped.
+    let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
+    let limit = std::pin::pin!(endpoint.driver.sleep(drain_limit));
+    let ended = std::pin::pin!(open.closed());
+    let _ = select(select(stopped, limit), ended).await;
 }
 
 async fn connection(endpoint: Arc<Endpoint>, conn: Conn, mut phase: watch::Receiver<Phase>) {

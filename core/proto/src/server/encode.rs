@@ -82,7 +82,7 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
             let mut bytes = jsonrpc::response_start(exchange.id(), text.len());
             bytes.extend_from_slice(text.as_bytes());
             bytes.extend_from_slice(RESPONSE_END);
-            Finished { bytes, status: 200 }
+            Finished { bytes: one_line(bytes), status: 200 }
         }
         Ok(Body::Members(members)) => {
             let method = exchange.method();
@@ -95,13 +95,23 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
             bytes.extend_from_slice(&members);
             bytes.push(b'}');
             bytes.extend_from_slice(RESPONSE_END);
-            Finished { bytes, status: 200 }
+            Finished { bytes: one_line(bytes), status: 200 }
         }
         Err(error) => Finished {
             status: status_of(&error, exchange.revision().era()),
-            bytes: jsonrpc::error(Some(exchange.id()), &error),
+            bytes: one_line(jsonrpc::error(Some(exchange.id()), &error)),
         },
     }
+}
+
+/// Messages travel on one line. In valid JSON a raw newline can only be white space between tokens.
+fn one_line(mut message: Vec<u8>) -> Vec<u8> {
+    for byte in &mut message {
+        if matches!(*byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    message
 }
 
 enum Body {
@@ -146,6 +156,9 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
             }
             _ => return Err(unfit("text")),
         },
+        Outcome::Value(value) if serde_json::from_str::<serde::de::IgnoredAny>(&value).is_err() => {
+            return Err(unfit("a value that is not JSON"));
+        }
         Outcome::Value(value) => match role {
             Role::CallTool => {
                 out.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
