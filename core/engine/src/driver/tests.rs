@@ -232,3 +232,64 @@ fn signals_coalesce_and_clear() {
     signal.clear();
     assert!(!signal.wait(Some(Duration::ZERO)));
 }
+
+/// Requests per CPU second of the serving thread, 64 keep-alive connections.
+/// `cargo test -p trunnion --release --lib driver_cost -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn driver_cost() {
+    const CONNECTIONS: usize = 64;
+    const REQUESTS: usize = 1000;
+    let cpu = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let load = |address: SocketAddr, done: mpsc::Sender<()>| {
+        for _ in 0..CONNECTIONS {
+            let done = done.clone();
+            std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                let mut answer = [0; 1024];
+                for _ in 0..REQUESTS {
+                    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+                    let mut got = 0;
+                    while !answer[..got].ends_with(b"hello") {
+                        got += stream.read(&mut answer[got..]).unwrap();
+                    }
+                }
+                drop(done);
+            });
+        }
+    };
+    let rate = |seconds: f64| (CONNECTIONS * REQUESTS) as f64 / seconds;
+    for _ in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let driver = Driver::Tokio(runtime.handle().clone());
+        let (address, addresses) = mpsc::channel();
+        driver.spawn(serve(driver.clone(), address));
+        let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let (all, over) = mpsc::channel();
+        let start = cpu();
+        runtime.block_on(async {
+            tokio::task::yield_now().await;
+            load(addresses.recv().unwrap(), all);
+            std::thread::spawn(move || done.send(over.recv().is_err()));
+            ended.recv().await
+        });
+        let tokio_rate = rate(cpu() - start);
+
+        let reactor = Reactor::new().unwrap();
+        let (address, addresses) = mpsc::channel();
+        reactor.driver().spawn(serve(reactor.driver(), address));
+        let address = turn_until(&reactor, &addresses);
+        let (all, over) = mpsc::channel();
+        let start = cpu();
+        load(address, all);
+        while over.try_recv() != Err(mpsc::TryRecvError::Disconnected) {
+            reactor.wait(Some(Duration::from_millis(20)));
+            reactor.turn();
+        }
+        let hosted_rate = rate(cpu() - start);
+        println!("tokio {tokio_rate:.0}/s, hosted {hosted_rate:.0}/s, ratio {:.2}", hosted_rate / tokio_rate);
+    }
+}
