@@ -243,9 +243,8 @@ impl Catalog {
                 if let Some(instructions) = &self.offer.instructions {
                     result["instructions"] = json!(instructions);
                 }
-                let text = result.to_string();
-                let members = text.trim_start_matches('{').trim_end_matches('}');
-                answer(format!("{{{members}}},\"serverInfo\":{}}}", self.offer.stamp.server_info()))
+                result["serverInfo"] = serde_json::from_str(self.offer.stamp.server_info()).unwrap_or_default();
+                answer(result.to_string())
             }
             Role::Discover => {
                 let mut members = format!(
