@@ -15,6 +15,7 @@ mod lower;
 mod tests;
 mod tools;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -134,7 +135,7 @@ pub struct PostHead {
     /// Whether an answer is expected (a request), or just a status.
     pub request: bool,
     /// Header names (as registered, in mixed case) and values that are safe as they stand.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
 }
 
 /// What is known of the server once connected.
@@ -220,6 +221,13 @@ pub enum Output {
         event: &'static str,
         /// Its parameters.
         params: Json,
+    },
+    /// A listed tool was left out because its header annotations are invalid. Worth a warning in the log.
+    ToolDropped {
+        /// Its name.
+        tool: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The connection is over; the last output there is. End the transport.
     Closed {
