@@ -1,20 +1,26 @@
 //! Clients: what drives [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on top.
 
+mod api;
 mod child;
+mod exchange;
 mod http;
 mod memory;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, ServerFacts};
+use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, ServerFacts, kind};
 use trunnion_proto::json::Json;
 use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::Method;
 
+pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
 pub use memory::{MemoryEnd, memory_pair};
 
 /// What to connect to.
@@ -114,9 +120,10 @@ pub enum ClientEvent {
 pub type Sink = Box<dyn Fn(ClientEvent) + Send + Sync>;
 
 /// A connection, or the attempt at one. Nothing here blocks. Dropping it closes the connection.
-#[derive(Debug)]
 pub struct ClientHandle {
     commands: mpsc::UnboundedSender<Command>,
+    sink: Arc<Sink>,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -128,20 +135,33 @@ pub(crate) enum Command {
 }
 
 impl ClientHandle {
-    /// Begin to connect; `Ready` or `ConnectFailed` follows at the sink.
+    /// Begin to connect; `Ready` or `ConnectFailed` follows at the sink. All I/O runs on `runtime`, which must
+    /// have its I/O and time drivers enabled.
     pub fn connect(
         runtime: &tokio::runtime::Handle,
         target: Target,
         options: ConnectOptions,
         sink: Sink,
     ) -> ClientHandle {
-        todo!()
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let sink = Arc::new(sink);
+        let timeout = options.timeout;
+        runtime.spawn(run::run(target, options, receiver, Arc::clone(&sink)));
+        ClientHandle { commands, sink, timeout }
     }
 
     /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
-    /// `params` is the text of a JSON object, empty for `{}`.
+    /// `params` is the text of a JSON object, empty for `{}`. `op` must not be in use.
     pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
-        todo!()
+        let options = CallOptions {
+            timeout: Some(options.timeout.unwrap_or(self.timeout)),
+            total: options.total,
+            progress: options.progress,
+            meta: options.meta,
+        };
+        if self.commands.send(Command::Start { op, method, params, options }).is_err() {
+            (self.sink)(closed(op));
+        }
     }
 
     /// Give up an operation: its `Error` of kind `cancelled` follows, unless it ended meanwhile.
@@ -151,6 +171,7 @@ impl ClientHandle {
     }
 
     /// Give up connecting: `ConnectFailed` of kind `cancelled` follows, unless it is connected already.
+    /// False: the client is closed.
     pub fn cancel_connect(&self, reason: &str) -> bool {
         self.commands.send(Command::CancelConnect { reason: reason.to_owned() }).is_ok()
     }
@@ -158,5 +179,29 @@ impl ClientHandle {
     /// Disconnect: pending operations fail with kind `closed`, then `Closed`. Idempotent.
     pub fn close(&self) {
         let _ = self.commands.send(Command::Close);
+    }
+}
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientHandle").field("closed", &self.commands.is_closed()).finish_non_exhaustive()
+    }
+}
+
+fn closed(op: u64) -> ClientEvent {
+    ClientEvent::Error { op, error: ClientError::local(kind::CLOSED, "the client is closed") }
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        ConnectOptions {
+            client_info: Json::default(),
+            capabilities: Json::default(),
+            era: EraPolicy::Auto,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            headers: Vec::new(),
+            limits: Limits::default(),
+        }
     }
 }

@@ -113,9 +113,12 @@ impl ClientConn {
         self.facts.as_deref()
     }
 
-    /// The session a legacy HTTP server assigned.
-    pub fn session(&self) -> Option<&str> {
-        self.session.as_deref()
+    /// The head of the DELETE that ends the session of a legacy HTTP server, if it assigned one
+    /// (2025-11-25, Streamable HTTP, "Session Management"). Send it after [`Output::Closed`].
+    pub fn session_end(&mut self) -> Option<PostHead> {
+        let headers = self.session.is_some().then(|| self.legacy_headers())?;
+        self.session = None;
+        Some(PostHead { post: self.fresh_id(), request: false, headers })
     }
 
     /// Whether [`Output::Closed`] was given.
