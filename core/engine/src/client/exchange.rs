@@ -243,12 +243,15 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
             let head = Head::of(parts.status, &parts.headers);
             answered(post, head, body, limit).await
         }
-        // Given back unsent: the server had closed the idle connection.
-        Err(mut error) if error.take_message().is_some() && !call.reconnected => {
+        Err(mut error) => {
+            let unsent = error.take_message().is_some();
+            if !unsent || call.reconnected {
+                return Step::breaks(post, chain(error.error()));
+            }
+            // The server had closed the idle connection.
             call.reconnected = true;
             Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call))
         }
-        Err(error) => Step::breaks(post, chain(error.error())),
     }
 }
 
