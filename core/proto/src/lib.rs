@@ -12,7 +12,6 @@
 pub mod client;
 pub mod error;
 pub mod header;
-pub mod http;
 pub mod json;
 pub mod jsonrpc;
 pub mod limits;
