@@ -115,7 +115,8 @@ impl SseDecoder {
             b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
             b"id" if !value.contains(&0) => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
             b"retry" => {
-                let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+                let digits =
+                    std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
                 self.retry = digits.and_then(|text| text.parse().ok()).or(self.retry);
             }
             _ => {}

@@ -17,8 +17,8 @@ use trunnion_proto::client::{ClientError, EraPolicy, ServerFacts, kind};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods::{self, Method};
 use trunnion_proto::model::{
-    CallToolResult, CompletionReference, CompletionValues, Content, GetPromptResult, Implementation, Progress,
-    Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool,
+    CallToolResult, CompletionReference, CompletionValues, Content, GetPromptResult, Implementation,
+    Progress, Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool,
 };
 use trunnion_proto::revision::{Era, Revision};
 
@@ -162,7 +162,12 @@ impl Client {
     }
 
     /// Values for an argument of a prompt or a variable of a template that begins with `value`.
-    pub fn complete(&self, of: &CompletionReference, argument: &str, value: &str) -> Request<CompletionValues> {
+    pub fn complete(
+        &self,
+        of: &CompletionReference,
+        argument: &str,
+        value: &str,
+    ) -> Request<CompletionValues> {
         let argument = serde_json::json!({"name": argument, "value": value});
         self.request("complete").set("ref", of).set("argument", &argument)
     }

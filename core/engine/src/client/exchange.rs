@@ -22,9 +22,19 @@ const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What happened to a POST.
 pub(super) enum HttpEvent {
-    Session { post: u64, session: String },
-    Frames { post: u64, frames: Vec<Bytes>, ended: bool },
-    Failed { post: u64, failure: TransportFailure },
+    Session {
+        post: u64,
+        session: String,
+    },
+    Frames {
+        post: u64,
+        frames: Vec<Bytes>,
+        ended: bool,
+    },
+    Failed {
+        post: u64,
+        failure: TransportFailure,
+    },
     /// Nothing to tell.
     Idle,
 }
@@ -111,7 +121,10 @@ impl HttpLink {
         let Some(head) = session else { return };
         self.begin(Method::DELETE, head, Bytes::new());
         let farewell = async {
-            while !matches!(self.next().await, HttpEvent::Frames { ended: true, .. } | HttpEvent::Failed { .. }) {}
+            while !matches!(
+                self.next().await,
+                HttpEvent::Frames { ended: true, .. } | HttpEvent::Failed { .. }
+            ) {}
         };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
@@ -244,13 +257,12 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
             answered(post, head, body, limit).await
         }
         Err(mut error) => {
-            let unsent = error.take_message().is_some();
-            if !unsent || call.reconnected {
-                return Step::breaks(post, chain(error.error()));
+            // Given back unsent: the server had closed the idle connection.
+            if error.take_message().is_some() && !call.reconnected {
+                call.reconnected = true;
+                return Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
             }
-            // The server had closed the idle connection.
-            call.reconnected = true;
-            Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call))
+            Step::breaks(post, chain(error.error()))
         }
     }
 }
@@ -258,7 +270,9 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
 /// The head is there; go on to the body.
 async fn answered(post: u64, mut head: Head, body: Body, limit: usize) -> Step {
     match head.session.take().filter(|_| head.status.is_success()) {
-        Some(session) => Step::goes_on(post, HttpEvent::Session { post, session }, Stage::Body { body, head }),
+        Some(session) => {
+            Step::goes_on(post, HttpEvent::Session { post, session }, Stage::Body { body, head })
+        }
         None => read(post, head, body, limit).await,
     }
 }

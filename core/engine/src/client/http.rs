@@ -81,10 +81,8 @@ impl Lane {
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::custom(|attempt| {
             let from = attempt.previous().last().map(Url::origin);
-            let keeps_method = matches!(
-                attempt.status(),
-                StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-            );
+            let keeps_method =
+                matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
             let near = attempt.previous().len() <= MAX_REDIRECTS.into();
             if keeps_method && near && from == Some(attempt.url().origin()) {
                 attempt.follow()

@@ -206,7 +206,11 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink) {
                 continue;
             }
             Output::ToolDropped { tool, reason } => {
-                tracing::warn!(tool, reason, "a tool of the server is left out: its header annotations are invalid");
+                tracing::warn!(
+                    tool,
+                    reason,
+                    "a tool of the server is left out: its header annotations are invalid"
+                );
                 continue;
             }
             Output::Ready(facts) => ClientEvent::Ready(facts),

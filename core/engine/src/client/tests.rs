@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::future::IntoFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use std::future::IntoFuture;
 
 use tokio::sync::{mpsc, oneshot};
 use trunnion_proto::revision::Era;
@@ -139,7 +139,8 @@ async fn an_event_stream_brings_progress_and_the_result() {
         }
         let answer = json!({"jsonrpc": "2.0", "id": request.body["id"], "result": text_result("done")});
         events.push_str(&format!("id: 1\ndata: {answer}\n\n"));
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n";
         (format!("{head}{events}"), true)
     }))
     .await;
@@ -235,7 +236,8 @@ async fn a_redirect_within_the_origin_is_followed_and_kept() {
         if request.head.starts_with("post /mcp ") {
             return (response(307, "location: /mcp/?a=b\r\n", ""), false);
         }
-        let result = if request.body["method"] == "server/discover" { discovered() } else { text_result("x") };
+        let result =
+            if request.body["method"] == "server/discover" { discovered() } else { text_result("x") };
         (ok(&request.body["id"], result), false)
     })
     .await;
@@ -248,12 +250,12 @@ async fn a_redirect_within_the_origin_is_followed_and_kept() {
 
 #[tokio::test]
 async fn a_connection_that_went_stale_is_replaced() {
-    let (url, _, connections) =
-        serve(|request| {
-            let result = if request.body["method"] == "server/discover" { discovered() } else { text_result("x") };
-            (ok(&request.body["id"], result), true)
-        })
-        .await;
+    let (url, _, connections) = serve(|request| {
+        let result =
+            if request.body["method"] == "server/discover" { discovered() } else { text_result("x") };
+        (ok(&request.body["id"], result), true)
+    })
+    .await;
     let client = Client::connect(url).await.expect("connected");
     for _ in 0..20 {
         // A call that was written before the close came in may have been carried out, so it is not repeated.
@@ -325,7 +327,8 @@ async fn what_cannot_be_connected_to_says_why() {
         assert_eq!(error.kind, "transport");
         assert!(error.message.contains(part), "{error}");
     }
-    let error = Client::builder().header("a b", "c").connect("http://127.0.0.1:1/").await.expect_err("an error");
+    let error =
+        Client::builder().header("a b", "c").connect("http://127.0.0.1:1/").await.expect_err("an error");
     assert!(error.message.contains("header name"), "{error}");
     let error = Client::command("/nonexistent/server").connect().await.expect_err("an error");
     assert!(error.message.contains("cannot start"), "{error}");
@@ -374,8 +377,7 @@ async fn a_child_that_dies_fails_its_calls_with_its_status() {
 
 #[tokio::test]
 async fn a_legacy_child_that_dies_at_the_probe_is_started_again() {
-    let initialized =
-        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "old", "version": "1"}});
+    let initialized = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "old", "version": "1"}});
     let client = script(&format!(
         r#"*server/discover*) exit 1 ;;
     *notifications/initialized*) ;;
@@ -423,7 +425,8 @@ read -r line"#,
 
 #[tokio::test]
 async fn an_endless_line_ends_the_connection() {
-    let client = script("*tools/call*) head -c 6000000 /dev/zero | tr '\\0' x ;;").connect().await.expect("connected");
+    let client =
+        script("*tools/call*) head -c 6000000 /dev/zero | tr '\\0' x ;;").connect().await.expect("connected");
     let error = client.call_tool("t", ()).await.expect_err("too long");
     assert_eq!(error.kind, "limit");
 }
@@ -431,7 +434,9 @@ async fn an_endless_line_ends_the_connection() {
 // --------------------------------------------------------------------------------------------- memory
 
 /// A server that answers what `reply` makes of each request.
-fn in_memory(reply: impl Fn(&Value) -> Option<Value> + Send + 'static) -> (MemoryEnd, mpsc::UnboundedReceiver<Value>) {
+fn in_memory(
+    reply: impl Fn(&Value) -> Option<Value> + Send + 'static,
+) -> (MemoryEnd, mpsc::UnboundedReceiver<Value>) {
     let (near, mut far) = memory_pair();
     let (log, seen) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -464,12 +469,16 @@ async fn time_limits_hold_in_memory() {
     while methods.len() < 5 {
         methods.push(seen.recv().await.expect("a message")["method"].as_str().expect("a method").to_owned());
     }
-    assert_eq!(methods[1..], ["tools/call", "notifications/cancelled", "tools/call", "notifications/cancelled"]);
+    assert_eq!(
+        methods[1..],
+        ["tools/call", "notifications/cancelled", "tools/call", "notifications/cancelled"]
+    );
 }
 
 #[tokio::test]
 async fn a_dropped_call_is_cancelled_at_the_server() {
-    let (end, mut seen) = in_memory(|message| (message["method"] == "prompts/list").then(|| json!({"prompts": []})));
+    let (end, mut seen) =
+        in_memory(|message| (message["method"] == "prompts/list").then(|| json!({"prompts": []})));
     let client = Client::builder().connect(end).await.expect("connected");
     let task = tokio::spawn(client.call_tool("slow", json!({})).into_future());
     assert_eq!(seen.recv().await.expect("probe")["method"], "server/discover");
@@ -492,16 +501,21 @@ async fn every_operation_has_its_shape() {
             "tools/list" => json!({"tools": [{"name": "b", "inputSchema": {}, "x": 1}]}),
             "tools/call" => json!({"content": [], "structuredContent": {"sum": 5}, "isError": false}),
             "resources/list" => json!({"resources": [{"name": "r", "uri": "test://r"}]}),
-            "resources/templates/list" => json!({"resourceTemplates": [{"name": "r", "uriTemplate": "test://{a}"}]}),
+            "resources/templates/list" => {
+                json!({"resourceTemplates": [{"name": "r", "uriTemplate": "test://{a}"}]})
+            }
             "resources/read" => json!({"contents": [{"uri": params["uri"], "text": "t"}]}),
             "prompts/list" => json!({"prompts": [{"name": "p"}]}),
-            "prompts/get" => json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}]}),
+            "prompts/get" => {
+                json!({"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}]})
+            }
             "completion/complete" => json!({"completion": {"values": ["paris"], "total": 1}}),
             _ => return None,
         })
     });
     let client = Client::builder().connect(end).await.expect("connected");
-    let names: Vec<String> = client.list_all_tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
+    let names: Vec<String> =
+        client.list_all_tools().await.expect("tools").into_iter().map(|tool| tool.name).collect();
     assert_eq!(names, ["a", "b"]);
     #[derive(serde::Deserialize)]
     struct Sum {
@@ -512,7 +526,10 @@ async fn every_operation_has_its_shape() {
     assert_eq!(sum.structured::<String>().expect_err("does not fit").kind, "protocol");
     assert_eq!(client.call_tool("add", 3).await.expect_err("no object").kind, "usage");
     assert_eq!(client.list_resources().await.expect("resources").items[0].uri, "test://r");
-    assert_eq!(client.list_resource_templates().await.expect("templates").items[0].uri_template, "test://{a}");
+    assert_eq!(
+        client.list_resource_templates().await.expect("templates").items[0].uri_template,
+        "test://{a}"
+    );
     let contents = client.read_resource("test://r").await.expect("contents").contents;
     assert_eq!((contents[0].uri.as_str(), contents[0].text.as_deref()), ("test://r", Some("t")));
     assert_eq!(client.list_prompts().await.expect("prompts").items[0].name, "p");

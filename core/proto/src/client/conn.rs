@@ -66,7 +66,11 @@ enum Stage {
 enum Purpose {
     Op(u64),
     /// Listing the tools again for an operation whose headers were refused with this.
-    Refresh { op: u64, page: u32, refusal: RpcError },
+    Refresh {
+        op: u64,
+        page: u32,
+        refusal: RpcError,
+    },
 }
 
 impl Op {
@@ -142,7 +146,8 @@ impl ClientConn {
         let refusal = if self.state == State::Closed {
             Some(ClientError::local(kind::CLOSED, "the client is closed"))
         } else if self.ops.len() >= self.config.limits.in_flight {
-            let message = format!("more than {} requests in flight (maxInFlight)", self.config.limits.in_flight);
+            let message =
+                format!("more than {} requests in flight (maxInFlight)", self.config.limits.in_flight);
             Some(ClientError::local(kind::LIMIT, message))
         } else {
             check_meta(&options.meta).err()
@@ -221,7 +226,9 @@ impl ClientConn {
             TransportFailure::Connection(message) => {
                 self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
             }
-            TransportFailure::Limit(message) => self.fail_exchange(post, ClientError::local(kind::LIMIT, message)),
+            TransportFailure::Limit(message) => {
+                self.fail_exchange(post, ClientError::local(kind::LIMIT, message))
+            }
         }
     }
 
@@ -239,8 +246,12 @@ impl ClientConn {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
-        let due: Vec<u64> =
-            self.ops.iter().filter(|(_, op)| op.due().is_some_and(|due| due <= now)).map(|(id, _)| *id).collect();
+        let due: Vec<u64> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.due().is_some_and(|due| due <= now))
+            .map(|(id, _)| *id)
+            .collect();
         for op in due {
             let message = "no answer within the time limit";
             self.give_up(op, message, ClientError::local(kind::TIMEOUT, message));
@@ -552,12 +563,14 @@ impl ClientConn {
             message: Option<&'a RawValue>,
         }
         let Ok(said) = serde_json::from_str::<Progress<'_>>(params.as_str()) else { return };
-        let Some(Purpose::Op(op)) = said.token.get().parse().ok().and_then(|id: u64| self.pending.get(&id)) else {
+        let Some(Purpose::Op(op)) = said.token.get().parse().ok().and_then(|id: u64| self.pending.get(&id))
+        else {
             return;
         };
         let op = *op;
         let Some(entry) = self.ops.get_mut(&op) else { return };
-        let number = |raw: &RawValue| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let number =
+            |raw: &RawValue| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
         if !entry.options.progress || !number(said.progress) {
             return;
         }
@@ -636,7 +649,9 @@ fn complete_only(result: Json) -> Result<Json, ClientError> {
             Ok(None) => return Ok(result),
             Ok(Some(result_type)) if result_type == "complete" => return Ok(result),
             Ok(Some(result_type)) => {
-                format!("the server answered with a result of type {result_type:?}, which this client cannot take")
+                format!(
+                    "the server answered with a result of type {result_type:?}, which this client cannot take"
+                )
             }
             Err(_) => "the result's resultType is no string".to_owned(),
         }

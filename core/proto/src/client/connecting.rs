@@ -21,13 +21,21 @@ use crate::revision::{Era, Revision};
 pub(super) enum State {
     Idle,
     /// Asked a modern server what it is. `again`: because it refused the first revision.
-    Probing { id: u64, again: bool },
+    Probing {
+        id: u64,
+        again: bool,
+    },
     /// The peer's process is being started anew.
     Restarting,
     /// Asked a legacy server to begin. `again`: because it refused the first revision.
-    Initializing { id: u64, again: bool },
+    Initializing {
+        id: u64,
+        again: bool,
+    },
     /// Told a legacy server, by this POST, that we begin.
-    Confirming { post: u64 },
+    Confirming {
+        post: u64,
+    },
     Ready,
     Closed,
 }
@@ -240,7 +248,8 @@ impl ClientConn {
             let message = "the server's answer to the handshake names no protocol version";
             return self.shut(ClientError::local(kind::PROTOCOL, message));
         };
-        let Some(revision) = Revision::parse(&said.revision).filter(|known| known.era() == Era::Legacy) else {
+        let Some(revision) = Revision::parse(&said.revision).filter(|known| known.era() == Era::Legacy)
+        else {
             return self.shut(no_mutual(&said.revision));
         };
         self.speak(revision);
@@ -265,7 +274,12 @@ impl ClientConn {
     }
 
     /// Takes the failures of what connecting asked. False: it was something else.
-    pub(super) fn on_connecting_failure(&mut self, now: Duration, post: u64, failure: &TransportFailure) -> bool {
+    pub(super) fn on_connecting_failure(
+        &mut self,
+        now: Duration,
+        post: u64,
+        failure: &TransportFailure,
+    ) -> bool {
         let status = match failure {
             TransportFailure::Status { status, .. } => Some(*status),
             _ => None,
@@ -338,7 +352,8 @@ fn says_nothing_of_era(status: u16) -> bool {
 
 fn no_mutual(theirs: &str) -> ClientError {
     let ours: Vec<&str> = Revision::ALL.iter().rev().map(|revision| revision.as_str()).collect();
-    let message = format!("no common protocol revision: the server speaks {theirs}, this client {}", ours.join(", "));
+    let message =
+        format!("no common protocol revision: the server speaks {theirs}, this client {}", ours.join(", "));
     RpcError::new(ErrorKind::UnsupportedVersion, message).into()
 }
 
@@ -353,4 +368,3 @@ fn object_of(raw: Option<&RawValue>) -> Json {
     let text = text_of(raw, '{');
     if text.is_empty() { Json::from_static("{}") } else { text }
 }
-

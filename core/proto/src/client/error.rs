@@ -45,8 +45,12 @@ impl ClientError {
 
     /// As a JSON object: `{code, kind, message, data?}`.
     pub fn to_json(&self) -> String {
-        let mut out =
-            format!(r#"{{"code":{},"kind":"{}","message":{}"#, self.code, self.kind, json::string(&self.message));
+        let mut out = format!(
+            r#"{{"code":{},"kind":"{}","message":{}"#,
+            self.code,
+            self.kind,
+            json::string(&self.message)
+        );
         if let Some(data) = &self.data {
             out.push_str(",\"data\":");
             out.push_str(data.get());
@@ -58,6 +62,11 @@ impl ClientError {
 
 impl From<RpcError> for ClientError {
     fn from(error: RpcError) -> Self {
-        ClientError { code: error.code, kind: error.kind().as_str(), message: error.message, data: error.data }
+        ClientError {
+            code: error.code,
+            kind: error.kind().as_str(),
+            message: error.message,
+            data: error.data,
+        }
     }
 }

@@ -107,7 +107,9 @@ impl Rig {
     }
 
     fn refuse(&mut self, id: u64, code: i64, data: Value) {
-        self.recv(json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "no", "data": data}}));
+        self.recv(
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": "no", "data": data}}),
+        );
     }
 
     fn start(&mut self, id: u64, name: &str, params: Value) {
@@ -192,7 +194,11 @@ fn servers_that_answer_the_probe_wrongly_get_the_handshake() {
         |rig, id| rig.status(id, 404, "<html>"),
         |rig, id| rig.status(id, 405, ""),
         |rig, id| {
-            rig.status(id, 400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no session"}}"#);
+            rig.status(
+                id,
+                400,
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no session"}}"#,
+            );
         },
         |rig, id| rig.conn.stream_ended(rig.now, id),
         |rig, id| rig.refuse(id, -32022, json!({"supported": ["2025-11-25", "2025-06-18"]})),
@@ -394,7 +400,10 @@ fn only_complete_results_are_taken() {
         (json!({"content": []}), None),
         (json!({"resultType": "complete", "a": 1}), None),
         (json!({"a": {"resultType": "x"}, "resultType": "complete"}), None),
-        (json!({"a": {"resultType": "complete"}, "b": 1, "resultType": "input_required"}), Some("input_required")),
+        (
+            json!({"a": {"resultType": "complete"}, "b": 1, "resultType": "input_required"}),
+            Some("input_required"),
+        ),
         (json!({"resultType": "task"}), Some("task")),
         (json!({"resultType": "novel"}), Some("novel")),
         (json!({"resultType": 5}), Some("no string")),
@@ -429,7 +438,13 @@ fn hosts_get_told_what_they_did_wrong() {
     let mut old = legacy(STREAM);
     old.start(1, "discover", json!({}));
     assert_eq!(old.failed_as(1), "method_not_found");
-    old.conn.start(old.now, 2, op("list_tools"), " {\n \"cursor\":\r\n \"c\" }\n".into(), CallOptions::default());
+    old.conn.start(
+        old.now,
+        2,
+        op("list_tools"),
+        " {\n \"cursor\":\r\n \"c\" }\n".into(),
+        CallOptions::default(),
+    );
     assert_eq!(old.sent("tools/list").1, json!({"cursor": "c"}));
 }
 
@@ -623,7 +638,9 @@ fn legacy_servers_get_answers() {
 #[test]
 fn notifications_go_by_their_neutral_names() {
     let mut rig = modern(STREAM);
-    rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}}));
+    rig.recv(
+        json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": 1}}),
+    );
     rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
     rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/novel"}));
     rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}));
@@ -648,7 +665,10 @@ fn annotated_parameters_are_mirrored() {
     let mut rig = modern(Transport::Http);
     rig.start(1, "list_tools", json!({}));
     let (id, _) = rig.sent("tools/list");
-    rig.answer(id, json!({"resultType": "complete", "tools": [annotated("good", "string"), annotated("bad", "number")]}));
+    rig.answer(
+        id,
+        json!({"resultType": "complete", "tools": [annotated("good", "string"), annotated("bad", "number")]}),
+    );
     let outputs = rig.take();
     let [Output::ToolDropped { tool, .. }, Output::Result { result, .. }] = &outputs[..] else {
         panic!("{outputs:?}")
@@ -717,7 +737,8 @@ fn in_any_order_every_operation_ends_once() {
     for seed in 1..=600u64 {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let transport = [STREAM, CHILD, Transport::Http][random.below(3)];
-        let era = [EraPolicy::Auto, EraPolicy::Only(Era::Legacy), EraPolicy::Only(Era::Modern)][random.below(3)];
+        let era =
+            [EraPolicy::Auto, EraPolicy::Only(Era::Legacy), EraPolicy::Only(Era::Modern)][random.below(3)];
         let mut rig = rig(transport, era);
         let mut started = 0u64;
         let mut ended = std::collections::BTreeMap::<u64, u32>::new();
@@ -730,8 +751,10 @@ fn in_any_order_every_operation_ends_once() {
                     started += 1;
                     let name = ["list_tools", "call_tool", "ping", "get_prompt", "discover"][random.below(5)];
                     let options = CallOptions {
-                        timeout: (random.below(2) == 0).then(|| Duration::from_millis(random.below(5000) as u64)),
-                        total: (random.below(3) == 0).then(|| Duration::from_millis(random.below(9000) as u64)),
+                        timeout: (random.below(2) == 0)
+                            .then(|| Duration::from_millis(random.below(5000) as u64)),
+                        total: (random.below(3) == 0)
+                            .then(|| Duration::from_millis(random.below(9000) as u64)),
                         progress: random.below(2) == 0,
                         meta: Json::default(),
                     };
@@ -765,7 +788,9 @@ fn in_any_order_every_operation_ends_once() {
                         ids.extend(post.map(|post| post.post));
                         ids.drain(..ids.len().saturating_sub(8));
                     }
-                    Output::Result { op, .. } | Output::Error { op, .. } => *ended.entry(op).or_default() += 1,
+                    Output::Result { op, .. } | Output::Error { op, .. } => {
+                        *ended.entry(op).or_default() += 1
+                    }
                     Output::Ready(_) => ready += 1,
                     Output::ConnectFailed(_) => refused += 1,
                     Output::Closed { .. } => closed += 1,

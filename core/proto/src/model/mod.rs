@@ -9,7 +9,9 @@ pub use content::{
     Annotations, AudioContent, Content, EmbeddedResource, ImageContent, ResourceContents, ResourceLink, Role,
     TextContent,
 };
-pub use items::{Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, ToolAnnotations};
+pub use items::{
+    Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, ToolAnnotations,
+};
 pub use results::{
     CallToolResult, CompletionReference, CompletionValues, GetPromptResult, Progress, PromptMessage,
     ReadResourceResult,
@@ -34,12 +36,18 @@ mod tests {
         keeps::<Tool>(json!({"name": "t", "inputSchema": {"type": "object", "$defs": {}}, "x-new": [1],
             "annotations": {"readOnlyHint": true, "other": 1}, "_meta": {"k": 1},
             "icons": [{"src": "data:,", "sizes": ["any"], "theme": "dark"}]}));
-        keeps::<Resource>(json!({"name": "r", "uri": "test://r", "size": 7, "annotations": {"audience": ["user"], "priority": 0.5}}));
-        keeps::<ResourceTemplate>(json!({"name": "r", "uriTemplate": "test://{id}", "mimeType": "text/plain"}));
+        keeps::<Resource>(
+            json!({"name": "r", "uri": "test://r", "size": 7, "annotations": {"audience": ["user"], "priority": 0.5}}),
+        );
+        keeps::<ResourceTemplate>(
+            json!({"name": "r", "uriTemplate": "test://{id}", "mimeType": "text/plain"}),
+        );
         keeps::<Prompt>(json!({"name": "p", "arguments": [{"name": "a", "required": true, "more": null}]}));
         keeps::<CallToolResult>(json!({"content": [{"type": "text", "text": "x"}], "structuredContent": [1],
             "isError": true, "resultType": "complete"}));
-        keeps::<GetPromptResult>(json!({"messages": [{"role": "user", "content": {"type": "text", "text": "x"}}]}));
+        keeps::<GetPromptResult>(
+            json!({"messages": [{"role": "user", "content": {"type": "text", "text": "x"}}]}),
+        );
         keeps::<CompletionValues>(json!({"values": ["a"], "total": 1, "hasMore": false}));
         keeps::<Progress>(json!({"progress": 1.5, "total": 3.0, "message": "m"}));
     }
