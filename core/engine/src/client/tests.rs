@@ -249,6 +249,74 @@ async fn a_redirect_within_the_origin_is_followed_and_kept() {
 }
 
 #[tokio::test]
+async fn the_other_lane_does_the_same() {
+    let (url, seen, _) = serve(|request| {
+        if request.head.starts_with("post /mcp ") {
+            return (response(307, "location: /mcp/\r\n", ""), false);
+        }
+        let id = &request.body["id"];
+        let reply = match request.body["params"]["name"].as_str() {
+            None => ok(id, discovered()),
+            Some("away") => response(308, "location: http://example.com/mcp\r\n", ""),
+            Some("big") => response(200, "", &"x".repeat(5 << 20)),
+            Some(_) => {
+                let answer = json!({"jsonrpc": "2.0", "id": id, "result": text_result("events")});
+                response(200, "content-type: text/event-stream\r\n", &format!("data: {answer}\n\n"))
+            }
+        };
+        (reply, false)
+    })
+    .await;
+    // Credentials in the URL are what sends plain HTTP this way.
+    let client = Client::connect(url.replace("http://", "http://me:secret@")).await.expect("connected");
+    assert_eq!(client.call_tool("t", ()).await.expect("a result").text(), "events");
+    assert!(client.call_tool("away", ()).await.expect_err("another origin").message.contains("308"));
+    assert_eq!(client.call_tool("big", ()).await.expect_err("too big").kind, "limit");
+    let seen = seen.lock().expect("unpoisoned");
+    let head = &seen.last().expect("a request").head;
+    for line in
+        ["authorization: basic bwu6c2vjcmv0", "mcp-method: tools/call", "content-type: application/json"]
+    {
+        assert!(head.lines().any(|have| have == line), "{line} in {head}");
+    }
+}
+
+#[tokio::test]
+async fn response_streams_left_open_do_not_pile_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let ended = ended.clone();
+            tokio::spawn(async move {
+                let mut buffer = Vec::new();
+                while let Some(request) = read_request(&mut stream, &mut buffer).await {
+                    let id = &request.body["id"];
+                    let reply = if request.body["method"] == "server/discover" {
+                        ok(id, discovered())
+                    } else {
+                        let answer = json!({"jsonrpc": "2.0", "id": id, "result": text_result("x")});
+                        format!(
+                            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {answer}\n\n"
+                        )
+                    };
+                    stream.write_all(reply.as_bytes()).await.expect("written");
+                }
+                let _ = ended.send(());
+            });
+        }
+    });
+    let client = Client::builder().timeout(Duration::MAX).connect(url).await.expect("connected");
+    for _ in 0..100 {
+        client.call_tool("t", ()).await.expect("a result");
+    }
+    for _ in 64..100 {
+        ends.recv().await.expect("the oldest are closed");
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_went_stale_is_replaced() {
     let (url, _, connections) = serve(|request| {
         let result =

@@ -603,6 +603,30 @@ fn progress_restarts_the_limit_but_not_the_cap() {
 }
 
 #[test]
+fn zero_is_no_time_limit() {
+    let config =
+        ClientConfig { transport: STREAM, connect_timeout: Duration::ZERO, ..ClientConfig::default() };
+    let mut conn = ClientConn::new(config);
+    conn.connect(Duration::ZERO);
+    assert_eq!(conn.next_deadline(), Some(Duration::from_secs(3)), "of the probe");
+    let mut rig = modern(STREAM);
+    let (zero, most) = (Some(Duration::ZERO), Some(Duration::MAX));
+    let options = CallOptions { timeout: most, total: most, ..CallOptions::default() };
+    rig.pass(Duration::from_secs(1));
+    rig.start_with(1, "list_tools", json!({}), options);
+    rig.take();
+    assert!(rig.conn.cancel(1, ""));
+    rig.take();
+    let options = CallOptions { timeout: zero, total: zero, ..CallOptions::default() };
+    rig.start_with(1, "list_tools", json!({}), options);
+    let (id, _) = rig.sent("tools/list");
+    assert_eq!(rig.conn.next_deadline(), None);
+    assert!(rig.conn.expects(id) && !rig.conn.expects(id + 1));
+    rig.answer(id, json!({"tools": []}));
+    assert!(rig.ended(1).is_ok() && !rig.conn.expects(id));
+}
+
+#[test]
 fn the_end_of_the_peer_fails_every_call() {
     let mut rig = modern(CHILD);
     for op in 1..=3 {
