@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use trunnion_facade::Engine;
 
-use crate::memory::{completions, engine, options, own, place, text, trn_batch, trn_completion, trn_engine, trn_str};
+use crate::memory::{
+    completions, engine, options, own, place, text, trn_batch, trn_completion, trn_engine, trn_str,
+};
 use crate::status::{answer, guard, shield, trn_error};
 use crate::surface::{ABI, trn_status};
 
@@ -134,7 +136,9 @@ pub unsafe extern "C" fn trn_complete(
     error: *mut *mut trn_error,
 ) -> trn_status {
     // SAFETY: the pointers are as the header asks.
-    unsafe { guard(error, || Ok(answer(self::engine(engine)?.complete(id, outcome, text(payload, "payload")?)))) }
+    unsafe {
+        guard(error, || Ok(answer(self::engine(engine)?.complete(id, outcome, text(payload, "payload")?))))
+    }
 }
 
 /// Report progress of an exchange.

@@ -138,7 +138,11 @@ pub(crate) unsafe fn engine<'a>(engine: *const trn_engine) -> Result<&'a Engine,
 /// Borrowed text as UTF-8.
 pub(crate) unsafe fn text<'a>(text: trn_str, name: &str) -> Result<&'a str, Error> {
     if text.ptr.is_null() {
-        return if text.len == 0 { Ok("") } else { Err(usage(format!("{name}: ptr is NULL but len is not 0"))) };
+        return if text.len == 0 {
+            Ok("")
+        } else {
+            Err(usage(format!("{name}: ptr is NULL but len is not 0")))
+        };
     }
     // SAFETY: the caller vouches for len readable bytes at ptr.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
@@ -169,7 +173,10 @@ pub(crate) unsafe fn place<'a, T>(place: *mut T, name: &str) -> Result<&'a mut T
 }
 
 /// The completions of a batch, copied.
-pub(crate) unsafe fn completions(list: *const trn_completion, count: usize) -> Result<Vec<Completion>, Error> {
+pub(crate) unsafe fn completions(
+    list: *const trn_completion,
+    count: usize,
+) -> Result<Vec<Completion>, Error> {
     if count == 0 {
         return Ok(Vec::new());
     }

@@ -1,7 +1,6 @@
 //! Makes `src/surface.rs` from `bindings/surface.toml`, then `include/trunnion.h` and `symbols.txt` from the
 //! sources. With `--check` it writes nothing and fails when a file is not what it would write.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -57,6 +56,13 @@ struct Opt {
     doc: String,
 }
 
+/// A formatted line at the end of a String, which cannot fail.
+macro_rules! line {
+    ($out:expr, $($format:tt)*) => {
+        $out += &(format!($($format)*) + "\n")
+    };
+}
+
 /// The sources of the header, in the order in which a reader wants them.
 const SOURCES: [&str; 8] = [
     "src/surface.rs",
@@ -103,7 +109,8 @@ fn run(check: bool) -> Result<(), String> {
     let mut header = Vec::new();
     builder.generate().map_err(|it| it.to_string())?.write(&mut header);
     // The type is trn_event_kind because trn_event is the event; its numbers are TRN_EVENT_… all the same.
-    let header = String::from_utf8(header).map_err(|it| it.to_string())?.replace("TRN_EVENT_KIND_", "TRN_EVENT_");
+    let header =
+        String::from_utf8(header).map_err(|it| it.to_string())?.replace("TRN_EVENT_KIND_", "TRN_EVENT_");
     for name in &functions {
         if !header.contains(&format!("{name}(")) {
             return Err(format!("{name} is missing from the header"));
@@ -134,7 +141,7 @@ fn rust(surface: &Surface) -> String {
          #[repr(C)]\n#[derive(Clone, Copy, PartialEq, Eq)]\npub enum trn_status {\n",
     );
     let mut variant = |name: &str, value: i64, doc: &str| {
-        writeln!(out, "    /// {doc}\n    {} = {value},", pascal(name)).expect("writing to a String");
+        line!(out, "    /// {doc}\n    {} = {value},", pascal(name));
     };
     variant("ok", 0, "All is well.");
     variant("false", 100, "All is well, and the answer is no; each function says what that means.");
@@ -145,28 +152,27 @@ fn rust(surface: &Surface) -> String {
     out.push_str("}\n\nimpl trn_status {\n    /// The status of an error kind.\n");
     out.push_str("    pub(crate) fn of_kind(kind: &str) -> Self {\n        match kind {\n");
     for it in surface.error.iter().filter(|it| it.kind != "remote") {
-        writeln!(out, "            {:?} => Self::{},", it.kind, pascal(&it.kind)).expect("writing to a String");
+        line!(out, "            {:?} => Self::{},", it.kind, pascal(&it.kind));
     }
-    out.push_str("            _ => Self::Remote,\n        }\n    }\n\n    /// An error kind as static text.\n");
+    out.push_str(
+        "            _ => Self::Remote,\n        }\n    }\n\n    /// An error kind as static text.\n",
+    );
     out.push_str("    pub(crate) fn kind(kind: &str) -> &'static str {\n        match kind {\n");
     for it in surface.error.iter().filter(|it| it.kind != "remote") {
-        writeln!(out, "            {:?} => {:?},", it.kind, it.kind).expect("writing to a String");
+        line!(out, "            {:?} => {:?},", it.kind, it.kind);
     }
     out.push_str("            _ => \"remote\",\n        }\n    }\n}\n");
     for (name, doc, numbers) in [
         ("trn_event_kind", "What an event tells.", &surface.event),
         ("trn_outcome", "What a completion says, and so what its payload is.", &surface.outcome),
     ] {
-        writeln!(out, "\n/// {doc}\n#[repr(C)]\n#[derive(Clone, Copy, PartialEq, Eq)]\npub enum {name} {{")
-            .expect("writing to a String");
+        line!(out, "\n/// {doc}\n#[repr(C)]\n#[derive(Clone, Copy, PartialEq, Eq)]\npub enum {name} {{");
         for it in numbers {
-            writeln!(out, "    /// {}\n    {} = {},", it.doc, pascal(&it.name), it.value)
-                .expect("writing to a String");
+            line!(out, "    /// {}\n    {} = {},", it.doc, pascal(&it.name), it.value);
         }
         out.push_str("}\n");
     }
-    writeln!(out, "\n/// The binary interface.\npub(crate) const ABI: u32 = {};", surface.meta.abi)
-        .expect("writing to a String");
+    line!(out, "\n/// The binary interface.\npub(crate) const ABI: u32 = {};", surface.meta.abi);
     out
 }
 
@@ -177,28 +183,26 @@ fn constants(surface: &Surface) -> String {
     let mut out = format!("\n#define TRN_VERSION \"{version}\"\n");
     for part in ["MAJOR", "MINOR", "PATCH"] {
         let number = parts.next().unwrap_or("0").split('-').next().unwrap_or("0");
-        writeln!(out, "#define TRN_VERSION_{part} {number}").expect("writing to a String");
+        line!(out, "#define TRN_VERSION_{part} {number}");
     }
-    writeln!(out, "/* Binary interface of this header; trn_abi() is that of the library in use. */")
-        .expect("writing to a String");
-    writeln!(out, "#define TRN_ABI {}\n\n/* What a client can ask, for trn_request. */", surface.meta.abi)
-        .expect("writing to a String");
+    line!(out, "/* Binary interface of this header; trn_abi() is that of the library in use. */");
+    line!(out, "#define TRN_ABI {}\n\n/* What a client can ask, for trn_request. */", surface.meta.abi);
     for Op { name } in &surface.op {
-        writeln!(out, "#define TRN_OP_{} \"{name}\"", name.to_uppercase()).expect("writing to a String");
+        line!(out, "#define TRN_OP_{} \"{name}\"", name.to_uppercase());
     }
     out.push_str("\n/* Error kinds, as in trn_error and in the payload of TRN_EVENT_ERROR. */\n");
     for Kind { kind, .. } in &surface.error {
-        writeln!(out, "#define TRN_KIND_{} \"{kind}\"", kind.to_uppercase()).expect("writing to a String");
+        line!(out, "#define TRN_KIND_{} \"{kind}\"", kind.to_uppercase());
     }
     out.push_str("\n/*\n * Options: JSON objects with these keys.\n");
     let mut scope = "";
     for it in &surface.option {
         if it.scope != scope {
             scope = &it.scope;
-            writeln!(out, " *\n * {scope}").expect("writing to a String");
+            line!(out, " *\n * {scope}");
         }
-        writeln!(out, " *   {} ({}, default {})", it.key, it.kind, it.default).expect("writing to a String");
-        writeln!(out, " *     {}", it.doc).expect("writing to a String");
+        line!(out, " *   {} ({}, default {})", it.key, it.kind, it.default);
+        line!(out, " *     {}", it.doc);
     }
     out.push_str(" */");
     out
