@@ -106,7 +106,7 @@ for driver in "" " --threaded"; do
 done
 
 if have valgrind "leak checks"; then
-    check="valgrind -q --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=definite,indirect"
+    check="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect"
     check="$check --child-silent-after-fork=yes --error-exitcode=9"
     for test in $tests test_local_static; do
         step "$test under valgrind"

@@ -3,7 +3,11 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "harness.h"
 
@@ -456,6 +460,37 @@ static void waiting_has_an_end(void)
     close_world(world);
 }
 
+/* Bytes in use by malloc, as far as it says; 0 where it does not, and under valgrind, which looks for itself. */
+static size_t in_use(void)
+{
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
+    return mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
+static void engines_leave_nothing_behind(void)
+{
+    enum { WARM_UP = 10, ROUNDS = 100, SLACK = 2048 * ROUNDS };
+    size_t before = 0;
+    for (int round = 0; round < WARM_UP + ROUNDS; round++) {
+        if (round == WARM_UP) {
+            before = in_use();
+        }
+        struct world *world = open_world();
+        char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"steps\"}", "{\"progress\":true}");
+        trn_string_free(result);
+        close_world(world);
+    }
+    /* Threads of the last engines may still be on their way out. */
+    for (int tries = 0; in_use() > before + SLACK; tries++) {
+        struct timespec moment = {0, 10000000};
+        CHECK(tries < 1000);
+        nanosleep(&moment, NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -472,6 +507,7 @@ int main(int argc, char **argv)
         TEST(batches_of_answers),
         TEST(a_loop_on_the_descriptor),
         TEST(waiting_has_an_end),
+        TEST(engines_leave_nothing_behind),
     };
     static const char *const drivers[] = {"threaded", "hosted"};
     for (size_t i = 0; i < COUNT(drivers); i++) {

@@ -11,7 +11,8 @@ pub type trn_handler =
     Option<unsafe extern "C" fn(engine: *mut trn_engine, event: *const trn_event, user: *mut c_void)>;
 
 /// Wait, drain and call `handler` for every event, on this thread, until `operation` ends: a serve, a
-/// request, or (with its client handle) a connect. The handler is given that last event too.
+/// request, or (with its client handle) a connect. The handler is given that last event too. An operation that
+/// had ended before is waited for in vain.
 /// handler: NULL drops the other events; right for a plain client, wrong with a server in the same engine.
 /// Do not call trn_run or trn_drain from it.
 /// result: receives the operation's result as JSON; free it with trn_string_free. NULL: not wanted.
