@@ -162,7 +162,7 @@ static void unknown_and_duplicate(void)
     CHECK_FAILS(USAGE, trn_server_remove(engine, 999999, "tool", trn_cstr("t"), &error));
     CHECK_FAILS(USAGE, trn_serve_stdio(engine, 999999, NONE, &handle, &error));
     CHECK_FAILS(USAGE, trn_serve_http(engine, 999999, NONE, &handle, &error));
-    CHECK_FAILS(USAGE, trn_request(engine, 999999, TRN_OP_PING, NONE, NONE, &handle, &error));
+    CHECK_FAILS(CLOSED, trn_request(engine, 999999, TRN_OP_PING, NONE, NONE, &handle, &error));
     OK(trn_server_add(engine, server, "tool", trn_cstr(TOOL), NONE, 0, &error));
     CHECK_FAILS(USAGE, trn_server_add(engine, server, "tool", trn_cstr(TOOL), NONE, 0, &error));
     OK(trn_server_remove(engine, server, "tool", trn_cstr("t"), &error));

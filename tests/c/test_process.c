@@ -2,6 +2,8 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "harness.h"
 
@@ -162,6 +164,38 @@ static void a_server_that_dies(void)
     close_engine(&peer);
 }
 
+/* A C program does not ignore SIGPIPE, and the library may not make it die of it. */
+static void a_peer_that_stops_reading(void)
+{
+    static const char *const arguments[] = {NULL, "--threaded"};
+    for (size_t i = 0; i < COUNT(arguments); i++) {
+        char path[4096];
+        int input[2], output[2], status = 0;
+        snprintf(path, sizeof path, "%s/everything_server", getenv("PROGRAMS"));
+        CHECK(pipe(input) == 0 && pipe(output) == 0);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            dup2(input[0], 0);
+            dup2(output[1], 1);
+            close(input[0]);
+            close(input[1]);
+            close(output[0]);
+            close(output[1]);
+            execl(path, path, "--stdio", arguments[i], (char *)NULL);
+            _exit(127);
+        }
+        close(input[0]);
+        close(output[0]);
+        close(output[1]);
+        /* Each line gets an error for an answer, which nobody reads. */
+        CHECK(write(input[1], "nonsense\nnonsense\n", 18) == 18);
+        close(input[1]);
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 static void nobody_there(void)
 {
     static const char *const targets[] = {"{\"command\":[\"/nonexistent/program\"]}", "{\"command\":[\"/bin/true\"]}",
@@ -268,6 +302,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(a_server_process),   TEST(the_server_of_the_guide),  TEST(a_server_that_dies), TEST(nobody_there),
+        TEST(a_peer_that_stops_reading),
         TEST(http_in_one_engine), TEST(http_between_two_engines), TEST(a_port_in_use),
     };
     static const char *const drivers[] = {"threaded", "hosted"};
