@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::{Driver, sigpipe};
 use super::watch::{Direction, Done, Watched};
+use super::{Driver, sigpipe};
 
 /// Room offered to one read; the capacity of a pipe on Linux.
 const READ_SIZE: usize = 64 * 1024;
