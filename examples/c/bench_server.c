@@ -91,8 +91,8 @@ int main(int argc, char **argv)
     trn_error *error = NULL;
     trn_str none = trn_cstr(NULL);
     uint64_t server = 0, serving = 0;
-    check(trn_engine_new(trn_cstr("{\"driver\":\"hosted\"}"), &engine, &error), error, "engine");
-    check(trn_server_new(engine, trn_cstr("{\"name\":\"bench-c\",\"version\":\"1.0.0\"}"), &server, &error), error,
+    check(trn_engine_new(trn_cstr("{\"driver\":\"hosted\"}"), &engine, &error), &error, "engine");
+    check(trn_server_new(engine, trn_cstr("{\"name\":\"bench-c\",\"version\":\"1.0.0\"}"), &server, &error), &error,
           "server");
     static const char add[] =
         "{\"name\":\"add\",\"description\":\"Adds two numbers.\",\"inputSchema\":{\"type\":\"object\","
@@ -100,8 +100,8 @@ int main(int argc, char **argv)
     static const char echo[] =
         "{\"name\":\"echo\",\"description\":\"Answers with the text it is given.\",\"inputSchema\":{"
         "\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"]}}";
-    check(trn_server_add(engine, server, "tool", trn_cstr(echo), none, ECHO, &error), error, "echo");
-    check(trn_server_add(engine, server, "tool", trn_cstr(add), none, ADD, &error), error, "add");
+    check(trn_server_add(engine, server, "tool", trn_cstr(echo), none, ECHO, &error), &error, "echo");
+    check(trn_server_add(engine, server, "tool", trn_cstr(add), none, ADD, &error), &error, "add");
     for (int i = 0;; i++) {
         char path[16];
         trn_str tool;
@@ -109,27 +109,27 @@ int main(int argc, char **argv)
         if (!trn_json_raw(trn_cstr(tools), path, &tool)) {
             break;
         }
-        check(trn_server_add(engine, server, "tool", tool, none, REST, &error), error, path);
+        check(trn_server_add(engine, server, "tool", tool, none, REST, &error), &error, path);
     }
     check(trn_server_add(engine, server, "resource",
                          trn_cstr("{\"uri\":\"bench://big\",\"name\":\"big\",\"mimeType\":\"text/plain\"}"), none, BIG,
                          &error),
-          error, "resource");
+          &error, "resource");
     if (http) {
         char *options = format("{\"port\":%d}", atoi(argv[2]));
-        check(trn_serve_http(engine, server, trn_cstr(options), &serving, &error), error, "serve");
+        check(trn_serve_http(engine, server, trn_cstr(options), &serving, &error), &error, "serve");
         free(options);
     } else {
-        check(trn_serve_stdio(engine, server, none, &serving, &error), error, "serve");
+        check(trn_serve_stdio(engine, server, none, &serving, &error), &error, "serve");
     }
 
     struct answers answers = {NULL, 0, 0};
     for (int serve = 1; serve;) {
         if (answers.count == 0) {
-            check(trn_wait(engine, -1, &error), error, "wait");
+            check(trn_wait(engine, -1, &error), &error, "wait");
         }
         trn_batch *batch = NULL;
-        check(trn_drain(engine, answers.list, answers.count, &batch, &error), error, "drain");
+        check(trn_drain(engine, answers.list, answers.count, &batch, &error), &error, "drain");
         for (size_t i = 0; i < answers.count; i++) {
             if (answers.list[i].payload.ptr != big) {
                 trn_string_free((char *)answers.list[i].payload.ptr);

@@ -16,21 +16,21 @@ int main(int argc, char **argv)
     trn_engine *engine = NULL;
     trn_error *error = NULL;
     trn_str none = trn_cstr(NULL);
-    check(trn_engine_new(none, &engine, &error), error, "engine");
+    check(trn_engine_new(none, &engine, &error), &error, "engine");
 
     uint64_t client = 0, call = 0;
     char *url = trn_json_escape(trn_cstr(argv[1]));
     char *target = format("{\"url\": %s}", url);
-    check(trn_connect(engine, trn_cstr(target), none, &client, &error), error, "connect");
-    check(trn_run(engine, client, NULL, NULL, NULL, &error), error, "connect");
+    check(trn_connect(engine, trn_cstr(target), none, &client, &error), &error, "connect");
+    check(trn_run(engine, client, NULL, NULL, NULL, &error), &error, "connect");
 
     char *query = trn_json_escape(trn_cstr(argv[3]));
     char *arguments = argc == 5 ? format("{\"query\": %s, \"limit\": %d}", query, atoi(argv[4]))
                                 : format("{\"query\": %s}", query);
     char *params = format("{\"name\": \"search\", \"arguments\": %s}", arguments);
     char *result = NULL;
-    check(trn_request(engine, client, TRN_OP_CALL_TOOL, trn_cstr(params), none, &call, &error), error, "search");
-    check(trn_run(engine, call, NULL, NULL, &result, &error), error, "search");
+    check(trn_request(engine, client, TRN_OP_CALL_TOOL, trn_cstr(params), none, &call, &error), &error, "search");
+    check(trn_run(engine, call, NULL, NULL, &result, &error), &error, "search");
 
     trn_str hits = {NULL, 0};
     int failed = !trn_json_raw(trn_cstr(result), "/structuredContent/hits", &hits);

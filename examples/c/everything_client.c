@@ -225,13 +225,13 @@ int main(int argc, char **argv)
     }
     struct peer peer = {0};
     trn_error *error = NULL;
-    check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), error, "engine");
+    check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), &error, "engine");
     char *target = target_of(argv[argc - 1]);
     check(trn_connect(peer.engine, trn_cstr(target),
                       trn_cstr("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}}"),
                       &peer.client, &error),
-          error, "connect");
-    check(trn_run(peer.engine, peer.client, NULL, NULL, NULL, &error), error, "connect");
+          &error, "connect");
+    check(trn_run(peer.engine, peer.client, NULL, NULL, NULL, &error), &error, "connect");
 
     const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
     if (name == NULL) {

@@ -335,7 +335,7 @@ static int dispatch(struct app *app, uint64_t serving)
     do {
         trn_batch *batch = NULL;
         trn_error *error = NULL;
-        check(trn_drain(app->engine, NULL, 0, &batch, &error), error, "drain");
+        check(trn_drain(app->engine, NULL, 0, &batch, &error), &error, "drain");
         count = trn_batch_len(batch);
         for (size_t i = 0; i < count; i++) {
             const trn_event *event = trn_batch_at(batch, i);
@@ -373,22 +373,22 @@ int main(int argc, char **argv)
     int threaded = strcmp(argv[argc - 1], "--threaded") == 0;
     check(trn_engine_new(trn_cstr(threaded ? "{\"driver\":\"threaded\"}" : "{\"driver\":\"hosted\"}"), &app.engine,
                          &error),
-          error, "engine");
+          &error, "engine");
     trn_str none = trn_cstr(NULL);
     uint64_t server = 0, serving = 0;
     check(trn_server_new(app.engine, trn_cstr("{\"name\":\"everything-c\",\"version\":\"1.0.0\"}"), &server, &error),
-          error, "server");
+          &error, "server");
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++) {
         check(trn_server_add(app.engine, server, offers[i].item, trn_cstr(offers[i].definition), none,
                              (uint64_t)(uintptr_t)&offers[i], &error),
-              error, offers[i].definition);
+              &error, offers[i].definition);
     }
     if (http) {
         char *options = format("{\"port\":%d}", atoi(argv[2]));
-        check(trn_serve_http(app.engine, server, trn_cstr(options), &serving, &error), error, "serve");
+        check(trn_serve_http(app.engine, server, trn_cstr(options), &serving, &error), &error, "serve");
         free(options);
     } else {
-        check(trn_serve_stdio(app.engine, server, none, &serving, &error), error, "serve");
+        check(trn_serve_stdio(app.engine, server, none, &serving, &error), &error, "serve");
     }
 
     struct sigaction action = {0};

@@ -25,11 +25,11 @@ __attribute__((format(printf, 1, 2))) static inline char *format(const char *pat
 }
 
 /* Stop the program, saying why, if a call failed. */
-static inline void check(trn_status status, trn_error *error, const char *what)
+static inline void check(trn_status status, trn_error **error, const char *what)
 {
     if (status != TRN_STATUS_OK && status != TRN_STATUS_FALSE) {
-        fprintf(stderr, "%s: %s\n", what, error == NULL ? "failed" : error->message);
-        trn_error_free(error);
+        fprintf(stderr, "%s: %s\n", what, (*error)->message);
+        trn_error_free(*error);
         exit(1);
     }
 }

@@ -93,16 +93,19 @@ tour() {
 step "the everything pair"
 for driver in "" " --threaded"; do
     tour "$out/bin/everything_client" "stdio:$out/bin/everything_server --stdio$driver"
+    # A named pipe, so that reading waits for the line.
+    rm -f "$out/log"
+    mkfifo "$out/log"
     # shellcheck disable=SC2086
-    "$out/bin/everything_server" --http 0 $driver 2>"$out/http.log" &
+    "$out/bin/everything_server" --http 0 $driver 2>"$out/log" &
     server=$!
-    # Opening the log for each look is how a shell waits for a line.
-    until url=$(sed -n 's/^listening on //p' "$out/http.log") && [ -n "$url" ]; do
-        kill -0 "$server" || { cat "$out/http.log"; exit 1; }
-    done
+    exec 3<"$out/log"
+    read -r line <&3
+    url=${line#listening on }
     tour "$out/bin/everything_client" "$url"
     kill -TERM "$server"
     wait "$server"
+    exec 3<&-
 done
 
 if have valgrind "leak checks"; then

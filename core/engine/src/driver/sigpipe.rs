@@ -24,6 +24,8 @@ pub(crate) fn inherited<R>(start: impl FnOnce() -> R) -> R {
     if !BLOCKED.get() {
         return start();
     }
+    // Of an earlier write; unblocking would deliver it.
+    take_pending();
     change(libc::SIG_UNBLOCK);
     let result = start();
     change(libc::SIG_BLOCK);
