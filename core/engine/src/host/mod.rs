@@ -258,6 +258,7 @@ fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("trunnion")
+        .on_thread_start(crate::driver::sigpipe::block_in_thread)
         .enable_all()
         .build()
 }
