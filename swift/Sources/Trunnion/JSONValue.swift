@@ -147,6 +147,8 @@ indirect enum OrderedJSON: Sendable {
     case value(JSONValue)
     case array([OrderedJSON])
     case object([Member])
+    /// Text that is JSON already.
+    case raw(String)
 
     struct Member: Sendable {
         var name: String
@@ -161,7 +163,7 @@ indirect enum OrderedJSON: Sendable {
         switch self {
         case .object(let members): members.first { $0.name == name }?.value
         case .value(let value): value[name].map(OrderedJSON.value)
-        case .array: nil
+        case .array, .raw: nil
         }
     }
 
@@ -173,7 +175,7 @@ indirect enum OrderedJSON: Sendable {
         case .value(.object(let fields)):
             let members = fields.sorted { $0.key < $1.key }.map { Member(name: $0.key, value: .value($0.value)) }
             self = .object(members + [Member(name: name, value: value)])
-        case .value, .array:
+        case .value, .array, .raw:
             break
         }
     }
@@ -182,6 +184,8 @@ indirect enum OrderedJSON: Sendable {
         switch self {
         case .value(let value):
             try JSON.text(value)
+        case .raw(let text):
+            text
         case .array(let elements):
             "[" + (try elements.map { try $0.text() }.joined(separator: ",")) + "]"
         case .object(let members):
