@@ -15,8 +15,9 @@ public final class Runtime: Sendable {
         core.startPump()
     }
 
-    /// Stop everything: what is being answered may finish within the deadline, then all connections end.
-    /// Pending calls fail with kind `closed`. Closing twice is fine.
+    /// Stop everything: what is in flight is refused, pending calls fail with kind `closed`, handlers are
+    /// cancelled, and connections get until the deadline to take their last bytes. Closing twice is fine.
+    /// (`Server.close` lets its handlers finish first.)
     public func close(deadline: Duration = .seconds(5)) async {
         await core.close(deadline: deadline)
     }
@@ -63,9 +64,16 @@ final class Core: Sendable {
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
         var lastTarget: UInt64 = 0
-        var isClosed = false
         var hasEnded = false
         var whenEnded: [CheckedContinuation<Void, Never>] = []
+        var whenIdle: [AsyncStream<Void>.Continuation] = []
+
+        /// Those who wait for idleness, if it has come.
+        mutating func ifIdle() -> [AsyncStream<Void>.Continuation] {
+            guard operations.isEmpty, running.isEmpty else { return [] }
+            defer { whenIdle = [] }
+            return whenIdle
+        }
     }
 
     init(engine: Engine) { self.engine = engine }
@@ -174,12 +182,9 @@ final class Core: Sendable {
 
     private func pump() {
         do {
-            while true {
-                let isClosed = state.withLock { $0.isClosed }
-                if !isClosed { _ = try engine.wait(timeoutMs: -1) }
-                let events = try engine.drain(completions: [])
-                events.forEach(dispatch)
-                if isClosed, events.isEmpty { break }
+            // Without a time limit, waiting fails only when the engine is closed and nothing is left.
+            while try engine.wait(timeoutMs: -1) {
+                try engine.drain(completions: []).forEach(dispatch)
             }
             end(McpError(.closed, "the runtime is closed"))
         } catch {
@@ -195,12 +200,14 @@ final class Core: Sendable {
         case .cancelled:
             state.withLock { $0.running[event.id] }?.cancel()
         case .result, .error:
-            let sink = state.withLock { state in
+            let (sink, idle) = state.withLock { state in
                 // A connect that failed is a client no more.
                 if kind == .error { state.clients[event.id] = nil }
-                return state.operations.removeValue(forKey: event.id)
+                let sink = state.operations.removeValue(forKey: event.id)
+                return (sink, state.ifIdle())
             }
             sink?(kind, event.payload)
+            idle.forEach { $0.finish() }
         case .progress, .listening:
             state.withLock { $0.operations[event.id] }?(kind, event.payload)
         case .notification:
@@ -227,9 +234,13 @@ final class Core: Sendable {
     }
 
     private func finish(_ id: UInt64, _ answer: Answer) {
-        state.withLock { _ = $0.running.removeValue(forKey: id) }
         // It throws only after a panic in the engine, and then nobody is left to answer.
         _ = try? engine.complete(id: id, outcome: answer.outcome.rawValue, payload: answer.payload)
+        let idle = state.withLock { state in
+            state.running[id] = nil
+            return state.ifIdle()
+        }
+        idle.forEach { $0.finish() }
     }
 
     // MARK: The end
@@ -249,13 +260,28 @@ final class Core: Sendable {
     }
 
     func closeInBackground(deadline: Duration) {
-        if state.withLock({ $0.isClosed }) { return }
+        if state.withLock({ $0.hasEnded }) { return }
         let milliseconds = UInt64(max(0, deadline / .milliseconds(1)))
         // It blocks until the deadline, which a task must not.
         DispatchQueue.global().async { [self] in
             // It throws only after a panic in the engine: then everything has stopped.
             try? engine.close(deadlineMs: milliseconds)
-            state.withLock { $0.isClosed = true }
+        }
+    }
+
+    /// Wait until no handler runs and no operation is open, but no longer than the limit.
+    func idle(within limit: Duration) async {
+        let (idle, signal) = AsyncStream.makeStream(of: Void.self)
+        let isIdle = state.withLock { state in
+            state.whenIdle.append(signal)
+            return state.ifIdle()
+        }
+        isIdle.forEach { $0.finish() }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in idle {} }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
         }
     }
 
@@ -263,7 +289,6 @@ final class Core: Sendable {
         let left = state.withLock { state in
             let left = state
             state = State()
-            state.isClosed = true
             state.hasEnded = true
             return left
         }
@@ -276,5 +301,6 @@ final class Core: Sendable {
         left.operations.values.forEach { $0(.error, payload) }
         left.clients.values.forEach { $0(.closed, "{}") }
         left.whenEnded.forEach { $0.resume() }
+        left.whenIdle.forEach { $0.finish() }
     }
 }

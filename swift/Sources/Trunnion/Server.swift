@@ -79,10 +79,13 @@ public final class Server: Sendable {
         return try await HTTPListener(server: self, options: try JSON.text(options))
     }
 
-    /// End all serving, answer nothing more, and close the engine unless it is shared. Closing twice is fine.
+    /// End all serving. What is being answered may finish within the deadline; then the engine is closed unless
+    /// it is shared. Closing twice is fine.
     public func close(deadline: Duration = .seconds(5)) async {
         forget()
-        if ownsRuntime { await runtime.close(deadline: deadline) }
+        guard ownsRuntime else { return }
+        await runtime.core.idle(within: deadline)
+        await runtime.close(deadline: deadline)
     }
 
     private func forget() {
