@@ -22,7 +22,7 @@ import Testing
 
     @Test(arguments: [Way.inProcess, .http]) func cancellingATaskCancelsTheHandlersTask(_ way: Way) async throws {
         let (server, begun, cancelled) = try hanging()
-        try await withClient(to: server, over: way) { client in
+        try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
             let call = Task { try await client.callTool("hang") }
             await begun.wait()
             call.cancel()
@@ -34,7 +34,7 @@ import Testing
 
     @Test func aTaskCancelledBeforehandDoesNotCall() async throws {
         let (server, _, _) = try hanging()
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             let go = Signal()
             let call = Task {
                 await go.wait()
@@ -52,10 +52,10 @@ import Testing
         let call = Task { try await client.callTool("hang") }
         await begun.wait()
         await client.close()
-        let error = await #expect(throws: McpError.self) { try await call.value }
+        let error = await failure { try await call.value }
         #expect(error?.kind == .closed)
         await cancelled.wait()
-        let late = await #expect(throws: McpError.self) { try await client.callTool("echo", ["text": ""]) }
+        let late = await failure { try await client.callTool("echo", ["text": ""]) }
         #expect(late != nil)
         await server.close()
         try expectNothingAlive(server.runtime)
@@ -74,7 +74,7 @@ import Testing
         try await listener.wait()
         for await _ in notifications {}
         try expectNothingAlive(server.runtime)
-        let error = await #expect(throws: McpError.self) { try await Client(.server(server)) }
+        let error = await failure { try await Client(.server(server)) }
         #expect(error?.kind == .closed)
     }
 
@@ -115,17 +115,17 @@ import Testing
         try server.resource("test://bad", name: "bad") { _ -> String in throw Unexpected() }
         try server.prompt("bad", "Throws") { (_: Context) -> String in throw Unexpected() }
         try server.tool("echo", "Says it again") { (input: TextInput) in input.text }
-        try await withClient(to: server, over: .http) { client in
+        try await withClient(to: server, over: .http) { (client: Client) async throws -> Void in
             let crash = try await client.callTool("crash")
             #expect(crash.isError)
             #expect(!crash.text.contains("secret"))
             #expect(try await client.callTool("nan").isError)
-            let coded = await #expect(throws: McpError.self) { try await client.callTool("code") }
+            let coded = await failure { try await client.callTool("code") }
             #expect(coded?.code == -31999)
             #expect(coded?.kind == .remote)
             #expect(coded?.message == "mine")
             #expect(coded?.data == ["why": "because"])
-            let bad = await #expect(throws: McpError.self) { try await client.readResource("test://bad") }
+            let bad = await failure { try await client.readResource("test://bad") }
             #expect(bad?.message.contains("secret") == false)
             await #expect(throws: McpError.self) { try await client.getPrompt("bad") }
             #expect(try await client.callTool("echo", ["text": "on"]).text == "on")
@@ -134,7 +134,7 @@ import Testing
 
     @Test func manyCallsAtOnce() async throws {
         let (server, _, _) = try hanging()
-        try await withClient(to: server, over: .http) { client in
+        try await withClient(to: server, over: .http) { (client: Client) async throws -> Void in
             let texts = try await withThrowingTaskGroup(of: (Int, String).self) { group in
                 for number in 0..<200 {
                     group.addTask {
@@ -151,7 +151,7 @@ import Testing
         let listener = try await Server("gone", version: "1").serveHTTP()
         let url = listener.url
         try await listener.close()
-        let error = await #expect(throws: McpError.self) { try await Client(.url(url)) }
+        let error = await failure { try await Client(.url(url)) }
         #expect(error?.kind == .transport)
         await #expect(throws: McpError.self) { try await Client(.command(["no-such-program-anywhere"])) }
     }
@@ -164,7 +164,7 @@ import Testing
         }
         await begun.wait()
         await client.close()
-        let error = await #expect(throws: McpError.self) { try await call.value }
+        let error = await failure { try await call.value }
         #expect(error?.kind == .closed)
         try expectNothingAlive(client.runtime)
     }

@@ -51,7 +51,7 @@ import Testing
     }
 
     @Test(arguments: [Way.inProcess, .http]) func tools(_ way: Way) async throws {
-        try await withClient(to: makeServer(), over: way) { client in
+        try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let tools = try await client.listTools()
             #expect(tools.map(\.name) == ["add", "echo", "count", "who", "many", "refuse", "list"])
             #expect(tools[0].description == "Adds two numbers")
@@ -74,7 +74,7 @@ import Testing
     }
 
     @Test(arguments: [Way.inProcess, .http]) func progressArrivesBeforeTheAnswer(_ way: Way) async throws {
-        try await withClient(to: makeServer(), over: way) { client in
+        try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let heard = Collected<ProgressUpdate>()
             let answer = try await client.callTool("count") { await heard.add($0) }
             #expect(answer.text == "counted")
@@ -85,7 +85,7 @@ import Testing
 
     @Test func aHandlerLearnsWhoAsks() async throws {
         let options = ConnectOptions(clientInfo: ["name": "curious", "version": "9"])
-        try await withClient(to: makeServer(), over: .http, options: options) { client in
+        try await withClient(to: makeServer(), over: .http, options: options) { (client: Client) async throws -> Void in
             let request: RequestInfo = try await client.callTool("who").decode()
             #expect(request.transport == "http")
             #expect(request.clientInfo?["name"] == "curious")
@@ -94,13 +94,13 @@ import Testing
     }
 
     @Test(arguments: [Way.inProcess, .http]) func failures(_ way: Way) async throws {
-        try await withClient(to: makeServer(), over: way) { client in
+        try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let refusal = try await client.callTool("refuse", ["text": "no"])
             #expect(refusal.isError)
             #expect(refusal.text == "no")
             #expect(throws: ToolError("no")) { try refusal.decode(as: JSONValue.self) }
 
-            let unknown = await #expect(throws: McpError.self) { try await client.callTool("nope") }
+            let unknown = await failure { try await client.callTool("nope") }
             #expect(unknown?.kind == .invalidParams)
             #expect(unknown?.code == -32602)
             #expect(try await client.callTool("add", ["a": "x"]).isError)
@@ -111,7 +111,7 @@ import Testing
     }
 
     @Test(arguments: [Way.inProcess, .http]) func resources(_ way: Way) async throws {
-        try await withClient(to: makeServer(), over: way) { client in
+        try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             #expect(try await client.listResources().map(\.uri) == ["test://text", "test://bytes", "test://json"])
             #expect(try await client.listResourceTemplates().map(\.uriTemplate) == ["test://item/{id}"])
             #expect(try await client.readResource("test://text").text == "plain")
@@ -123,7 +123,7 @@ import Testing
     }
 
     @Test(arguments: [Way.inProcess, .http]) func promptsAndCompletions(_ way: Way) async throws {
-        try await withClient(to: makeServer(), over: way) { client in
+        try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let prompts = try await client.listPrompts()
             #expect(prompts.map(\.name) == ["greet", "talk"])
             #expect(prompts[0].arguments.map(\.name) == ["name", "tone"])
@@ -143,7 +143,7 @@ import Testing
     @Test func listsArriveInPages() async throws {
         let server = try Server("pages", version: "1", options: ServerOptions(pageSize: 2))
         for number in 1...5 { try server.tool("t\(number)", "Number \(number)") { (_: Context) in "\(number)" } }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             var names: [String] = []
             for try await tool in client.tools { names.append(tool.name) }
             #expect(names == ["t1", "t2", "t3", "t4", "t5"])
@@ -168,15 +168,15 @@ import Testing
 
     @Test func whatIsRegisteredTwiceOrWronglyIsRefused() async throws {
         let server = try makeServer()
-        let twice = #expect(throws: McpError.self) {
+        let twice = await failure {
             try server.tool("add", "Again") { (_: Context) in "" }
         }
         #expect(twice?.kind == .usage)
-        let notAnObject = #expect(throws: McpError.self) {
+        let notAnObject = await failure {
             try server.tool("number", "Takes a number") { (input: Int) in input }
         }
         #expect(notAnObject?.kind == .usage)
-        let badOption = #expect(throws: McpError.self) {
+        let badOption = await failure {
             try Server("x", version: "1", extra: ["noSuchOption": 1])
         }
         #expect(badOption?.kind == .usage)
@@ -185,7 +185,7 @@ import Testing
 
     @Test func whatIsRemovedIsGone() async throws {
         let server = try makeServer()
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             #expect(try server.removeTool("echo"))
             #expect(try !server.removeTool("echo"))
             #expect(try await !client.listTools().map(\.name).contains("echo"))

@@ -68,3 +68,18 @@ func everythingServer() throws -> [String] {
     let program = candidates.first { FileManager.default.isExecutableFile(atPath: $0.path) }
     return [try #require(program, "everything_server is not built").path, "--stdio"]
 }
+
+/// The error that the body fails with; it is an issue when it does not.
+func failure<T>(
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> T
+) async -> McpError? {
+    do {
+        _ = try await body()
+        Issue.record("it did not fail", sourceLocation: sourceLocation)
+    } catch let error as McpError {
+        return error
+    } catch {
+        Issue.record("it failed with \(error)", sourceLocation: sourceLocation)
+    }
+    return nil
+}

@@ -25,7 +25,8 @@ struct Surface {
                 current = nil
             } else if let current, !line.hasPrefix("#"), let equals = line.range(of: " = ") {
                 let value = line[equals.upperBound...].trimmingCharacters(in: CharacterSet(charactersIn: "\"'"))
-                tables[current]?[tables[current]!.count - 1][String(line[..<equals.lowerBound])] = value
+                let last = tables[current, default: []].endIndex - 1
+                tables[current]?[last][String(line[..<equals.lowerBound])] = value
             }
         }
         self.tables = tables
