@@ -15,8 +15,11 @@ let package = Package(
             name: "TrunnionBindings", dependencies: ["TrunnionFFI"], path: "swift/Sources/TrunnionBindings",
             linkerSettings: [.linkedLibrary("trunnion_swift")]),
         .target(name: "Trunnion", dependencies: ["TrunnionBindings"], path: "swift/Sources/Trunnion"),
+        .executableTarget(name: "vector_server", dependencies: ["Trunnion"], path: "swift/Tests/VectorServer"),
         .testTarget(
-            name: "TrunnionTests", dependencies: ["Trunnion", "TrunnionBindings"], path: "swift/Tests/TrunnionTests"),
+            name: "TrunnionTests",
+            dependencies: ["Trunnion", "TrunnionBindings", "everything_server", "vector_server"],
+            path: "swift/Tests/TrunnionTests"),
         .executableTarget(
             name: "everything_server", dependencies: ["Trunnion"], path: "examples/swift/everything_server"),
         .executableTarget(

@@ -17,7 +17,7 @@ extension Server {
     /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
     /// tool failed.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
-        _ name: String, _ description: String, title: String? = nil, annotations: ToolAnnotations? = nil,
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
         options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input, Context) async throws -> Output
@@ -25,7 +25,7 @@ extension Server {
         let schemas = try (input: Self.input(inputSchema, Input.self), output: Self.output(outputSchema, Output.self))
         var definition: OrderedJSON = .object(["name": .value(.string(name))])
         if let title { definition.append("title", .value(.string(title))) }
-        definition.append("description", .value(.string(description)))
+        if let description { definition.append("description", .value(.string(description))) }
         definition.append("inputSchema", schemas.input)
         if let output = schemas.output { definition.append("outputSchema", output) }
         if let annotations { definition.append("annotations", .value(try JSONValue(encoding: annotations))) }
@@ -45,7 +45,7 @@ extension Server {
 
     /// Add a tool whose handler needs no context.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
-        _ name: String, _ description: String, title: String? = nil, annotations: ToolAnnotations? = nil,
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
         options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Input) async throws -> Output
     ) throws {
@@ -57,7 +57,7 @@ extension Server {
 
     /// Add a tool without arguments.
     public func tool<Output: Encodable & Sendable>(
-        _ name: String, _ description: String, title: String? = nil, annotations: ToolAnnotations? = nil,
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
@@ -146,12 +146,12 @@ extension Server {
     /// Add a prompt. The input type gives the arguments (all strings), unless `arguments` names them; the handler
     /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
     public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
-        _ name: String, _ description: String, title: String? = nil, arguments: [PromptArgument]? = nil,
+        _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
         extra: [String: JSONValue] = [:], handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         var definition: OrderedJSON = .object(["name": .value(.string(name))])
         if let title { definition.append("title", .value(.string(title))) }
-        definition.append("description", .value(.string(description)))
+        if let description { definition.append("description", .value(.string(description))) }
         definition.append("arguments", .value((try arguments ?? Self.arguments(of: Input.self)).jsonValue))
         definition.append(extra)
         try add("prompt", key: name, definition: definition) { exchange in
@@ -169,7 +169,7 @@ extension Server {
 
     /// Add a prompt without arguments.
     public func prompt<Output: Encodable & Sendable>(
-        _ name: String, _ description: String, title: String? = nil, extra: [String: JSONValue] = [:],
+        _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
         handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         try prompt(name, description, title: title, arguments: [], extra: extra) {

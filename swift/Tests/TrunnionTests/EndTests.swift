@@ -20,7 +20,7 @@ import Testing
         return (server, begun, cancelled)
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func cancellingATaskCancelsTheHandlersTask(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func cancellingATaskCancelsTheHandlersTask(_ way: Way) async throws {
         let (server, begun, cancelled) = try hanging()
         try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
             let call = Task { try await client.callTool("hang") }

@@ -50,7 +50,7 @@ import Testing
         return server
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func tools(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func tools(_ way: Way) async throws {
         try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let tools = try await client.listTools()
             #expect(tools.map(\.name) == ["add", "echo", "count", "who", "many", "refuse", "list"])
@@ -73,7 +73,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func progressArrivesBeforeTheAnswer(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func progressArrivesBeforeTheAnswer(_ way: Way) async throws {
         try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let heard = Collected<ProgressUpdate>()
             let answer = try await client.callTool("count") { await heard.add($0) }
@@ -93,7 +93,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func failures(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func failures(_ way: Way) async throws {
         try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let refusal = try await client.callTool("refuse", ["text": "no"])
             #expect(refusal.isError)
@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func resources(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func resources(_ way: Way) async throws {
         try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             #expect(try await client.listResources().map(\.uri) == ["test://text", "test://bytes", "test://json"])
             #expect(try await client.listResourceTemplates().map(\.uriTemplate) == ["test://item/{id}"])
@@ -122,7 +122,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [Way.inProcess, .http]) func promptsAndCompletions(_ way: Way) async throws {
+    @Test(arguments: Way.allCases) func promptsAndCompletions(_ way: Way) async throws {
         try await withClient(to: makeServer(), over: way) { (client: Client) async throws -> Void in
             let prompts = try await client.listPrompts()
             #expect(prompts.map(\.name) == ["greet", "talk"])

@@ -12,7 +12,7 @@ struct TextInput: Codable { var text: String }
 
 /// How a test's client reaches its server.
 enum Way: String, CaseIterable, CustomTestStringConvertible {
-    case inProcess, http, stdio
+    case inProcess, http
     var testDescription: String { rawValue }
 }
 
@@ -45,8 +45,6 @@ func withClient(
         try await body(client)
         await client.close()
         try await listener.close()
-    case .stdio:
-        Issue.record("a server of this process has no standard streams to spare; use everythingServer")
     }
     await server.close()
     try expectNothingAlive(server.runtime)
@@ -58,16 +56,16 @@ func expectNothingAlive(_ runtime: Runtime, sourceLocation: SourceLocation = #_s
         sourceLocation: sourceLocation)
 }
 
-/// The everything server of the examples, as a command. `swift test` builds it beside the tests.
-func everythingServer() throws -> [String] {
-    let products = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-    let candidates = [
-        products.appendingPathComponent("everything_server"),
-        Surface.repository.appendingPathComponent(".build/debug/everything_server"),
-    ]
-    let program = candidates.first { FileManager.default.isExecutableFile(atPath: $0.path) }
-    return [try #require(program, "everything_server is not built").path, "--stdio"]
+/// A program of this package, built beside the tests.
+func example(_ name: String) throws -> String {
+    let beside = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    let candidates = [beside, Surface.repository.appendingPathComponent(".build/debug")].map {
+        $0.appendingPathComponent(name).path
+    }
+    return try #require(candidates.first(where: FileManager.default.isExecutableFile), "\(name) is not built")
 }
+
+func everythingServer() throws -> [String] { [try example("everything_server"), "--stdio"] }
 
 /// The error that the body fails with; it is an issue when it does not.
 func failure<T>(
