@@ -37,6 +37,8 @@ class AsyncOperation(Operation):
             return
         if error is not None:
             self.future.set_exception(error)
+            # Whoever waits is told; where nobody does, there is nothing to complain of.
+            self.future.exception()
         else:
             self.future.set_result(payload or "null")
 

@@ -73,8 +73,6 @@ class Serving:
             host.call("cancel", self._id, "the server is closing")
             host.schedule()
             await asyncio.wait([operation.future], timeout=1)
-        if operation is not None and operation.future.done() and not operation.future.cancelled():
-            operation.future.exception()
         await host.release()
 
     async def _listen(self, listening: asyncio.Future[Any]) -> None:
