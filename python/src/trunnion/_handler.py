@@ -258,7 +258,7 @@ def _error(error: McpError) -> str:
 
 def _output(returns: Any) -> tuple[Mapping[str, Any] | None, Callable[[Any], Answer]]:
     """The output schema of a return annotation, and the encoder of its values."""
-    if returns in (EMPTY, None, type(None), str, Any, object) or _has_content(returns):
+    if returns in (EMPTY, None, type(None), str, Any, object, list, tuple) or _has_content(returns):
         return None, tool_answer
     schemas = Schemas(output=True)
     try:
