@@ -17,9 +17,9 @@ use crate::error::{Error, local};
 use crate::lock;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Input, Start};
-use crate::server::catalog::{Catalog, Item, Offer};
 use crate::server::http::{self, HttpOptions, Phase};
 use crate::server::stream::{self, Carrier};
+use trunnion_proto::server::catalog::{Catalog, Item, Offer};
 
 /// How long handlers may go on after a server was told to close.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -76,7 +76,9 @@ impl Engine {
         let options: ItemOptions = options::parse(options)?;
         let timeout = (options.timeout_ms > 0).then(|| Duration::from_millis(options.timeout_ms));
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
-        core.catalog.add(parse_item(item)?, definition, timeout, handler)
+        core.catalog
+            .add(parse_item(item)?, definition, timeout, handler)
+            .map_err(|invalid| Error::usage(invalid.0))
     }
 
     /// Remove an item by its name, URI or template. False: there was none.

@@ -12,32 +12,10 @@ use trunnion_proto::json::{self, Json};
 use trunnion_proto::jsonrpc::Id;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Revision;
+pub use trunnion_proto::server::catalog::Input;
 use trunnion_proto::server::{LogEntry, Progress, Request};
 
 use crate::lock;
-
-/// What a handler works on.
-#[derive(Debug)]
-pub enum Input {
-    /// The arguments of a tool, checked against its schema.
-    Tool(Json),
-    /// A resource to read.
-    Resource {
-        /// The URI asked for.
-        uri: String,
-        /// The template's variables, decoded, in the order of the template.
-        params: Vec<(String, String)>,
-    },
-    /// The arguments of a prompt.
-    Prompt(Json),
-    /// What to complete.
-    Completion {
-        /// `{name, value}`
-        argument: Json,
-        /// `{arguments: {…}}`, or empty.
-        context: Json,
-    },
-}
 
 /// How a handler began.
 pub enum Start {

@@ -22,9 +22,9 @@ use trunnion_proto::server::post::{Admission, Headers, Lookup, admit_post};
 use trunnion_proto::server::{Exchange, Stamp};
 
 use super::call::{Call, Inbox, Say, Start};
-use super::catalog::Dispatch;
 use super::{Kind, ServerCore, guarded};
 use crate::driver::{Conn, Driver, Listener, Sleep};
+use trunnion_proto::server::catalog::Dispatch;
 
 /// Silence on an event stream after which a comment keeps intermediaries from closing it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

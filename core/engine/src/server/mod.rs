@@ -1,11 +1,8 @@
 //! Servers: what is offered, and what carries it.
 
 pub(crate) mod call;
-pub(crate) mod catalog;
 pub(crate) mod http;
-mod schema;
 pub(crate) mod stream;
-mod template;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,15 +12,15 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::outcome::Outcome;
+use trunnion_proto::server::catalog::Catalog;
 
-use call::Call;
-use catalog::Catalog;
+use call::{Call, Handler};
 
 use crate::lock;
 
 /// A server without its transports.
 pub(crate) struct ServerCore {
-    pub catalog: Catalog,
+    pub catalog: Catalog<Arc<dyn Handler>>,
     pub counters: Arc<Counters>,
 }
 

@@ -14,10 +14,10 @@ use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::{Output, ServerConn};
 
 use super::call::{Call, Inbox, Say, Start};
-use super::catalog::Dispatch;
 use super::{ServerCore, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
+use trunnion_proto::server::catalog::Dispatch;
 
 /// How long requests in flight may still be answered after the peer closed its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);

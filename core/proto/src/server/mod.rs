@@ -1,11 +1,14 @@
 //! The server machines: one [`Exchange`] per request, one [`ServerConn`] per byte stream, one
 //! [`admit_post`](post::admit_post) per HTTP POST.
 
+pub mod catalog;
 mod conn;
 mod encode;
 mod exchange;
 pub mod post;
 mod request;
+mod schema;
+mod template;
 
 pub use conn::{Output, ServerConn, Time};
 pub use encode::{Finished, Stamp};

@@ -1,27 +1,24 @@
 //! What a server offers, and which handler a request belongs to. Requests read an immutable snapshot;
 //! registration makes a new one.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::error::{ErrorKind, RpcError};
+use crate::header::{ParamHeader, param_headers};
+use crate::json::Json;
+use crate::methods::Role;
+use crate::outcome::Outcome;
+use crate::revision::Era;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
-use trunnion_proto::error::{ErrorKind, RpcError};
-use trunnion_proto::header::{ParamHeader, param_headers};
-use trunnion_proto::json::Json;
-use trunnion_proto::methods::Role;
-use trunnion_proto::outcome::Outcome;
-use trunnion_proto::revision::Era;
-use trunnion_proto::server::post::{Headers, check_params};
-use trunnion_proto::server::{Request, Settings, Stamp};
 
-use super::call::{Handler, Input};
+use super::post::{Headers, check_params};
 use super::schema::Schema;
 use super::template::Template;
-use crate::error::Error;
-use crate::lock;
+use super::{Request, Settings, Stamp};
 
 /// What can be registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,17 +59,53 @@ impl Item {
     }
 }
 
+/// A registration that is refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// What a handler works on.
+#[derive(Debug)]
+pub enum Input {
+    /// The arguments of a tool, checked against its schema.
+    Tool(Json),
+    /// A resource to read.
+    Resource {
+        /// The URI asked for.
+        uri: String,
+        /// The template's variables, decoded, in the order of the template.
+        params: Vec<(String, String)>,
+    },
+    /// The arguments of a prompt.
+    Prompt(Json),
+    /// What to complete.
+    Completion {
+        /// `{name, value}`
+        argument: Json,
+        /// `{arguments: {…}}`, or empty.
+        context: Json,
+    },
+}
+
 /// What becomes of a request.
-pub(crate) enum Dispatch {
+pub enum Dispatch<H> {
     /// The engine answers.
     Answer(Outcome),
     /// A handler does.
-    Run { entry: Arc<Entry>, input: Input },
+    Run {
+        /// The entry it is registered with.
+        entry: Arc<Entry<H>>,
+        /// What it gets.
+        input: Input,
+    },
 }
 
 /// One registered thing.
-pub(crate) struct Entry {
-    pub handler: Arc<dyn Handler>,
+#[derive(Debug)]
+pub struct Entry<H> {
+    /// What answers for it.
+    pub handler: H,
+    /// How long that may take.
     pub timeout: Option<Duration>,
     definition: String,
     mime_type: Option<String>,
@@ -82,7 +115,8 @@ pub(crate) struct Entry {
     template: Option<Template>,
 }
 
-impl Entry {
+impl<H> Entry<H> {
+    /// The MIME type it was registered with.
     pub fn mime_type(&self) -> Option<&str> {
         self.mime_type.as_deref()
     }
@@ -90,42 +124,59 @@ impl Entry {
 
 /// Options of a server that shape its answers.
 #[derive(Debug, Clone)]
-pub(crate) struct Offer {
+pub struct Offer {
+    /// What goes on every result.
     pub stamp: Stamp,
+    /// How to use the server, for the model.
     pub instructions: Option<String>,
+    /// Entries per page of a list.
     pub page_size: usize,
 }
 
-/// Everything a server offers.
-pub(crate) struct Catalog {
+/// Everything a server offers. `H` is what answers for an entry; the catalog only keeps it.
+pub struct Catalog<H> {
     settings: Settings,
     offer: Offer,
-    state: RwLock<Arc<State>>,
+    state: RwLock<Arc<State<H>>>,
 }
 
-#[derive(Default)]
-struct State {
-    entries: BTreeMap<Item, Shelf>,
+struct State<H> {
+    entries: BTreeMap<Item, Shelf<H>>,
     /// First pages, written once for each list and era.
-    pages: Mutex<HashMap<(Item, Era), Json>>,
+    pages: Mutex<BTreeMap<(Item, bool), Json>>,
 }
 
 /// Entries in the order of their registration: lists are deterministic.
-#[derive(Default, Clone)]
-struct Shelf {
+struct Shelf<H> {
     order: Vec<String>,
-    by_key: HashMap<String, Arc<Entry>>,
+    by_key: BTreeMap<String, Arc<Entry<H>>>,
 }
 
-impl Catalog {
-    pub fn new(settings: Settings, offer: Offer) -> Catalog {
-        Catalog { settings, offer, state: RwLock::default() }
+impl<H> Clone for Shelf<H> {
+    fn clone(&self) -> Self {
+        Shelf { order: self.order.clone(), by_key: self.by_key.clone() }
+    }
+}
+
+impl<H> Default for Shelf<H> {
+    fn default() -> Self {
+        Shelf { order: Vec::new(), by_key: BTreeMap::new() }
+    }
+}
+
+impl<H> Catalog<H> {
+    /// An empty one.
+    pub fn new(settings: Settings, offer: Offer) -> Catalog<H> {
+        let state = State { entries: BTreeMap::new(), pages: Mutex::default() };
+        Catalog { settings, offer, state: RwLock::new(Arc::new(state)) }
     }
 
+    /// What goes on every result.
     pub fn stamp(&self) -> &Stamp {
         &self.offer.stamp
     }
 
+    /// What the server is willing to do.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -137,12 +188,12 @@ impl Catalog {
         item: Item,
         definition: &str,
         timeout: Option<Duration>,
-        handler: Arc<dyn Handler>,
-    ) -> Result<(), Error> {
+        handler: H,
+    ) -> Result<(), Invalid> {
         let value: Value = serde_json::from_str(definition)
-            .map_err(|error| Error::usage(format!("the definition is not valid JSON: {error}")))?;
+            .map_err(|error| Invalid(format!("the definition is not valid JSON: {error}")))?;
         let Value::Object(mut members) = value else {
-            return Err(Error::usage("the definition must be a JSON object"));
+            return Err(Invalid("the definition must be a JSON object".into()));
         };
         let key = key_of(item, &members)?;
         let mut entry = Entry {
@@ -178,7 +229,7 @@ impl Catalog {
         self.change(|state| {
             let shelf = state.entries.entry(item).or_default();
             if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
-                return Err(Error::usage(format!("{key:?} is registered already")));
+                return Err(Invalid(format!("{key:?} is registered already")));
             }
             shelf.order.push(key);
             Ok(())
@@ -198,20 +249,20 @@ impl Catalog {
         .unwrap_or(false)
     }
 
-    fn change<T>(&self, edit: impl FnOnce(&mut State) -> Result<T, Error>) -> Result<T, Error> {
-        let mut state = self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    fn change<T>(&self, edit: impl FnOnce(&mut State<H>) -> Result<T, Invalid>) -> Result<T, Invalid> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = State { entries: state.entries.clone(), pages: Mutex::default() };
         let result = edit(&mut next)?;
         *state = Arc::new(next);
         Ok(result)
     }
 
-    fn snapshot(&self) -> Arc<State> {
-        self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    fn snapshot(&self) -> Arc<State<H>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Find what answers a request. `headers`: those of its POST, where it came in one.
-    pub fn dispatch(&self, request: &Request, headers: Option<&dyn Headers>) -> Dispatch {
+    pub fn dispatch(&self, request: &Request, headers: Option<&dyn Headers>) -> Dispatch<H> {
         let state = self.snapshot();
         match self.find(&state, request, headers) {
             Ok(dispatch) => dispatch,
@@ -221,10 +272,10 @@ impl Catalog {
 
     fn find(
         &self,
-        state: &State,
+        state: &State<H>,
         request: &Request,
         headers: Option<&dyn Headers>,
-    ) -> Result<Dispatch, RpcError> {
+    ) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
         if let Some(capability) = request.method.capability
             && state.capabilities().get(capability).is_none()
@@ -270,11 +321,12 @@ impl Catalog {
         }
     }
 
-    fn list(&self, state: &State, item: Item, request: &Request) -> Result<Dispatch, RpcError> {
+    fn list(&self, state: &State<H>, item: Item, request: &Request) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
         let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
         if request.cursor.is_none()
-            && let Some(page) = lock(&state.pages).get(&(item, era))
+            && let Some(page) =
+                state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, era == Era::Modern))
         {
             return prepared(page.clone());
         }
@@ -296,14 +348,18 @@ impl Catalog {
         }
         let page = Json::from(self.offer.stamp.result(era, request.method.cacheable, &members));
         if request.cursor.is_none() {
-            lock(&state.pages).insert((item, era), page.clone());
+            state
+                .pages
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert((item, era == Era::Modern), page.clone());
         }
         prepared(page)
     }
 }
 
-impl State {
-    fn get(&self, item: Item, key: &str) -> Option<&Arc<Entry>> {
+impl<H> State<H> {
+    fn get(&self, item: Item, key: &str) -> Option<&Arc<Entry<H>>> {
         self.entries.get(&item).and_then(|shelf| shelf.by_key.get(key))
     }
 
@@ -327,8 +383,8 @@ impl State {
     }
 }
 
-fn key_of(item: Item, members: &Map<String, Value>) -> Result<String, Error> {
-    let missing = || Error::usage(format!("the definition needs a {:?}", item.key()));
+fn key_of(item: Item, members: &Map<String, Value>) -> Result<String, Invalid> {
+    let missing = || Invalid(format!("the definition needs a {:?}", item.key()));
     match (item, members.get(item.key())) {
         (Item::Completion, Some(reference)) => completion_key(reference).ok_or_else(missing),
         (_, Some(Value::String(key))) if !key.is_empty() => Ok(key.clone()),
@@ -349,18 +405,22 @@ fn completion_key(reference: &Value) -> Option<String> {
 /// Longest name of a tool, and what it may be made of (2025-11-25, tools, "Tool Names").
 const MAX_TOOL_NAME: usize = 128;
 
-fn prepare_tool(name: &str, members: &mut Map<String, Value>, entry: &mut Entry) -> Result<(), Error> {
+fn prepare_tool<H>(
+    name: &str,
+    members: &mut Map<String, Value>,
+    entry: &mut Entry<H>,
+) -> Result<(), Invalid> {
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.len() > MAX_TOOL_NAME || !name.bytes().all(fit) {
         let message =
             format!("tool name {name:?}: 1 to {MAX_TOOL_NAME} letters, digits, '_', '-' and '.' only");
-        return Err(Error::usage(message));
+        return Err(Invalid(message));
     }
     let schema = members.entry("inputSchema").or_insert_with(|| json!({"type": "object"}));
     if schema.get("type") != Some(&json!("object")) {
-        return Err(Error::usage(format!("tool {name:?}: inputSchema must have \"type\": \"object\"")));
+        return Err(Invalid(format!("tool {name:?}: inputSchema must have \"type\": \"object\"")));
     }
-    entry.headers = param_headers(schema).map_err(|why| Error::usage(format!("tool {name:?}: {why}")))?;
+    entry.headers = param_headers(schema).map_err(|why| Invalid(format!("tool {name:?}: {why}")))?;
     entry.input = Some(Schema::compile(schema, &format!("tool {name:?}: inputSchema"))?);
     if let Some(schema) = members.get("outputSchema") {
         Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?;
@@ -368,7 +428,11 @@ fn prepare_tool(name: &str, members: &mut Map<String, Value>, entry: &mut Entry)
     Ok(())
 }
 
-fn call_tool(state: &State, request: &Request, headers: Option<&dyn Headers>) -> Result<Dispatch, RpcError> {
+fn call_tool<H>(
+    state: &State<H>,
+    request: &Request,
+    headers: Option<&dyn Headers>,
+) -> Result<Dispatch<H>, RpcError> {
     let entry = state.get(Item::Tool, &request.name).ok_or_else(|| {
         RpcError::new(ErrorKind::InvalidParams, format!("Unknown tool: {}", shown(&request.name)))
     })?;
@@ -387,7 +451,7 @@ fn call_tool(state: &State, request: &Request, headers: Option<&dyn Headers>) ->
     Ok(Dispatch::Run { entry: entry.clone(), input: Input::Tool(request.arguments.clone()) })
 }
 
-fn read_resource(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
     let uri = &request.name;
     if let Some(entry) = state.get(Item::Resource, uri) {
         let input = Input::Resource { uri: uri.clone(), params: Vec::new() };
@@ -411,7 +475,7 @@ fn read_resource(state: &State, request: &Request) -> Result<Dispatch, RpcError>
     }
 }
 
-fn get_prompt(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
     let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
     let entry = state
         .get(Item::Prompt, &request.name)
@@ -427,7 +491,7 @@ fn get_prompt(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
     Ok(Dispatch::Run { entry: entry.clone(), input: Input::Prompt(request.arguments.clone()) })
 }
 
-fn complete(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
     let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
     let reference: Value =
         serde_json::from_str(request.reference.as_str()).map_err(|_| invalid("params.ref is required"))?;
@@ -453,7 +517,7 @@ fn shown(text: &str) -> String {
 
 /// Where the page after a cursor begins. A cursor is the key of the last entry that was sent, so pages stay
 /// right while entries are added.
-fn after_cursor(shelf: &Shelf, cursor: &str) -> Option<usize> {
+fn after_cursor<H>(shelf: &Shelf<H>, cursor: &str) -> Option<usize> {
     let key = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     Some(shelf.order.iter().position(|known| *known == key)? + 1)
 }

@@ -3,7 +3,7 @@
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
-use crate::error::Error;
+use super::catalog::Invalid;
 
 /// The only dialect (2026-07-28, basic, "JSON Schema Usage").
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -18,17 +18,15 @@ pub(crate) struct Schema(Validator);
 
 impl Schema {
     /// Compile. `what` names the schema in errors.
-    pub(crate) fn compile(schema: &Value, what: &str) -> Result<Schema, Error> {
+    pub(crate) fn compile(schema: &Value, what: &str) -> Result<Schema, Invalid> {
         if let Some(dialect) = schema.get("$schema") {
             let dialect = dialect.as_str().unwrap_or_default();
             if dialect.trim_end_matches('#') != DIALECT {
-                return Err(Error::usage(format!(
-                    "{what}: dialect {dialect:?} is not supported, only {DIALECT}"
-                )));
+                return Err(Invalid(format!("{what}: dialect {dialect:?} is not supported, only {DIALECT}")));
             }
         }
         jsonschema::options().with_draft(Draft::Draft202012).build(schema).map(Schema).map_err(|error| {
-            Error::usage(format!("{what} is not a valid JSON Schema: {}", shorten(&error.to_string())))
+            Invalid(format!("{what} is not a valid JSON Schema: {}", shorten(&error.to_string())))
         })
     }
 

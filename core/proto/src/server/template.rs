@@ -1,6 +1,6 @@
 //! URI templates (RFC 6570), matched against the URIs that clients ask for.
 
-use crate::error::Error;
+use super::catalog::Invalid;
 
 /// A compiled template.
 #[derive(Debug, Clone)]
@@ -64,8 +64,8 @@ impl Operator {
 
 impl Template {
     /// Compile, or say what is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Template, Error> {
-        let bad = |why: &str| Error::usage(format!("URI template {text:?}: {why}"));
+    pub(crate) fn parse(text: &str) -> Result<Template, Invalid> {
+        let bad = |why: &str| Invalid(format!("URI template {text:?}: {why}"));
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
