@@ -1,0 +1,104 @@
+"""A client that tries one of everything and prints what it saw as one line of JSON.
+
+    python everything_client.py http://127.0.0.1:8000/mcp
+    python everything_client.py "stdio:python everything_server.py --stdio"
+"""
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+from trunnion import Client, McpError, ToolError
+
+
+async def tour(client: Client) -> dict[str, Any]:
+    """Use every kind of request once."""
+    seen: dict[str, Any] = {}
+    names = {tool.name for tool in await client.list_tools()}
+    seen["tools"] = {"add", "echo", "slow", "fail"} <= names
+    seen["sum"] = (await client.call_tool("add", {"a": 2, "b": 3})).data["sum"]
+    seen["echo"] = (await client.call_tool("echo", {"text": 'héllo ✓ 😀\n"q"'})).text
+
+    steps: list[float] = []
+    slow = await client.call_tool(
+        "slow", {"steps": 3, "delayMs": 5}, progress=lambda done, total, message: steps.append(done)
+    )
+    seen["progress"] = steps
+    seen["slow"] = slow.text
+
+    try:
+        await client.call_tool("fail", {"message": "boom"})
+    except ToolError as error:
+        seen["fail"] = error.message
+    seen["unknown"] = await outcome(client, "nope", {})
+    seen["invalid"] = await outcome(client, "add", {"a": "x"})
+    seen["cancel"] = await cancelled(client)
+
+    seen["resource"] = (await client.read_resource("test://static-text")).text
+    seen["template"] = (await client.read_resource("test://template/42/data")).text
+    seen["prompt"] = (
+        await client.get_prompt("test_prompt_with_arguments", {"arg1": "hello", "arg2": "world"})
+    ).text
+    seen["completion"] = (
+        await client.complete("arg1", "pa", prompt="test_prompt_with_arguments")
+    ).values
+    seen["after"] = (await client.call_tool("echo", {"text": "still here"})).text
+    return seen
+
+
+async def outcome(client: Client, tool: str, arguments: dict[str, Any]) -> int | str:
+    """How a call fails: the code of the protocol error, or that the tool's result is an error."""
+    try:
+        result = await client.call_tool(tool, arguments, raise_on_error=False)
+    except McpError as error:
+        return error.code
+    return "isError" if result.is_error else "ok"
+
+
+async def cancelled(client: Client) -> str:
+    """Cancel a long call as soon as it shows progress."""
+    moving = asyncio.Event()
+    call = asyncio.ensure_future(
+        client.call_tool(
+            "slow", {"steps": 100_000, "delayMs": 1}, progress=lambda done, total, message: moving.set()
+        )
+    )
+    started = asyncio.ensure_future(moving.wait())
+    await asyncio.wait([call, started], return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    call.cancel()
+    try:
+        await call
+    except asyncio.CancelledError:
+        return "cancelled"
+    return "finished"
+
+
+async def conform(client: Client, scenario: str) -> None:
+    """Do what a scenario of the conformance suite asks."""
+    await client.list_tools()
+    if scenario == "tools_call":
+        await client.call_tool("add_numbers", {"a": 5, "b": 3})
+    elif scenario != "initialize":
+        raise ValueError(f"unknown scenario {scenario!r}")
+
+
+async def main(target: str) -> None:
+    command = target.removeprefix("stdio:")
+    scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO")
+    client = Client(target if command == target else command.split(), name="everything-client", version="0.1.0")
+    async with client:
+        if scenario:
+            await conform(client, scenario)
+        else:
+            print(json.dumps(await tour(client), ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[-1]))
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)

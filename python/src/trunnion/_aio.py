@@ -1,0 +1,268 @@
+"""The host that lives on an asyncio loop: it watches the engine's descriptor and drains on readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Mapping
+
+from . import _native
+from ._context import Context
+from ._errors import McpError, from_native
+from ._generated import OUTCOME_TOOL_ERROR
+from ._host import Host, Operation
+
+if TYPE_CHECKING:
+    from ._handler import Done, Handler
+    from .server import Server
+
+# Turns of the engine in one pass of the loop. More would answer a busy peer sooner and starve the rest.
+_BURST = 8
+# On a stuck close the loop must not hang: what is left is stopped hard.
+_CLOSE_MS = 1000
+
+
+class AsyncOperation(Operation):
+    """An operation whose end is a future of the loop. What ends after its future is cancelled is dropped."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.future: asyncio.Future[str] = loop.create_future()
+
+    def settle(self, payload: str | None, error: McpError | None) -> None:
+        if self.future.done():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+            # Whoever waits is told; where nobody does, there is nothing to complain of.
+            self.future.exception()
+        else:
+            self.future.set_result(payload or "null")
+
+
+class AsyncHost(Host):
+    """The host of the running loop. Everything but `Host._work` happens on that loop's thread."""
+
+    def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._ready: list[Done] = []
+        self._scheduled = False
+        self._gone: asyncio.Future[None] | None = None
+        super().__init__(driver, options, server)
+        self._drain = self.engine.drain
+        self._spawn = _spawner(self.loop)
+        self._fd: int = self.call("fd")
+        if self._fd >= 0:
+            self.loop.add_reader(self._fd, self._turn)
+        else:
+            self._pump()
+        self.schedule()
+
+    # ----------------------------------------------------------------------------------------------- events
+
+    def schedule(self) -> None:
+        """Turn the engine once more in this pass of the loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self._turn()
+
+    def _turn(self) -> None:
+        if self.closed:
+            return
+        drain = self._drain
+        done = self._ready
+        self._ready = []
+        try:
+            for _ in range(_BURST):
+                events = drain(done)
+                done = []
+                if not events:
+                    break
+                self.dispatch(events, done)
+        except _native.NativeError as error:
+            self._unwatch()
+            raise from_native(error) from None
+        finally:
+            if done:
+                self._ready += done
+                self.schedule()
+
+    def _pump(self) -> None:
+        # Without a descriptor (Windows) one thread waits for the loop.
+        from threading import Event, Thread
+
+        drained = Event()
+
+        def turn() -> None:
+            self._turn()
+            drained.set()
+
+        def wait() -> None:
+            while not self.closed:
+                if not self.engine.wait(250):
+                    continue
+                drained.clear()
+                try:
+                    self.loop.call_soon_threadsafe(turn)
+                except RuntimeError:
+                    return
+                drained.wait(1)
+
+        Thread(target=wait, name="trunnion-pump", daemon=True).start()
+
+    # --------------------------------------------------------------------------------------------- handlers
+
+    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+        task = self._spawn(coro)
+        if task.done():
+            return _outcome(handler, id, task)
+        if context is not None:
+            context._task = task
+        self.running[id] = task if context is None else context
+        task.add_done_callback(partial(self._finished, handler, id))
+        return None
+
+    def _finished(self, handler: Handler, id: int, task: asyncio.Task[Any]) -> None:
+        self.running.pop(id, None)
+        self._ready.append(_outcome(handler, id, task))
+        self.schedule()
+
+    # ------------------------------------------------------------------------------------------- operations
+
+    def begin(self, name: str, *args: Any) -> tuple[int, AsyncOperation]:
+        """Start an operation of the engine; its future ends on this loop."""
+        id = self.call(name, *args)
+        operation = AsyncOperation(self.loop)
+        self.operations[id] = operation
+        self.schedule()
+        return id, operation
+
+    async def finish(self, id: int, operation: AsyncOperation, reason: str = "cancelled by the caller") -> str:
+        """Wait for an operation's result. Cancelling the wait gives the operation up."""
+        try:
+            return await operation.future
+        except asyncio.CancelledError:
+            if self.operations.pop(id, None) is not None and not self.closed:
+                self.call("cancel", id, reason)
+                self.schedule()
+            raise
+
+    # --------------------------------------------------------------------------------------------- lifetime
+
+    async def release(self) -> None:
+        """One user less. The last one closes the engine."""
+        self.holds -= 1
+        if self.holds > 0 or self.closed:
+            return
+        tasks = []
+        for entry in list(self.running.values()):
+            task = entry._task if type(entry) is Context else entry
+            entry._cancel() if type(entry) is Context else entry.cancel()
+            if task is not None:
+                tasks.append(task)
+        if tasks:
+            # A handler that swallows its cancellation is left behind, not waited for.
+            await asyncio.wait(tasks, timeout=_CLOSE_MS / 1000)
+        if self._ready:
+            self._turn()
+        self.shut()
+
+    def shut(self, deadline_ms: int = _CLOSE_MS) -> None:
+        if self.closed:
+            return
+        self._unwatch()
+        super().shut(deadline_ms)
+        if self.server is not None:
+            self.server._forget(self)
+        error = _closed()
+        for operation in list(self.operations.values()):
+            operation.settle(None, error)
+        self.operations.clear()
+
+    def _unwatch(self) -> None:
+        if getattr(self, "_fd", -1) >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._fd)
+
+
+def _outcome(handler: Handler, id: int, task: asyncio.Task[Any]) -> Done:
+    try:
+        outcome, payload = handler.encode(task.result())
+    except asyncio.CancelledError:
+        return (id, OUTCOME_TOOL_ERROR, "cancelled")
+    except Exception as error:
+        outcome, payload = handler.failure(error)
+    return (id, outcome, payload)
+
+
+def _closed() -> McpError:
+    from ._generated import ClosedError
+
+    return ClosedError("the engine is closed")
+
+
+_Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
+
+
+def _spawner(loop: asyncio.AbstractEventLoop) -> _Spawn:
+    """How to start a handler's task so that its first step runs at once.
+
+    A handler that never waits is then done when this returns, which saves a pass of the loop and most of a
+    task's cost; `asyncio.current_task()` is right all the while. A task factory of the user's wins.
+    """
+    if loop.get_task_factory() is not None:
+        return loop.create_task
+    if sys.version_info >= (3, 12):
+        return lambda coro: asyncio.Task(coro, loop=loop, eager_start=True)
+    return _first_step(loop) or loop.create_task
+
+
+def _first_step(loop: Any) -> _Spawn | None:
+    """Eager tasks for 3.10 and 3.11, where a task schedules its first step with `loop.call_soon`.
+
+    While the task is made, that method is replaced on this loop object, so the step comes to us and is run
+    here in the task's own context. Gives None for loops that do not allow it.
+    """
+    caught: list[Any] = []
+
+    def catch(step: Any, *args: Any, context: Any = None) -> None:
+        caught.append((step, args, context))
+
+    task_type = asyncio.Task
+
+    def spawn(coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        loop.call_soon = catch
+        try:
+            task = task_type(coro, loop=loop)
+        finally:
+            del loop.call_soon
+        step, args, context = caught.pop()
+        context.run(step, *args)
+        return task
+
+    async def probe() -> None:
+        pass
+
+    coro = probe()
+    try:
+        loop.call_soon = catch
+        try:
+            task = task_type(coro, loop=loop)
+        finally:
+            del loop.call_soon
+    except (AttributeError, TypeError):
+        coro.close()
+        return None
+    if not caught:
+        # The loop scheduled the step in a way of its own.
+        return None
+    step, args, context = caught.pop()
+    loop.call_soon(step, *args, context=context)
+    del task
+    return spawn

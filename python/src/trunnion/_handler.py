@@ -1,0 +1,406 @@
+"""From an event to a call of the user's function, and from what it returns to a completion.
+
+Everything that can be decided when a handler is registered is decided then; a call only parses its
+arguments, runs the function and encodes the value.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from . import _content
+from ._content import CONTENT, Message, PromptResult, ResourceContents, ToolResult
+from ._context import Context
+from ._errors import McpError, ToolError
+from ._generated import (
+    OUTCOME_BASE64,
+    OUTCOME_ERROR,
+    OUTCOME_RESULT,
+    OUTCOME_TEXT,
+    OUTCOME_TOOL_ERROR,
+    OUTCOME_VALUE,
+    InvalidParamsError,
+)
+from ._json import base64, dumps, loads
+from ._schema import Schemas, dumper, is_object, loader
+from ._signature import EMPTY, Signature
+
+if TYPE_CHECKING:
+    from ._host import Host
+
+Answer = tuple[int, str]
+Done = tuple[int, int, str]
+
+
+class Handler:
+    """One registered function.
+
+    Args:
+        fn: the user's function.
+        signature: what it takes.
+        inline: run a `def` function on the engine's own thread instead of a worker thread.
+        mask: hide the text of unexpected exceptions from the peer.
+    """
+
+    __slots__ = (
+        "fn",
+        "name",
+        "is_async",
+        "inline",
+        "mask",
+        "context",
+        "bare",
+        "only",
+        "loaders",
+        "defaults",
+        "encode",
+    )
+    encode: Callable[[Any], Answer]
+
+    def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
+        self.fn = fn
+        self.name = name
+        self.is_async = signature.is_async
+        self.inline = inline
+        self.mask = mask
+        self.context = signature.context
+        self.bare = not signature.parameters and not signature.open
+        self.only: frozenset[str] | None = None
+        self.loaders: dict[str, Callable[[Any], Any]] = {}
+        self.defaults = signature.field_defaults()
+
+    def start(self, host: Host, id: int, payload: str) -> Done | None:
+        """Run it for one exchange. Gives the completion, or None when it comes later."""
+        try:
+            arguments = {} if self.bare else self.decode(payload)
+            context = None
+            if self.context is not None:
+                context = arguments[self.context] = Context(host, id)
+            if self.is_async:
+                return host.run_async(self, id, context, self.fn(**arguments))
+            if self.inline:
+                outcome, text = self.encode(copy_context().run(self.fn, **arguments))
+                return (id, outcome, text)
+        except Exception as error:
+            return (id, *self.failure(error))
+        host.run_thread(self, id, context, arguments)
+        return None
+
+    def run(self, id: int, arguments: dict[str, Any]) -> Done:
+        """Run a `def` function to its end."""
+        try:
+            outcome, text = self.encode(self.fn(**arguments))
+        except Exception as error:
+            outcome, text = self.failure(error)
+        return (id, outcome, text)
+
+    def decode(self, payload: str) -> dict[str, Any]:
+        """Keyword arguments from the event's payload."""
+        return self.convert(loads(payload))
+
+    def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Give the arguments the types that the function is annotated with."""
+        if self.only is not None:
+            arguments = {k: v for k, v in arguments.items() if k in self.only}
+        for name, load in self.loaders.items():
+            if name in arguments:
+                try:
+                    arguments[name] = load(arguments[name])
+                except McpError:
+                    raise
+                except Exception as error:
+                    raise _BadArgument(name, error) from None
+        for name, default in self.defaults.items():
+            if name not in arguments:
+                arguments[name] = default()
+        return arguments
+
+    def failure(self, error: BaseException) -> Answer:
+        """What the caller is told of an exception. A traceback goes to the log, never to the caller."""
+        if isinstance(error, ToolError):
+            return OUTCOME_TOOL_ERROR, error.message
+        if isinstance(error, McpError):
+            return OUTCOME_ERROR, _error(error)
+        if isinstance(error, _BadArgument):
+            return self.invalid(str(error))
+        from logging import getLogger
+
+        getLogger("trunnion").error("%s failed", self.name, exc_info=error)
+        text = "" if self.mask else str(error)
+        return OUTCOME_TOOL_ERROR, f"{self.name} failed" + (f": {text}" if text else "")
+
+    def invalid(self, message: str) -> Answer:
+        """What the caller is told of an argument that cannot be converted."""
+        return OUTCOME_ERROR, _error(InvalidParamsError(message))
+
+
+class Tool(Handler):
+    """A tool: schemas from the signature, results from whatever the function returns."""
+
+    __slots__ = ("input_schema", "output_schema")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        name: str,
+        signature: Signature,
+        inline: bool,
+        mask: bool,
+        input_schema: Mapping[str, Any] | None,
+        output_schema: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__(fn, name, signature, inline, mask)
+        if input_schema is None:
+            self.input_schema: Mapping[str, Any] = signature.schema()
+        else:
+            self.input_schema = input_schema
+            if not signature.open:
+                self.only = frozenset(p.name for p in signature.parameters)
+        for p in signature.parameters:
+            load = None if p.hint is EMPTY else loader(p.hint)
+            if load is not None:
+                self.loaders[p.name] = load
+        self.output_schema, self.encode = _output(signature.returns)
+        if output_schema is not None:
+            self.output_schema = output_schema
+
+    def invalid(self, message: str) -> Answer:
+        return OUTCOME_TOOL_ERROR, message
+
+
+class Resource(Handler):
+    """A resource or a template: the variables of the template are its parameters."""
+
+    __slots__ = ("uri",)
+
+    def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
+        super().__init__(fn, name, signature, inline, mask)
+        self.uri = any(p.name == "uri" for p in signature.parameters)
+        self.loaders = _text_loaders(signature)
+        self.encode = _resource_answer
+
+    def decode(self, payload: str) -> dict[str, Any]:
+        body = loads(payload)
+        arguments = body.get("params") or {}
+        if self.uri:
+            arguments.setdefault("uri", body["uri"])
+        return self.convert(arguments)
+
+
+class Prompt(Handler):
+    """A prompt. Its arguments are texts; other types are made of them."""
+
+    __slots__ = ()
+
+    def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
+        super().__init__(fn, name, signature, inline, mask)
+        self.loaders = _text_loaders(signature)
+        self.encode = _prompt_answer
+
+
+class Completer(Handler):
+    """Completes one argument: called with the value so far."""
+
+    __slots__ = ("value", "others")
+
+    def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
+        super().__init__(fn, name, signature, inline, mask)
+        names = [p.name for p in signature.parameters]
+        if not names or len(names) > 2:
+            raise TypeError(f"{name}: a completion takes the value and, if it wants, the other arguments")
+        self.value = names[0]
+        self.others = names[1] if len(names) > 1 else None
+        self.encode = _completion_answer
+
+    def decode(self, payload: str) -> dict[str, Any]:
+        body = loads(payload)
+        arguments = {self.value: body["argument"]["value"]}
+        if self.others is not None:
+            arguments[self.others] = body.get("arguments") or {}
+        return arguments
+
+
+class Completers:
+    """The completions of one prompt or template, by argument."""
+
+    def __init__(self) -> None:
+        self.by_argument: dict[str, Completer] = {}
+
+    def start(self, host: Host, id: int, payload: str) -> Done | None:
+        """Run the completion of the argument asked for; an argument without one has no suggestions."""
+        completer = self.by_argument.get(loads(payload)["argument"]["name"])
+        if completer is None:
+            return (id, OUTCOME_VALUE, "[]")
+        return completer.start(host, id, payload)
+
+
+class _BadArgument(Exception):
+    def __init__(self, name: str, error: Exception) -> None:
+        detail = str(error) or type(error).__name__
+        super().__init__(f"invalid argument {name!r}: {detail}")
+
+
+def _error(error: McpError) -> str:
+    body: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        body["data"] = error.data
+    # Local codes never travel.
+    if error.code >= 0 and type(error) is not McpError:
+        del body["code"]
+    return dumps(body)
+
+
+# ---------------------------------------------------------------------------------- what tools return
+
+
+def _output(returns: Any) -> tuple[Mapping[str, Any] | None, Callable[[Any], Answer]]:
+    """The output schema of a return annotation, and the encoder of its values."""
+    if returns in (EMPTY, None, type(None), str, Any, object, list, tuple) or _has_content(returns):
+        return None, tool_answer
+    schemas = Schemas(output=True)
+    try:
+        schema = schemas.of(returns)
+    except TypeError:
+        return None, tool_answer
+    dump = dumper(returns)
+    if is_object(schemas.root(schema)):
+        return schemas.root(schema), _structured if dump is None else (lambda v: _structured(v, dump))
+    wrapped = {"type": "object", "properties": {"result": schema}, "required": ["result"]}
+    return schemas.root(wrapped), lambda v: _wrapped(v if dump is None else dump(v))
+
+
+def _has_content(tp: Any) -> bool:
+    if isinstance(tp, type) and issubclass(tp, (*CONTENT, ToolResult, ResourceContents)):
+        return True
+    return any(_has_content(a) for a in typing.get_args(tp))
+
+
+def _structured(value: Any, dump: Callable[[Any], Any] | None = None) -> Answer:
+    if isinstance(value, ToolResult):
+        return OUTCOME_RESULT, dumps(value.to_wire())
+    return OUTCOME_VALUE, dumps(value if dump is None else dump(value))
+
+
+def _wrapped(value: Any) -> Answer:
+    if isinstance(value, ToolResult):
+        return OUTCOME_RESULT, dumps(value.to_wire())
+    text = value if isinstance(value, str) else dumps(value)
+    content = {"content": [{"type": "text", "text": text}], "structuredContent": {"result": value}}
+    return OUTCOME_RESULT, dumps(content)
+
+
+def tool_answer(value: Any) -> Answer:
+    """The completion of a tool whose return type says nothing about the value."""
+    if isinstance(value, str):
+        return OUTCOME_TEXT, value
+    if isinstance(value, ToolResult):
+        return OUTCOME_RESULT, dumps(value.to_wire())
+    if value is None:
+        return OUTCOME_RESULT, '{"content":[]}'
+    if isinstance(value, (*CONTENT, ResourceContents)):
+        return OUTCOME_RESULT, dumps({"content": [_content.to_content(value)]})
+    if isinstance(value, (list, tuple)) and any(isinstance(v, (*CONTENT, ResourceContents)) for v in value):
+        return OUTCOME_RESULT, dumps({"content": [_content.to_content(v) for v in value]})
+    text = dumps(value)
+    if text[0] == "{":
+        return OUTCOME_VALUE, text
+    return _wrapped(loads(text))
+
+
+# ------------------------------------------------------------------------- resources, prompts, completions
+
+
+def _resource_answer(value: Any) -> Answer:
+    if isinstance(value, str):
+        return OUTCOME_TEXT, value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return OUTCOME_BASE64, base64(value)
+    if isinstance(value, ResourceContents):
+        value = [value]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(v, ResourceContents) for v in value):
+        return OUTCOME_RESULT, dumps({"contents": [v.to_wire() for v in value]})
+    return OUTCOME_VALUE, dumps(value)
+
+
+def _prompt_answer(value: Any) -> Answer:
+    if isinstance(value, str):
+        return OUTCOME_TEXT, value
+    if not isinstance(value, PromptResult):
+        value = PromptResult(value)
+    return OUTCOME_RESULT, dumps(value.to_wire())
+
+
+def _completion_answer(value: Any) -> Answer:
+    if isinstance(value, _content.Completion):
+        return OUTCOME_RESULT, dumps(value.to_wire())
+    return OUTCOME_VALUE, dumps([] if value is None else list(value))
+
+
+def _text_loaders(signature: Signature) -> dict[str, Callable[[Any], Any]]:
+    return {
+        p.name: _from_text(p.hint)
+        for p in signature.parameters
+        if p.hint is not EMPTY and p.hint is not str and p.hint is not Any
+    }
+
+
+def _from_text(hint: Any) -> Callable[[Any], Any]:
+    """Make a value of a type from text: as it is where the type takes text, else from JSON."""
+    load = loader(hint)
+    schema = Schemas().of(hint)
+    kinds = [s.get("type") for s in schema.get("anyOf", [schema])]
+
+    def from_text(text: str) -> Any:
+        value: Any = text
+        if "string" not in kinds:
+            value = loads_text(text)
+            if not any(_is_kind(value, kind) for kind in kinds):
+                raise ValueError(f"{text!r} is not of type {' or '.join(map(str, kinds))}")
+        return value if load is None else load(value)
+
+    return from_text
+
+
+def loads_text(text: str) -> Any:
+    """JSON of text that nobody has checked."""
+    import json
+
+    lowered = text.strip().lower()
+    if lowered in ("true", "false", "null"):
+        return json.loads(lowered)
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not JSON") from None
+
+
+def _is_kind(value: Any, kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(_is_kind(value, k) for k in kind)
+    if kind is None:
+        return True
+    expected: Any = {
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+        "null": type(None),
+        "string": str,
+    }[kind]
+    if isinstance(value, bool) and kind != "boolean":
+        return False
+    return isinstance(value, expected)
+
+
+def call_name(fn: Any) -> str:
+    """The name of a function that a decorator or `partial` may have wrapped."""
+    name = getattr(fn, "__name__", None)
+    if name is None:
+        name = getattr(getattr(fn, "func", fn), "__name__", None) or type(fn).__name__
+    if name == "<lambda>" or isinstance(fn, types.BuiltinFunctionType):
+        raise TypeError("give a name to a handler that has none of its own")
+    return str(name)

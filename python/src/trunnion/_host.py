@@ -1,0 +1,192 @@
+"""One engine as Python sees it: its events run handlers and settle operations.
+
+`Host` knows what to do with events. How the thread waits for them, and how handlers run, is the subclasses'
+part: `_aio.AsyncHost` lives on an asyncio loop, `_sync.SyncHost` on the threads that wait for an answer.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from . import _native
+from ._context import Context
+from ._errors import McpError, from_event, from_native
+from ._generated import (
+    EVENT_CANCELLED,
+    EVENT_CLOSED,
+    EVENT_COMPLETE,
+    EVENT_ERROR,
+    EVENT_LISTENING,
+    EVENT_NOTIFICATION,
+    EVENT_PROGRESS,
+    EVENT_RESULT,
+    OUTCOME_ERROR,
+)
+from ._json import dumps, loads
+
+if TYPE_CHECKING:
+    from ._handler import Done, Handler
+    from .server import Server
+
+_GONE = '{"code":-32603,"message":"the handler was removed"}'
+_open: set[Host] = set()
+
+
+class Operation:
+    """Something asked of the engine that ends with one result or one error."""
+
+    __slots__ = ("on_progress", "on_listening")
+
+    def __init__(self) -> None:
+        self.on_progress: Callable[[dict[str, Any]], None] | None = None
+        self.on_listening: Callable[[dict[str, Any]], None] | None = None
+
+    def settle(self, payload: str | None, error: McpError | None) -> None:
+        """Called once, with the result's JSON text or the error."""
+        raise NotImplementedError
+
+
+class Host:
+    """The engine of one server, or of clients.
+
+    Args:
+        driver: `hosted` or `threaded`.
+        options: engine options, as the engine spells them.
+        server: the server whose handlers answer, if any.
+    """
+
+    def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
+        try:
+            self.engine = _native.Engine(dumps({"driver": driver, **options}))
+        except _native.NativeError as error:
+            raise from_native(error) from None
+        self.server = server
+        self.handle = 0
+        self.handlers: dict[int, Handler] = {} if server is None else server._handlers
+        self.operations: dict[int, Operation] = {}
+        self.clients: dict[int, Any] = {}
+        self.running: dict[int, Any] = {}
+        self.holds = 0
+        self.closed = False
+        self._pid = os.getpid()
+        self._pool: Any = None
+        if not _open:
+            atexit.register(_close_all)
+        _open.add(self)
+        if server is not None:
+            try:
+                self.handle = self.call("server_new", dumps(server._definition))
+                for item in server._items.values():
+                    item.add(self)
+            except BaseException:
+                self.shut()
+                raise
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call the native engine; its failures are raised as `McpError`s."""
+        try:
+            return getattr(self.engine, name)(*args)
+        except _native.NativeError as error:
+            raise from_native(error) from None
+
+    def dispatch(self, events: list[tuple[int, int, int, str]], done: list[Done]) -> None:
+        """Act on events. Answers that are ready at once are appended to `done`."""
+        handlers = self.handlers
+        for kind, id, target, payload in events:
+            if kind <= EVENT_COMPLETE:
+                handler = handlers.get(target)
+                answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
+                if answer is not None:
+                    done.append(answer)
+            else:
+                self._other(kind, id, payload)
+
+    def _other(self, kind: int, id: int, payload: str) -> None:
+        if kind == EVENT_CANCELLED:
+            entry = self.running.pop(id, None)
+            if entry is not None:
+                entry._cancel() if type(entry) is Context else entry.cancel()
+        elif kind == EVENT_RESULT:
+            operation = self.take(id)
+            if operation is not None:
+                operation.settle(payload, None)
+        elif kind == EVENT_ERROR:
+            operation = self.take(id)
+            if operation is not None:
+                operation.settle(None, from_event(payload))
+        elif kind == EVENT_PROGRESS:
+            operation = self.operations.get(id)
+            if operation is not None and operation.on_progress is not None:
+                operation.on_progress(loads(payload))
+        elif kind == EVENT_LISTENING:
+            operation = self.operations.get(id)
+            if operation is not None and operation.on_listening is not None:
+                operation.on_listening(loads(payload))
+        elif kind == EVENT_NOTIFICATION:
+            client = self.clients.get(id)
+            if client is not None:
+                client._notified(loads(payload))
+        elif kind == EVENT_CLOSED:
+            client = self.clients.pop(id, None)
+            if client is not None:
+                client._disconnected(loads(payload))
+
+    def take(self, id: int) -> Operation | None:
+        """Forget an operation that has ended."""
+        return self.operations.pop(id, None)
+
+    # ------------------------------------------------------------------------------------ running handlers
+
+    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+        """Run a coroutine for one exchange."""
+        raise NotImplementedError
+
+    def run_thread(self, handler: Handler, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
+        """Run a `def` handler on a worker thread, with the context variables of now."""
+        if self._pool is None:
+            from ._pool import Pool
+
+            self._pool = Pool()
+        if context is not None:
+            self.running[id] = context
+        from contextvars import copy_context
+
+        self._pool.submit(copy_context().run, self._work, handler, id, arguments)
+
+    def _work(self, handler: Handler, id: int, arguments: dict[str, Any]) -> None:
+        done = handler.run(id, arguments)
+        self.running.pop(id, None)
+        # In whatever state the engine is by now, there is nobody to tell.
+        try:
+            self.engine.complete(*done)
+        except _native.NativeError:
+            pass
+
+    # --------------------------------------------------------------------------------------------- lifetime
+
+    def retain(self) -> None:
+        """One more user: a serve operation or a client."""
+        self.holds += 1
+
+    def shut(self, deadline_ms: int = 1000) -> None:
+        """Stop everything. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        _open.discard(self)
+        if self._pool is not None:
+            self._pool.close()
+        if os.getpid() == self._pid:
+            self.engine.close(deadline_ms)
+
+
+def live_engines() -> list[Any]:
+    """The native engines that are open in this process."""
+    return [host.engine for host in _open]
+
+
+def _close_all() -> None:
+    for host in list(_open):
+        host.shut(200)

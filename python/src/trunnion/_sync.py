@@ -1,0 +1,283 @@
+"""The host of programs without an event loop: the thread that waits for an answer turns the engine.
+
+Of several waiting threads one leads: it watches the descriptor, drains and settles everybody's operations.
+When its own has ended it hands the lead to the next. So there is no thread in the background, and nothing
+keeps an idle program alive.
+"""
+
+from __future__ import annotations
+
+import _thread
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+from . import _native
+from ._context import Context
+from ._errors import McpError, from_native
+from ._generated import OUTCOME_TOOL_ERROR, ClosedError
+from ._host import Host, Operation
+
+if TYPE_CHECKING:
+    from ._handler import Done, Handler
+    from .server import Server
+
+_BLIND_MS = 100
+
+
+class SyncOperation(Operation):
+    """An operation that a thread waits for."""
+
+    __slots__ = ("done", "payload", "error", "gate", "promoted", "callbacks")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = False
+        self.payload: str | None = None
+        self.error: BaseException | None = None
+        self.gate: Any = None
+        self.promoted = False
+        self.callbacks: list[Callable[[], None]] = []
+
+    def settle(self, payload: str | None, error: BaseException | None) -> None:
+        if not self.done:
+            self.payload = payload
+            self.error = error
+            self.done = True
+
+    def result(self) -> str:
+        """The result's JSON text, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.payload or "null"
+
+
+class SyncHost(Host):
+    """The host of `Server.run` with `def` handlers only, and of `SyncClient`."""
+
+    def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
+        self._lock = _thread.allocate_lock()
+        self._leading = False
+        self._waiting: list[SyncOperation] = []
+        self._portal: Any = None
+        self._ready: list[Done] = []
+        super().__init__(driver, options, server)
+        self._drain = self.engine.drain
+        self._poll = _poller(self)
+
+    def begin(self, name: str, *args: Any) -> tuple[int, SyncOperation]:
+        """Start an operation of the engine."""
+        operation = SyncOperation()
+        # Its end may be drained by another thread before this one has noted its id.
+        with self._lock:
+            id = self.call(name, *args)
+            self.operations[id] = operation
+        return id, operation
+
+    def take(self, id: int) -> Operation | None:
+        with self._lock:
+            return self.operations.pop(id, None)
+
+    def finish(self, id: int, operation: SyncOperation, reason: str = "cancelled by the caller") -> str:
+        """Wait for an operation's result. An exception such as KeyboardInterrupt gives it up."""
+        try:
+            self.wait_for(operation)
+        except BaseException:
+            if self.take(id) is not None and not self.closed:
+                self.call("cancel", id, reason)
+            raise
+        return operation.result()
+
+    def wait_for(self, operation: SyncOperation) -> None:
+        """Return when the operation has ended; meanwhile, lead or follow."""
+        with self._lock:
+            lead = not self._leading
+            if operation.done:
+                return
+            if lead:
+                self._leading = True
+            else:
+                operation.gate = _thread.allocate_lock()
+                operation.gate.acquire()
+                self._waiting.append(operation)
+        try:
+            if not lead:
+                operation.gate.acquire()
+                lead = operation.promoted
+            while lead and not operation.done:
+                self.turn()
+        finally:
+            with self._lock:
+                if operation in self._waiting:
+                    self._waiting.remove(operation)
+                if lead or operation.promoted:
+                    self._pass_on()
+
+    def turn(self) -> None:
+        """Wait until there is something to drain, and act on it."""
+        if not self._ready:
+            self._poll()
+        while True:
+            done, self._ready = self._ready, []
+            try:
+                events = self._drain(done)
+            except _native.NativeError as error:
+                raise from_native(error) from None
+            if not events:
+                break
+            self.dispatch(events, self._ready)
+        if self._waiting:
+            self._free()
+
+    def _free(self) -> None:
+        with self._lock:
+            ended = [op for op in self._waiting if op.done]
+            for op in ended:
+                self._waiting.remove(op)
+                op.gate.release()
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            following = self._waiting.pop(0)
+            following.promoted = not following.done
+            following.gate.release()
+            if following.promoted:
+                return
+        self._leading = False
+
+    # ------------------------------------------------------------------------------- `async def` handlers
+
+    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+        if self._portal is None:
+            self._portal = _Portal()
+        future = self._portal.submit(coro)
+        if context is not None:
+            context._task = future
+        self.running[id] = future if context is None else context
+        future.add_done_callback(partial(self._finished, handler, id))
+        return None
+
+    def _finished(self, handler: Handler, id: int, future: Any) -> None:
+        self.running.pop(id, None)
+        if future.cancelled():
+            done = (id, OUTCOME_TOOL_ERROR, "cancelled")
+        else:
+            try:
+                done = (id, *handler.encode(future.result()))
+            except Exception as error:
+                done = (id, *handler.failure(error))
+        try:
+            self.engine.complete(*done)
+        except _native.NativeError:
+            pass
+
+    # ----------------------------------------------------------------------------------------- lifetime
+
+    def release(self) -> None:
+        """One user less. The last one closes the engine."""
+        self.holds -= 1
+        if self.holds <= 0:
+            self.shut()
+
+    def shut(self, deadline_ms: int = 1000) -> None:
+        if self.closed:
+            return
+        for entry in list(self.running.values()):
+            entry._cancel() if type(entry) is Context else entry.cancel()
+        super().shut(deadline_ms)
+        if self._portal is not None:
+            self._portal.close()
+        if self.server is not None:
+            self.server._forget(self)
+        with self._lock:
+            pending = list(self.operations.values())
+            self.operations.clear()
+        error = ClosedError("the engine is closed")
+        for operation in pending:
+            operation.settle(None, error)
+        self._free()
+
+
+class _Portal:
+    """A thread with an asyncio loop, for `async def` handlers of a server whose own thread has none."""
+
+    def __init__(self) -> None:
+        import asyncio
+        from threading import Thread
+
+        self.loop = asyncio.new_event_loop()
+        self._submit = asyncio.run_coroutine_threadsafe
+        self._thread = Thread(target=self._run, name="trunnion-portal", daemon=True)
+        self._thread.start()
+
+    def submit(self, coro: Any) -> Any:
+        return self._submit(coro, self.loop)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(1)
+
+    def _run(self) -> None:
+        import asyncio
+
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=0.5))
+        finally:
+            self.loop.close()
+
+
+def _poller(host: SyncHost) -> Callable[[], Any]:
+    """Wait for the descriptor with `poll`, which signals interrupt; else for the engine, in short spans."""
+    fd = host.call("fd")
+    try:
+        from select import POLLIN, poll
+    except ImportError:
+        fd = -1
+    if fd < 0:
+        return lambda: host.engine.wait(_BLIND_MS)
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return poller.poll
+
+
+class _Stop(BaseException):
+    """A signal asked the server to end."""
+
+
+def run(server: Server, driver: str, serve: str, options: str, announce: Callable[[str], None]) -> None:
+    """Serve on this thread until the peer closes the stream or a signal comes."""
+    host = SyncHost(driver, server._engine_options, server)
+    server._host = host
+    host.retain()
+    restore = _on_signals()
+    try:
+        id, operation = host.begin(serve, host.handle, options)
+        operation.on_listening = lambda body: announce(body["url"])
+        host.finish(id, operation)
+    except (KeyboardInterrupt, _Stop):
+        pass
+    except McpError as error:
+        if error.kind not in ("cancelled", "closed"):
+            raise
+    finally:
+        restore()
+        host.release()
+
+
+def _on_signals() -> Callable[[], None]:
+    from threading import current_thread, main_thread
+
+    if current_thread() is not main_thread():
+        return lambda: None
+    import signal
+
+    def stop(*_: Any) -> None:
+        raise _Stop
+
+    before = signal.signal(signal.SIGTERM, stop)
+    return lambda: signal.signal(signal.SIGTERM, before) and None

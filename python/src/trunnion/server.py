@@ -1,0 +1,487 @@
+"""Servers: tools, resources and prompts from plain functions."""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeVar, overload
+
+from ._generated import OPTIONS
+from ._handler import Completer, Completers, Handler, Prompt, Resource, Tool, call_name
+from ._json import dumps
+from ._signature import Signature
+
+if TYPE_CHECKING:
+    from ._aio import AsyncHost
+    from ._host import Host
+
+F = TypeVar("F", bound=Callable[..., Any])
+_targets = count(1)
+
+
+class _Item:
+    """What was added to a server: enough to add it to any engine."""
+
+    __slots__ = ("item", "key", "definition", "options", "target")
+
+    def __init__(self, item: str, key: str, definition: str, options: str, target: int) -> None:
+        self.item = item
+        self.key = key
+        self.definition = definition
+        self.options = options
+        self.target = target
+
+    def add(self, host: Host) -> None:
+        host.call("server_add", host.handle, self.item, self.definition, self.options, self.target)
+
+
+class Server:
+    """An MCP server.
+
+    Args:
+        name: the server's name.
+        version: the server's own version.
+        title: a name for people.
+        instructions: how a model should use the server.
+        website_url: where people read about it.
+        icons: icons, as the protocol's objects.
+        inline: the default of `inline` for everything registered: see `tool`.
+        mask_errors: hide the text of unexpected exceptions from clients. `ToolError` and `McpError` are
+            meant for them and always shown; a traceback never is.
+        options: the engine's and server's options in snake case, such as `max_message_bytes`,
+            `page_size` or `eras`: docs/options.
+
+    Raises:
+        TypeError: an option that does not exist.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str = "0.1.0",
+        *,
+        title: str | None = None,
+        instructions: str | None = None,
+        website_url: str | None = None,
+        icons: Sequence[Mapping[str, Any]] | None = None,
+        inline: bool = False,
+        mask_errors: bool = False,
+        driver: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self.version = version
+        self._inline = inline
+        self._mask = mask_errors
+        self._driver = driver
+        definition = {
+            "name": name,
+            "version": version,
+            "title": title,
+            "instructions": instructions,
+            "websiteUrl": website_url,
+            "icons": icons,
+        }
+        self._definition = {k: v for k, v in definition.items() if v is not None}
+        self._engine_options = take_options("engine", options)
+        self._definition.update(take_options("server", options))
+        refuse_options("Server", options)
+        self._handlers: dict[int, Any] = {}
+        self._items: dict[tuple[str, str], _Item] = {}
+        self._names: dict[Any, tuple[str, str]] = {}
+        self._completers: dict[tuple[str, str], Completers] = {}
+        self._deferred: list[tuple[Callable[[], None], NameError]] = []
+        self._host: Any = None
+
+    # ------------------------------------------------------------------------------------------- decorators
+
+    @overload
+    def tool(self, fn: F, /) -> F: ...
+    @overload
+    def tool(
+        self,
+        /,
+        *,
+        name: str | None = ...,
+        title: str | None = ...,
+        description: str | None = ...,
+        annotations: Mapping[str, Any] | None = ...,
+        icons: Sequence[Mapping[str, Any]] | None = ...,
+        meta: Mapping[str, Any] | None = ...,
+        input_schema: Mapping[str, Any] | None = ...,
+        output_schema: Mapping[str, Any] | None = ...,
+        timeout: float | None = ...,
+        inline: bool | None = ...,
+    ) -> Callable[[F], F]: ...
+    def tool(self, fn: Any = None, /, **how: Any) -> Any:
+        """Register a function as a tool; with or without parentheses.
+
+        The name, the schema and the descriptions come from the function's name, type hints and docstring
+        unless given. A parameter annotated with `Context` receives the request's context.
+
+        An `async def` handler runs on the event loop. A `def` handler runs on a worker thread, so that one
+        that blocks stops nobody else.
+
+        Args:
+            name, title, description, annotations, icons, meta: as the protocol has them.
+            input_schema, output_schema: JSON Schema to use in place of the hints'.
+            timeout: seconds after which the handler is cancelled and the caller told.
+            inline: run a `def` handler right where the request is read: several times faster, and right
+                only for handlers that take microseconds and never block.
+        """
+        if fn is None:
+            return lambda fn: self.add_tool(fn, **how)
+        return self.add_tool(fn, **how)
+
+    def add_tool(
+        self,
+        fn: F,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        annotations: Mapping[str, Any] | None = None,
+        icons: Sequence[Mapping[str, Any]] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        input_schema: Mapping[str, Any] | None = None,
+        output_schema: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        inline: bool | None = None,
+    ) -> F:
+        """`tool` as a plain call."""
+        key = name or call_name(fn)
+
+        def build() -> None:
+            signature = Signature(fn)
+            tool = Tool(fn, key, signature, self._quick(inline), self._mask, input_schema, output_schema)
+            definition = {
+                "name": key,
+                "title": title,
+                "description": description or signature.description,
+                "inputSchema": tool.input_schema,
+                "outputSchema": tool.output_schema,
+                "annotations": annotations,
+                "icons": icons,
+                "_meta": meta,
+            }
+            options = {} if timeout is None else {"timeoutMs": int(timeout * 1000)}
+            self._add("tool", key, definition, options, tool)
+
+        self._build(fn, ("tool", key), build)
+        return fn
+
+    def resource(
+        self,
+        uri: str,
+        /,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        mime_type: str | None = None,
+        size: int | None = None,
+        annotations: Mapping[str, Any] | None = None,
+        icons: Sequence[Mapping[str, Any]] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        inline: bool | None = None,
+    ) -> Callable[[F], F]:
+        """Register a function as a resource, or as a template if the URI has variables.
+
+        The variables of `doc://{path}` are the function's parameters, by name; a parameter named `uri`
+        receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned.
+        """
+        variables = _variables(uri)
+
+        def register(fn: F) -> F:
+            title_ = name or call_name(fn)
+            kind = "resource" if variables is None else "resource_template"
+
+            def build() -> None:
+                signature = Signature(fn)
+                known = {"uri", *(variables or ())}
+                for p in signature.parameters:
+                    if p.name not in known:
+                        raise TypeError(f"{title_}: {uri!r} has no variable {p.name!r}")
+                definition = {
+                    "uri" if variables is None else "uriTemplate": uri,
+                    "name": title_,
+                    "title": title,
+                    "description": description or signature.description,
+                    "mimeType": mime_type,
+                    "size": size,
+                    "annotations": annotations,
+                    "icons": icons,
+                    "_meta": meta,
+                }
+                handler = Resource(fn, title_, signature, self._quick(inline), self._mask)
+                self._add(kind, uri, definition, {}, handler)
+
+            self._build(fn, (kind, uri), build)
+            return fn
+
+        return register
+
+    @overload
+    def prompt(self, fn: F, /) -> F: ...
+    @overload
+    def prompt(
+        self,
+        /,
+        *,
+        name: str | None = ...,
+        title: str | None = ...,
+        description: str | None = ...,
+        icons: Sequence[Mapping[str, Any]] | None = ...,
+        meta: Mapping[str, Any] | None = ...,
+        inline: bool | None = ...,
+    ) -> Callable[[F], F]: ...
+    def prompt(self, fn: Any = None, /, **how: Any) -> Any:
+        """Register a function as a prompt; with or without parentheses.
+
+        Its parameters are the prompt's arguments: texts, or what their JSON text gives for other types.
+        It returns a text, a message, a list of these, or a `PromptResult`.
+        """
+        if fn is None:
+            return lambda fn: self.add_prompt(fn, **how)
+        return self.add_prompt(fn, **how)
+
+    def add_prompt(
+        self,
+        fn: F,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        icons: Sequence[Mapping[str, Any]] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        inline: bool | None = None,
+    ) -> F:
+        """`prompt` as a plain call."""
+        key = name or call_name(fn)
+
+        def build() -> None:
+            signature = Signature(fn)
+            definition = {
+                "name": key,
+                "title": title,
+                "description": description or signature.description,
+                "arguments": signature.arguments(),
+                "icons": icons,
+                "_meta": meta,
+            }
+            handler = Prompt(fn, key, signature, self._quick(inline), self._mask)
+            self._add("prompt", key, definition, {}, handler)
+
+        self._build(fn, ("prompt", key), build)
+        return fn
+
+    def completion(
+        self,
+        argument: str,
+        *,
+        prompt: str | Callable[..., Any] | None = None,
+        resource: str | Callable[..., Any] | None = None,
+        inline: bool | None = None,
+    ) -> Callable[[F], F]:
+        """Register a function that completes one argument of a prompt or one variable of a template.
+
+        Args:
+            argument: the argument's name.
+            prompt: the prompt, by name or by the function registered as one.
+            resource: the template, by its URI or by its function.
+
+        The function takes the value so far and, if it has a second parameter, the other arguments as a
+        dict. It returns the values that fit, or a `Completion`.
+        """
+        if (prompt is None) == (resource is None):
+            raise TypeError("a completion belongs to a prompt or to a resource")
+        owner: Any = prompt if prompt is not None else resource
+        if callable(owner):
+            owner = self._names[owner][1]
+
+        def register(fn: F) -> F:
+            kind = "ref/prompt" if prompt is not None else "ref/resource"
+            name = f"{owner}.{argument}"
+            completer = Completer(fn, name, Signature(fn), self._quick(inline), self._mask)
+            completers = self._completers.get((kind, owner))
+            if completers is None:
+                completers = self._completers[(kind, owner)] = Completers()
+                reference = {"type": kind, "name" if prompt is not None else "uri": owner}
+                self._add("completion", f"{kind} {owner}", {"ref": reference}, {}, completers)
+            completers.by_argument[argument] = completer
+            return fn
+
+        return register
+
+    def remove_tool(self, name: str) -> bool:
+        """Remove a tool. False: there was none of that name."""
+        return self._remove("tool", name)
+
+    def remove_resource(self, uri: str) -> bool:
+        """Remove a resource or template. False: there was none of that URI."""
+        return self._remove("resource" if _variables(uri) is None else "resource_template", uri)
+
+    def remove_prompt(self, name: str) -> bool:
+        """Remove a prompt. False: there was none of that name."""
+        return self._remove("prompt", name)
+
+    # --------------------------------------------------------------------------------------------- serving
+
+    def run(self, transport: str = "stdio", **options: Any) -> None:
+        """Serve until the client closes the stream, or Ctrl-C or SIGTERM stops the process.
+
+        Args:
+            transport: `stdio`, or `http` for Streamable HTTP.
+            options: for `http`, those of `serve_http`: host, port, path, allowed_hosts, allowed_origins.
+        """
+        scope = _SCOPES.get(transport)
+        if scope is None:
+            raise ValueError(f"transport is 'stdio' or 'http', not {transport!r}")
+        text = dumps(take_options(scope, options))
+        refuse_options("run", options)
+        self._settle()
+        if any(_is_async(handler) for handler in self._handlers.values()):
+            import asyncio
+
+            from ._serve import run_async
+
+            asyncio.run(run_async(self, scope, text, self._announce))
+        else:
+            from ._sync import run
+
+            run(self, self._driver or default_driver(), scope, text, self._announce)
+
+    async def serve_stdio(self) -> None:
+        """Serve the standard streams on the running loop until the client closes them."""
+        from ._serve import Serving
+
+        async with Serving(self, "serve_stdio", "{}", listens=False) as serving:
+            await serving.wait()
+
+    def serve_http(self, host: str | None = None, port: int | None = None, **options: Any) -> Any:
+        """Serve Streamable HTTP on the running loop.
+
+        Args:
+            host: address to bind, by default 127.0.0.1.
+            port: port to bind; by default any free one.
+            options: path, allowed_hosts, allowed_origins.
+
+        Returns:
+            A `Serving`: `async with server.serve_http() as serving: print(serving.url)`.
+        """
+        from ._serve import Serving
+
+        given = {**options, "host": host, "port": port}
+        given = {k: v for k, v in given.items() if v is not None}
+        text = dumps(take_options("serve_http", given))
+        refuse_options("serve_http", given)
+        return Serving(self, "serve_http", text, listens=True)
+
+    # --------------------------------------------------------------------------------------------- internals
+
+    def _announce(self, url: str) -> None:
+        print(f"{self.name} listens on {url}", file=sys.stderr, flush=True)
+
+    def _quick(self, inline: bool | None) -> bool:
+        return self._inline if inline is None else inline
+
+    def _build(self, fn: Any, key: tuple[str, str], build: Callable[[], None]) -> None:
+        if key in self._names.values():
+            raise ValueError(f"there is a {key[0].replace('_', ' ')} {key[1]!r} already")
+        try:
+            self._names[fn] = key
+        except TypeError:
+            # A callable object that cannot be hashed: it can be named only by its key.
+            self._names[build] = key
+        try:
+            build()
+        except NameError as error:
+            # A type hint of a class that is defined further down: try again when serving starts.
+            self._deferred.append((build, error))
+        except BaseException:
+            self._names = {f: k for f, k in self._names.items() if k != key}
+            raise
+
+    def _settle(self) -> None:
+        deferred, self._deferred = self._deferred, []
+        for build, _ in deferred:
+            build()
+
+    def _add(
+        self, item: str, key: str, definition: Mapping[str, Any], options: Mapping[str, Any], handler: Any
+    ) -> None:
+        target = next(_targets)
+        body = dumps({k: v for k, v in definition.items() if v is not None and v != ""})
+        entry = _Item(item, key, body, dumps(options), target)
+        if self._host is not None:
+            entry.add(self._host)
+        self._items[(item, key)] = entry
+        self._handlers[target] = handler
+
+    def _remove(self, item: str, key: str) -> bool:
+        entry = self._items.pop((item, key), None)
+        if entry is None:
+            return False
+        self._handlers.pop(entry.target, None)
+        self._names = {f: k for f, k in self._names.items() if k != (item, key)}
+        if self._host is not None:
+            self._host.call("server_remove", self._host.handle, item, key)
+        return True
+
+    def _async_host(self) -> AsyncHost:
+        """The host of the running loop, made if there is none."""
+        import asyncio
+
+        from ._aio import AsyncHost
+
+        host = self._host
+        if host is not None:
+            if isinstance(host, AsyncHost) and host.loop is asyncio.get_running_loop():
+                return host
+            if not (isinstance(host, AsyncHost) and host.loop.is_closed()):
+                raise RuntimeError("the server is being served by another loop or thread")
+            host.shut(0)
+        self._settle()
+        self._host = AsyncHost(self._driver or default_driver(), self._engine_options, self)
+        return self._host  # type: ignore[no-any-return]
+
+    def _forget(self, host: Any) -> None:
+        if self._host is host:
+            self._host = None
+
+
+_SCOPES = {"stdio": "serve_stdio", "http": "serve_http"}
+
+
+def default_driver() -> str:
+    """Hosted where the engine's reactor can be a descriptor of the loop, else threaded."""
+    return "threaded" if sys.platform == "win32" else "hosted"
+
+
+def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Take a scope's options out of keyword arguments, in the engine's spelling."""
+    known = OPTIONS.get(scope, {})
+    return {known[k]: given.pop(k) for k in list(given) if k in known}
+
+
+def refuse_options(what: str, left: Mapping[str, Any]) -> None:
+    """Raise TypeError for options that nobody took."""
+    for key in left:
+        raise TypeError(f"{what}() has no option {key!r}")
+
+
+def _variables(uri: str) -> list[str] | None:
+    """The variables of a URI template (RFC 6570); None if it is a plain URI."""
+    if "{" not in uri:
+        return None
+    names = []
+    for part in uri.split("{")[1:]:
+        expression = part.partition("}")[0].lstrip("+#./;?&")
+        names += [name.partition(":")[0].rstrip("*") for name in expression.split(",")]
+    return names
+
+
+def _is_async(handler: Any) -> bool:
+    if isinstance(handler, Completers):
+        return any(c.is_async for c in handler.by_argument.values())
+    return isinstance(handler, Handler) and handler.is_async
