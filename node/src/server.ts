@@ -367,7 +367,7 @@ function validated(
   if (result instanceof Promise) return result.then((settled) => validated(settled, run));
   if (result.issues === undefined) return run(result.value);
   return new ToolResult({
-    content: [{ type: "text", text: `Invalid arguments: ${describeIssues(result.issues)}` }],
+    content: [{ type: "text", text: `invalid arguments: ${describeIssues(result.issues)}` }],
     isError: true,
   });
 }

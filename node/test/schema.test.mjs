@@ -47,9 +47,9 @@ check(
     assert.deepEqual(inputSchema.required, ["word"]);
     assert.equal((await client.callTool("repeat", { word: "ab" })).text, "ABAB");
     const odd = await client.callTool("repeat", { word: "ab", even: 3 });
-    assert.deepEqual([odd.isError, odd.text], [true, "Invalid arguments: even: must be even"]);
+    assert.deepEqual([odd.isError, odd.text], [true, "invalid arguments: even: must be even"]);
     const nobody = await client.callTool("repeat", { word: "ab", known: "nobody" });
-    assert.deepEqual([nobody.isError, nobody.text], [true, "Invalid arguments: known: is not known"]);
+    assert.deepEqual([nobody.isError, nobody.text], [true, "invalid arguments: known: is not known"]);
   },
 );
 
