@@ -19,7 +19,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder);
     for (const { name, code } of snippets) writeFileSync(join(folder, name), code);
-    const compilerOptions = { noEmit: false, declaration: false, rootDir: ".", outDir: "." };
+    const compilerOptions = { noEmit: false, declaration: false, rootDir: ".", outDir: "build" };
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }));
     const typescript = dirname(createRequire(import.meta.url).resolve("typescript/package.json"));
     execFileSync(process.execPath, [join(typescript, "bin", "tsc"), "-p", folder], { stdio: "inherit" });
@@ -36,13 +36,13 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
   };
   for (const [name, output] of Object.entries(expected)) {
     test(name, async () => {
-      const { code, stdout, stderr } = await run([join(folder, name)]);
+      const { code, stdout, stderr } = await run([join(folder, "build", name)]);
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: output, stderr: "" });
     });
   }
 
   test("http.js", async () => {
-    const child = spawn(process.execPath, [join(folder, "http.js")], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [join(folder, "build", "http.js")], { stdio: ["ignore", "pipe", "inherit"] });
     const [url] = await new Promise((resolve) => child.stdout.setEncoding("utf8").once("data", (text) => resolve(text.split("\n"))));
     const client = await connect(url);
     assert.deepEqual((await client.callTool("order", { item: "tea" })).structuredContent, { total: 3 });

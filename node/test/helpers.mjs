@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connect, Engine, Server } from "trunnion";
 
@@ -28,13 +29,9 @@ export async function withEngine(options, body) {
   assert.deepEqual(engine.live(), NOTHING_LIVE);
 }
 
-/** Wait until nothing is alive: connections end a few turns of the loop after their last answer. */
+/** Wait until nothing is alive: a connection may outlive its last answer by a moment. */
 export async function settled(engine) {
-  for (let turns = 0; turns < 2000; turns++) {
-    if (Object.values(engine.live()).every((count) => count === 0)) return;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  assert.deepEqual(engine.live(), NOTHING_LIVE);
+  while (Object.values(engine.live()).some((count) => count !== 0)) await sleep(1);
 }
 
 export const TRANSPORTS = ["memory", "http"];
@@ -67,6 +64,12 @@ export async function run(args, { input = "", env = {}, signal } = {}) {
   child.stdin.end(input);
   const [code, killed] = await once(child, "close");
   return { ...out, code, killed };
+}
+
+/** Await what an idle client hears; being idle, it does not keep the process alive itself. */
+export async function awaited(promise) {
+  const alive = setInterval(() => {}, 1000);
+  return promise.finally(() => clearInterval(alive));
 }
 
 /** A promise and what settles it. */
