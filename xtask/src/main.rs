@@ -28,7 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          our servers, the official SDKs and the floor, side by side
   conformance [--lang L] [--filter TEXT] [--json FILE]
                                          the official conformance suite, with the strict gate
-  setup [rust|python|node|swift|c|peers|suite]…
+  setup [rust|python|node|swift|c|peers|suite|bench]…
                                          only the set-up of those (default: the languages)
 
 With CI=true a missing toolchain is a failure, not a skip. VERBOSE=1 shows the output of every step.";

@@ -10,6 +10,8 @@ use crate::session::{Log, Session, root, target};
 
 /// The Python packages of the test environment, besides the package's own dependencies.
 const PYTHON_TOOLS: &[&str] = &["pytest==8.4.2", "mypy==1.18.2", "ruff==0.14.6", "pydantic>=2.11,<3"];
+/// The native module's file in the Python package.
+const PYTHON_MODULE: &str = "_native.abi3.so";
 /// The suite and the Node that it needs.
 const SUITE: &[&str] = &["@modelcontextprotocol/conformance@0.2.0-alpha.12", "node@24.21.0"];
 
@@ -28,6 +30,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         match name.as_str() {
             "peers" => drop(peers(session)),
             "suite" => drop(suite(session)),
+            "bench" => drop(bench(session)),
             other => return Err(format!("nothing to set up under the name {other}")),
         }
     }
@@ -135,7 +138,10 @@ fn venv(log: &Log, folder: &Path, packages: &[&str]) -> Result<(), String> {
 fn python(log: &Log) -> Result<(), String> {
     let folder = target().join("venv");
     venv(log, &folder, PYTHON_TOOLS)?;
-    copy_if_newer(&library("debug", "trunnion_python"), &root().join("python/src/trunnion/_native.abi3.so"))?;
+    copy_if_newer(
+        &library("debug", "trunnion_python"),
+        &root().join("python/src/trunnion").join(PYTHON_MODULE),
+    )?;
     // The sources in place, as an editable install has them, without a second build of the native module.
     let purelib = cmd(
         &venv_python().to_string_lossy(),
@@ -152,7 +158,11 @@ fn node(log: &Log) -> Result<(), String> {
         let how = if folder.join("package-lock.json").exists() { "ci" } else { "install" };
         cmd("npm", [how, "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
     })?;
-    cmd("npm", ["run", "--silent", "build"]).dir(&folder).run(log)
+    // What `npm run build:native` does, without a cargo build of this one package.
+    let platform = cmd("node", ["-p", "require('./native/loader.cjs').platform()"]).dir(&folder).output()?;
+    let module = folder.join(format!("native/trunnion.{}.node", platform.trim()));
+    copy_if_newer(&library("debug", "trunnion_node"), &module)?;
+    cmd("npm", ["run", "--silent", "build:ts"]).dir(&folder).run(log)
 }
 
 fn swift(log: &Log) -> Result<(), String> {
@@ -204,6 +214,42 @@ pub fn suite(session: &Session) -> Option<Vec<String>> {
     let command =
         [modules.join("node/bin/node"), modules.join("@modelcontextprotocol/conformance/dist/index.js")];
     ready.then(|| command.map(|path| path.to_string_lossy().into_owned()).to_vec())
+}
+
+/// Build what the benchmarks measure, with the release profile, and the peers; whether all of it is usable.
+pub fn bench(session: &Session) -> bool {
+    let ours = some_languages(session, &["rust", "python", "node"]);
+    let peers = peers(session);
+    let built = session.step("build for release", |log| {
+        let packages = ["trunnion-examples", "trunnion-python", "trunnion-node", "trunnion-bench"];
+        let chosen: Vec<_> = packages.iter().flat_map(|package| ["--package", *package]).collect();
+        cargo(["build", "--release"].iter().chain(&chosen)).run(log)?;
+        let folder = target().join("bench");
+        copy_if_newer(&library("release", "trunnion_node"), &folder.join("trunnion.node"))?;
+        let package = folder.join("python/trunnion");
+        copy_python_package(&root().join("python/src/trunnion"), &package)?;
+        copy_if_newer(&library("release", "trunnion_python"), &package.join(PYTHON_MODULE)).map(drop)
+    });
+    let rmcp = session.step("build rmcp for release", |log| {
+        let manifest = "bench/peers/rmcp/Cargo.toml";
+        cargo(&["build", "--release", "--quiet", "--manifest-path", manifest])
+            .env("CARGO_TARGET_DIR", target().join("peers/rmcp"))
+            .run(log)
+    });
+    ours.len() == 3 && peers && built && rmcp
+}
+
+fn copy_python_package(from: &Path, to: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let to = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() && !path.ends_with("__pycache__") {
+            copy_python_package(&path, &to)?;
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            copy_if_newer(&path, &to)?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_modules(from: &Path, to: &Path) -> Result<(), String> {

@@ -76,5 +76,5 @@ fn c_header(log: &Log, check: bool) -> Result<(), String> {
 
 fn swift_bindings(log: &Log, check: bool) -> Result<(), String> {
     let rest: &[&str] = if check { &["--check"] } else { &[] };
-    cmd("swift/bindings.sh", rest).run(log)
+    cmd("bindings/swift/generate.sh", rest).run(log)
 }
