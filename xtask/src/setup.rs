@@ -54,7 +54,7 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
             "python" => (missing_python(), python),
             "node" => (missing_programs(&["node", "npm"]), node),
             "swift" => (missing_swift(), swift),
-            "c" => (missing_programs(&["cc", "make"]), c),
+            "c" => (missing_programs(&["cc", "make", "pkg-config"]), c),
             other => (Some(format!("no such language: {other}")), |_| Ok(())),
         };
         match missing {
@@ -167,11 +167,14 @@ fn node(log: &Log) -> Result<(), String> {
 
 fn swift(log: &Log) -> Result<(), String> {
     cmd("tools/swift-toolchain.sh", ["install"]).run(log)?;
-    cmd("swift/build.sh", [""; 0]).run(log)
+    cmd("swift/build.sh", ["swift", "build"]).run(log)
 }
 
 fn c(log: &Log) -> Result<(), String> {
-    cmd("make", ["-C", "examples/c"]).run(log)
+    let (sdk, out) = (target().join("c-sdk"), target().join("c"));
+    cmd("bindings/c/install.sh", [sdk.as_os_str(), "dev".as_ref()]).run(log)?;
+    let (sdk, out) = (format!("PREFIX={}", sdk.display()), format!("OUT={}", out.display()));
+    cmd("make", ["-C", "examples/c", &sdk, &out]).run(log)
 }
 
 /// Set up the official SDKs; whether they are usable.
