@@ -23,7 +23,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--filter TEXT]                   set up and run every test
   lint [--filter TEXT]                   formatting, clippy, dependency direction, types, house rules
   codegen [--check]                      write what comes from bindings/surface.toml (or only compare)
-  interop [--filter TEXT] [--json FILE]  every client x every server x {stdio, http}, foreign SDKs included
+  interop [--foreign] [--filter TEXT] [--json FILE]
+                                         every client x every server x {stdio, http}, the official SDKs
+                                         included (--foreign: those alone, as a control)
   bench [--quick] [--filter TEXT] [--json FILE]
                                          our servers, the official SDKs and the floor, side by side
   conformance [--lang L] [--filter TEXT] [--json FILE]

@@ -37,6 +37,9 @@ struct Record {
     time: Duration,
 }
 
+/// What a step does.
+pub type Task = fn(&Log) -> Result<(), String>;
+
 /// A piece of work for [`Session::parallel`].
 pub type Work<'a> = (&'static str, Box<dyn FnOnce(&Log) -> Result<(), String> + Send + 'a>);
 

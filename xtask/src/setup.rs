@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::args::Args;
 use crate::fixtures::LANGUAGES;
 use crate::process::{Cmd, cmd, copy_if_newer, exists, read, write};
-use crate::session::{Log, Session, root, target};
+use crate::session::{Log, Session, Task, root, target};
 
 /// The Python packages of the test environment, besides the package's own dependencies.
 const PYTHON_TOOLS: &[&str] = &["pytest==8.4.2", "mypy==1.18.2", "ruff==0.14.6", "pydantic>=2.11,<3"];
@@ -49,7 +49,7 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
     }
     let mut usable = Vec::new();
     for language in wanted {
-        let (missing, work): (Option<String>, fn(&Log) -> Result<(), String>) = match *language {
+        let (missing, work): (Option<String>, Task) = match *language {
             "rust" => (None, |_| Ok(())),
             "python" => (missing_python(), python),
             "node" => (missing_programs(&["node", "npm"]), node),

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::codegen;
 use crate::interop;
 use crate::process::{cmd, exists};
-use crate::session::{Log, Session, Work, root};
+use crate::session::{Log, Session, Task, Work, root};
 use crate::setup;
 
 /// `cargo xtask test`.
@@ -24,7 +24,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         valgrind(session);
     }
     // The suites of the languages build nothing that another one builds too, so two of them run at a time.
-    let suites: [(&str, &'static str, fn(&Log) -> Result<(), String>); 4] = [
+    let suites: [(&str, &'static str, Task); 4] = [
         ("swift", "test: swift", |log| cmd("swift/test.sh", [""; 0]).run(log)),
         ("python", "test: python", python),
         ("node", "test: node", |log| cmd("npm", ["test", "--silent"]).dir(root().join("node")).run(log)),

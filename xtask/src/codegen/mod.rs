@@ -6,7 +6,7 @@ mod python;
 mod surface;
 mod swift;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::args::Args;
 use crate::fixtures::LANGUAGES;
@@ -64,7 +64,7 @@ fn constants(log: &Log, check: bool) -> Result<(), String> {
     if stale.is_empty() { Ok(()) } else { Err(format!("not as generated: {}", stale.join(", "))) }
 }
 
-fn show_difference(log: &Log, path: &PathBuf, text: &str) -> Result<(), String> {
+fn show_difference(log: &Log, path: &Path, text: &str) -> Result<(), String> {
     let fresh = target().join("xtask/codegen").join(path.file_name().expect("a generated file has a name"));
     write(&fresh, text)?;
     // diff ends with 1 when the files differ: that they do is told by the caller.

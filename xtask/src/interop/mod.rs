@@ -23,8 +23,9 @@ const FOREIGN: &str = "tests/interop/foreign.toml";
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let json = args.option("--json")?;
     let filter = args.option("--filter")?;
+    let foreign_only = args.flag("--foreign");
     args.done()?;
-    let languages = setup::languages(session);
+    let languages = if foreign_only { Vec::new() } else { setup::languages(session) };
     let peers = setup::peers(session);
     let matrix = Matrix::load(&languages, peers, filter.as_deref())?;
     let mut cells = Vec::new();
