@@ -1,3 +1,16 @@
 //! trunnion: the Model Context Protocol for servers and clients.
 
+pub(crate) mod client;
+pub(crate) mod driver;
+pub(crate) mod error;
 pub mod host;
+pub(crate) mod server;
+
+pub use error::Error;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Lock; a panic elsewhere while it was held does not poison what is only a queue or a table.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

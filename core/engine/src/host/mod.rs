@@ -1,148 +1,287 @@
-//! The poll/complete host surface that the language bindings are built on.
+//! The poll/complete surface that the language bindings are built on: see `bindings/surface.toml`.
+//!
+//! One [`Engine`] owns one event queue. Handlers of the host's servers are [`Start::Later`](crate::server::call::Start) calls whose input
+//! is an [`Event`]; everything the host asks for is an operation that ends with one `result` or one `error`
+//! event. Nothing here calls user code.
 
-use std::time::Duration;
+mod clients;
+mod options;
+mod queue;
+mod servers;
+mod tables;
 
-/// A failure, as every language sees it. The kinds and codes are listed in `bindings/surface.toml`.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct Error {
-    /// JSON-RPC code (negative, or the peer's own) or a local code (1 and up).
-    pub code: i64,
-    /// Stable machine-readable name, for example `invalid_params`.
-    pub kind: &'static str,
-    /// One sentence for a person.
-    pub message: String,
-    /// JSON text of the error's `data`, if any.
-    pub data: Option<String>,
-}
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-/// One thing that happened. See `[[event]]` in `bindings/surface.toml` for the kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// Event kind.
-    pub kind: u32,
-    /// Exchange, operation or client handle.
-    pub id: u64,
-    /// The `target` given to `server_add` for server events, else 0.
-    pub target: u64,
-    /// JSON text.
-    pub payload: String,
-}
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::server::{LogEntry, Progress};
 
-/// The answer to one exchange, for a batch. See `[[outcome]]` in `bindings/surface.toml`.
-#[derive(Debug, Clone)]
-pub struct Completion {
-    /// The exchange.
-    pub id: u64,
-    /// Outcome kind.
-    pub outcome: u32,
-    /// JSON or plain text, by outcome kind.
-    pub payload: String,
-}
+pub use crate::error::Error;
+use crate::driver::{Driver, Reactor};
+use crate::error::local;
+use options::EngineOptions;
+pub use queue::{Completion, Event};
+use queue::{Notify, Queue};
+use tables::Tables;
+
+/// Most events of one drain.
+const BATCH: usize = 256;
 
 /// One engine: one event queue, its servers, clients and connections. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    options: EngineOptions,
+    queue: Arc<Queue>,
+    tables: Arc<Tables>,
+    driver: Driver,
+    /// The hosted driver's reactor.
+    reactor: Option<Arc<Reactor>>,
+    /// Its threads are the driver when threaded; when hosted it starts with the first thing that needs it.
+    runtime: OnceLock<tokio::runtime::Runtime>,
+    closed: AtomicBool,
+    pid: u32,
+}
 
 impl Engine {
     /// Make an engine from options as JSON text (`{}` for the defaults; keys of scope `engine`).
     pub fn new(options: &str) -> Result<Self, Error> {
-        todo!("{options}")
+        let options: EngineOptions = options::parse(options)?;
+        let failed = |error: std::io::Error| Error::local(local::TRANSPORT, format!("cannot start: {error}"));
+        let runtime = OnceLock::new();
+        let (driver, reactor, notify) = match options.driver {
+            options::DriverKind::Hosted => {
+                let reactor = Arc::new(Reactor::new().map_err(failed)?);
+                (reactor.driver(), Some(reactor.clone()), Notify::reactor(&reactor))
+            }
+            options::DriverKind::Threaded => {
+                let started = start_runtime(options.threads()).map_err(failed)?;
+                let driver = Driver::Tokio(started.handle().clone());
+                let _ = runtime.set(started);
+                (driver, None, Notify::signal().map_err(failed)?)
+            }
+        };
+        let queue = Arc::new(Queue::new(notify));
+        Ok(Engine(Arc::new(Inner {
+            tables: Arc::new(Tables::new(queue.clone())),
+            options,
+            queue,
+            driver,
+            reactor,
+            runtime,
+            closed: AtomicBool::new(false),
+            pid: std::process::id(),
+        })))
     }
-    /// The descriptor to watch for readability, or -1 where the platform has none.
+
+    /// The descriptor to watch for readability.
     pub fn fd(&self) -> i32 {
-        todo!()
+        match &self.0.reactor {
+            Some(reactor) => reactor.fd(),
+            None => self.0.queue.fd(),
+        }
     }
+
     /// Apply `completions`, make one turn of the hosted reactor, return at most 256 queued events.
     /// Call again while it returns events; when more work is left, [`Engine::fd`] stays readable.
     pub fn drain(&self, completions: Vec<Completion>) -> Vec<Event> {
-        todo!("{completions:?}")
+        let apply = || {
+            for completion in completions {
+                self.complete(completion.id, completion.outcome, &completion.payload);
+            }
+        };
+        match &self.0.reactor {
+            Some(reactor) => reactor.turn_with(apply),
+            None => apply(),
+        }
+        self.0.queue.take(BATCH)
     }
+
     /// [`Engine::drain`] in one JSON text each way: `[[id,outcome,payload text],…]` in,
     /// `[[kind,id,target,payload JSON],…]` out (the payload is embedded, not quoted).
     pub fn drain_json(&self, completions: &str) -> Result<String, Error> {
-        todo!("{completions:?}")
+        let completions: Vec<(u64, u32, String)> = if completions.is_empty() {
+            Vec::new()
+        } else {
+            serde_json::from_str(completions).map_err(|error| Error::usage(format!("completions: {error}")))?
+        };
+        let completions = completions
+            .into_iter()
+            .map(|(id, outcome, payload)| Completion { id, outcome, payload })
+            .collect();
+        let events = self.drain(completions);
+        let mut out = String::with_capacity(2 + events.iter().map(|event| event.payload.len() + 48).sum::<usize>());
+        out.push('[');
+        for event in events {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            let Event { kind, id, target, payload } = event;
+            use std::fmt::Write as _;
+            let _ = write!(out, "[{kind},{id},{target},{payload}]");
+        }
+        out.push(']');
+        Ok(out)
     }
+
     /// Block until there is something to drain. `None`: no limit. Returns false when the time passed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        todo!("{timeout:?}")
+        match &self.0.reactor {
+            Some(reactor) => reactor.wait(timeout),
+            None => self.0.queue.wait(timeout),
+        }
     }
+
     /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        let _ = wake;
+        self.0.queue.set_wake(wake);
     }
+
     /// Answer one exchange. False: it was answered or cancelled before.
     pub fn complete(&self, id: u64, outcome: u32, payload: &str) -> bool {
-        todo!("{id} {outcome} {payload}")
+        match self.0.tables.take_exchange(id) {
+            Some(call) => call.complete(outcome_of(outcome, payload)),
+            None => false,
+        }
     }
-    /// Report progress of an exchange.
+
+    /// Report progress of an exchange: `{progress, total?, message?}`. False: nobody asked, or it is over.
     pub fn progress(&self, id: u64, payload: &str) -> Result<bool, Error> {
-        todo!("{id} {payload}")
+        let step = Progress::from_json(payload).map_err(|error| Error::usage(error.message))?;
+        Ok(self.0.tables.exchange(id).is_some_and(|call| call.progress(step)))
     }
-    /// Send a log message with an exchange.
+
+    /// Send a log message with an exchange: `{level, data, logger?}`. False: it is over.
     pub fn log(&self, id: u64, payload: &str) -> Result<bool, Error> {
-        todo!("{id} {payload}")
+        let entry = LogEntry::from_json(payload).map_err(|error| Error::usage(error.message))?;
+        Ok(self.0.tables.exchange(id).is_some_and(|call| call.log(entry)))
     }
+
     /// What is known of an exchange as JSON text; `None` when it is over.
     pub fn context(&self, id: u64) -> Option<String> {
-        todo!("{id}")
+        self.0.tables.exchange(id).map(|call| call.describe())
     }
-    /// Give up an operation. False: it had ended.
-    pub fn cancel(&self, id: u64, reason: &str) -> bool {
-        todo!("{id} {reason}")
-    }
-    /// Stop everything within `deadline`. Idempotent.
+
+    /// Stop everything within `deadline`: what is in flight is refused, final frames are sent, connections are
+    /// closed. Idempotent. To let handlers finish first, [`Engine::server_close`] and keep draining.
     pub fn close(&self, deadline: Duration) {
-        todo!("{deadline:?}")
+        let inner = &*self.0;
+        if inner.forked() || inner.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let until = Instant::now() + deadline;
+        inner.tables.begin_close();
+        loop {
+            if let Some(reactor) = &inner.reactor {
+                reactor.turn();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if inner.tables.is_idle() || left.is_zero() {
+                break;
+            }
+            match &inner.reactor {
+                Some(reactor) => drop(reactor.wait(Some(left))),
+                None => drop(inner.tables.wait_idle(left)),
+            }
+        }
+        inner.tables.finish_close();
+        if let Some(reactor) = &inner.reactor {
+            reactor.turn();
+            reactor.close();
+        }
     }
-    /// Live-handle counters as JSON text.
+
+    /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations, connections}`.
     pub fn live(&self) -> String {
-        todo!()
+        self.0.tables.live()
     }
-    /// Register a server; returns its handle.
-    pub fn server_new(&self, definition: &str) -> Result<u64, Error> {
-        todo!("{definition}")
+
+    fn check(&self) -> Result<&Inner, Error> {
+        if self.0.forked() {
+            let message = "this engine was made in another process; engines do not survive fork: make a new one";
+            return Err(Error::local((8, "forked"), message));
+        }
+        if self.0.closed.load(Ordering::Acquire) {
+            return Err(Error::local(local::CLOSED, "the engine is closed"));
+        }
+        Ok(&self.0)
     }
-    /// Add a `tool`, `resource`, `resource_template`, `prompt` or `completion`.
-    ///
-    /// `definition` is the protocol's object (`Tool`, `Resource`, `ResourceTemplate`, `Prompt`); for a
-    /// completion it is `{"ref": {"type": "ref/prompt", "name": …} | {"type": "ref/resource", "uri": …}}`.
-    pub fn server_add(
-        &self,
-        server: u64,
-        item: &str,
-        definition: &str,
-        options: &str,
-        target: u64,
-    ) -> Result<(), Error> {
-        todo!("{server} {item} {definition} {options} {target}")
+}
+
+impl Inner {
+    fn forked(&self) -> bool {
+        std::process::id() != self.pid
     }
-    /// Remove an item by its name, URI or template. False: there was none.
-    pub fn server_remove(&self, server: u64, item: &str, key: &str) -> Result<bool, Error> {
-        todo!("{server} {item} {key}")
+
+    /// The tokio runtime: clients live on it under both drivers.
+    fn runtime(&self) -> Result<&tokio::runtime::Handle, Error> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime.handle());
+        }
+        let started = start_runtime(1)
+            .map_err(|error| Error::local(local::TRANSPORT, format!("cannot start a thread: {error}")))?;
+        // A race is lost quietly: the other runtime is dropped unused.
+        if let Err(lost) = self.runtime.set(started) {
+            lost.shutdown_background();
+        }
+        Ok(self.runtime.get().expect("just set").handle())
     }
-    /// Serve the process's standard streams; returns the operation.
-    pub fn serve_stdio(&self, server: u64, options: &str) -> Result<u64, Error> {
-        todo!("{server} {options}")
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.forked() {
+            // The threads are gone and the epoll set is shared with the parent: touch nothing.
+            std::mem::forget(self.runtime.take());
+            std::mem::forget(self.reactor.take());
+            return;
+        }
+        self.tables.begin_close();
+        self.tables.finish_close();
+        if let Some(reactor) = self.reactor.take() {
+            reactor.close();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // Everything of ours on it has been told to stop; blocking here would stall a host's collector.
+            runtime.shutdown_background();
+        }
     }
-    /// Serve Streamable HTTP; returns the operation.
-    pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
-        todo!("{server} {options}")
+}
+
+fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("trunnion")
+        .enable_all()
+        .build()
+}
+
+/// The outcome of a completion's kind and payload; see `[[outcome]]` in `bindings/surface.toml`.
+fn outcome_of(outcome: u32, payload: &str) -> Outcome {
+    #[derive(serde::Deserialize)]
+    struct Failure {
+        #[serde(default)]
+        code: Option<i64>,
+        message: String,
+        #[serde(default)]
+        data: Option<Box<serde_json::value::RawValue>>,
     }
-    /// End every serve operation of a server and forget it.
-    pub fn server_close(&self, server: u64) {
-        todo!("{server}")
-    }
-    /// Connect to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
-    pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
-        todo!("{target} {options}")
-    }
-    /// Ask the server one thing by its neutral name (`call_tool`, …); returns the operation.
-    pub fn request(&self, client: u64, op: &str, params: &str, options: &str) -> Result<u64, Error> {
-        todo!("{client} {op} {params} {options}")
-    }
-    /// Disconnect.
-    pub fn client_close(&self, client: u64) {
-        todo!("{client}")
+    let internal = |message: &str| Outcome::Error(RpcError::new(ErrorKind::InternalError, message));
+    match outcome {
+        0 => Outcome::Result(payload.to_owned()),
+        1 => Outcome::Text(payload.to_owned()),
+        2 => Outcome::Value(payload.to_owned()),
+        3 => match serde_json::from_str::<Failure>(payload) {
+            Ok(Failure { code, message, data }) => {
+                Outcome::Error(RpcError { code: code.unwrap_or(ErrorKind::InternalError.code()), message, data })
+            }
+            Err(_) => internal("the handler failed"),
+        },
+        4 => Outcome::ToolError(payload.to_owned()),
+        5 => Outcome::Base64(payload.to_owned()),
+        _ => internal("the handler answered with an unknown outcome"),
     }
 }

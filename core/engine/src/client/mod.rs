@@ -1,0 +1,3 @@
+//! Clients.
+mod memory;
+pub use memory::{MemoryEnd, memory_pair};

@@ -1,0 +1,88 @@
+//! The I/O seam: the same engine code runs on tokio or on a reactor that the host turns itself.
+//!
+//! Engine code asks a [`Driver`] for tasks, time, listeners and byte streams, and never names tokio on
+//! the request path. Under [`Driver::Hosted`] everything runs inside [`Reactor::turn`], on the thread of
+//! the host's own event loop; under [`Driver::Tokio`] it runs on the runtime's threads and the host is
+//! told through a [`Signal`].
+
+mod hosted;
+mod net;
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "poller_polling.rs")]
+mod poller;
+mod signal;
+mod stdio;
+#[cfg(test)]
+mod tests;
+mod time;
+mod watch;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub(crate) use hosted::{Handle, Reactor};
+pub(crate) use net::{Conn, Listener, UnixListener};
+pub(crate) use signal::Signal;
+pub(crate) use stdio::{ByteReader, ByteWriter, take_stdio};
+pub(crate) use time::{Elapsed, Sleep};
+
+/// Where tasks, timers and I/O run. Cheap to clone; a clone does not keep a [`Reactor`] alive.
+#[derive(Clone)]
+pub(crate) enum Driver {
+    /// A tokio runtime with I/O and time enabled.
+    Tokio(tokio::runtime::Handle),
+    /// A reactor the host turns; from [`Reactor::driver`].
+    Hosted(Handle),
+}
+
+impl Driver {
+    /// Run `fut` to its end. A panic in it ends that task only. After the driver was closed, `fut` is
+    /// dropped at once.
+    pub(crate) fn spawn(&self, fut: impl Future<Output = ()> + Send + 'static) {
+        match self {
+            Driver::Tokio(handle) => drop(handle.spawn(fut)),
+            Driver::Hosted(handle) => handle.spawn(Box::pin(fut)),
+        }
+    }
+
+    /// Completes at `deadline`. Registers with the timer only when first polled while still early.
+    pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep::new(self, deadline)
+    }
+
+    /// Completes after `duration`.
+    pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
+        // Out of range means "never": about thirty years is that for a process.
+        let now = Instant::now();
+        self.sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 30)))
+    }
+
+    /// `fut`, or [`Elapsed`] when `limit` passes first; `fut` is dropped then.
+    pub(crate) async fn timeout<F: Future>(&self, limit: Duration, fut: F) -> Result<F::Output, Elapsed> {
+        time::timeout(self.sleep(limit), fut).await
+    }
+
+    /// Listen on a TCP address; port 0 picks a free one.
+    pub(crate) async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
+        Listener::bind(self, addr)
+    }
+
+    /// Listen on a new unix socket at `path`. The file is not removed when the listener is dropped.
+    pub(crate) async fn listen_unix(&self, path: &Path) -> io::Result<UnixListener> {
+        UnixListener::bind(self, path)
+    }
+
+    /// Read bytes from any descriptor: pipe, socket, terminal or file. Its flags are left alone.
+    pub(crate) fn reader(&self, fd: OwnedFd) -> io::Result<ByteReader> {
+        ByteReader::new(self, fd)
+    }
+
+    /// Write bytes to any descriptor: pipe, socket, terminal or file. Its flags are left alone.
+    pub(crate) fn writer(&self, fd: OwnedFd) -> io::Result<ByteWriter> {
+        ByteWriter::new(self, fd)
+    }
+}

@@ -1,0 +1,188 @@
+//! Listening sockets and their connections.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown};
+
+use super::Driver;
+use super::watch::{Direction, Done, Watched};
+
+/// How long to stop accepting when the process has no descriptor or memory left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// More buffers in one call than the kernel takes is an error, so the rest waits.
+const MAX_SLICES: usize = 64;
+
+/// A listening TCP socket.
+pub(crate) struct Listener {
+    driver: Driver,
+    addr: SocketAddr,
+    socket: Watched,
+}
+
+impl Listener {
+    pub(super) fn bind(driver: &Driver, addr: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::TcpListener::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        Ok(Self { driver: driver.clone(), addr, socket: Watched::new(driver, socket.into())? })
+    }
+
+    /// The next connection and who made it. Failures of a single connection, and a shortage of
+    /// descriptors or memory, are waited out; an error means that the listener is unusable.
+    pub(crate) async fn accept(&self) -> io::Result<(Conn, SocketAddr)> {
+        loop {
+            let fd = accept(&self.driver, &self.socket).await?;
+            // A client that is gone by now has no address; it is not worth an error.
+            let Ok(Some(peer)) = rustix::net::getpeername(&fd) else { continue };
+            let Ok(peer) = SocketAddr::try_from(peer) else { continue };
+            if rustix::net::sockopt::set_tcp_nodelay(&fd, true).is_err() {
+                continue;
+            }
+            return Ok((Conn(Watched::new(&self.driver, fd)?), peer));
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
+
+/// A listening unix socket.
+pub(crate) struct UnixListener {
+    driver: Driver,
+    socket: Watched,
+}
+
+impl UnixListener {
+    pub(super) fn bind(driver: &Driver, path: &Path) -> io::Result<Self> {
+        let socket = std::os::unix::net::UnixListener::bind(path)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { driver: driver.clone(), socket: Watched::new(driver, socket.into())? })
+    }
+
+    /// The next connection; errors as in [`Listener::accept`].
+    pub(crate) async fn accept(&self) -> io::Result<Conn> {
+        let fd = accept(&self.driver, &self.socket).await?;
+        Ok(Conn(Watched::new(&self.driver, fd)?))
+    }
+}
+
+/// One accepted connection, for hyper.
+pub(crate) struct Conn(Watched);
+
+impl hyper::rt::Read for Conn {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = self.0.poll(cx, Direction::Read, |fd| {
+            // SAFETY: nothing that is initialised gets de-initialised: the kernel only writes bytes here.
+            let space = unsafe { buf.as_mut() };
+            let size = space.len();
+            let (filled, _) = rustix::io::read(fd, space)?;
+            let filled = filled.len();
+            // Without a sticky end-of-stream flag (kqueue here) only an empty read proves it drained.
+            Ok(Done { value: filled, drained: cfg!(target_os = "linux") && 0 < filled && filled < size })
+        });
+        filled.map_ok(|filled| {
+            // SAFETY: the call above initialised that many bytes at the front of the cursor.
+            unsafe { buf.advance(filled) }
+        })
+    }
+}
+
+impl hyper::rt::Write for Conn {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll(cx, Direction::Write, |fd| {
+            let sent = rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?;
+            Ok(Done { value: sent, drained: 0 < sent && sent < buf.len() })
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bufs = &bufs[..bufs.len().min(MAX_SLICES)];
+        let size: usize = bufs.iter().map(|buf| buf.len()).sum();
+        self.0.poll(cx, Direction::Write, |fd| {
+            // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
+            let sent = rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
+            Ok(Done { value: sent, drained: 0 < sent && sent < size })
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match rustix::net::shutdown(&self.0, Shutdown::Write) {
+            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+}
+
+async fn accept(driver: &Driver, socket: &Watched) -> io::Result<OwnedFd> {
+    loop {
+        let accepted =
+            poll_fn(|cx| socket.poll(cx, Direction::Read, |fd| Ok(Done { value: accept_one(fd)?, drained: false })))
+                .await;
+        let error = match accepted {
+            Ok(fd) => return Ok(fd),
+            Err(error) => error,
+        };
+        use rustix::io::Errno;
+        match Errno::from_io_error(&error) {
+            // accept(2): errors of the new connection itself, to be treated like "try again".
+            Some(
+                Errno::CONNABORTED
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::TIMEDOUT,
+            ) => {}
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                tracing::warn!(%error, "cannot accept a connection; pausing");
+                driver.sleep(EXHAUSTED_PAUSE).await;
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_one(socket: std::os::fd::BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use rustix::net::SocketFlags;
+    Ok(rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept_one(socket: std::os::fd::BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let fd = rustix::net::accept(socket)?;
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    rustix::net::sockopt::set_socket_nosigpipe(&fd, true)?;
+    Ok(fd)
+}

@@ -1,0 +1,194 @@
+//! Byte streams over descriptors that others may share: the standard streams and a child's pipes.
+//!
+//! `O_NONBLOCK` belongs to the open file description, which the parent process (and a shell after us) may
+//! share, so it is never set on the descriptor as given. Sockets take a flag with every call; pipes and
+//! terminals are opened anew where the system can; else a poll comes before every call.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, OFlags};
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::Driver;
+use super::watch::{Direction, Done, Watched};
+
+/// Room offered to one read; the capacity of a pipe on Linux.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What a pipe that polls writable takes without blocking, at least (POSIX's `PIPE_BUF`).
+const SAFE_WRITE: usize = 512;
+
+/// Reads bytes from a descriptor.
+pub(crate) struct ByteReader {
+    fd: Watched,
+    access: Access,
+    /// A read has found it empty. Only then does a short read promise another edge: a named pipe whose
+    /// writers left before it was opened gives none.
+    was_empty: bool,
+}
+
+/// Writes bytes to a descriptor.
+pub(crate) struct ByteWriter {
+    fd: Watched,
+    access: Access,
+}
+
+impl ByteReader {
+    pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
+        let (fd, access) = prepare(fd, OFlags::RDONLY)?;
+        Ok(Self { fd: Watched::new(driver, fd)?, access, was_empty: false })
+    }
+
+    /// Append what there is, at least one byte, to `buf`; 0 at the end of the stream. Cancel-safe.
+    pub(crate) async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        // A mostly full buffer would cut every read short.
+        if buf.capacity() - buf.len() < READ_SIZE / 4 {
+            buf.reserve(READ_SIZE);
+        }
+        let Self { fd, access, was_empty } = self;
+        poll_fn(|cx| {
+            fd.poll(cx, Direction::Read, |fd| {
+                let room = buf.capacity() - buf.len();
+                let count = access.read(fd, buf).inspect_err(|_| *was_empty = true)?;
+                let short = 0 < count && count < room;
+                Ok(Done { value: count, drained: cfg!(target_os = "linux") && short && *was_empty })
+            })
+        })
+        .await
+    }
+}
+
+impl ByteWriter {
+    pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
+        let (fd, access) = prepare(fd, OFlags::WRONLY)?;
+        Ok(Self { fd: Watched::new(driver, fd)?, access })
+    }
+
+    /// Write all of `bytes`. Not cancel-safe: a dropped call may have written a part.
+    pub(crate) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = poll_fn(|cx| {
+                self.fd.poll(cx, Direction::Write, |fd| {
+                    let value = self.access.write(fd, bytes)?;
+                    // Whether a short write will be followed by an edge differs by kind; ask again instead.
+                    Ok(Done { value, drained: false })
+                })
+            })
+            .await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+}
+
+/// Take the process's standard input and output for a protocol stream.
+///
+/// Descriptor 0 becomes the null device, and 1 a duplicate of standard error, so that stray prints of user
+/// code and its child processes cannot spoil the stream. Once per process: later calls fail with
+/// `AlreadyExists`.
+pub(crate) fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, SeqCst) {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the standard streams of this process are being served already",
+        ));
+    }
+    let take = || {
+        let input = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+        let output = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        // A process may have been started without standard error.
+        if rustix::stdio::dup2_stdout(io::stderr()).is_err() {
+            rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
+        }
+        Ok((input, output))
+    };
+    take().inspect_err(|_| TAKEN.store(false, SeqCst))
+}
+
+/// How to read or write without ever blocking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Access {
+    /// A socket: a flag with each call.
+    Socket,
+    /// Our own open file description, in non-blocking mode; or a file, which never makes one wait.
+    Direct,
+    /// A shared, blocking description: poll before each call.
+    Polled,
+}
+
+impl Access {
+    fn read(self, fd: BorrowedFd<'_>, buf: &mut Vec<u8>) -> io::Result<usize> {
+        match self {
+            Access::Socket => {
+                let before = buf.len();
+                rustix::net::recv(fd, spare_capacity(buf), RecvFlags::DONTWAIT)?;
+                return Ok(buf.len() - before);
+            }
+            Access::Direct => {}
+            Access::Polled => poll_now(fd, PollFlags::IN)?,
+        }
+        match rustix::io::read(fd, spare_capacity(buf)) {
+            // The other side of a terminal is gone.
+            Err(rustix::io::Errno::IO) if fd.is_terminal() => Ok(0),
+            result => Ok(result?),
+        }
+    }
+
+    fn write(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+        Ok(match self {
+            Access::Socket => rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?,
+            Access::Direct => rustix::io::write(fd, bytes)?,
+            Access::Polled => {
+                poll_now(fd, PollFlags::OUT)?;
+                rustix::io::write(fd, &bytes[..bytes.len().min(SAFE_WRITE)])?
+            }
+        })
+    }
+}
+
+/// `WouldBlock` unless `fd` is ready for `wanted`, or at its end.
+fn poll_now(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, wanted)], Some(&now))? {
+        0 => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
+}
+
+fn prepare(fd: OwnedFd, mode: OFlags) -> io::Result<(OwnedFd, Access)> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    Ok(match kind {
+        FileType::Socket => (fd, Access::Socket),
+        FileType::Fifo | FileType::CharacterDevice => match reopen(fd.as_fd(), mode) {
+            Some(own) => (own, Access::Direct),
+            None => (fd, Access::Polled),
+        },
+        _ => (fd, Access::Direct),
+    })
+}
+
+/// A description of our own for the same pipe or terminal. `None` where that is impossible (no /proc, a
+/// pipe that belongs to another user).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn reopen(fd: BorrowedFd<'_>, mode: OFlags) -> Option<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn reopen(_: BorrowedFd<'_>, _: OFlags) -> Option<OwnedFd> {
+    None
+}

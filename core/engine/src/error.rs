@@ -1,0 +1,60 @@
+//! The one error of the engine's public surface.
+
+use trunnion_proto::error::{ErrorKind, RpcError};
+
+/// A failure, as every language sees it. Kinds and codes are listed in `bindings/surface.toml`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// JSON-RPC code (negative, or the peer's own) or a local code (1 and up).
+    pub code: i64,
+    /// Stable machine-readable name, for example `invalid_params`.
+    pub kind: &'static str,
+    /// One sentence for a person.
+    pub message: String,
+    /// JSON text of the error's `data`, if any.
+    pub data: Option<String>,
+}
+
+/// The failures that never travel: code and name.
+pub(crate) mod local {
+    pub const CLOSED: (i64, &str) = (1, "closed");
+    pub const TRANSPORT: (i64, &str) = (4, "transport");
+    pub const USAGE: (i64, &str) = (6, "usage");
+}
+
+impl Error {
+    pub(crate) fn local((code, kind): (i64, &'static str), message: impl Into<String>) -> Error {
+        Error { code, kind, message: message.into(), data: None }
+    }
+
+    /// The host called wrongly.
+    pub(crate) fn usage(message: impl Into<String>) -> Error {
+        Error::local(local::USAGE, message)
+    }
+
+    /// As `{code, kind, message, data?}`.
+    pub fn to_json(&self) -> String {
+        let message = trunnion_proto::json::string(&self.message);
+        let data = self.data.as_ref().map(|data| format!(",\"data\":{data}")).unwrap_or_default();
+        format!("{{\"code\":{},\"kind\":\"{}\",\"message\":{message}{data}}}", self.code, self.kind)
+    }
+
+    /// As a protocol error to answer a peer with; a local code becomes -32603.
+    pub(crate) fn into_rpc(self) -> RpcError {
+        let code = if self.code > 0 && self.kind != ErrorKind::Remote.as_str() { -32603 } else { self.code };
+        let data = self.data.and_then(|data| serde_json::value::RawValue::from_string(data).ok());
+        RpcError { code, message: self.message, data }
+    }
+}
+
+impl From<RpcError> for Error {
+    fn from(error: RpcError) -> Error {
+        Error {
+            code: error.code,
+            kind: error.kind().as_str(),
+            data: error.data.map(|data| data.get().to_owned()),
+            message: error.message,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Options as the hosts write them: JSON objects whose unknown keys are refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use trunnion_proto::limits::Limits;
+
+use crate::error::Error;
+
+/// Read an options object; empty text is `{}`.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    serde_json::from_str(text).map_err(|error| Error::usage(format!("options: {error}")))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DriverKind {
+    Hosted,
+    #[default]
+    Threaded,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct EngineOptions {
+    pub driver: DriverKind,
+    threads: usize,
+    max_message_bytes: usize,
+    max_depth: usize,
+    max_in_flight: usize,
+    pub max_connections: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let limits = Limits::default();
+        EngineOptions {
+            driver: DriverKind::default(),
+            threads: 0,
+            max_message_bytes: limits.message_bytes,
+            max_depth: limits.depth,
+            max_in_flight: limits.in_flight,
+            max_connections: 10_000,
+        }
+    }
+}
+
+impl EngineOptions {
+    pub fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.threads == 0 { cores.min(4) } else { self.threads }
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits { message_bytes: self.max_message_bytes, depth: self.max_depth, in_flight: self.max_in_flight }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ServerDefinition {
+    pub name: String,
+    pub version: String,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub website_url: Option<String>,
+    pub icons: Option<Value>,
+    pub instructions: Option<String>,
+    #[serde(default = "both_eras")]
+    pub eras: Vec<EraName>,
+    #[serde(default)]
+    pub ttl_ms: u64,
+    #[serde(default)]
+    pub cache_scope: CacheScope,
+    #[serde(default = "default_page_size")]
+    pub page_size: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EraName {
+    Modern,
+    Legacy,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CacheScope {
+    #[default]
+    Private,
+    Public,
+}
+
+fn both_eras() -> Vec<EraName> {
+    vec![EraName::Modern, EraName::Legacy]
+}
+
+fn default_page_size() -> usize {
+    1000
+}
+
+impl ServerDefinition {
+    /// The `Implementation` object.
+    pub fn server_info(&self) -> String {
+        let mut info = serde_json::Map::new();
+        info.insert("name".into(), self.name.clone().into());
+        info.insert("version".into(), self.version.clone().into());
+        for (key, value) in [
+            ("title", &self.title),
+            ("description", &self.description),
+            ("websiteUrl", &self.website_url),
+        ] {
+            if let Some(value) = value {
+                info.insert(key.into(), value.clone().into());
+            }
+        }
+        if let Some(icons) = &self.icons {
+            info.insert("icons".into(), icons.clone());
+        }
+        Value::Object(info).to_string()
+    }
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct ItemOptions {
+    pub timeout_ms: u64,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoOptions {}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct ServeHttp {
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for ServeHttp {
+    fn default() -> Self {
+        ServeHttp {
+            host: "127.0.0.1".into(),
+            port: 0,
+            path: "/mcp".into(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ConnectTarget {
+    pub url: Option<String>,
+    pub command: Option<Vec<String>>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    pub cwd: Option<String>,
+    pub server: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Connect {
+    pub client_info: Option<Box<RawValue>>,
+    pub capabilities: Option<Box<RawValue>>,
+    pub era: String,
+    pub timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Default for Connect {
+    fn default() -> Self {
+        Connect {
+            client_info: None,
+            capabilities: None,
+            era: "auto".into(),
+            timeout_ms: 60_000,
+            connect_timeout_ms: 10_000,
+            headers: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RequestOptions {
+    pub timeout_ms: Option<u64>,
+    pub progress: bool,
+    pub meta: Option<Box<RawValue>>,
+}

@@ -1,0 +1,146 @@
+//! The event queue and how the host is woken.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use crate::driver::{Reactor, Signal};
+use crate::lock;
+
+/// Event kinds; see `[[event]]` in `bindings/surface.toml`.
+pub(crate) mod kind {
+    pub const CALL_TOOL: u32 = 1;
+    pub const READ_RESOURCE: u32 = 2;
+    pub const GET_PROMPT: u32 = 3;
+    pub const COMPLETE: u32 = 4;
+    pub const CANCELLED: u32 = 5;
+    pub const RESULT: u32 = 10;
+    pub const ERROR: u32 = 11;
+    pub const PROGRESS: u32 = 12;
+    pub const LISTENING: u32 = 13;
+    pub const NOTIFICATION: u32 = 14;
+    pub const CLOSED: u32 = 15;
+}
+
+/// One thing that happened. See `[[event]]` in `bindings/surface.toml` for the kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Event kind.
+    pub kind: u32,
+    /// Exchange, operation or client handle.
+    pub id: u64,
+    /// The `target` given to `server_add` for server events, else 0.
+    pub target: u64,
+    /// JSON text.
+    pub payload: String,
+}
+
+/// The answer to one exchange, for a batch. See `[[outcome]]` in `bindings/surface.toml`.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The exchange.
+    pub id: u64,
+    /// Outcome kind.
+    pub outcome: u32,
+    /// JSON or plain text, by outcome kind.
+    pub payload: String,
+}
+
+/// What tells the host that the queue is not empty.
+pub(crate) enum Notify {
+    /// The reactor's own descriptor. Weak: its tasks hold the queue.
+    Reactor(Weak<Reactor>),
+    /// A descriptor of its own.
+    Signal(Signal),
+}
+
+impl Notify {
+    pub fn reactor(reactor: &Arc<Reactor>) -> Notify {
+        Notify::Reactor(Arc::downgrade(reactor))
+    }
+
+    pub fn signal() -> std::io::Result<Notify> {
+        Signal::new().map(Notify::Signal)
+    }
+
+    fn set(&self) {
+        match self {
+            Notify::Reactor(reactor) => {
+                if let Some(reactor) = reactor.upgrade() {
+                    reactor.notify();
+                }
+            }
+            Notify::Signal(signal) => signal.set(),
+        }
+    }
+}
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Events in the order they happened.
+pub(crate) struct Queue {
+    events: Mutex<VecDeque<Event>>,
+    notify: Notify,
+    wake: Mutex<Option<Arc<Wake>>>,
+}
+
+impl Queue {
+    pub fn new(notify: Notify) -> Queue {
+        Queue { events: Mutex::default(), notify, wake: Mutex::default() }
+    }
+
+    pub fn push(&self, event: Event) {
+        {
+            let mut events = lock(&self.events);
+            events.push_back(event);
+            if events.len() > 1 {
+                return;
+            }
+            // Under the lock, so that it cannot fall between a taker's last look and its clearing.
+            self.notify.set();
+        }
+        let wake = lock(&self.wake).clone();
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
+    /// The next events, at most `most`. What is left keeps the descriptor readable.
+    pub fn take(&self, most: usize) -> Vec<Event> {
+        let mut events = lock(&self.events);
+        if events.len() <= most {
+            if let Notify::Signal(signal) = &self.notify {
+                signal.clear();
+            }
+            return std::mem::take(&mut *events).into();
+        }
+        let taken = events.drain(..most).collect();
+        self.notify.set();
+        taken
+    }
+
+    pub fn fd(&self) -> i32 {
+        match &self.notify {
+            Notify::Reactor(reactor) => reactor.upgrade().map_or(-1, |reactor| reactor.fd()),
+            Notify::Signal(signal) => signal.fd(),
+        }
+    }
+
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        match &self.notify {
+            Notify::Reactor(reactor) => reactor.upgrade().is_some_and(|reactor| reactor.wait(timeout)),
+            Notify::Signal(signal) => signal.wait(timeout),
+        }
+    }
+
+    pub fn set_wake(&self, wake: Wake) {
+        let waiting = {
+            let wake = Arc::new(wake);
+            *lock(&self.wake) = Some(wake.clone());
+            (!lock(&self.events).is_empty()).then_some(wake)
+        };
+        if let Some(wake) = waiting {
+            wake();
+        }
+    }
+}

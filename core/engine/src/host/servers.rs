@@ -1,0 +1,257 @@
+//! Servers of the host.
+
+use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use trunnion_proto::json;
+use trunnion_proto::server::{Settings, Stamp};
+
+use super::options::{self, CacheScope, EraName, ItemOptions, NoOptions, ServeHttp, ServerDefinition};
+use super::queue::{Event, kind};
+use super::tables::{Operation, ServerEntry, Tables, advance};
+use super::{Engine, Inner};
+use crate::driver::{Driver, take_stdio};
+use crate::error::{Error, local};
+use crate::lock;
+use crate::server::ServerCore;
+use crate::server::call::{Call, Handler, Input, Start};
+use crate::server::catalog::{Catalog, Item, Offer};
+use crate::server::http::{self, HttpOptions, Phase};
+use crate::server::stream::{self, Carrier};
+
+/// How long handlers may go on after a server was told to close.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Register a server; returns its handle.
+    pub fn server_new(&self, definition: &str) -> Result<u64, Error> {
+        let inner = self.check()?;
+        let definition: ServerDefinition = options::parse(definition)?;
+        if definition.eras.is_empty() {
+            return Err(Error::usage("eras: at least one is needed"));
+        }
+        if definition.page_size == 0 {
+            return Err(Error::usage("pageSize must be at least 1"));
+        }
+        let settings = Settings {
+            limits: inner.options.limits(),
+            modern: definition.eras.contains(&EraName::Modern),
+            legacy: definition.eras.contains(&EraName::Legacy),
+        };
+        let scope = match definition.cache_scope {
+            CacheScope::Private => "private",
+            CacheScope::Public => "public",
+        };
+        let offer = Offer {
+            stamp: Stamp::new(&definition.server_info(), definition.ttl_ms, scope),
+            instructions: definition.instructions,
+            page_size: definition.page_size,
+        };
+        let core = Arc::new(ServerCore {
+            catalog: Catalog::new(settings, offer),
+            counters: inner.tables.counters.clone(),
+        });
+        let id = inner.tables.next_id();
+        let phase = watch::Sender::new(Phase::Serving);
+        lock(&inner.tables.servers).insert(id, ServerEntry { core, phase });
+        Ok(id)
+    }
+
+    /// Add a `tool`, `resource`, `resource_template`, `prompt` or `completion`.
+    ///
+    /// `definition` is the protocol's object (`Tool`, `Resource`, `ResourceTemplate`, `Prompt`); for a
+    /// completion it is `{"ref": {"type": "ref/prompt", "name": …} | {"type": "ref/resource", "uri": …}}`.
+    pub fn server_add(
+        &self,
+        server: u64,
+        item: &str,
+        definition: &str,
+        options: &str,
+        target: u64,
+    ) -> Result<(), Error> {
+        let inner = self.check()?;
+        let core = inner.server(server)?.0;
+        let options: ItemOptions = options::parse(options)?;
+        let timeout = (options.timeout_ms > 0).then(|| Duration::from_millis(options.timeout_ms));
+        let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
+        core.catalog.add(parse_item(item)?, definition, timeout, handler)
+    }
+
+    /// Remove an item by its name, URI or template. False: there was none.
+    pub fn server_remove(&self, server: u64, item: &str, key: &str) -> Result<bool, Error> {
+        Ok(self.check()?.server(server)?.0.catalog.remove(parse_item(item)?, key))
+    }
+
+    /// Serve the process's standard streams; returns the operation. From then on fd 1 is stderr, so that stray
+    /// prints do not break the protocol.
+    pub fn serve_stdio(&self, server: u64, options: &str) -> Result<u64, Error> {
+        let inner = self.check()?;
+        let (core, phase) = inner.server(server)?;
+        let NoOptions {} = options::parse(options)?;
+        let failed = |error: std::io::Error| Error::local(local::TRANSPORT, format!("standard streams: {error}"));
+        let (input, output) = take_stdio().map_err(failed)?;
+        let driver = inner.driver.clone();
+        let reader = in_runtime(&driver, || driver.reader(input)).map_err(failed)?;
+        let writer = in_runtime(&driver, || driver.writer(output)).map_err(failed)?;
+
+        let stop = watch::Sender::new(Phase::Serving);
+        let op = inner.tables.begin(Operation::Serve(stop.clone()));
+        let tables = inner.tables.clone();
+        driver.clone().spawn(async move {
+            let carrier = Carrier::Lines { reader, writer };
+            stream::serve(core, driver, carrier, "stdio", stopped(stop.subscribe(), phase)).await;
+            tables.end(op, Ok("{}".into()));
+        });
+        Ok(op)
+    }
+
+    /// Serve Streamable HTTP; returns the operation.
+    pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
+        let inner = self.check()?;
+        let (core, server_phase) = inner.server(server)?;
+        let options: ServeHttp = options::parse(options)?;
+        if !options.path.starts_with('/') {
+            return Err(Error::usage("path must begin with '/'"));
+        }
+        let address = (options.host.as_str(), options.port)
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .ok_or_else(|| Error::usage(format!("host {:?} is not an address", options.host)))?;
+        let stop = watch::Sender::new(Phase::Serving);
+        let op = inner.tables.begin(Operation::Serve(stop.clone()));
+        let (tables, driver) = (inner.tables.clone(), inner.driver.clone());
+        let max_connections = inner.options.max_connections;
+        driver.clone().spawn(async move {
+            let listener = match driver.listen(address).await {
+                Ok(listener) => listener,
+                Err(error) => {
+                    let message = format!("cannot listen on {address}: {error}");
+                    tables.end(op, Err(Error::local(local::TRANSPORT, message)));
+                    return;
+                }
+            };
+            let local = listener.local_addr();
+            let url = format!("http://{local}{}", options.path);
+            let payload = format!(
+                "{{\"url\":{},\"host\":\"{}\",\"port\":{}}}",
+                json::string(&url),
+                local.ip(),
+                local.port()
+            );
+            tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
+            let http_options = HttpOptions {
+                path: options.path,
+                allowed_hosts: options.allowed_hosts,
+                allowed_origins: options.allowed_origins,
+                max_connections,
+            };
+            driver.spawn(follow(server_phase, stop.clone()));
+            http::serve(core, driver.clone(), listener, http_options, stop.subscribe(), DRAIN_LIMIT).await;
+            tables.end(op, Ok("{}".into()));
+        });
+        Ok(op)
+    }
+
+    /// End every serve operation of a server and forget it. Handlers in flight may finish within five seconds.
+    pub fn server_close(&self, server: u64) {
+        if self.0.forked() {
+            return;
+        }
+        if let Some(entry) = lock(&self.0.tables.servers).remove(&server) {
+            advance(&entry.phase, Phase::Draining);
+        }
+    }
+}
+
+impl Inner {
+    /// A server and the phase it is in.
+    pub(super) fn server(&self, id: u64) -> Result<(Arc<ServerCore>, watch::Receiver<Phase>), Error> {
+        lock(&self.tables.servers)
+            .get(&id)
+            .map(|entry| (entry.core.clone(), entry.phase.subscribe()))
+            .ok_or_else(|| Error::usage(format!("there is no server {id}")))
+    }
+}
+
+/// Hands calls to the host.
+struct HostHandler {
+    tables: Arc<Tables>,
+    target: u64,
+}
+
+impl Handler for HostHandler {
+    fn start(&self, call: Call, input: Input) -> Start {
+        let (kind, payload) = match input {
+            Input::Tool(arguments) => (kind::CALL_TOOL, arguments.as_str().to_owned()),
+            Input::Prompt(arguments) => (kind::GET_PROMPT, arguments.as_str().to_owned()),
+            Input::Resource { uri, params } => {
+                let params: Vec<String> =
+                    params.iter().map(|(k, v)| format!("{}:{}", json::string(k), json::string(v))).collect();
+                let payload =
+                    format!("{{\"uri\":{},\"params\":{{{}}}}}", json::string(&uri), params.join(","));
+                (kind::READ_RESOURCE, payload)
+            }
+            Input::Completion { argument, context } => {
+                let arguments = serde_json::from_str::<CompletionContext>(context.as_str())
+                    .ok()
+                    .and_then(|context| context.arguments)
+                    .map_or_else(|| "{}".to_owned(), |arguments| arguments.get().to_owned());
+                let payload = format!("{{\"argument\":{},\"arguments\":{arguments}}}", argument.as_str());
+                (kind::COMPLETE, payload)
+            }
+        };
+        self.tables.offer(call, kind, self.target, payload);
+        Start::Later
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct CompletionContext {
+    arguments: Option<Box<serde_json::value::RawValue>>,
+}
+
+fn parse_item(item: &str) -> Result<Item, Error> {
+    Item::parse(item).ok_or_else(|| Error::usage(format!("unknown item {item:?}")))
+}
+
+/// Completes when either phase leaves serving.
+pub(super) async fn stopped(mut own: watch::Receiver<Phase>, mut server: watch::Receiver<Phase>) {
+    let own = std::pin::pin!(own.wait_for(|phase| *phase > Phase::Serving));
+    let server = std::pin::pin!(server.wait_for(|phase| *phase > Phase::Serving));
+    futures_util::future::select(own, server).await;
+}
+
+/// Pass a server's phases on to one of its serve operations.
+async fn follow(mut server: watch::Receiver<Phase>, own: watch::Sender<Phase>) {
+    loop {
+        let phase = *server.borrow_and_update();
+        advance(&own, phase);
+        if phase == Phase::Stopped {
+            return;
+        }
+        let ended = std::pin::pin!(own.closed());
+        let changed = std::pin::pin!(server.changed());
+        match futures_util::future::select(changed, ended).await {
+            futures_util::future::Either::Left((Ok(()), _)) => {}
+            futures_util::future::Either::Left((Err(_), _)) => {
+                advance(&own, Phase::Draining);
+                return;
+            }
+            futures_util::future::Either::Right(_) => return,
+        }
+    }
+}
+
+/// Registering descriptors with tokio needs its context.
+fn in_runtime<T>(driver: &Driver, f: impl FnOnce() -> T) -> T {
+    match driver {
+        Driver::Tokio(handle) => {
+            let _guard = handle.enter();
+            f()
+        }
+        Driver::Hosted(_) => f(),
+    }
+}

@@ -1,0 +1,207 @@
+//! What is alive: servers, exchanges, operations and clients, each in its table until it ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::json;
+use trunnion_proto::outcome::Outcome;
+
+use super::clients::ClientEntry;
+use super::queue::{Event, Queue, kind};
+use crate::error::{Error, local};
+use crate::lock;
+use crate::server::call::{Call, Observer};
+use crate::server::http::Phase;
+use crate::server::{Counters, ServerCore};
+
+/// A registered server.
+pub(crate) struct ServerEntry {
+    pub core: Arc<ServerCore>,
+    pub phase: watch::Sender<Phase>,
+}
+
+/// Something the host asked for that has not ended.
+pub(crate) enum Operation {
+    /// Serving, until its phase says stop.
+    Serve(watch::Sender<Phase>),
+    /// A request of a client.
+    Request { client: u64 },
+}
+
+/// The tables. Ids are never used twice.
+pub(crate) struct Tables {
+    pub queue: Arc<Queue>,
+    pub counters: Arc<Counters>,
+    pub servers: Mutex<HashMap<u64, ServerEntry>>,
+    pub clients: Mutex<HashMap<u64, ClientEntry>>,
+    exchanges: Mutex<HashMap<u64, Call>>,
+    operations: Mutex<HashMap<u64, Operation>>,
+    /// Told when an operation ends, for [`Tables::wait_idle`].
+    ended: Condvar,
+    next: AtomicU64,
+}
+
+impl Tables {
+    pub fn new(queue: Arc<Queue>) -> Tables {
+        Tables {
+            queue,
+            counters: Arc::default(),
+            servers: Mutex::default(),
+            clients: Mutex::default(),
+            exchanges: Mutex::default(),
+            operations: Mutex::default(),
+            ended: Condvar::new(),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Hand a call to the host as an event.
+    pub fn offer(self: &Arc<Self>, call: Call, kind: u32, target: u64, payload: String) {
+        let id = self.next_id();
+        lock(&self.exchanges).insert(id, call.clone());
+        call.observe(self.clone(), id);
+        self.queue.push(Event { kind, id, target, payload });
+    }
+
+    pub fn exchange(&self, id: u64) -> Option<Call> {
+        lock(&self.exchanges).get(&id).cloned()
+    }
+
+    pub fn take_exchange(&self, id: u64) -> Option<Call> {
+        lock(&self.exchanges).remove(&id)
+    }
+
+    pub fn begin(&self, operation: Operation) -> u64 {
+        let id = self.next_id();
+        lock(&self.operations).insert(id, operation);
+        id
+    }
+
+    /// An operation ends: its one last event. False: it had ended before.
+    pub fn end(&self, id: u64, result: Result<String, Error>) -> bool {
+        if lock(&self.operations).remove(&id).is_none() {
+            return false;
+        }
+        self.ended.notify_all();
+        let (kind, payload) = match result {
+            Ok(payload) => (kind::RESULT, payload),
+            Err(error) => (kind::ERROR, error.to_json()),
+        };
+        self.queue.push(Event { kind, id, target: 0, payload });
+        true
+    }
+
+    pub fn has_operation(&self, id: u64) -> bool {
+        lock(&self.operations).contains_key(&id)
+    }
+
+    /// The client of a request that has not ended.
+    pub fn client_of(&self, id: u64) -> Option<u64> {
+        match lock(&self.operations).get(&id) {
+            Some(Operation::Request { client }) => Some(*client),
+            _ => None,
+        }
+    }
+
+    /// Tell a serve operation to stop. False: there is none of that id.
+    pub fn stop_serving(&self, id: u64) -> bool {
+        match lock(&self.operations).get(&id) {
+            Some(Operation::Serve(phase)) => {
+                advance(phase, Phase::Draining);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn live(&self) -> String {
+        format!(
+            "{{\"servers\":{},\"clients\":{},\"exchanges\":{},\"operations\":{},\"connections\":{}}}",
+            lock(&self.servers).len(),
+            lock(&self.clients).len(),
+            lock(&self.exchanges).len(),
+            lock(&self.operations).len(),
+            self.counters.connections(),
+        )
+    }
+
+    /// Nothing is being served (a serve operation outlives its connections) and no call of a client is open.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.operations).is_empty()
+    }
+
+    /// Wait for operations to end, on a thread that does not drive them.
+    pub fn wait_idle(&self, limit: Duration) -> bool {
+        let operations = lock(&self.operations);
+        let waited = self.ended.wait_timeout_while(operations, limit, |operations| !operations.is_empty());
+        waited.map_or(true, |(_, timeout)| !timeout.timed_out())
+    }
+
+    /// Refuse what is in flight and tell everything to drain.
+    pub fn begin_close(&self) {
+        let pending: Vec<Call> = lock(&self.exchanges).drain().map(|(_, call)| call).collect();
+        for call in pending {
+            call.complete(Outcome::Error(RpcError::new(ErrorKind::InternalError, "the server is shutting down")));
+        }
+        self.advance_all(Phase::Draining);
+        for (_, client) in lock(&self.clients).iter() {
+            client.handle.close();
+        }
+    }
+
+    /// Drop what is left.
+    pub fn finish_close(&self) {
+        self.advance_all(Phase::Stopped);
+        lock(&self.servers).clear();
+        let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
+        for (id, client) in clients {
+            if client.fail_connect() {
+                let error = Error::local(local::CLOSED, "the engine is closed");
+                self.queue.push(Event { kind: kind::ERROR, id, target: 0, payload: error.to_json() });
+            }
+        }
+        let open: Vec<u64> = lock(&self.operations).keys().copied().collect();
+        for id in open {
+            self.end(id, Err(Error::local(local::CLOSED, "the engine is closed")));
+        }
+    }
+
+    fn advance_all(&self, to: Phase) {
+        for entry in lock(&self.servers).values() {
+            advance(&entry.phase, to);
+        }
+        for operation in lock(&self.operations).values() {
+            if let Operation::Serve(phase) = operation {
+                advance(phase, to);
+            }
+        }
+    }
+}
+
+/// Phases only go forward.
+pub(crate) fn advance(phase: &watch::Sender<Phase>, to: Phase) {
+    phase.send_if_modified(|phase| {
+        let forward = *phase < to;
+        *phase = to.max(*phase);
+        forward
+    });
+}
+
+impl Observer for Tables {
+    fn cancelled(&self, id: u64, reason: Option<&str>) {
+        lock(&self.exchanges).remove(&id);
+        let payload = match reason {
+            Some(reason) => format!("{{\"reason\":{}}}", json::string(reason)),
+            None => "{}".to_owned(),
+        };
+        self.queue.push(Event { kind: kind::CANCELLED, id, target: 0, payload });
+    }
+}

@@ -1,0 +1,278 @@
+//! One call of a handler: what it may say while it works, and how it learns that the caller has left.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use futures_util::future::BoxFuture;
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::json::{self, Json};
+use trunnion_proto::jsonrpc::Id;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::revision::Revision;
+use trunnion_proto::server::{LogEntry, Progress, Request};
+
+use crate::lock;
+
+/// What a handler works on.
+#[derive(Debug)]
+pub enum Input {
+    /// The arguments of a tool, checked against its schema.
+    Tool(Json),
+    /// A resource to read.
+    Resource {
+        /// The URI asked for.
+        uri: String,
+        /// The template's variables, decoded, in the order of the template.
+        params: Vec<(String, String)>,
+    },
+    /// The arguments of a prompt.
+    Prompt(Json),
+    /// What to complete.
+    Completion {
+        /// `{name, value}`
+        argument: Json,
+        /// `{arguments: {…}}`, or empty.
+        context: Json,
+    },
+}
+
+/// How a handler began.
+pub enum Start {
+    /// It is done already.
+    Done(Outcome),
+    /// The engine runs this to the end. Dropping it is how it learns of cancellation.
+    Future(BoxFuture<'static, Outcome>),
+    /// It answers by [`Call::complete`], whenever it likes, from any thread.
+    Later,
+}
+
+/// What answers calls of one tool, resource, prompt or completion.
+pub trait Handler: Send + Sync + 'static {
+    /// Begin, without blocking.
+    fn start(&self, call: Call, input: Input) -> Start;
+}
+
+/// Told when the caller of a [`Start::Later`] call has left.
+pub(crate) trait Observer: Send + Sync {
+    fn cancelled(&self, id: u64, reason: Option<&str>);
+}
+
+/// A handle on one call. Cheap to clone; dropping the last one unanswered fails the call.
+#[derive(Clone)]
+pub struct Call(Arc<Inner>);
+
+struct Inner {
+    inbox: Arc<Inbox>,
+    key: u64,
+    id: Id,
+    revision: Revision,
+    transport: &'static str,
+    progress_token: Option<Id>,
+    meta: Json,
+    client_info: Json,
+    client_capabilities: Json,
+    over: AtomicBool,
+    cancel: Mutex<Cancel>,
+}
+
+#[derive(Default)]
+struct Cancel {
+    reason: Option<String>,
+    happened: bool,
+    observer: Option<(Arc<dyn Observer>, u64)>,
+    wakers: Vec<Waker>,
+}
+
+impl Call {
+    pub(crate) fn new(inbox: Arc<Inbox>, key: u64, transport: &'static str, request: Request) -> Call {
+        Call(Arc::new(Inner {
+            inbox,
+            key,
+            id: request.id,
+            revision: request.revision,
+            transport,
+            progress_token: request.progress_token,
+            meta: request.meta,
+            client_info: request.client_info,
+            client_capabilities: request.client_capabilities,
+            over: AtomicBool::new(false),
+            cancel: Mutex::default(),
+        }))
+    }
+
+    /// Answer. False: it was answered or cancelled before.
+    pub fn complete(&self, outcome: Outcome) -> bool {
+        if self.0.over.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        self.0.inbox.push(self.0.key, Say::Done(outcome))
+    }
+
+    /// Report progress. False: nobody asked, or the call is over.
+    pub fn progress(&self, step: Progress) -> bool {
+        self.0.progress_token.is_some() && !self.is_over() && self.0.inbox.push(self.0.key, Say::Progress(step))
+    }
+
+    /// Send a log message. False: the call is over. Messages below the level asked for are dropped.
+    pub fn log(&self, entry: LogEntry) -> bool {
+        !self.is_over() && self.0.inbox.push(self.0.key, Say::Log(entry))
+    }
+
+    /// Answered or cancelled.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
+    }
+
+    /// The caller has left.
+    pub fn is_cancelled(&self) -> bool {
+        lock(&self.0.cancel).happened
+    }
+
+    /// Completes when the caller has left; never, when the call is answered first.
+    pub async fn cancelled(&self) {
+        poll_fn(|cx| {
+            let mut cancel = lock(&self.0.cancel);
+            if cancel.happened {
+                return Poll::Ready(());
+            }
+            if !cancel.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                cancel.wakers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Why the caller has left, where it said so.
+    pub fn cancel_reason(&self) -> Option<String> {
+        lock(&self.0.cancel).reason.clone()
+    }
+
+    /// The revision the request is written in.
+    pub fn revision(&self) -> Revision {
+        self.0.revision
+    }
+
+    /// The request's `_meta` as JSON text; empty where absent.
+    pub fn meta(&self) -> &str {
+        self.0.meta.as_str()
+    }
+
+    /// What is known of the request, as JSON text: `{requestId, era, revision, transport, progressToken?,
+    /// clientInfo?, clientCapabilities, meta?}`.
+    pub fn describe(&self) -> String {
+        let inner = &*self.0;
+        let mut out = format!(
+            "{{\"requestId\":{},\"era\":\"{}\",\"revision\":\"{}\",\"transport\":\"{}\"",
+            inner.id.as_json(),
+            inner.revision.era().as_str(),
+            inner.revision,
+            inner.transport,
+        );
+        let mut add = |key: &str, value: &str| {
+            if !value.is_empty() {
+                out.push_str(&format!(",{}:{value}", json::string(key)));
+            }
+        };
+        add("progressToken", inner.progress_token.as_ref().map_or("", Id::as_json));
+        add("clientInfo", inner.client_info.as_str());
+        let capabilities = inner.client_capabilities.as_str();
+        add("clientCapabilities", if capabilities.is_empty() { "{}" } else { capabilities });
+        add("meta", inner.meta.as_str());
+        out.push('}');
+        out
+    }
+
+    /// The caller has left: tell the handler. Nothing is sent any more.
+    pub(crate) fn cancel(&self, reason: Option<String>) {
+        if self.0.over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (observer, wakers) = {
+            let mut cancel = lock(&self.0.cancel);
+            cancel.happened = true;
+            cancel.reason.clone_from(&reason);
+            (cancel.observer.take(), std::mem::take(&mut cancel.wakers))
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+        if let Some((observer, id)) = observer {
+            observer.cancelled(id, reason.as_deref());
+        }
+    }
+
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>, id: u64) {
+        lock(&self.0.cancel).observer = Some((observer, id));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !*self.over.get_mut() {
+            let error = RpcError::new(ErrorKind::InternalError, "the handler ended without an answer");
+            self.inbox.push(self.key, Say::Done(Outcome::Error(error)));
+        }
+    }
+}
+
+/// What a call tells its connection.
+#[derive(Debug)]
+pub(crate) enum Say {
+    Progress(Progress),
+    Log(LogEntry),
+    Done(Outcome),
+}
+
+/// Where the calls of one connection speak to it.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<InboxState>);
+
+#[derive(Default)]
+struct InboxState {
+    queue: VecDeque<(u64, Say)>,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl Inbox {
+    fn push(&self, key: u64, say: Say) -> bool {
+        let waker = {
+            let mut state = lock(&self.0);
+            if state.closed {
+                return false;
+            }
+            state.queue.push_back((key, say));
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// The next thing said; pending registers the waker.
+    pub(crate) fn poll_next(&self, cx: &std::task::Context<'_>) -> Poll<(u64, Say)> {
+        let mut state = lock(&self.0);
+        match state.queue.pop_front() {
+            Some(said) => Poll::Ready(said),
+            None => {
+                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    state.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The connection is gone: nobody listens any more.
+    pub(crate) fn close(&self) {
+        let mut state = lock(&self.0);
+        state.closed = true;
+        state.queue.clear();
+        state.waker = None;
+    }
+}

@@ -1,0 +1,451 @@
+//! What a server offers, and which handler a request belongs to. Requests read an immutable snapshot;
+//! registration makes a new one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::header::{ParamHeader, param_headers};
+use trunnion_proto::json::Json;
+use trunnion_proto::methods::Role;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::post::{Headers, check_params};
+use trunnion_proto::server::{Request, Settings, Stamp};
+
+use super::call::{Handler, Input};
+use super::schema::Schema;
+use super::template::Template;
+use crate::error::Error;
+use crate::lock;
+
+/// What can be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Item {
+    /// `Tool`
+    Tool,
+    /// `Resource`
+    Resource,
+    /// `ResourceTemplate`
+    ResourceTemplate,
+    /// `Prompt`
+    Prompt,
+    /// `{ref}`: completions of a prompt's or a template's arguments.
+    Completion,
+}
+
+impl Item {
+    /// The item of that name.
+    pub fn parse(name: &str) -> Option<Item> {
+        Some(match name {
+            "tool" => Item::Tool,
+            "resource" => Item::Resource,
+            "resource_template" => Item::ResourceTemplate,
+            "prompt" => Item::Prompt,
+            "completion" => Item::Completion,
+            _ => return None,
+        })
+    }
+
+    /// The member of its definition that tells it from others.
+    fn key(self) -> &'static str {
+        match self {
+            Item::Tool | Item::Prompt => "name",
+            Item::Resource => "uri",
+            Item::ResourceTemplate => "uriTemplate",
+            Item::Completion => "ref",
+        }
+    }
+}
+
+/// What becomes of a request.
+pub(crate) enum Dispatch {
+    /// The engine answers.
+    Answer(Outcome),
+    /// A handler does.
+    Run { entry: Arc<Entry>, input: Input },
+}
+
+/// One registered thing.
+pub(crate) struct Entry {
+    pub handler: Arc<dyn Handler>,
+    pub timeout: Option<Duration>,
+    definition: String,
+    mime_type: Option<String>,
+    input: Option<Schema>,
+    headers: Vec<ParamHeader>,
+    required_arguments: Vec<String>,
+    template: Option<Template>,
+}
+
+impl Entry {
+    pub fn mime_type(&self) -> Option<&str> {
+        self.mime_type.as_deref()
+    }
+}
+
+/// Options of a server that shape its answers.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    pub stamp: Stamp,
+    pub instructions: Option<String>,
+    pub page_size: usize,
+}
+
+/// Everything a server offers.
+pub(crate) struct Catalog {
+    settings: Settings,
+    offer: Offer,
+    state: RwLock<Arc<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<Item, Shelf>,
+    /// First pages, written once for each list and era.
+    pages: Mutex<HashMap<(Item, Era), Json>>,
+}
+
+/// Entries in the order of their registration: lists are deterministic.
+#[derive(Default, Clone)]
+struct Shelf {
+    order: Vec<String>,
+    by_key: HashMap<String, Arc<Entry>>,
+}
+
+impl Catalog {
+    pub fn new(settings: Settings, offer: Offer) -> Catalog {
+        Catalog { settings, offer, state: RwLock::default() }
+    }
+
+    pub fn stamp(&self) -> &Stamp {
+        &self.offer.stamp
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
+    /// client trips over it.
+    pub fn add(
+        &self,
+        item: Item,
+        definition: &str,
+        timeout: Option<Duration>,
+        handler: Arc<dyn Handler>,
+    ) -> Result<(), Error> {
+        let value: Value = serde_json::from_str(definition)
+            .map_err(|error| Error::usage(format!("the definition is not valid JSON: {error}")))?;
+        let Value::Object(mut members) = value else {
+            return Err(Error::usage("the definition must be a JSON object"));
+        };
+        let key = key_of(item, &members)?;
+        let mut entry = Entry {
+            handler,
+            timeout,
+            definition: String::new(),
+            mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
+            input: None,
+            headers: Vec::new(),
+            required_arguments: Vec::new(),
+            template: None,
+        };
+        match item {
+            Item::Tool => prepare_tool(&key, &mut members, &mut entry)?,
+            Item::Prompt => {
+                entry.required_arguments = members
+                    .get("arguments")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .filter(|argument| argument.get("required").and_then(Value::as_bool) == Some(true))
+                    .filter_map(|argument| argument.get("name").and_then(Value::as_str).map(str::to_owned))
+                    .collect();
+            }
+            Item::ResourceTemplate => entry.template = Some(Template::parse(&key)?),
+            Item::Resource | Item::Completion => {}
+        }
+        if matches!(item, Item::Resource | Item::ResourceTemplate) && !members.contains_key("name") {
+            members.insert("name".into(), Value::from(key.clone()));
+        }
+        entry.definition = Value::Object(members).to_string();
+
+        self.change(|state| {
+            let shelf = state.entries.entry(item).or_default();
+            if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
+                return Err(Error::usage(format!("{key:?} is registered already")));
+            }
+            shelf.order.push(key);
+            Ok(())
+        })
+    }
+
+    /// Take something off. False: it was not there.
+    pub fn remove(&self, item: Item, key: &str) -> bool {
+        self.change(|state| {
+            let Some(shelf) = state.entries.get_mut(&item) else { return Ok(false) };
+            let removed = shelf.by_key.remove(key).is_some();
+            if removed {
+                shelf.order.retain(|known| known != key);
+            }
+            Ok(removed)
+        })
+        .unwrap_or(false)
+    }
+
+    fn change<T>(&self, edit: impl FnOnce(&mut State) -> Result<T, Error>) -> Result<T, Error> {
+        let mut state = self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut next = State { entries: state.entries.clone(), pages: Mutex::default() };
+        let result = edit(&mut next)?;
+        *state = Arc::new(next);
+        Ok(result)
+    }
+
+    fn snapshot(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Find what answers a request. `headers`: those of its POST, where it came in one.
+    pub fn dispatch(&self, request: &Request, headers: Option<&dyn Headers>) -> Dispatch {
+        let state = self.snapshot();
+        match self.find(&state, request, headers) {
+            Ok(dispatch) => dispatch,
+            Err(error) => Dispatch::Answer(Outcome::Error(error)),
+        }
+    }
+
+    fn find(
+        &self,
+        state: &State,
+        request: &Request,
+        headers: Option<&dyn Headers>,
+    ) -> Result<Dispatch, RpcError> {
+        let era = request.revision.era();
+        if let Some(capability) = request.method.capability
+            && state.capabilities().get(capability).is_none()
+        {
+            let message = format!("Method not found: the server declares no {capability}");
+            return Err(RpcError::new(ErrorKind::MethodNotFound, message));
+        }
+        let answer = |text: String| Ok(Dispatch::Answer(Outcome::Prepared(Json::from(text))));
+        match request.method.role {
+            Role::Ping => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
+            Role::Initialize => {
+                let mut result = json!({
+                    "protocolVersion": request.revision.as_str(),
+                    "capabilities": state.capabilities(),
+                });
+                if let Some(instructions) = &self.offer.instructions {
+                    result["instructions"] = json!(instructions);
+                }
+                result["serverInfo"] = serde_json::from_str(self.offer.stamp.server_info()).unwrap_or_default();
+                answer(result.to_string())
+            }
+            Role::Discover => {
+                let mut members = format!(
+                    "\"supportedVersions\":{},\"capabilities\":{}",
+                    json!(self.settings.supported()),
+                    Value::Object(state.capabilities()),
+                );
+                if let Some(instructions) = &self.offer.instructions {
+                    members.push_str(&format!(",\"instructions\":{}", json!(instructions)));
+                }
+                answer(self.offer.stamp.result(era, true, &members))
+            }
+            Role::ListTools => self.list(state, Item::Tool, request),
+            Role::ListResources => self.list(state, Item::Resource, request),
+            Role::ListResourceTemplates => self.list(state, Item::ResourceTemplate, request),
+            Role::ListPrompts => self.list(state, Item::Prompt, request),
+            Role::CallTool => call_tool(state, request, headers),
+            Role::ReadResource => read_resource(state, request),
+            Role::GetPrompt => get_prompt(state, request),
+            Role::Complete => complete(state, request),
+            _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
+        }
+    }
+
+    fn list(&self, state: &State, item: Item, request: &Request) -> Result<Dispatch, RpcError> {
+        let era = request.revision.era();
+        let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
+        if request.cursor.is_none()
+            && let Some(page) = lock(&state.pages).get(&(item, era))
+        {
+            return prepared(page.clone());
+        }
+        let none = Shelf::default();
+        let shelf = state.entries.get(&item).unwrap_or(&none);
+        let start = match &request.cursor {
+            None => 0,
+            Some(cursor) => after_cursor(shelf, cursor)
+                .ok_or_else(|| RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here"))?,
+        };
+        let end = shelf.order.len().min(start.saturating_add(self.offer.page_size));
+        let definitions: Vec<&str> =
+            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition.as_str()).collect();
+        let member = request.method.list.expect("list methods name their member");
+        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
+        if end < shelf.order.len() {
+            let cursor = URL_SAFE_NO_PAD.encode(&shelf.order[end - 1]);
+            members.push_str(&format!(",\"nextCursor\":\"{cursor}\""));
+        }
+        let page = Json::from(self.offer.stamp.result(era, request.method.cacheable, &members));
+        if request.cursor.is_none() {
+            lock(&state.pages).insert((item, era), page.clone());
+        }
+        prepared(page)
+    }
+}
+
+impl State {
+    fn get(&self, item: Item, key: &str) -> Option<&Arc<Entry>> {
+        self.entries.get(&item).and_then(|shelf| shelf.by_key.get(key))
+    }
+
+    fn has(&self, item: Item) -> bool {
+        self.entries.get(&item).is_some_and(|shelf| !shelf.order.is_empty())
+    }
+
+    fn capabilities(&self) -> Map<String, Value> {
+        let mut capabilities = Map::new();
+        let mut declare = |name: &str, there: bool| {
+            if there {
+                capabilities.insert(name.to_owned(), json!({}));
+            }
+        };
+        declare("tools", self.has(Item::Tool));
+        declare("resources", self.has(Item::Resource) || self.has(Item::ResourceTemplate));
+        declare("prompts", self.has(Item::Prompt));
+        declare("completions", self.has(Item::Completion));
+        declare("logging", true);
+        capabilities
+    }
+}
+
+fn key_of(item: Item, members: &Map<String, Value>) -> Result<String, Error> {
+    let missing = || Error::usage(format!("the definition needs a {:?}", item.key()));
+    match (item, members.get(item.key())) {
+        (Item::Completion, Some(reference)) => completion_key(reference).ok_or_else(missing),
+        (_, Some(Value::String(key))) if !key.is_empty() => Ok(key.clone()),
+        _ => Err(missing()),
+    }
+}
+
+/// One key for the two forms of a completion's `ref`.
+fn completion_key(reference: &Value) -> Option<String> {
+    let text = |key: &str| reference.get(key).and_then(Value::as_str);
+    match text("type")? {
+        "ref/prompt" => Some(format!("prompt {}", text("name")?)),
+        "ref/resource" => Some(format!("resource {}", text("uri")?)),
+        _ => None,
+    }
+}
+
+/// Longest name of a tool, and what it may be made of (2025-11-25, tools, "Tool Names").
+const MAX_TOOL_NAME: usize = 128;
+
+fn prepare_tool(name: &str, members: &mut Map<String, Value>, entry: &mut Entry) -> Result<(), Error> {
+    let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.len() > MAX_TOOL_NAME || !name.bytes().all(fit) {
+        let message = format!("tool name {name:?}: 1 to {MAX_TOOL_NAME} letters, digits, '_', '-' and '.' only");
+        return Err(Error::usage(message));
+    }
+    let schema = members.entry("inputSchema").or_insert_with(|| json!({"type": "object"}));
+    if schema.get("type") != Some(&json!("object")) {
+        return Err(Error::usage(format!("tool {name:?}: inputSchema must have \"type\": \"object\"")));
+    }
+    entry.headers =
+        param_headers(schema).map_err(|why| Error::usage(format!("tool {name:?}: {why}")))?;
+    entry.input = Some(Schema::compile(schema, &format!("tool {name:?}: inputSchema"))?);
+    if let Some(schema) = members.get("outputSchema") {
+        Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?;
+    }
+    Ok(())
+}
+
+fn call_tool(state: &State, request: &Request, headers: Option<&dyn Headers>) -> Result<Dispatch, RpcError> {
+    let entry = state.get(Item::Tool, &request.name).ok_or_else(|| {
+        RpcError::new(ErrorKind::InvalidParams, format!("Unknown tool: {}", shown(&request.name)))
+    })?;
+    let arguments: Value = serde_json::from_str(request.arguments.as_str())
+        .map_err(|_| RpcError::new(ErrorKind::InvalidParams, "params.arguments is not valid JSON"))?;
+    if let Some(headers) = headers.filter(|_| request.revision.era() == Era::Modern) {
+        check_params(&entry.headers, headers, &arguments)?;
+    }
+    // A model can correct its arguments when it reads what was wrong with them, so this is a result, not a
+    // protocol error (2025-11-25, tools, "Error Handling").
+    if let Some(violations) = entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments")) {
+        return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
+    }
+    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Tool(request.arguments.clone()) })
+}
+
+fn read_resource(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+    let uri = &request.name;
+    if let Some(entry) = state.get(Item::Resource, uri) {
+        let input = Input::Resource { uri: uri.clone(), params: Vec::new() };
+        return Ok(Dispatch::Run { entry: entry.clone(), input });
+    }
+    let templates = state.entries.get(&Item::ResourceTemplate);
+    let matched = templates.into_iter().flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key])).find_map(
+        |entry| entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params)),
+    );
+    match matched {
+        Some((entry, params)) => {
+            Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: uri.clone(), params } })
+        }
+        None => Err(RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
+            .with_data(json!({ "uri": uri }))),
+    }
+}
+
+fn get_prompt(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+    let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
+    let entry = state
+        .get(Item::Prompt, &request.name)
+        .ok_or_else(|| invalid(format!("Unknown prompt: {}", shown(&request.name))))?;
+    let arguments: Map<String, Value> = serde_json::from_str(request.arguments.as_str())
+        .map_err(|_| invalid("params.arguments is not valid JSON".into()))?;
+    if let Some(name) = entry.required_arguments.iter().find(|name| !arguments.contains_key(*name)) {
+        return Err(invalid(format!("params.arguments.{name} is required")));
+    }
+    if let Some((name, _)) = arguments.iter().find(|(_, value)| !value.is_string()) {
+        return Err(invalid(format!("params.arguments.{} must be a string", shown(name))));
+    }
+    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Prompt(request.arguments.clone()) })
+}
+
+fn complete(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
+    let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
+    let reference: Value =
+        serde_json::from_str(request.reference.as_str()).map_err(|_| invalid("params.ref is required"))?;
+    let key = completion_key(&reference).ok_or_else(|| invalid("params.ref is not valid"))?;
+    let argument: Value =
+        serde_json::from_str(request.argument.as_str()).map_err(|_| invalid("params.argument is required"))?;
+    if !["name", "value"].iter().all(|member| argument.get(member).is_some_and(Value::is_string)) {
+        return Err(invalid("params.argument needs a name and a value"));
+    }
+    match state.get(Item::Completion, &key) {
+        Some(entry) => Ok(Dispatch::Run {
+            entry: entry.clone(),
+            input: Input::Completion { argument: request.argument.clone(), context: request.context.clone() },
+        }),
+        None => Err(invalid("params.ref: nothing completes this")),
+    }
+}
+
+/// A peer's text in an error message: its beginning.
+fn shown(text: &str) -> String {
+    text.chars().take(128).collect()
+}
+
+/// Where the page after a cursor begins. A cursor is the key of the last entry that was sent, so pages stay
+/// right while entries are added.
+fn after_cursor(shelf: &Shelf, cursor: &str) -> Option<usize> {
+    let key = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    Some(shelf.order.iter().position(|known| *known == key)? + 1)
+}

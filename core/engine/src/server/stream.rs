@@ -1,0 +1,399 @@
+//! Serving one byte stream: stdio, or a pair in memory.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, Stream};
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::server::{Output, ServerConn};
+
+use super::call::{Call, Inbox, Say, Start};
+use super::catalog::Dispatch;
+use super::{ServerCore, guarded};
+use crate::client::MemoryEnd;
+use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
+
+/// How long requests in flight may still be answered after the peer closed its end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Unsent bytes above which nothing more is read.
+const OUT_HIGH_WATER: usize = 8 << 20;
+
+/// What carries frames.
+pub(crate) enum Carrier {
+    /// Lines over descriptors.
+    Lines { reader: ByteReader, writer: ByteWriter },
+    /// Frames in memory.
+    Memory(MemoryEnd),
+}
+
+/// Serve until the peer closes its end, or `stop` completes.
+pub(crate) async fn serve(
+    server: Arc<ServerCore>,
+    driver: Driver,
+    carrier: Carrier,
+    transport: &'static str,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let _connection = server.counters.connection();
+    let settings = server.catalog.settings().clone();
+    let limit = settings.limits.message_bytes;
+    let (source, sink) = match carrier {
+        Carrier::Lines { reader, writer } => {
+            (Source::Lines(Lines::new(reader, limit)), Sink::Lines { writer: Some(writer), busy: None })
+        }
+        Carrier::Memory(end) => (Source::Memory(end.incoming), Sink::Memory(end.outgoing)),
+    };
+    let mut link = Link {
+        conn: ServerConn::new(settings),
+        inbox: Arc::new(Inbox::default()),
+        calls: HashMap::new(),
+        running: FuturesUnordered::new(),
+        source,
+        sink,
+        out: Vec::new(),
+        origin: Instant::now(),
+        timer: None,
+        closing: false,
+        server,
+        driver,
+        transport,
+    };
+    let mut stop = std::pin::pin!(stop);
+    let mut stopped = false;
+    poll_fn(|cx| {
+        if !stopped && stop.as_mut().poll(cx).is_ready() {
+            stopped = true;
+            link.begin_to_close();
+        }
+        link.poll(cx)
+    })
+    .await;
+}
+
+struct Link {
+    server: Arc<ServerCore>,
+    driver: Driver,
+    transport: &'static str,
+    conn: ServerConn,
+    inbox: Arc<Inbox>,
+    calls: HashMap<u64, Call>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
+    source: Source,
+    sink: Sink,
+    out: Vec<u8>,
+    origin: Instant,
+    timer: Option<(Instant, Sleep)>,
+    closing: bool,
+}
+
+impl Link {
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut progressed = self.hear(cx);
+            progressed |= self.read(cx);
+            progressed |= self.run_timer(cx);
+            progressed |= self.obey();
+            match self.sink.poll_flush(&mut self.out, cx) {
+                Ok(sent) => progressed |= sent,
+                Err(_) => {
+                    self.conn.peer_closed();
+                    self.obey();
+                    return Poll::Ready(());
+                }
+            }
+            if self.closing && self.conn.in_flight() == 0 && self.out.is_empty() && self.sink.is_idle() {
+                return Poll::Ready(());
+            }
+            if !progressed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// What handlers say.
+    fn hear(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut heard = false;
+        while let Poll::Ready((key, say)) = self.inbox.poll_next(cx) {
+            heard = true;
+            match say {
+                Say::Done(outcome) => self.answer(key, outcome),
+                Say::Progress(step) => {
+                    self.conn.progress(key, &step);
+                }
+                Say::Log(entry) => {
+                    self.conn.log(key, &entry);
+                }
+            }
+        }
+        while let Poll::Ready(Some((key, outcome))) = Pin::new(&mut self.running).poll_next(cx) {
+            heard = true;
+            if let Some(call) = self.calls.get(&key).cloned() {
+                call.complete(outcome);
+            }
+        }
+        heard
+    }
+
+    fn answer(&mut self, key: u64, outcome: Outcome) {
+        self.calls.remove(&key);
+        self.conn.complete(key, outcome, self.server.catalog.stamp());
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.closing || self.out.len() > OUT_HIGH_WATER {
+            return false;
+        }
+        match self.source.poll_frames(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Some(frames)) => {
+                for frame in frames {
+                    match frame {
+                        Frame::Message(frame) => self.conn.recv(frame),
+                        Frame::Oversized => self.conn.oversized(),
+                    }
+                }
+                true
+            }
+            Poll::Ready(None) => {
+                self.begin_to_close();
+                true
+            }
+        }
+    }
+
+    fn begin_to_close(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            let at = Instant::now() + DRAIN_LIMIT;
+            self.timer = Some((at, self.driver.sleep_until(at)));
+        }
+    }
+
+    fn run_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.closing {
+            let wanted = self.conn.next_deadline().map(|deadline| self.origin + deadline);
+            match (&mut self.timer, wanted) {
+                (None, None) => return false,
+                (timer, None) => *timer = None,
+                (Some((at, _)), Some(wanted)) if *at == wanted => {}
+                (timer, Some(wanted)) => *timer = Some((wanted, self.driver.sleep_until(wanted))),
+            }
+        }
+        let Some((_, sleep)) = &mut self.timer else { return false };
+        if Pin::new(sleep).poll(cx).is_pending() {
+            return false;
+        }
+        self.timer = None;
+        if self.closing {
+            self.conn.peer_closed();
+        } else {
+            self.conn.on_deadline(self.origin.elapsed(), self.server.catalog.stamp());
+        }
+        true
+    }
+
+    /// Do what the machine wants.
+    fn obey(&mut self) -> bool {
+        let mut obeyed = false;
+        while let Some(output) = self.conn.poll() {
+            obeyed = true;
+            match output {
+                Output::Send(message) => self.sink.queue(&mut self.out, message),
+                Output::Cancelled(key, reason) => {
+                    if let Some(call) = self.calls.remove(&key) {
+                        call.cancel(reason);
+                    }
+                }
+                Output::Request(key, request) => match self.server.catalog.dispatch(&request, None) {
+                    Dispatch::Answer(outcome) => self.answer(key, outcome),
+                    Dispatch::Run { entry, input } => {
+                        if let Some(exchange) = self.conn.exchange_mut(key) {
+                            exchange.set_resource(request.name.clone(), entry.mime_type().map(str::to_owned));
+                        }
+                        if let Some(timeout) = entry.timeout {
+                            self.conn.set_deadline(key, self.origin.elapsed() + timeout);
+                        }
+                        let call = Call::new(self.inbox.clone(), key, self.transport, *request);
+                        self.calls.insert(key, call.clone());
+                        match entry.handler.start(call.clone(), input) {
+                            Start::Done(outcome) => {
+                                call.complete(outcome);
+                            }
+                            Start::Later => {}
+                            Start::Future(future) => {
+                                let future = guarded(future, call);
+                                self.running.push(Box::pin(async move { (key, future.await) }));
+                            }
+                        }
+                    }
+                },
+            }
+        }
+        obeyed
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.inbox.close();
+        for (_, call) in self.calls.drain() {
+            call.cancel(Some("the connection closed".into()));
+        }
+    }
+}
+
+enum Frame {
+    Message(Bytes),
+    Oversized,
+}
+
+enum Source {
+    Lines(Lines),
+    Memory(tokio::sync::mpsc::UnboundedReceiver<Bytes>),
+}
+
+impl Source {
+    /// `None`: the peer closed its end.
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Frame>>> {
+        match self {
+            Source::Lines(lines) => lines.poll_frames(cx),
+            Source::Memory(incoming) => incoming.poll_recv(cx).map(|frame| frame.map(|f| vec![Frame::Message(f)])),
+        }
+    }
+}
+
+/// Lines cut out of a byte stream.
+struct Lines {
+    reader: ByteReader,
+    buffer: Vec<u8>,
+    /// How much of the buffer is known to hold no newline.
+    scanned: usize,
+    limit: usize,
+    /// In the middle of a line that exceeded the limit.
+    skipping: bool,
+}
+
+impl Lines {
+    fn new(reader: ByteReader, limit: usize) -> Lines {
+        Lines { reader, buffer: Vec::new(), scanned: 0, limit, skipping: false }
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Frame>>> {
+        loop {
+            let read = {
+                let mut read = std::pin::pin!(self.reader.read(&mut self.buffer));
+                match read.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(read) => read.unwrap_or(0),
+                }
+            };
+            if read == 0 {
+                // A last line without its newline is a message all the same.
+                let rest = std::mem::take(&mut self.buffer);
+                self.scanned = 0;
+                let mut frames = Vec::new();
+                if !self.skipping {
+                    push_line(&mut frames, Bytes::from(rest), self.limit);
+                }
+                return Poll::Ready((!frames.is_empty()).then_some(frames));
+            }
+            let frames = self.cut();
+            if !frames.is_empty() {
+                return Poll::Ready(Some(frames));
+            }
+        }
+    }
+
+    fn cut(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        match self.buffer[self.scanned..].iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => {
+                let end = self.scanned + last + 1;
+                let rest = self.buffer.split_off(end);
+                let whole = Bytes::from(std::mem::replace(&mut self.buffer, rest));
+                let mut start = 0;
+                while let Some(length) = whole[start..].iter().position(|byte| *byte == b'\n') {
+                    let line = whole.slice(start..start + length);
+                    start += length + 1;
+                    if std::mem::take(&mut self.skipping) {
+                        continue;
+                    }
+                    push_line(&mut frames, line, self.limit);
+                }
+                self.scanned = self.buffer.len();
+            }
+            None => self.scanned = self.buffer.len(),
+        }
+        if self.buffer.len() > self.limit {
+            if !std::mem::replace(&mut self.skipping, true) {
+                frames.push(Frame::Oversized);
+            }
+        }
+        if self.skipping {
+            self.buffer.clear();
+            self.scanned = 0;
+        }
+        frames
+    }
+}
+
+fn push_line(frames: &mut Vec<Frame>, line: Bytes, limit: usize) {
+    if line.len() > limit {
+        frames.push(Frame::Oversized);
+    } else if !line.trim_ascii().is_empty() {
+        frames.push(Frame::Message(line));
+    }
+}
+
+enum Sink {
+    Lines { writer: Option<ByteWriter>, busy: Option<BoxFuture<'static, std::io::Result<ByteWriter>>> },
+    Memory(tokio::sync::mpsc::UnboundedSender<Bytes>),
+}
+
+impl Sink {
+    fn queue(&mut self, out: &mut Vec<u8>, message: Vec<u8>) {
+        match self {
+            Sink::Lines { .. } => {
+                out.extend_from_slice(&message);
+                out.push(b'\n');
+            }
+            // A closed peer is noticed when reading.
+            Sink::Memory(outgoing) => drop(outgoing.send(Bytes::from(message))),
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self, Sink::Memory(_) | Sink::Lines { busy: None, .. })
+    }
+
+    /// Write what is queued. True: some was taken.
+    fn poll_flush(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> std::io::Result<bool> {
+        let Sink::Lines { writer, busy } = self else { return Ok(false) };
+        let mut sent = false;
+        loop {
+            if let Some(write) = busy {
+                match write.as_mut().poll(cx) {
+                    Poll::Pending => return Ok(sent),
+                    Poll::Ready(result) => {
+                        *writer = Some(result?);
+                        *busy = None;
+                    }
+                }
+            }
+            if out.is_empty() {
+                return Ok(sent);
+            }
+            let mut taken = writer.take().expect("not busy");
+            let bytes = std::mem::take(out);
+            sent = true;
+            *busy = Some(Box::pin(async move { taken.write_all(&bytes).await.map(|()| taken) }));
+        }
+    }
+}

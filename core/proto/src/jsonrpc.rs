@@ -1,0 +1,283 @@
+//! The JSON-RPC 2.0 envelope as MCP uses it: objects only, ids that are strings or integers, never null
+//! (2026-07-28, basic, "Messages").
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::{ErrorKind, RpcError};
+use crate::json;
+use crate::limits::{Limits, exceeds_depth};
+
+/// A request id as its JSON text, so that it is echoed as it came: `1` and `"1"` are different ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(Box<str>);
+
+impl Id {
+    /// An id of our own making.
+    pub fn number(value: u64) -> Id {
+        Id(value.to_string().into())
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of an id made by [`Id::number`].
+    pub fn as_number(&self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
+    /// Accepts a string or an integer.
+    pub fn from_json(text: &str) -> Option<Id> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        (integer || text.starts_with('"')).then(|| Id(text.into()))
+    }
+}
+
+/// One message, borrowed from the frame it came in.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// Wants an answer.
+    Request {
+        /// Its id.
+        id: Id,
+        /// Its method.
+        method: Cow<'a, str>,
+        /// Its parameters: an object, if present.
+        params: Option<&'a RawValue>,
+    },
+    /// Wants none.
+    Notification {
+        /// Its method.
+        method: Cow<'a, str>,
+        /// Its parameters: an object, if present.
+        params: Option<&'a RawValue>,
+    },
+    /// An answer to a request of ours. `id` is `None` where the peer could not read ours.
+    Response {
+        /// The id of the request.
+        id: Option<Id>,
+        /// What it said.
+        result: Result<&'a RawValue, RpcError>,
+    },
+}
+
+/// A frame that is no message, and the error to answer with.
+#[derive(Debug)]
+pub struct Malformed {
+    /// The id, where it could be read.
+    pub id: Option<Id>,
+    /// What was wrong.
+    pub error: RpcError,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "json::present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<ErrorBody<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody<'a> {
+    code: i64,
+    #[serde(default, borrow)]
+    message: Cow<'a, str>,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+}
+
+/// Read one frame.
+pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malformed> {
+    let malformed =
+        |id: Option<Id>, kind, message: String| Malformed { id, error: RpcError::new(kind, message) };
+    if frame.len() > limits.message_bytes {
+        let message = format!("message exceeds {} bytes", limits.message_bytes);
+        return Err(malformed(None, ErrorKind::InvalidRequest, message));
+    }
+    let text = std::str::from_utf8(frame)
+        .map_err(|_| malformed(None, ErrorKind::ParseError, "message is not UTF-8".into()))?;
+    if exceeds_depth(frame, limits.depth) {
+        let message = format!("message nests deeper than {}", limits.depth);
+        return Err(malformed(None, ErrorKind::InvalidRequest, message));
+    }
+    if text.trim_start().starts_with('[') {
+        return Err(malformed(None, ErrorKind::InvalidRequest, "batches are not supported".into()));
+    }
+    let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => malformed(
+            None,
+            ErrorKind::InvalidRequest,
+            format!("invalid message: {}", json::complaint(&error)),
+        ),
+        _ => malformed(None, ErrorKind::ParseError, "message is not valid JSON".into()),
+    })?;
+
+    let id = match envelope.id {
+        None => None,
+        Some(raw) => match Id::from_json(raw.get()) {
+            Some(id) => Some(id),
+            // A response to a request whose id the peer could not read has the id null.
+            None if raw.get() == "null" && envelope.method.is_none() => None,
+            None => {
+                let message = "id must be a string or an integer".into();
+                return Err(malformed(None, ErrorKind::InvalidRequest, message));
+            }
+        },
+    };
+    if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+        return Err(malformed(id, ErrorKind::InvalidRequest, "jsonrpc must be \"2.0\"".into()));
+    }
+    if let Some(method) = envelope.method {
+        let Ok(method) = serde_json::from_str::<Borrowed<'a>>(method.get()) else {
+            return Err(malformed(id, ErrorKind::InvalidRequest, "method must be a string".into()));
+        };
+        if envelope.params.is_some_and(|params| !params.get().starts_with('{')) {
+            return Err(malformed(id, ErrorKind::InvalidRequest, "params must be an object".into()));
+        }
+        return Ok(match id {
+            Some(id) => Message::Request { id, method: method.0, params: envelope.params },
+            None => Message::Notification { method: method.0, params: envelope.params },
+        });
+    }
+    match (envelope.result, envelope.error) {
+        (Some(result), None) => Ok(Message::Response { id, result: Ok(result) }),
+        (None, Some(error)) => Ok(Message::Response {
+            id,
+            result: Err(RpcError { code: error.code, message: error.message.into_owned(), data: error.data }),
+        }),
+        _ => Err(malformed(
+            id,
+            ErrorKind::InvalidRequest,
+            "message has neither a method nor one of result and error".into(),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A request of ours.
+pub fn request(id: &Id, method: &str, params: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48 + method.len() + params.len());
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_json().as_bytes());
+    push_method(&mut out, method, params);
+    out
+}
+
+/// A notification of ours.
+pub fn notification(method: &str, params: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(40 + method.len() + params.len());
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
+    push_method(&mut out, method, params);
+    out
+}
+
+fn push_method(out: &mut Vec<u8>, method: &str, params: &str) {
+    out.extend_from_slice(b",\"method\":");
+    json::push_string(out, method);
+    if !params.is_empty() {
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(params.as_bytes());
+    }
+    out.push(b'}');
+}
+
+/// The beginning of a result response; the result's JSON and [`RESPONSE_END`] follow.
+pub fn response_start(id: &Id, capacity: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(capacity + 48 + id.as_json().len());
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.as_json().as_bytes());
+    out.extend_from_slice(b",\"result\":");
+    out
+}
+
+/// The end of a result response.
+pub const RESPONSE_END: &[u8] = b"}";
+
+/// An error response. Without an id it carries `null`, as JSON-RPC 2.0 wants where the id could not be read.
+pub fn error(id: Option<&Id>, error: &RpcError) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96 + error.message.len());
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+    out.extend_from_slice(id.map_or("null", Id::as_json).as_bytes());
+    out.extend_from_slice(b",\"error\":{\"code\":");
+    out.extend_from_slice(error.code.to_string().as_bytes());
+    out.extend_from_slice(b",\"message\":");
+    json::push_string(&mut out, &error.message);
+    if let Some(data) = &error.data {
+        out.extend_from_slice(b",\"data\":");
+        out.extend_from_slice(data.get().as_bytes());
+    }
+    out.extend_from_slice(b"}}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(frame: &str) -> (Option<String>, i64) {
+        let malformed = parse(frame.as_bytes(), &Limits::default()).expect_err("malformed");
+        (malformed.id.map(|id| id.as_json().to_owned()), malformed.error.code)
+    }
+
+    #[test]
+    fn malformed_frames_get_the_code_of_their_fault() {
+        assert_eq!(code("{"), (None, -32700));
+        assert_eq!(code("nope"), (None, -32700));
+        assert_eq!(code("[]"), (None, -32600));
+        assert_eq!(code("3"), (None, -32600));
+        assert_eq!(code(r#"{"jsonrpc":"1.0","id":7,"method":"x"}"#), (Some("7".into()), -32600));
+        assert_eq!(code(r#"{"id":"a","method":"x"}"#), (Some("\"a\"".into()), -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#), (None, -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#), (None, -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":1,"method":5}"#), (Some("1".into()), -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#), (Some("1".into()), -32600));
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":1}"#), (Some("1".into()), -32600));
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(
+            code(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{deep}}}}}"#)),
+            (None, -32600)
+        );
+        assert!(parse(&vec![b' '; 5 << 20], &Limits::default()).is_err());
+        assert!(parse(b"\xff\xfe", &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn ids_keep_their_type_and_text() {
+        for id in ["0", "-5", "\"a\\u0041\"", "12345678901234567890123"] {
+            let frame = format!(r#"{{"method":"x","id":{id},"jsonrpc":"2.0"}}"#);
+            let Ok(Message::Request { id: parsed, .. }) = parse(frame.as_bytes(), &Limits::default()) else {
+                panic!("{id} is a valid id");
+            };
+            assert_eq!(parsed.as_json(), id);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let written = error(None, &RpcError::new(ErrorKind::ParseError, "bad \"x\"").with_data(1));
+        match parse(&written, &Limits::default()) {
+            Ok(Message::Response { id: None, result: Err(error) }) => {
+                assert_eq!((error.code, error.message.as_str()), (-32700, "bad \"x\""));
+            }
+            other => panic!("{other:?}"),
+        }
+        let written = request(&Id::number(3), "a/b", "{}");
+        assert_eq!(written, br#"{"jsonrpc":"2.0","id":3,"method":"a/b","params":{}}"#);
+    }
+}

@@ -1,0 +1,301 @@
+//! The method table: the single truth about what exists in which revision and how it behaves.
+//!
+//! A method that is not in a revision's row answers `-32601` in it, in both directions; nothing else in the
+//! code asks which revision it is in to decide that.
+
+use crate::revision::Revision;
+
+/// Who sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Client to server.
+    ToServer,
+    /// Server to client.
+    ToClient,
+    /// Either way.
+    Both,
+}
+
+/// Whether it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Answered by a result or an error.
+    Request,
+    /// Never answered.
+    Notification,
+}
+
+/// Which parameter is mirrored into the `Mcp-Name` header (2026-07-28, "Standard Request Headers").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameSource {
+    /// `params.name`
+    Name,
+    /// `params.uri`
+    Uri,
+}
+
+/// One row of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// The neutral name that hosts use ([[op]] in `bindings/surface.toml`); empty where hosts never ask for it.
+    pub op: &'static str,
+    /// Who sends it.
+    pub direction: Direction,
+    /// Whether it is answered.
+    pub kind: Kind,
+    /// The oldest revision that has it.
+    pub since: Revision,
+    /// The newest revision that has it.
+    pub until: Revision,
+    /// Its result carries `ttlMs` and `cacheScope` in the modern era.
+    pub cacheable: bool,
+    /// The mirrored parameter.
+    pub name_source: Option<NameSource>,
+    /// Which server capability must be declared before it may be called.
+    pub capability: Option<&'static str>,
+    /// The member of the result that holds the page of a list.
+    pub list: Option<&'static str>,
+    /// What the engine does with it.
+    pub role: Role,
+}
+
+/// What a method is to the machines, so that none of them compares names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Role {
+    Initialize,
+    Initialized,
+    Discover,
+    Ping,
+    ListTools,
+    CallTool,
+    ListResources,
+    ListResourceTemplates,
+    ReadResource,
+    ListPrompts,
+    GetPrompt,
+    Complete,
+    Cancelled,
+    Progress,
+    Log,
+    ToolsChanged,
+    ResourcesChanged,
+    PromptsChanged,
+    ResourceUpdated,
+}
+
+const OLDEST: Revision = Revision::V2024_11_05;
+const NEWEST: Revision = Revision::LATEST;
+const LEGACY: Revision = Revision::LATEST_LEGACY;
+
+const ROW: Method = Method {
+    name: "",
+    op: "",
+    direction: Direction::ToServer,
+    kind: Kind::Request,
+    since: OLDEST,
+    until: NEWEST,
+    cacheable: false,
+    name_source: None,
+    capability: None,
+    list: None,
+    role: Role::Ping,
+};
+
+/// The table.
+pub static METHODS: &[Method] = &[
+    Method { name: "initialize", until: LEGACY, role: Role::Initialize, ..ROW },
+    Method {
+        name: "notifications/initialized",
+        kind: Kind::Notification,
+        until: LEGACY,
+        role: Role::Initialized,
+        ..ROW
+    },
+    Method { name: "ping", op: "ping", direction: Direction::Both, until: LEGACY, role: Role::Ping, ..ROW },
+    Method {
+        name: "server/discover",
+        op: "discover",
+        since: Revision::V2026_07_28,
+        cacheable: true,
+        role: Role::Discover,
+        ..ROW
+    },
+    Method {
+        name: "tools/list",
+        op: "list_tools",
+        cacheable: true,
+        capability: Some("tools"),
+        list: Some("tools"),
+        role: Role::ListTools,
+        ..ROW
+    },
+    Method {
+        name: "tools/call",
+        op: "call_tool",
+        name_source: Some(NameSource::Name),
+        capability: Some("tools"),
+        role: Role::CallTool,
+        ..ROW
+    },
+    Method {
+        name: "resources/list",
+        op: "list_resources",
+        cacheable: true,
+        capability: Some("resources"),
+        list: Some("resources"),
+        role: Role::ListResources,
+        ..ROW
+    },
+    Method {
+        name: "resources/templates/list",
+        op: "list_resource_templates",
+        cacheable: true,
+        capability: Some("resources"),
+        list: Some("resourceTemplates"),
+        role: Role::ListResourceTemplates,
+        ..ROW
+    },
+    Method {
+        name: "resources/read",
+        op: "read_resource",
+        cacheable: true,
+        name_source: Some(NameSource::Uri),
+        capability: Some("resources"),
+        role: Role::ReadResource,
+        ..ROW
+    },
+    Method {
+        name: "prompts/list",
+        op: "list_prompts",
+        cacheable: true,
+        capability: Some("prompts"),
+        list: Some("prompts"),
+        role: Role::ListPrompts,
+        ..ROW
+    },
+    Method {
+        name: "prompts/get",
+        op: "get_prompt",
+        name_source: Some(NameSource::Name),
+        capability: Some("prompts"),
+        role: Role::GetPrompt,
+        ..ROW
+    },
+    Method {
+        name: "completion/complete",
+        op: "complete",
+        capability: Some("completions"),
+        role: Role::Complete,
+        ..ROW
+    },
+    Method {
+        name: "notifications/cancelled",
+        kind: Kind::Notification,
+        direction: Direction::Both,
+        role: Role::Cancelled,
+        ..ROW
+    },
+    Method {
+        name: "notifications/progress",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::Progress,
+        ..ROW
+    },
+    Method {
+        name: "notifications/message",
+        op: "log",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::Log,
+        ..ROW
+    },
+    Method {
+        name: "notifications/tools/list_changed",
+        op: "tools_changed",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::ToolsChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/resources/list_changed",
+        op: "resources_changed",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::ResourcesChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/prompts/list_changed",
+        op: "prompts_changed",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::PromptsChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/resources/updated",
+        op: "resource_updated",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        role: Role::ResourceUpdated,
+        ..ROW
+    },
+];
+
+impl Method {
+    /// Whether this method exists in a revision.
+    pub fn exists_in(&self, revision: Revision) -> bool {
+        self.since <= revision && revision <= self.until
+    }
+}
+
+/// The row of a name, in whatever revision.
+pub fn by_name(name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.name == name)
+}
+
+/// The row of a request that a server may receive in `revision`.
+pub fn request_to_server(name: &str, revision: Revision) -> Option<&'static Method> {
+    by_name(name).filter(|method| {
+        method.kind == Kind::Request && method.direction != Direction::ToClient && method.exists_in(revision)
+    })
+}
+
+/// The row of a request that hosts call `op`.
+pub fn by_op(op: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.op == op && method.kind == Kind::Request && !op.is_empty())
+}
+
+/// The row of a role.
+pub fn by_role(role: Role) -> &'static Method {
+    METHODS.iter().find(|method| method.role == role).expect("every role has a row")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_and_added_methods_die_by_absence() {
+        assert!(request_to_server("initialize", Revision::V2025_11_25).is_some());
+        assert!(request_to_server("initialize", Revision::V2026_07_28).is_none());
+        assert!(request_to_server("server/discover", Revision::V2025_11_25).is_none());
+        assert!(request_to_server("server/discover", Revision::V2026_07_28).is_some());
+        assert!(request_to_server("notifications/progress", Revision::V2026_07_28).is_none());
+    }
+
+    #[test]
+    fn names_and_roles_are_unique() {
+        for (i, a) in METHODS.iter().enumerate() {
+            for b in &METHODS[i + 1..] {
+                assert_ne!(a.name, b.name);
+                assert_ne!(a.role, b.role);
+            }
+        }
+    }
+}

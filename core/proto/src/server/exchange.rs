@@ -1,0 +1,217 @@
+//! One request while it is being answered.
+
+use crate::error::RpcError;
+use crate::json;
+use crate::jsonrpc::{self, Id};
+use crate::methods::{self, Method, Role};
+use crate::outcome::Outcome;
+use crate::revision::{Era, Revision};
+use crate::server::encode::{self, Finished, Stamp};
+use crate::server::request::invalid;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Severity of a log message, least first (RFC 5424).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+impl LogLevel {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Notice => "notice",
+            LogLevel::Warning => "warning",
+            LogLevel::Error => "error",
+            LogLevel::Critical => "critical",
+            LogLevel::Alert => "alert",
+            LogLevel::Emergency => "emergency",
+        }
+    }
+
+    /// The level of that name.
+    pub fn parse(name: &str) -> Option<LogLevel> {
+        serde_json::from_value(serde_json::Value::from(name)).ok()
+    }
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Grows with every report.
+    pub progress: f64,
+    /// What it will be at the end, where known.
+    #[serde(default)]
+    pub total: Option<f64>,
+    /// One sentence for a person.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+/// One log message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogEntry {
+    /// Its severity.
+    pub level: LogLevel,
+    /// Anything, as JSON.
+    pub data: Box<RawValue>,
+    /// Where it comes from.
+    #[serde(default)]
+    pub logger: Option<String>,
+}
+
+impl Progress {
+    /// From `{progress, total?, message?}`.
+    pub fn from_json(text: &str) -> Result<Progress, RpcError> {
+        let progress: Progress = serde_json::from_str(text)
+            .map_err(|error| invalid(format!("progress: {}", json::complaint(&error))))?;
+        if progress.progress.is_finite() { Ok(progress) } else { Err(invalid("progress must be finite")) }
+    }
+}
+
+impl LogEntry {
+    /// From `{level, data, logger?}`.
+    pub fn from_json(text: &str) -> Result<LogEntry, RpcError> {
+        serde_json::from_str(text).map_err(|error| invalid(format!("log: {}", json::complaint(&error))))
+    }
+}
+
+/// One request: received, working, answered once. It is the same on every transport and in both eras.
+#[derive(Debug)]
+pub struct Exchange {
+    id: Id,
+    method: &'static Method,
+    revision: Revision,
+    progress_token: Option<Id>,
+    last_progress: f64,
+    log_level: Option<LogLevel>,
+    /// URI and MIME type of the resource being read, for the short outcome forms.
+    resource: Option<(String, Option<String>)>,
+    over: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        id: Id,
+        method: &'static Method,
+        revision: Revision,
+        progress_token: Option<Id>,
+        log_level: Option<&str>,
+    ) -> Exchange {
+        let log_level = match revision.era() {
+            // "The server MUST NOT emit notifications/message for a request that does not set a level."
+            Era::Modern => log_level.and_then(LogLevel::parse),
+            // Without logging/setLevel the server decides (2025-11-25, logging, "Setting Log Level").
+            Era::Legacy => Some(LogLevel::Info),
+        };
+        Exchange {
+            id,
+            method,
+            revision,
+            progress_token,
+            last_progress: f64::NEG_INFINITY,
+            log_level,
+            resource: None,
+            over: false,
+        }
+    }
+
+    /// The request's id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// The row of its method.
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    /// The revision it is written in.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The token to report progress with, if the caller wants any.
+    pub fn progress_token(&self) -> Option<&Id> {
+        self.progress_token.as_ref()
+    }
+
+    /// Say which resource is being read, so that a plain text or blob can become its contents.
+    pub fn set_resource(&mut self, uri: String, mime_type: Option<String>) {
+        self.resource = Some((uri, mime_type));
+    }
+
+    pub(crate) fn resource(&self) -> Option<(&str, Option<&str>)> {
+        self.resource.as_ref().map(|(uri, mime)| (uri.as_str(), mime.as_deref()))
+    }
+
+    /// A progress notification. `None` where nobody asked, where the exchange is over, or where progress did
+    /// not increase (it MUST: patterns, "Progress").
+    pub fn progress(&mut self, step: &Progress) -> Option<Vec<u8>> {
+        let token = self.progress_token.as_ref()?;
+        if self.over || step.progress <= self.last_progress {
+            return None;
+        }
+        self.last_progress = step.progress;
+        let mut params =
+            format!("{{\"progressToken\":{},\"progress\":{}", token.as_json(), number(step.progress));
+        if let Some(total) = step.total {
+            params.push_str(&format!(",\"total\":{}", number(total)));
+        }
+        if let Some(message) = step.message.as_ref().filter(|_| self.revision >= Revision::V2025_03_26) {
+            params.push_str(&format!(",\"message\":{}", json::string(message)));
+        }
+        params.push('}');
+        Some(jsonrpc::notification(methods::by_role(Role::Progress).name, &params))
+    }
+
+    /// A log notification. `None` where the level is below the one asked for.
+    pub fn log(&mut self, entry: &LogEntry) -> Option<Vec<u8>> {
+        if self.over || self.log_level.is_none_or(|least| entry.level < least) {
+            return None;
+        }
+        let mut params = format!("{{\"level\":\"{}\"", entry.level.as_str());
+        if let Some(logger) = &entry.logger {
+            params.push_str(&format!(",\"logger\":{}", json::string(logger)));
+        }
+        params.push_str(&format!(",\"data\":{}}}", entry.data.get()));
+        Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params))
+    }
+
+    /// The least level of log message the caller wants; `None` for no messages at all.
+    pub fn log_level(&self) -> Option<LogLevel> {
+        self.log_level
+    }
+
+    /// The response, once; `None` when it was given before.
+    pub fn finish(&mut self, outcome: Outcome, stamp: &Stamp) -> Option<Finished> {
+        if std::mem::replace(&mut self.over, true) {
+            return None;
+        }
+        Some(encode::finish(self, outcome, stamp))
+    }
+
+    /// No response will be sent: the caller has left.
+    pub fn abandon(&mut self) {
+        self.over = true;
+    }
+}
+
+/// A float as JSON, integral values without a fraction.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 9e15 { format!("{}", value as i64) } else { format!("{value}") }
+}

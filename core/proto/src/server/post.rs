@@ -1,0 +1,186 @@
+//! One HTTP POST to the MCP endpoint: which era it is written in and whether its headers agree with its body
+//! (2026-07-28, Streamable HTTP, "Server Validation"; 2025-11-25, Transports, "Streamable HTTP").
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::error::{ErrorKind, RpcError};
+use crate::header::{self, ParamHeader};
+use crate::jsonrpc::{self, Id, Message};
+use crate::methods::{self, Role};
+use crate::revision::{Era, Revision};
+use crate::server::encode::status_of;
+use crate::server::exchange::Exchange;
+use crate::server::request::{self, Params, Request, Settings};
+
+/// What is under a header name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup<'a> {
+    /// No such header.
+    Absent,
+    /// One value, of visible ASCII.
+    One(&'a str),
+    /// Several values, or one with other bytes in it.
+    Unreadable,
+}
+
+/// The headers of a request, by lower-case name.
+pub trait Headers {
+    /// Look one up.
+    fn get(&self, name: &str) -> Lookup<'_>;
+}
+
+/// What becomes of a POST.
+#[derive(Debug)]
+pub enum Admission {
+    /// Find an answer.
+    Request(Box<(Exchange, Request)>),
+    /// A notification or a response: 202 without a body.
+    Accepted,
+    /// An answer that no handler needs to see.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The JSON-RPC error.
+        body: Vec<u8>,
+    },
+}
+
+/// Read the body of a POST. Host, Origin, size and media type were checked before.
+pub fn admit_post(settings: &Settings, headers: &dyn Headers, body: &Bytes) -> Admission {
+    let refuse = |era, id: Option<&Id>, error: RpcError| Admission::Refused {
+        // A malformed modern request is 400 even where a handler's error of that code would be 200.
+        status: match (era, error.kind()) {
+            (Era::Modern, ErrorKind::InvalidParams) => 400,
+            _ => status_of(&error, era),
+        },
+        body: jsonrpc::error(id, &error),
+    };
+    match jsonrpc::parse(body, &settings.limits) {
+        Err(malformed) => refuse(Era::Modern, malformed.id.as_ref(), malformed.error),
+        Ok(Message::Request { id, method, params }) => {
+            let params = match Params::parse(params) {
+                Ok(params) => params,
+                Err(error) => return refuse(Era::Modern, Some(&id), error),
+            };
+            match admit_request(settings, headers, body, id.clone(), &method, &params) {
+                Ok(admitted) => Admission::Request(Box::new(admitted)),
+                Err((era, error)) => refuse(era, Some(&id), error),
+            }
+        }
+        Ok(Message::Notification { .. } | Message::Response { .. }) => Admission::Accepted,
+    }
+}
+
+/// Check the mirrored tool parameters against the arguments, once the tool is known.
+pub fn check_params(
+    annotated: &[ParamHeader],
+    headers: &dyn Headers,
+    arguments: &Value,
+) -> Result<(), RpcError> {
+    for param in annotated {
+        let decoded = match headers.get(&param.header) {
+            Lookup::Absent => None,
+            Lookup::Unreadable => return Err(mismatch(format!("{} is not readable", param.display))),
+            Lookup::One(text) => Some(
+                header::decode(text)
+                    .ok_or_else(|| mismatch(format!("{} has a broken Base64 value", param.display)))?,
+            ),
+        };
+        match (decoded, param.value_in(arguments)) {
+            (None, None) => {}
+            (None, Some(_)) => return Err(mismatch(format!("{} is required", param.display))),
+            (Some(header), _) if param.matches(&header, arguments) => {}
+            (Some(_), _) => return Err(mismatch(format!("{} does not match the arguments", param.display))),
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(what: String) -> RpcError {
+    RpcError::new(ErrorKind::HeaderMismatch, format!("Header mismatch: {what}"))
+}
+
+type Refusal = (Era, RpcError);
+
+fn admit_request(
+    settings: &Settings,
+    headers: &dyn Headers,
+    body: &Bytes,
+    id: Id,
+    method: &str,
+    params: &Params<'_>,
+) -> Result<(Exchange, Request), Refusal> {
+    let modern = |error| (Era::Modern, error);
+    let legacy = |error| (Era::Legacy, error);
+    let meta = params.meta().map_err(modern)?;
+    let version = headers.get(header::PROTOCOL_VERSION);
+
+    if meta.revision.is_none()
+        && settings.legacy
+        && let Some(revision) = legacy_revision(settings, version, method, params).map_err(legacy)?
+    {
+        let row = request::method_in(method, revision).map_err(legacy)?;
+        return request::request(body, id, row, revision, params, &meta).map_err(legacy);
+    }
+
+    // The order is part of the contract: what is missing, then what differs, then what is not served, then
+    // the other mirrored headers.
+    let requested = request::declared(&meta).map_err(modern)?;
+    match version {
+        Lookup::One(text) if text.trim() == requested => {}
+        Lookup::One(text) => {
+            let message = format!("MCP-Protocol-Version {text:?} does not match _meta {requested:?}");
+            return Err(modern(mismatch(message)));
+        }
+        Lookup::Absent => return Err(modern(mismatch("MCP-Protocol-Version is required".into()))),
+        Lookup::Unreadable => return Err(modern(mismatch("MCP-Protocol-Version is not readable".into()))),
+    }
+    let revision = Revision::parse(requested)
+        .filter(|revision| revision.era() == Era::Modern && settings.modern)
+        .ok_or_else(|| modern(settings.unsupported(requested)))?;
+    match headers.get(header::METHOD) {
+        Lookup::One(text) if text.trim() == method => {}
+        Lookup::One(text) => {
+            return Err(modern(mismatch(format!("Mcp-Method {text:?} does not match the body's method"))));
+        }
+        Lookup::Absent => return Err(modern(mismatch("Mcp-Method is required".into()))),
+        Lookup::Unreadable => return Err(modern(mismatch("Mcp-Method is not readable".into()))),
+    }
+    let row = request::method_in(method, revision).map_err(modern)?;
+    let (exchange, request) = request::request(body, id, row, revision, params, &meta).map_err(modern)?;
+    if row.name_source.is_some() {
+        let decoded = match headers.get(header::NAME) {
+            Lookup::Absent => return Err(modern(mismatch("Mcp-Name is required".into()))),
+            Lookup::Unreadable => return Err(modern(mismatch("Mcp-Name is not readable".into()))),
+            Lookup::One(text) => header::decode(text),
+        };
+        if decoded.as_deref() != Some(&request.name) {
+            return Err(modern(mismatch("Mcp-Name does not match the body".into())));
+        }
+    }
+    Ok((exchange, request))
+}
+
+/// The revision of a POST without modern metadata, or `None` where its header says it is modern all the same.
+fn legacy_revision(
+    settings: &Settings,
+    version: Lookup<'_>,
+    method: &str,
+    params: &Params<'_>,
+) -> Result<Option<Revision>, RpcError> {
+    let header = match version {
+        // Clients older than 2025-06-18 send no version header (2025-11-25, "Protocol Version Header").
+        Lookup::Absent => Some(Revision::V2025_03_26),
+        Lookup::Unreadable => None,
+        Lookup::One(text) => Revision::parse(text.trim()),
+    };
+    let Some(revision) = header.filter(|revision| revision.era() == Era::Legacy) else { return Ok(None) };
+    if methods::by_name(method).map(|row| row.role) != Some(Role::Initialize) {
+        return Ok(Some(revision));
+    }
+    let requested = params.protocol_version.as_deref();
+    requested
+        .map(|requested| Some(settings.negotiate(requested)))
+        .ok_or_else(|| request::invalid("params.protocolVersion is required"))
+}
