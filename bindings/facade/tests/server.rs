@@ -34,7 +34,11 @@ fn host(engine: &Engine, mut done: impl FnMut(&Event) -> bool) {
                 assert_eq!(event.target, 7);
                 let arguments: Value = serde_json::from_str(&event.payload).expect("JSON");
                 let sum = arguments["a"].as_f64().expect("a") + arguments["b"].as_f64().expect("b");
-                completions.push(Completion { id: event.id, outcome: 2, payload: json!({"sum": sum}).to_string() });
+                completions.push(Completion {
+                    id: event.id,
+                    outcome: 2,
+                    payload: json!({"sum": sum}).to_string(),
+                });
             }
             if done(event) {
                 return;
@@ -115,7 +119,10 @@ fn a_tool_is_called_over_http() {
         assert_eq!(legacy["result"]["serverInfo"]["name"], "test");
         assert_eq!(foreign.0, 403);
         assert!(foreign.1.contains("allowedOrigins"), "{}", foreign.1);
-        assert_eq!(engine.live(), r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0}"#);
+        assert_eq!(
+            engine.live(),
+            r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0}"#
+        );
         engine.close(Duration::from_secs(1));
     }
 }

@@ -1,6 +1,6 @@
 //! trunnion: the Model Context Protocol for servers and clients.
 
-pub(crate) mod client;
+pub mod client;
 pub(crate) mod driver;
 pub(crate) mod error;
 pub mod host;

@@ -17,6 +17,7 @@ pub mod jsonrpc;
 pub mod limits;
 pub mod meta;
 pub mod methods;
+pub mod model;
 pub mod outcome;
 pub mod revision;
 pub mod server;

@@ -1,3 +1,207 @@
-//! Clients.
+//! Clients: what drives [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on top.
+
+mod api;
+mod child;
+mod exchange;
+mod http;
 mod memory;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, ServerFacts, kind};
+use trunnion_proto::json::Json;
+use trunnion_proto::limits::Limits;
+use trunnion_proto::methods::Method;
+
+pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
 pub use memory::{MemoryEnd, memory_pair};
+
+/// What to connect to.
+#[derive(Debug)]
+pub enum Target {
+    /// Streamable HTTP at a URL.
+    Url(String),
+    /// A child process that speaks on its standard streams.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// Variables added to the environment.
+        env: BTreeMap<String, String>,
+        /// Working directory.
+        cwd: Option<PathBuf>,
+    },
+    /// A server in this process.
+    Memory(MemoryEnd),
+}
+
+/// How to connect; see the options of scope `connect` in `bindings/surface.toml`.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// `Implementation` object as JSON text; empty: the engine's own name.
+    pub client_info: Json,
+    /// `ClientCapabilities` object as JSON text; empty: none.
+    pub capabilities: Json,
+    /// Which eras may be spoken.
+    pub era: EraPolicy,
+    /// Default time limit of a request; progress restarts it.
+    pub timeout: Duration,
+    /// Time limit of connecting, the era probe included.
+    pub connect_timeout: Duration,
+    /// HTTP headers added to every request.
+    pub headers: Vec<(String, String)>,
+    /// What the server cannot exceed.
+    pub limits: Limits,
+}
+
+/// How one request is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct RequestOptions {
+    /// Time limit; `None`: the client's.
+    pub timeout: Option<Duration>,
+    /// Time limit that progress does not restart.
+    pub total: Option<Duration>,
+    /// Ask for progress.
+    pub progress: bool,
+    /// Entries added to `_meta`: a JSON object, or empty.
+    pub meta: Json,
+}
+
+/// What a client tells. Every operation ends with one `Result` or one `Error`; connecting with one `Ready` or
+/// one `ConnectFailed`; `Closed` is the last.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// Connected. [`ServerFacts::to_json`] is the payload hosts get.
+    Ready(Box<ServerFacts>),
+    /// Could not connect.
+    ConnectFailed(ClientError),
+    /// An operation ended well.
+    Result {
+        /// The operation.
+        op: u64,
+        /// The result object.
+        result: Json,
+    },
+    /// An operation failed.
+    Error {
+        /// The operation.
+        op: u64,
+        /// How.
+        error: ClientError,
+    },
+    /// An operation made progress: `{progress, total?, message?}`.
+    Progress {
+        /// The operation.
+        op: u64,
+        /// The payload.
+        payload: Json,
+    },
+    /// The server told something.
+    Notification {
+        /// The neutral name.
+        event: &'static str,
+        /// Its parameters.
+        params: Json,
+    },
+    /// The connection is over.
+    Closed {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// Where events go. Called from the client's task; must not block.
+pub type Sink = Box<dyn Fn(ClientEvent) + Send + Sync>;
+
+/// A connection, or the attempt at one. Nothing here blocks. Dropping it closes the connection.
+pub struct ClientHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    sink: Arc<Sink>,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Start { op: u64, method: &'static Method, params: String, options: CallOptions },
+    Cancel { op: u64, reason: String },
+    CancelConnect { reason: String },
+    Close,
+}
+
+impl ClientHandle {
+    /// Begin to connect; `Ready` or `ConnectFailed` follows at the sink. All I/O runs on `runtime`, which must
+    /// have its I/O and time drivers enabled.
+    pub fn connect(
+        runtime: &tokio::runtime::Handle,
+        target: Target,
+        options: ConnectOptions,
+        sink: Sink,
+    ) -> ClientHandle {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let sink = Arc::new(sink);
+        let timeout = options.timeout;
+        runtime.spawn(run::run(target, options, receiver, Arc::clone(&sink)));
+        ClientHandle { commands, sink, timeout }
+    }
+
+    /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
+    /// `params` is the text of a JSON object, empty for `{}`. `op` must not be in use.
+    pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
+        let options = CallOptions {
+            timeout: Some(options.timeout.unwrap_or(self.timeout)),
+            total: options.total,
+            progress: options.progress,
+            meta: options.meta,
+        };
+        if self.commands.send(Command::Start { op, method, params, options }).is_err() {
+            (self.sink)(closed(op));
+        }
+    }
+
+    /// Give up an operation: its `Error` of kind `cancelled` follows, unless it ended meanwhile.
+    /// False: the client is closed.
+    pub fn cancel(&self, op: u64, reason: &str) -> bool {
+        self.commands.send(Command::Cancel { op, reason: reason.to_owned() }).is_ok()
+    }
+
+    /// Give up connecting: `ConnectFailed` of kind `cancelled` follows, unless it is connected already.
+    /// False: the client is closed.
+    pub fn cancel_connect(&self, reason: &str) -> bool {
+        self.commands.send(Command::CancelConnect { reason: reason.to_owned() }).is_ok()
+    }
+
+    /// Disconnect: pending operations fail with kind `closed`, then `Closed`. Idempotent.
+    pub fn close(&self) {
+        let _ = self.commands.send(Command::Close);
+    }
+}
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientHandle").field("closed", &self.commands.is_closed()).finish_non_exhaustive()
+    }
+}
+
+fn closed(op: u64) -> ClientEvent {
+    ClientEvent::Error { op, error: ClientError::local(kind::CLOSED, "the client is closed") }
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        ConnectOptions {
+            client_info: Json::default(),
+            capabilities: Json::default(),
+            era: EraPolicy::Auto,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            headers: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}

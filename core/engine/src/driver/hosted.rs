@@ -228,7 +228,10 @@ impl Source {
                 empty => *empty = Some(cx.waker().clone()),
             }
             if self.shared.closed.load(SeqCst) {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::NotConnected, "the reactor is closed")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::NotConnected,
+                    "the reactor is closed",
+                )));
             }
             if flags.load(SeqCst) & (open | closed) == 0 {
                 self.ready.calls.store(0, Relaxed);

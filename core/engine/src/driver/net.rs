@@ -118,7 +118,8 @@ impl hyper::rt::Write for Conn {
         let size: usize = bufs.iter().map(|buf| buf.len()).sum();
         self.0.poll(cx, Direction::Write, |fd| {
             // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
-            let sent = rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
+            let sent =
+                rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
             Ok(Done { value: sent, drained: 0 < sent && sent < size })
         })
     }
@@ -141,9 +142,10 @@ impl hyper::rt::Write for Conn {
 
 async fn accept(driver: &Driver, socket: &Watched) -> io::Result<OwnedFd> {
     loop {
-        let accepted =
-            poll_fn(|cx| socket.poll(cx, Direction::Read, |fd| Ok(Done { value: accept_one(fd)?, drained: false })))
-                .await;
+        let accepted = poll_fn(|cx| {
+            socket.poll(cx, Direction::Read, |fd| Ok(Done { value: accept_one(fd)?, drained: false }))
+        })
+        .await;
         let error = match accepted {
             Ok(fd) => return Ok(fd),
             Err(error) => error,

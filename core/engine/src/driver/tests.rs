@@ -63,7 +63,9 @@ async fn serve(driver: Driver, address: mpsc::Sender<SocketAddr>) {
 
 fn post(stream: &mut TcpStream, body: &[u8]) -> Vec<u8> {
     let mut writer = stream.try_clone().unwrap();
-    let request = [format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
+    let request =
+        [format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body]
+            .concat();
     // Both ways at once: a large echo must not depend on the client's buffers.
     let writing = std::thread::spawn(move || writer.write_all(&request).unwrap());
     let mut got = Vec::new();
@@ -165,7 +167,9 @@ fn a_full_pipe_does_not_block_the_turn() {
     reactor.turn();
     reactor.turn();
     assert!(results.try_recv().is_err() && quiet(&reactor));
-    let reading = std::thread::spawn(move || std::io::copy(&mut std::fs::File::from(from), &mut std::io::sink()).unwrap());
+    let reading = std::thread::spawn(move || {
+        std::io::copy(&mut std::fs::File::from(from), &mut std::io::sink()).unwrap()
+    });
     turn_until(&reactor, &results);
     drop(reactor);
     assert_eq!(reading.join().unwrap(), 500_000);
@@ -195,7 +199,11 @@ fn the_descriptor_tells_of_wake_ups_and_is_quiet_otherwise() {
             let mut yielded = false;
             std::future::poll_fn(|cx| {
                 cx.waker().wake_by_ref();
-                if std::mem::replace(&mut yielded, true) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                if std::mem::replace(&mut yielded, true) {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
             })
             .await;
         }
@@ -251,7 +259,9 @@ fn driver_cost() {
                 let mut stream = TcpStream::connect(address).unwrap();
                 let mut answer = [0; 1024];
                 for _ in 0..REQUESTS {
-                    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+                    stream
+                        .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello")
+                        .unwrap();
                     let mut got = 0;
                     while !answer[..got].ends_with(b"hello") {
                         got += stream.read(&mut answer[got..]).unwrap();

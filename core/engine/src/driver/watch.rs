@@ -57,7 +57,9 @@ impl Watched {
             },
         };
         match failed {
-            (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self::Always(fd, AtomicU32::new(0))),
+            (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(Self::Always(fd, AtomicU32::new(0)))
+            }
             (_, error) => Err(error),
         }
     }

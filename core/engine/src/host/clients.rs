@@ -1,19 +1,192 @@
 //! Clients of the host.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-pub(crate) struct Handle {}
-impl Handle { pub fn close(&self) {} }
+use serde_json::value::RawValue;
+use trunnion_proto::client::{ClientError, EraPolicy};
+use trunnion_proto::json::{self, Json};
+use trunnion_proto::methods;
+
+use super::options::{self, Connect, ConnectTarget, RequestOptions};
+use super::queue::{Event, kind};
+use super::tables::{Operation, Tables};
+use super::{Engine, Inner};
+use crate::client::{self, ClientEvent, ClientHandle, ConnectOptions, Sink, Target, memory_pair};
+use crate::error::{Error, local};
+use crate::lock;
+use crate::server::http::Phase;
+use crate::server::stream::{self, Carrier};
 
 /// A client of the host.
 pub(crate) struct ClientEntry {
-    pub handle: Handle,
-    connecting: AtomicBool,
+    pub handle: ClientHandle,
+    connecting: Arc<AtomicBool>,
 }
 
 impl ClientEntry {
     /// True once, while it is not connected: then the attempt has failed.
     pub fn fail_connect(&self) -> bool {
         self.connecting.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Engine {
+    /// Connect to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
+    pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
+        let inner = self.check()?;
+        let target = inner.target(options::parse(target)?)?;
+        let options = connect_options(options::parse(options)?, inner)?;
+        let runtime = inner.runtime()?;
+        let id = inner.tables.next_id();
+        let connecting = Arc::new(AtomicBool::new(true));
+        // Under the lock: the first events may come before the entry is in its table.
+        let mut clients = lock(&inner.tables.clients);
+        let handle = ClientHandle::connect(runtime, target, options, sink(&inner.tables, id, &connecting));
+        clients.insert(id, ClientEntry { handle, connecting });
+        Ok(id)
+    }
+
+    /// Ask the server one thing by its neutral name (`call_tool`, …); returns the operation.
+    pub fn request(&self, client: u64, op: &str, params: &str, options: &str) -> Result<u64, Error> {
+        let inner = self.check()?;
+        let method = methods::by_op(op).ok_or_else(|| Error::usage(format!("unknown operation {op:?}")))?;
+        let params = if params.trim().is_empty() { "{}" } else { params };
+        if !params.trim_start().starts_with('{') || serde_json::from_str::<&RawValue>(params).is_err() {
+            return Err(Error::usage("params must be a JSON object"));
+        }
+        let options: RequestOptions = options::parse(options)?;
+        let options = client::RequestOptions {
+            timeout: options.timeout_ms.map(Duration::from_millis),
+            total: None,
+            progress: options.progress,
+            meta: raw(options.meta),
+        };
+        let clients = lock(&inner.tables.clients);
+        let Some(entry) = clients.get(&client) else {
+            return Err(Error::local(local::CLOSED, format!("client {client} is closed")));
+        };
+        let id = inner.tables.begin(Operation::Request { client });
+        entry.handle.start(id, method, params.to_owned(), options);
+        Ok(id)
+    }
+
+    /// Give up an operation, or a client that is still connecting. False: it had ended.
+    pub fn cancel(&self, id: u64, reason: &str) -> bool {
+        let tables = &self.0.tables;
+        if self.0.forked() {
+            return false;
+        }
+        if let Some(client) = tables.client_of(id) {
+            return lock(&tables.clients).get(&client).is_some_and(|entry| entry.handle.cancel(id, reason));
+        }
+        if tables.stop_serving(id) {
+            return true;
+        }
+        let clients = lock(&tables.clients);
+        clients.get(&id).is_some_and(|entry| {
+            entry.connecting.load(Ordering::Acquire) && entry.handle.cancel_connect(reason)
+        })
+    }
+
+    /// Disconnect. Pending calls fail with kind `closed`; CLOSED follows.
+    pub fn client_close(&self, client: u64) {
+        if self.0.forked() {
+            return;
+        }
+        if let Some(entry) = lock(&self.0.tables.clients).get(&client) {
+            entry.handle.close();
+        }
+    }
+}
+
+impl Inner {
+    fn target(&self, target: ConnectTarget) -> Result<Target, Error> {
+        match target {
+            ConnectTarget { url: Some(url), command: None, server: None, .. } => Ok(Target::Url(url)),
+            ConnectTarget { url: None, command: Some(argv), server: None, env, cwd } => {
+                if argv.is_empty() {
+                    return Err(Error::usage("command must name a program"));
+                }
+                Ok(Target::Command { argv, env, cwd: cwd.map(Into::into) })
+            }
+            ConnectTarget { url: None, command: None, server: Some(server), .. } => {
+                let (core, mut phase) = self.server(server)?;
+                let (ours, theirs) = memory_pair();
+                let driver = self.driver.clone();
+                self.driver.spawn(async move {
+                    let stop = async move { drop(phase.wait_for(|phase| *phase > Phase::Serving).await) };
+                    stream::serve(core, driver, Carrier::Memory(ours), "memory", stop).await;
+                });
+                Ok(Target::Memory(theirs))
+            }
+            _ => Err(Error::usage("a target has exactly one of url, command and server")),
+        }
+    }
+}
+
+fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Error> {
+    let era = EraPolicy::parse(&options.era)
+        .ok_or_else(|| Error::usage(format!("era {:?}: auto, modern or legacy", options.era)))?;
+    Ok(ConnectOptions {
+        client_info: raw(options.client_info),
+        capabilities: raw(options.capabilities),
+        era,
+        timeout: Duration::from_millis(options.timeout_ms),
+        connect_timeout: Duration::from_millis(options.connect_timeout_ms),
+        headers: options.headers.into_iter().collect(),
+        limits: inner.options.limits(),
+    })
+}
+
+fn raw(json: Option<Box<RawValue>>) -> Json {
+    json.map_or_else(Json::default, |json| Json::from(json.get().to_owned()))
+}
+
+/// Turns what a client tells into events.
+fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
+    let (tables, connecting) = (tables.clone(), connecting.clone());
+    let push =
+        move |tables: &Tables, kind, id, payload| tables.queue.push(Event { kind, id, target: 0, payload });
+    Box::new(move |event| match event {
+        ClientEvent::Ready(facts) => {
+            if connecting.swap(false, Ordering::AcqRel) {
+                push(&tables, kind::RESULT, id, facts.to_json());
+            }
+        }
+        ClientEvent::ConnectFailed(error) => {
+            if connecting.swap(false, Ordering::AcqRel) {
+                push(&tables, kind::ERROR, id, error.to_json());
+            }
+        }
+        ClientEvent::Result { op, result } => {
+            tables.end(op, Ok(result.as_str().to_owned()));
+        }
+        ClientEvent::Error { op, error } => {
+            tables.end(op, Err(from_client(error)));
+        }
+        ClientEvent::Progress { op, payload } => {
+            if tables.has_operation(op) {
+                push(&tables, kind::PROGRESS, op, payload.as_str().to_owned());
+            }
+        }
+        ClientEvent::Notification { event, params } => {
+            let params = if params.is_empty() { "{}" } else { params.as_str() };
+            push(&tables, kind::NOTIFICATION, id, format!("{{\"event\":\"{event}\",\"params\":{params}}}"));
+        }
+        ClientEvent::Closed { reason } => {
+            lock(&tables.clients).remove(&id);
+            push(&tables, kind::CLOSED, id, format!("{{\"reason\":{}}}", json::string(&reason)));
+        }
+    })
+}
+
+fn from_client(error: ClientError) -> Error {
+    Error {
+        code: error.code,
+        kind: error.kind,
+        message: error.message,
+        data: error.data.map(|data| data.get().to_owned()),
     }
 }

@@ -18,8 +18,8 @@ use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::{LogEntry, Progress};
 
-pub use crate::error::Error;
 use crate::driver::{Driver, Reactor};
+pub use crate::error::Error;
 use crate::error::local;
 use options::EngineOptions;
 pub use queue::{Completion, Event};
@@ -106,14 +106,16 @@ impl Engine {
         let completions: Vec<(u64, u32, String)> = if completions.is_empty() {
             Vec::new()
         } else {
-            serde_json::from_str(completions).map_err(|error| Error::usage(format!("completions: {error}")))?
+            serde_json::from_str(completions)
+                .map_err(|error| Error::usage(format!("completions: {error}")))?
         };
         let completions = completions
             .into_iter()
             .map(|(id, outcome, payload)| Completion { id, outcome, payload })
             .collect();
         let events = self.drain(completions);
-        let mut out = String::with_capacity(2 + events.iter().map(|event| event.payload.len() + 48).sum::<usize>());
+        let mut out =
+            String::with_capacity(2 + events.iter().map(|event| event.payload.len() + 48).sum::<usize>());
         out.push('[');
         for event in events {
             if out.len() > 1 {
@@ -179,12 +181,12 @@ impl Engine {
                 reactor.turn();
             }
             let left = until.saturating_duration_since(Instant::now());
-            if inner.tables.is_idle() || left.is_zero() {
+            if inner.tables.counters.is_idle() || left.is_zero() {
                 break;
             }
             match &inner.reactor {
                 Some(reactor) => drop(reactor.wait(Some(left))),
-                None => drop(inner.tables.wait_idle(left)),
+                None => drop(inner.tables.counters.wait_idle(left)),
             }
         }
         inner.tables.finish_close();
@@ -201,7 +203,8 @@ impl Engine {
 
     fn check(&self) -> Result<&Inner, Error> {
         if self.0.forked() {
-            let message = "this engine was made in another process; engines do not survive fork: make a new one";
+            let message =
+                "this engine was made in another process; engines do not survive fork: make a new one";
             return Err(Error::local((8, "forked"), message));
         }
         if self.0.closed.load(Ordering::Acquire) {
@@ -275,9 +278,11 @@ fn outcome_of(outcome: u32, payload: &str) -> Outcome {
         1 => Outcome::Text(payload.to_owned()),
         2 => Outcome::Value(payload.to_owned()),
         3 => match serde_json::from_str::<Failure>(payload) {
-            Ok(Failure { code, message, data }) => {
-                Outcome::Error(RpcError { code: code.unwrap_or(ErrorKind::InternalError.code()), message, data })
-            }
+            Ok(Failure { code, message, data }) => Outcome::Error(RpcError {
+                code: code.unwrap_or(ErrorKind::InternalError.code()),
+                message,
+                data,
+            }),
             Err(_) => internal("the handler failed"),
         },
         4 => Outcome::ToolError(payload.to_owned()),

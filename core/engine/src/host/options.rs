@@ -109,11 +109,9 @@ impl ServerDefinition {
         let mut info = serde_json::Map::new();
         info.insert("name".into(), self.name.clone().into());
         info.insert("version".into(), self.version.clone().into());
-        for (key, value) in [
-            ("title", &self.title),
-            ("description", &self.description),
-            ("websiteUrl", &self.website_url),
-        ] {
+        for (key, value) in
+            [("title", &self.title), ("description", &self.description), ("websiteUrl", &self.website_url)]
+        {
             if let Some(value) = value {
                 info.insert(key.into(), value.clone().into());
             }

@@ -90,7 +90,8 @@ impl Engine {
         let inner = self.check()?;
         let (core, phase) = inner.server(server)?;
         let NoOptions {} = options::parse(options)?;
-        let failed = |error: std::io::Error| Error::local(local::TRANSPORT, format!("standard streams: {error}"));
+        let failed =
+            |error: std::io::Error| Error::local(local::TRANSPORT, format!("standard streams: {error}"));
         let (input, output) = take_stdio().map_err(failed)?;
         let driver = inner.driver.clone();
         let reader = in_runtime(&driver, || driver.reader(input)).map_err(failed)?;

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use trunnion_proto::error::{ErrorKind, RpcError};
@@ -16,7 +15,7 @@ use crate::error::{Error, local};
 use crate::lock;
 use crate::server::call::{Call, Observer};
 use crate::server::http::Phase;
-use crate::server::{Counters, ServerCore};
+use crate::server::{Counted, Counters, Kind, ServerCore};
 
 /// A registered server.
 pub(crate) struct ServerEntry {
@@ -39,9 +38,7 @@ pub(crate) struct Tables {
     pub servers: Mutex<HashMap<u64, ServerEntry>>,
     pub clients: Mutex<HashMap<u64, ClientEntry>>,
     exchanges: Mutex<HashMap<u64, Call>>,
-    operations: Mutex<HashMap<u64, Operation>>,
-    /// Told when an operation ends, for [`Tables::wait_idle`].
-    ended: Condvar,
+    operations: Mutex<HashMap<u64, (Operation, Counted)>>,
     next: AtomicU64,
 }
 
@@ -54,7 +51,6 @@ impl Tables {
             clients: Mutex::default(),
             exchanges: Mutex::default(),
             operations: Mutex::default(),
-            ended: Condvar::new(),
             next: AtomicU64::new(1),
         }
     }
@@ -81,21 +77,19 @@ impl Tables {
 
     pub fn begin(&self, operation: Operation) -> u64 {
         let id = self.next_id();
-        lock(&self.operations).insert(id, operation);
+        lock(&self.operations).insert(id, (operation, self.counters.count(Kind::Operation)));
         id
     }
 
     /// An operation ends: its one last event. False: it had ended before.
     pub fn end(&self, id: u64, result: Result<String, Error>) -> bool {
-        if lock(&self.operations).remove(&id).is_none() {
-            return false;
-        }
-        self.ended.notify_all();
+        let Some(operation) = lock(&self.operations).remove(&id) else { return false };
         let (kind, payload) = match result {
             Ok(payload) => (kind::RESULT, payload),
             Err(error) => (kind::ERROR, error.to_json()),
         };
         self.queue.push(Event { kind, id, target: 0, payload });
+        drop(operation);
         true
     }
 
@@ -106,7 +100,7 @@ impl Tables {
     /// The client of a request that has not ended.
     pub fn client_of(&self, id: u64) -> Option<u64> {
         match lock(&self.operations).get(&id) {
-            Some(Operation::Request { client }) => Some(*client),
+            Some((Operation::Request { client }, _)) => Some(*client),
             _ => None,
         }
     }
@@ -114,7 +108,7 @@ impl Tables {
     /// Tell a serve operation to stop. False: there is none of that id.
     pub fn stop_serving(&self, id: u64) -> bool {
         match lock(&self.operations).get(&id) {
-            Some(Operation::Serve(phase)) => {
+            Some((Operation::Serve(phase), _)) => {
                 advance(phase, Phase::Draining);
                 true
             }
@@ -128,28 +122,19 @@ impl Tables {
             lock(&self.servers).len(),
             lock(&self.clients).len(),
             lock(&self.exchanges).len(),
-            lock(&self.operations).len(),
-            self.counters.connections(),
+            self.counters.live(Kind::Operation),
+            self.counters.live(Kind::Connection),
         )
-    }
-
-    /// Nothing is being served (a serve operation outlives its connections) and no call of a client is open.
-    pub fn is_idle(&self) -> bool {
-        lock(&self.operations).is_empty()
-    }
-
-    /// Wait for operations to end, on a thread that does not drive them.
-    pub fn wait_idle(&self, limit: Duration) -> bool {
-        let operations = lock(&self.operations);
-        let waited = self.ended.wait_timeout_while(operations, limit, |operations| !operations.is_empty());
-        waited.map_or(true, |(_, timeout)| !timeout.timed_out())
     }
 
     /// Refuse what is in flight and tell everything to drain.
     pub fn begin_close(&self) {
         let pending: Vec<Call> = lock(&self.exchanges).drain().map(|(_, call)| call).collect();
         for call in pending {
-            call.complete(Outcome::Error(RpcError::new(ErrorKind::InternalError, "the server is shutting down")));
+            call.complete(Outcome::Error(RpcError::new(
+                ErrorKind::InternalError,
+                "the server is shutting down",
+            )));
         }
         self.advance_all(Phase::Draining);
         for (_, client) in lock(&self.clients).iter() {
@@ -178,7 +163,7 @@ impl Tables {
         for entry in lock(&self.servers).values() {
             advance(&entry.phase, to);
         }
-        for operation in lock(&self.operations).values() {
+        for (operation, _) in lock(&self.operations).values() {
             if let Operation::Serve(phase) = operation {
                 advance(phase, to);
             }

@@ -113,7 +113,9 @@ impl Call {
 
     /// Report progress. False: nobody asked, or the call is over.
     pub fn progress(&self, step: Progress) -> bool {
-        self.0.progress_token.is_some() && !self.is_over() && self.0.inbox.push(self.0.key, Say::Progress(step))
+        self.0.progress_token.is_some()
+            && !self.is_over()
+            && self.0.inbox.push(self.0.key, Say::Progress(step))
     }
 
     /// Send a log message. False: the call is over. Messages below the level asked for are dropped.

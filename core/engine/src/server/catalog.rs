@@ -243,7 +243,8 @@ impl Catalog {
                 if let Some(instructions) = &self.offer.instructions {
                     result["instructions"] = json!(instructions);
                 }
-                result["serverInfo"] = serde_json::from_str(self.offer.stamp.server_info()).unwrap_or_default();
+                result["serverInfo"] =
+                    serde_json::from_str(self.offer.stamp.server_info()).unwrap_or_default();
                 answer(result.to_string())
             }
             Role::Discover => {
@@ -351,15 +352,15 @@ const MAX_TOOL_NAME: usize = 128;
 fn prepare_tool(name: &str, members: &mut Map<String, Value>, entry: &mut Entry) -> Result<(), Error> {
     let fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if name.len() > MAX_TOOL_NAME || !name.bytes().all(fit) {
-        let message = format!("tool name {name:?}: 1 to {MAX_TOOL_NAME} letters, digits, '_', '-' and '.' only");
+        let message =
+            format!("tool name {name:?}: 1 to {MAX_TOOL_NAME} letters, digits, '_', '-' and '.' only");
         return Err(Error::usage(message));
     }
     let schema = members.entry("inputSchema").or_insert_with(|| json!({"type": "object"}));
     if schema.get("type") != Some(&json!("object")) {
         return Err(Error::usage(format!("tool {name:?}: inputSchema must have \"type\": \"object\"")));
     }
-    entry.headers =
-        param_headers(schema).map_err(|why| Error::usage(format!("tool {name:?}: {why}")))?;
+    entry.headers = param_headers(schema).map_err(|why| Error::usage(format!("tool {name:?}: {why}")))?;
     entry.input = Some(Schema::compile(schema, &format!("tool {name:?}: inputSchema"))?);
     if let Some(schema) = members.get("outputSchema") {
         Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?;
@@ -378,7 +379,9 @@ fn call_tool(state: &State, request: &Request, headers: Option<&dyn Headers>) ->
     }
     // A model can correct its arguments when it reads what was wrong with them, so this is a result, not a
     // protocol error (2025-11-25, tools, "Error Handling").
-    if let Some(violations) = entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments")) {
+    if let Some(violations) =
+        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments"))
+    {
         return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
     }
     Ok(Dispatch::Run { entry: entry.clone(), input: Input::Tool(request.arguments.clone()) })
@@ -391,15 +394,20 @@ fn read_resource(state: &State, request: &Request) -> Result<Dispatch, RpcError>
         return Ok(Dispatch::Run { entry: entry.clone(), input });
     }
     let templates = state.entries.get(&Item::ResourceTemplate);
-    let matched = templates.into_iter().flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key])).find_map(
-        |entry| entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params)),
-    );
+    let matched = templates
+        .into_iter()
+        .flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key]))
+        .find_map(|entry| {
+            entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
+        });
     match matched {
         Some((entry, params)) => {
             Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: uri.clone(), params } })
         }
-        None => Err(RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
-            .with_data(json!({ "uri": uri }))),
+        None => {
+            Err(RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
+                .with_data(json!({ "uri": uri })))
+        }
     }
 }
 
@@ -424,8 +432,8 @@ fn complete(state: &State, request: &Request) -> Result<Dispatch, RpcError> {
     let reference: Value =
         serde_json::from_str(request.reference.as_str()).map_err(|_| invalid("params.ref is required"))?;
     let key = completion_key(&reference).ok_or_else(|| invalid("params.ref is not valid"))?;
-    let argument: Value =
-        serde_json::from_str(request.argument.as_str()).map_err(|_| invalid("params.argument is required"))?;
+    let argument: Value = serde_json::from_str(request.argument.as_str())
+        .map_err(|_| invalid("params.argument is required"))?;
     if !["name", "value"].iter().all(|member| argument.get(member).is_some_and(Value::is_string)) {
         return Err(invalid("params.argument needs a name and a value"));
     }

@@ -23,7 +23,7 @@ use trunnion_proto::server::{Exchange, Stamp};
 
 use super::call::{Call, Inbox, Say, Start};
 use super::catalog::Dispatch;
-use super::{Counted, ServerCore, guarded};
+use super::{Kind, ServerCore, guarded};
 use crate::driver::{Conn, Driver, Listener, Sleep};
 
 /// Silence on an event stream after which a comment keeps intermediaries from closing it.
@@ -108,7 +108,7 @@ pub(crate) async fn serve(
 }
 
 async fn connection(endpoint: Arc<Endpoint>, conn: Conn, mut phase: watch::Receiver<Phase>) {
-    let _counted: Counted = endpoint.server.counters.connection();
+    let _counted = endpoint.server.counters.count(Kind::Connection);
     let timer = endpoint.driver.clone();
     let service = {
         let endpoint = endpoint.clone();
@@ -208,7 +208,12 @@ impl Endpoint {
     }
 
     /// JSON or an event stream, chosen late: a stream only once there is something to say before the answer.
-    async fn respond(&self, mut exchange: Exchange, mut work: Work, accepts: Accepts) -> Response<ResponseBody> {
+    async fn respond(
+        &self,
+        mut exchange: Exchange,
+        mut work: Work,
+        accepts: Accepts,
+    ) -> Response<ResponseBody> {
         loop {
             let message = match std::future::poll_fn(|cx| work.poll_next(cx)).await {
                 Say::Done(outcome) => return self.answer(&mut exchange, outcome),
@@ -320,8 +325,10 @@ async fn read_body(
     limit: usize,
 ) -> Result<Bytes, Response<ResponseBody>> {
     let too_large = || {
-        let error =
-            RpcError::new(ErrorKind::InvalidRequest, format!("message exceeds {limit} bytes (maxMessageBytes)"));
+        let error = RpcError::new(
+            ErrorKind::InvalidRequest,
+            format!("message exceeds {limit} bytes (maxMessageBytes)"),
+        );
         json(413, jsonrpc::error(None, &error))
     };
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

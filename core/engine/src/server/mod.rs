@@ -8,8 +8,8 @@ pub(crate) mod stream;
 mod template;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
@@ -18,6 +18,8 @@ use trunnion_proto::outcome::Outcome;
 
 use call::Call;
 use catalog::Catalog;
+
+use crate::lock;
 
 /// A server without its transports.
 pub(crate) struct ServerCore {
@@ -28,28 +30,74 @@ pub(crate) struct ServerCore {
 /// What is alive: zero everywhere when everything was closed.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    connections: AtomicU64,
+    counts: Mutex<Counts>,
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: u64,
+    operations: u64,
+}
+
+/// What [`Counters`] count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Connection,
+    Operation,
 }
 
 impl Counters {
-    /// Counts one connection while it lives.
-    pub fn connection(self: &Arc<Self>) -> Counted {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
+    /// Counts one thing while it lives.
+    pub fn count(self: &Arc<Self>, kind: Kind) -> Counted {
+        *lock(&self.counts).of(kind) += 1;
+        Counted { counters: self.clone(), kind }
     }
 
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
+    /// How many live.
+    pub fn live(&self, kind: Kind) -> u64 {
+        *lock(&self.counts).of(kind)
+    }
+
+    /// Nothing lives.
+    pub fn is_idle(&self) -> bool {
+        lock(&self.counts).is_idle()
+    }
+
+    /// Block until nothing lives, on a thread that does not drive it. False: the time passed.
+    pub fn wait_idle(&self, limit: Duration) -> bool {
+        let waited = self.idle.wait_timeout_while(lock(&self.counts), limit, |counts| !counts.is_idle());
+        waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
     }
 }
 
-/// One connection, as far as [`Counters`] are concerned.
+impl Counts {
+    fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Connection => &mut self.connections,
+            Kind::Operation => &mut self.operations,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections == 0 && self.operations == 0
+    }
+}
+
+/// One live thing, as far as [`Counters`] are concerned.
 #[derive(Debug)]
-pub(crate) struct Counted(Arc<Counters>);
+pub(crate) struct Counted {
+    counters: Arc<Counters>,
+    kind: Kind,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = lock(&self.counters.counts);
+        *counts.of(self.kind) -= 1;
+        if counts.is_idle() {
+            self.counters.idle.notify_all();
+        }
     }
 }
 

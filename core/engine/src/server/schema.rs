@@ -22,14 +22,14 @@ impl Schema {
         if let Some(dialect) = schema.get("$schema") {
             let dialect = dialect.as_str().unwrap_or_default();
             if dialect.trim_end_matches('#') != DIALECT {
-                return Err(Error::usage(format!("{what}: dialect {dialect:?} is not supported, only {DIALECT}")));
+                return Err(Error::usage(format!(
+                    "{what}: dialect {dialect:?} is not supported, only {DIALECT}"
+                )));
             }
         }
-        jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .build(schema)
-            .map(Schema)
-            .map_err(|error| Error::usage(format!("{what} is not a valid JSON Schema: {}", shorten(&error.to_string()))))
+        jsonschema::options().with_draft(Draft::Draft202012).build(schema).map(Schema).map_err(|error| {
+            Error::usage(format!("{what} is not a valid JSON Schema: {}", shorten(&error.to_string())))
+        })
     }
 
     /// What is wrong with a value, for the model to read; `None` where it is valid.

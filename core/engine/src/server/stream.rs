@@ -40,7 +40,7 @@ pub(crate) async fn serve(
     transport: &'static str,
     stop: impl Future<Output = ()> + Send,
 ) {
-    let _connection = server.counters.connection();
+    let _connection = server.counters.count(super::Kind::Connection);
     let settings = server.catalog.settings().clone();
     let limit = settings.limits.message_bytes;
     let (source, sink) = match carrier {
@@ -264,7 +264,9 @@ impl Source {
     fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Frame>>> {
         match self {
             Source::Lines(lines) => lines.poll_frames(cx),
-            Source::Memory(incoming) => incoming.poll_recv(cx).map(|frame| frame.map(|f| vec![Frame::Message(f)])),
+            Source::Memory(incoming) => {
+                incoming.poll_recv(cx).map(|frame| frame.map(|f| vec![Frame::Message(f)]))
+            }
         }
     }
 }

@@ -94,7 +94,8 @@ impl Template {
             for name in expression.split(',') {
                 let name = name.trim_end_matches('*');
                 let name = name.split_once(':').map_or(name, |(name, _)| name);
-                let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.%".contains(&b));
+                let valid = !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.%".contains(&b));
                 if !valid {
                     return Err(bad("a variable name may have letters, digits, '_', '.' and '%' only"));
                 }
@@ -116,7 +117,8 @@ impl Template {
     /// would climb out of a folder (`..` as a path segment) or hold a NUL never matches.
     pub(crate) fn matches(&self, uri: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
-        let matched = match_parts(&self.parts, uri, &mut found) && found.iter().all(|(_, value)| is_safe(value));
+        let matched =
+            match_parts(&self.parts, uri, &mut found) && found.iter().all(|(_, value)| is_safe(value));
         matched.then_some(found)
     }
 }
@@ -129,7 +131,9 @@ fn is_safe(value: &str) -> bool {
 fn match_parts(parts: &[Part], text: &str, found: &mut Vec<(String, String)>) -> bool {
     let Some((part, rest)) = parts.split_first() else { return text.is_empty() };
     match part {
-        Part::Literal(literal) => text.strip_prefix(literal.as_str()).is_some_and(|text| match_parts(rest, text, found)),
+        Part::Literal(literal) => {
+            text.strip_prefix(literal.as_str()).is_some_and(|text| match_parts(rest, text, found))
+        }
         Part::Variables { operator, names } => {
             let before = found.len();
             // An undefined expression expands to nothing.
@@ -137,7 +141,11 @@ fn match_parts(parts: &[Part], text: &str, found: &mut Vec<(String, String)>) ->
                 return operator.prefix() != "" && match_parts(rest, text, found);
             };
             // Where a literal follows, only the places where it stands can end this expression.
-            let longest = body.bytes().position(|byte| !operator.allows(byte) && byte != operator.separator() as u8 && !(operator.named() && byte == b'='));
+            let longest = body.bytes().position(|byte| {
+                !operator.allows(byte)
+                    && byte != operator.separator() as u8
+                    && !(operator.named() && byte == b'=')
+            });
             let longest = longest.unwrap_or(body.len());
             for end in (0..=longest).rev() {
                 if !body.is_char_boundary(end) {
@@ -220,7 +228,9 @@ mod tests {
 
     #[test]
     fn expressions_match_what_they_expand_to() {
-        let case = |template, uri, expected: &str| assert_eq!(matched(template, uri).as_deref(), Some(expected), "{template} {uri}");
+        let case = |template, uri, expected: &str| {
+            assert_eq!(matched(template, uri).as_deref(), Some(expected), "{template} {uri}")
+        };
         case("test://template/{id}/data", "test://template/42/data", "id=42");
         case("doc://{path}", "doc://docs%2Fadr%2F1.md", "path=docs/adr/1.md");
         case("doc://{+path}", "doc://docs/adr/1.md", "path=docs/adr/1.md");

@@ -1,1 +1,237 @@
-//! The client machines.
+//! The client side of one connection, both eras.
+//!
+//! [`ClientConn`] finds out which era the server speaks, sends requests, matches answers, keeps time limits and
+//! retries where the protocol asks for it. It does no I/O: a driver feeds it frames and time and carries out
+//! the [`Output`]s. Time is a [`Duration`] since any fixed moment of a monotonic clock.
+//!
+//! The contract: mutate, then drain [`ClientConn::poll`] until `None`, then read
+//! [`ClientConn::next_deadline`].
+
+mod conn;
+mod connecting;
+mod error;
+mod lower;
+#[cfg(test)]
+mod tests;
+mod tools;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use conn::ClientConn;
+pub use error::{ClientError, kind};
+
+use crate::json::Json;
+use crate::limits::Limits;
+use crate::revision::{Era, Revision};
+
+/// How messages travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// One channel of frames both ways: standard streams of a child, or memory.
+    Stream {
+        /// The driver can start the peer anew ([`Output::Restart`]).
+        restartable: bool,
+    },
+    /// Every message of ours is a POST of its own.
+    Http,
+}
+
+/// Which eras may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EraPolicy {
+    /// Probe for the modern era, fall back to the legacy one.
+    #[default]
+    Auto,
+    /// One era only.
+    Only(Era),
+}
+
+impl EraPolicy {
+    /// Reads `auto`, `modern` or `legacy`.
+    pub fn parse(text: &str) -> Option<EraPolicy> {
+        match text {
+            "auto" => Some(EraPolicy::Auto),
+            "modern" => Some(EraPolicy::Only(Era::Modern)),
+            "legacy" => Some(EraPolicy::Only(Era::Legacy)),
+            _ => None,
+        }
+    }
+}
+
+/// What a connection is told once.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// How messages travel.
+    pub transport: Transport,
+    /// Which eras may be spoken.
+    pub era: EraPolicy,
+    /// `Implementation` object as JSON text.
+    pub client_info: Json,
+    /// `ClientCapabilities` object as JSON text.
+    pub capabilities: Json,
+    /// Time limit of connecting, the probe included.
+    pub connect_timeout: Duration,
+    /// How long a peer on a stream may stay silent before it is taken for a legacy one.
+    pub probe_timeout: Duration,
+    /// What the peer cannot exceed.
+    pub limits: Limits,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        ClientConfig {
+            transport: Transport::Http,
+            era: EraPolicy::Auto,
+            client_info: Json::from_static(concat!(
+                r#"{"name":"trunnion","version":""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""}"#
+            )),
+            capabilities: Json::from_static("{}"),
+            connect_timeout: Duration::from_secs(10),
+            probe_timeout: Duration::from_secs(3),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How one request is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct CallOptions {
+    /// Time limit; progress restarts it. `None`: no limit.
+    pub timeout: Option<Duration>,
+    /// Time limit that progress does not restart.
+    pub total: Option<Duration>,
+    /// Ask for progress.
+    pub progress: bool,
+    /// Entries added to `_meta`: a JSON object, or empty.
+    pub meta: Json,
+}
+
+/// Why a POST brought no answer.
+#[derive(Debug, Clone)]
+pub enum TransportFailure {
+    /// The server answered with a status outside 2xx.
+    Status {
+        /// The status.
+        status: u16,
+        /// The response's body, which may hold a JSON-RPC error.
+        body: Bytes,
+    },
+    /// The exchange broke: refused, reset, timed out, not HTTP.
+    Connection(String),
+    /// The response exceeds a limit; the text names the option key.
+    Limit(String),
+}
+
+/// The head of a POST: everything but URL and the headers that are always the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostHead {
+    /// Key of the exchange in [`ClientConn::failed`], [`ClientConn::stream_ended`] and [`Output::Abort`].
+    pub post: u64,
+    /// Whether an answer is expected (a request), or just a status.
+    pub request: bool,
+    /// Header names (as registered, in mixed case) and values that are safe as they stand.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+}
+
+/// What is known of the server once connected.
+#[derive(Debug, Clone)]
+pub struct ServerFacts {
+    /// The revision spoken.
+    pub revision: Revision,
+    /// `Implementation` object, or empty where the server did not say.
+    pub server_info: Json,
+    /// `ServerCapabilities` object.
+    pub capabilities: Json,
+    /// JSON string, or empty.
+    pub instructions: Json,
+}
+
+impl ServerFacts {
+    /// As one JSON object: `{era, revision, serverInfo?, capabilities, instructions?}`.
+    pub fn to_json(&self) -> String {
+        let mut out = format!(
+            r#"{{"era":"{}","revision":"{}","capabilities":{}"#,
+            self.revision.era().as_str(),
+            self.revision,
+            self.capabilities.as_str()
+        );
+        for (key, value) in [("serverInfo", &self.server_info), ("instructions", &self.instructions)] {
+            if !value.is_empty() {
+                out.push_str(",\"");
+                out.push_str(key);
+                out.push_str("\":");
+                out.push_str(value.as_str());
+            }
+        }
+        out.push('}');
+        out
+    }
+}
+
+/// What the driver is to do or to tell.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message: a frame of a stream (without its newline), or the body of a POST.
+    Send {
+        /// The JSON text; it holds no raw newline.
+        bytes: Vec<u8>,
+        /// With [`Transport::Http`], the head of the POST.
+        post: Option<Box<PostHead>>,
+    },
+    /// Close the response stream of a POST; nothing more is wanted of it.
+    Abort {
+        /// Which.
+        post: u64,
+    },
+    /// End the peer's process and start it again, then call [`ClientConn::restarted`].
+    Restart,
+    /// Connected.
+    Ready(Box<ServerFacts>),
+    /// Could not connect; [`Output::Closed`] follows.
+    ConnectFailed(ClientError),
+    /// An operation ended well.
+    Result {
+        /// The operation.
+        op: u64,
+        /// The result object.
+        result: Json,
+    },
+    /// An operation failed.
+    Error {
+        /// The operation.
+        op: u64,
+        /// How.
+        error: ClientError,
+    },
+    /// An operation that asked for it made progress.
+    Progress {
+        /// The operation.
+        op: u64,
+        /// `{progress, total?, message?}`
+        payload: Json,
+    },
+    /// The server told something.
+    Notification {
+        /// The neutral name of the notification ([`crate::methods::Method::op`]).
+        event: &'static str,
+        /// Its parameters.
+        params: Json,
+    },
+    /// A listed tool was left out because its header annotations are invalid. Worth a warning in the log.
+    ToolDropped {
+        /// Its name.
+        tool: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The connection is over; the last output there is. End the transport.
+    Closed {
+        /// Why, for a person.
+        reason: String,
+    },
+}

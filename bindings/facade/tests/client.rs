@@ -1,0 +1,117 @@
+//! Client and server of one engine, in process and over HTTP, with both drivers.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{DRIVERS, Host, NOTHING_ALIVE, host};
+use serde_json::{Value, json};
+
+/// Connect in process, over HTTP, and over HTTP in the legacy era, with both drivers.
+fn each(test: impl Fn(&mut Host, u64)) {
+    for driver in DRIVERS {
+        for (transport, era) in
+            [("memory", "auto"), ("http", "auto"), ("memory", "legacy"), ("http", "legacy")]
+        {
+            let mut host = host(driver);
+            let server = host.server();
+            let target = if transport == "http" {
+                let op = host.engine.serve_http(server, "{}").expect("serves");
+                let listening = host.until(|event| event.kind == 13 && event.id == op);
+                let payload: Value = serde_json::from_str(&listening.payload).expect("JSON");
+                json!({ "url": payload["url"] })
+            } else {
+                json!({ "server": server })
+            };
+            let options = json!({ "era": era }).to_string();
+            let client = host.engine.connect(&target.to_string(), &options).expect("begins");
+            let facts = host.outcome(client).expect("connects");
+            assert_eq!(facts["era"], if era == "auto" { "modern" } else { "legacy" });
+            test(&mut host, client);
+            host.engine.client_close(client);
+            host.until(|event| event.kind == 15 && event.id == client);
+            host.engine.server_close(server);
+            host.engine.close(Duration::from_secs(5));
+            assert_eq!(host.engine.live(), NOTHING_ALIVE, "{driver} {transport}");
+        }
+    }
+}
+
+#[test]
+fn tools_are_listed_and_called() {
+    each(|host, client| {
+        let list = host.engine.request(client, "list_tools", "{}", "{}").expect("begins");
+        let list = host.outcome(list).expect("a list");
+        assert_eq!(list["tools"].as_array().expect("tools").len(), 3);
+        let call = host.call(client, "add", json!({"a": 1, "b": 2}));
+        assert_eq!(host.outcome(call).expect("a result")["structuredContent"]["sum"], 3.0);
+    });
+}
+
+#[test]
+fn progress_arrives_before_the_result() {
+    each(|host, client| {
+        let call = host.call(client, "steps", json!({}));
+        host.outcome(call).expect("a result");
+        let progress: Vec<Value> = host
+            .seen
+            .iter()
+            .filter(|event| event.kind == 12 && event.id == call)
+            .map(|event| serde_json::from_str::<Value>(&event.payload).expect("JSON")["progress"].clone())
+            .collect();
+        assert_eq!(progress, [json!(1), json!(2), json!(3)]);
+    });
+}
+
+#[test]
+fn cancelling_reaches_the_handler() {
+    each(|host, client| {
+        let call = host.call(client, "hang", json!({}));
+        let exchange = host.until(|event| event.kind == 1 && event.target == 3).id;
+        assert!(host.engine.cancel(call, "enough"));
+        assert_eq!(host.outcome(call).expect_err("cancelled")["kind"], "cancelled");
+        host.until(|event| event.kind == 5 && event.id == exchange);
+        assert!(!host.engine.complete(exchange, 1, "too late"));
+        assert!(!host.engine.cancel(call, "again"), "it had ended");
+    });
+}
+
+#[test]
+fn errors_keep_their_kind() {
+    each(|host, client| {
+        let call = host.call(client, "nope", json!({}));
+        let error = host.outcome(call).expect_err("unknown tool");
+        assert_eq!((&error["code"], &error["kind"]), (&json!(-32602), &json!("invalid_params")));
+        let call = host.call(client, "add", json!({"a": "x"}));
+        assert_eq!(host.outcome(call).expect("a tool error")["isError"], true);
+    });
+}
+
+#[test]
+fn a_time_limit_ends_a_call() {
+    each(|host, client| {
+        let params = r#"{"name":"hang"}"#;
+        let call = host.engine.request(client, "call_tool", params, r#"{"timeoutMs":30}"#).expect("begins");
+        assert_eq!(host.outcome(call).expect_err("timed out")["kind"], "timeout");
+    });
+}
+
+#[test]
+fn closing_the_engine_fails_what_is_pending() {
+    for driver in DRIVERS {
+        let mut host = host(driver);
+        let server = host.server();
+        let client = host.engine.connect(&json!({ "server": server }).to_string(), "{}").expect("begins");
+        host.outcome(client).expect("connects");
+        let call = host.call(client, "hang", json!({}));
+        host.until(|event| event.kind == 1 && event.target == 3);
+        host.engine.close(Duration::from_secs(5));
+        host.engine.close(Duration::from_secs(5));
+        host.outcome(call).expect_err("pending");
+        assert_eq!(host.engine.live(), NOTHING_ALIVE);
+        assert_eq!(
+            host.engine.server_new(r#"{"name":"x","version":"1"}"#).expect_err("closed").kind,
+            "closed"
+        );
+    }
+}

@@ -1,0 +1,632 @@
+//! The client as Rust programs use it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use trunnion_proto::client::{ClientError, EraPolicy, ServerFacts, kind};
+use trunnion_proto::json::{self, Json};
+use trunnion_proto::methods::{self, Method};
+use trunnion_proto::model::{
+    CallToolResult, CompletionReference, CompletionValues, Content, GetPromptResult, Implementation,
+    Progress, Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool,
+};
+use trunnion_proto::revision::{Era, Revision};
+
+use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
+use crate::host::Error;
+
+/// A connection to a server. Cheap to clone; the last clone's drop disconnects.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), trunnion::host::Error> {
+/// use serde_json::json;
+/// use trunnion::client::Client;
+///
+/// let client = Client::connect("http://127.0.0.1:8000/mcp").await?;
+/// let sum = client.call_tool("add", json!({"a": 2, "b": 3})).await?;
+/// println!("{:?}", sum.structured::<serde_json::Value>()?);
+/// client.close().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    handle: ClientHandle,
+    shared: Arc<Shared>,
+    next_op: AtomicU64,
+    server: Server,
+}
+
+/// What a server has said of itself.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The revision of the protocol that is spoken.
+    pub revision: Revision,
+    /// Name and version, if told.
+    pub info: Option<Implementation>,
+    /// Its capabilities as the protocol spells them.
+    pub capabilities: Value,
+    /// How to use it, for the model.
+    pub instructions: Option<String>,
+}
+
+type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+type OnNotification = Box<dyn Fn(&str, Value) + Send + Sync>;
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<HashMap<u64, Waiter>>,
+    ready: Mutex<Option<oneshot::Sender<Result<Box<ServerFacts>, ClientError>>>>,
+    on_notification: Option<OnNotification>,
+    closed: tokio::sync::watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+struct Waiter {
+    answer: oneshot::Sender<Result<Json, ClientError>>,
+    on_progress: Option<OnProgress>,
+}
+
+impl Client {
+    /// Connect to a URL (`http` or `https`) with the default options. Needs a tokio runtime.
+    pub async fn connect(url: impl Into<String>) -> Result<Client, Error> {
+        Client::builder().connect(url.into()).await
+    }
+
+    /// Options for connecting.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// A server to start as a child process; see [`ServerCommand::connect`].
+    pub fn command(program: impl Into<String>) -> ServerCommand {
+        ServerCommand { argv: vec![program.into()], env: BTreeMap::new(), cwd: None }
+    }
+
+    /// What the server has said of itself.
+    pub fn server(&self) -> &Server {
+        &self.inner.server
+    }
+
+    /// One page of the tools.
+    pub fn list_tools(&self) -> Request<Page<Tool>> {
+        self.request("list_tools")
+    }
+
+    /// All tools, page after page.
+    pub async fn list_all_tools(&self) -> Result<Vec<Tool>, Error> {
+        let mut all = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut request = self.list_tools();
+            if let Some(cursor) = &cursor {
+                request = request.cursor(cursor);
+            }
+            let page = request.await?;
+            all.extend(page.items);
+            // A server that hands out the same cursor again would keep us here for ever.
+            if page.next_cursor.is_none() || page.next_cursor == cursor {
+                return Ok(all);
+            }
+            cursor = page.next_cursor;
+        }
+    }
+
+    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none).
+    pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Request<CallResult> {
+        self.request("call_tool").set("name", &name).set_object("arguments", &arguments)
+    }
+
+    /// One page of the resources.
+    pub fn list_resources(&self) -> Request<Page<Resource>> {
+        self.request("list_resources")
+    }
+
+    /// One page of the resource templates.
+    pub fn list_resource_templates(&self) -> Request<Page<ResourceTemplate>> {
+        self.request("list_resource_templates")
+    }
+
+    /// Read a resource.
+    pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
+        self.request("read_resource").set("uri", &uri)
+    }
+
+    /// One page of the prompts.
+    pub fn list_prompts(&self) -> Request<Page<Prompt>> {
+        self.request("list_prompts")
+    }
+
+    /// Fill in a prompt. `arguments` must serialise to a JSON object of strings (`()` for none).
+    pub fn get_prompt(&self, name: &str, arguments: impl Serialize) -> Request<GetPromptResult> {
+        self.request("get_prompt").set("name", &name).set_object("arguments", &arguments)
+    }
+
+    /// Values for an argument of a prompt or a variable of a template that begins with `value`.
+    pub fn complete(
+        &self,
+        of: &CompletionReference,
+        argument: &str,
+        value: &str,
+    ) -> Request<CompletionValues> {
+        let argument = serde_json::json!({"name": argument, "value": value});
+        self.request("complete").set("ref", of).set("argument", &argument)
+    }
+
+    /// See whether the server answers.
+    pub fn ping(&self) -> Request<()> {
+        self.request("ping")
+    }
+
+    /// Disconnect and wait until pending calls have failed with kind `closed`.
+    pub async fn close(&self) {
+        self.inner.handle.close();
+        self.closed().await;
+    }
+
+    /// Wait until the connection is over, whoever ends it.
+    pub async fn closed(&self) {
+        // Fails only without a sender, which `shared` holds.
+        let _ = self.inner.shared.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    fn request<R>(&self, op: &'static str) -> Request<R> {
+        Request {
+            client: self.clone(),
+            method: methods::by_op(op).expect("the operations above are in the table"),
+            params: Ok(Vec::new()),
+            options: RequestOptions::default(),
+            on_progress: None,
+            result: PhantomData,
+        }
+    }
+}
+
+/// How to connect.
+#[derive(Default)]
+pub struct ClientBuilder {
+    options: ConnectOptions,
+    on_notification: Option<OnNotification>,
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Who the client says it is.
+    pub fn client_info(mut self, info: &Implementation) -> Self {
+        self.options.client_info =
+            Json::from(serde_json::to_string(info).expect("an implementation is always JSON"));
+        self
+    }
+
+    /// The client's capabilities as the protocol spells them.
+    pub fn capabilities(mut self, capabilities: &serde_json::Map<String, Value>) -> Self {
+        self.options.capabilities =
+            Json::from(serde_json::to_string(capabilities).expect("a JSON object is always JSON"));
+        self
+    }
+
+    /// Speak this era only; by default the server is probed.
+    pub fn era(mut self, era: Era) -> Self {
+        self.options.era = EraPolicy::Only(era);
+        self
+    }
+
+    /// Time limit of requests that set none; progress restarts it. Default: a minute.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// Time limit of connecting. Default: ten seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// A header for every HTTP request.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Called, and not to block, for every notification, by its neutral name (`tools_changed`, `log`, …).
+    pub fn on_notification(mut self, callback: impl Fn(&str, Value) + Send + Sync + 'static) -> Self {
+        self.on_notification = Some(Box::new(callback));
+        self
+    }
+
+    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime.
+    pub async fn connect(self, target: impl Into<Target>) -> Result<Client, Error> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|_| ClientError::local(kind::USAGE, "connecting needs a tokio runtime"))?;
+        let (ready, connected) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            ready: Mutex::new(Some(ready)),
+            on_notification: self.on_notification,
+            ..Shared::default()
+        });
+        let sink = {
+            let shared = Arc::clone(&shared);
+            Box::new(move |event| shared.take(event))
+        };
+        let handle = ClientHandle::connect(&runtime, target.into(), self.options, sink);
+        // Dropping this future drops the handle, which ends the attempt.
+        let facts = connected.await.map_err(|_| closed())??;
+        let server = Server {
+            revision: facts.revision,
+            info: serde_json::from_str(facts.server_info.as_str()).ok(),
+            capabilities: serde_json::from_str(facts.capabilities.as_str()).unwrap_or_default(),
+            instructions: serde_json::from_str(facts.instructions.as_str()).ok(),
+        };
+        Ok(Client { inner: Arc::new(Inner { handle, shared, next_op: AtomicU64::new(1), server }) })
+    }
+}
+
+/// A server to start as a child process.
+#[derive(Debug, Clone)]
+pub struct ServerCommand {
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    cwd: Option<PathBuf>,
+}
+
+impl ServerCommand {
+    /// One more argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.argv.push(argument.into());
+        self
+    }
+
+    /// More arguments.
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.argv.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// A variable added to the environment.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// The working directory.
+    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(directory.into());
+        self
+    }
+
+    /// Start the server and connect with the default options; for others, give this to
+    /// [`ClientBuilder::connect`].
+    pub async fn connect(self) -> Result<Client, Error> {
+        Client::builder().connect(self).await
+    }
+}
+
+impl From<ServerCommand> for Target {
+    fn from(command: ServerCommand) -> Target {
+        Target::Command { argv: command.argv, env: command.env, cwd: command.cwd }
+    }
+}
+
+impl From<String> for Target {
+    fn from(url: String) -> Target {
+        Target::Url(url)
+    }
+}
+
+impl From<&str> for Target {
+    fn from(url: &str) -> Target {
+        Target::Url(url.to_owned())
+    }
+}
+
+impl From<MemoryEnd> for Target {
+    fn from(end: MemoryEnd) -> Target {
+        Target::Memory(end)
+    }
+}
+
+/// A request that is made when it is awaited. Dropping the future cancels the request at the server.
+#[must_use = "a request is made when it is awaited"]
+pub struct Request<R> {
+    client: Client,
+    method: &'static Method,
+    params: Result<Vec<(&'static str, String)>, Error>,
+    options: RequestOptions,
+    on_progress: Option<OnProgress>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> std::fmt::Debug for Request<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("op", &self.method.op).finish_non_exhaustive()
+    }
+}
+
+impl<R> Request<R> {
+    /// Time limit of this request; progress restarts it.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Time limit that progress does not restart.
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.options.total = Some(timeout);
+        self
+    }
+
+    /// Ask for progress; called, and not to block, with every report.
+    pub fn with_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.options.progress = true;
+        self.on_progress = Some(Arc::new(callback));
+        self
+    }
+
+    /// Entries added to the request's `_meta`.
+    pub fn meta(mut self, entries: &serde_json::Map<String, Value>) -> Self {
+        self.options.meta = Json::from(serde_json::to_string(entries).expect("a JSON object is always JSON"));
+        self
+    }
+
+    fn set(mut self, key: &'static str, value: &impl Serialize) -> Self {
+        if let Ok(params) = &mut self.params {
+            match serde_json::to_string(value) {
+                Ok(value) => params.push((key, value)),
+                Err(error) => self.params = Err(usage(format!("{key}: {error}"))),
+            }
+        }
+        self
+    }
+
+    /// An object, or nothing for what serialises to `null`.
+    fn set_object(mut self, key: &'static str, value: &impl Serialize) -> Self {
+        self = self.set(key, value);
+        if let Ok(params) = &mut self.params {
+            let text = params.last().map_or("", |(_, text)| text.as_str());
+            if text == "null" {
+                params.pop();
+            } else if !text.starts_with('{') {
+                self.params = Err(usage(format!("{key} must serialise to a JSON object")));
+            }
+        }
+        self
+    }
+}
+
+impl<T> Request<Page<T>> {
+    /// Where to begin: [`Page::next_cursor`] of the page before.
+    pub fn cursor(self, cursor: &str) -> Self {
+        self.set("cursor", &cursor)
+    }
+}
+
+impl Request<CompletionValues> {
+    /// What is known of the other arguments: an object of strings.
+    pub fn context(self, arguments: &BTreeMap<String, String>) -> Self {
+        let context = serde_json::json!({ "arguments": arguments });
+        self.set("context", &context)
+    }
+}
+
+impl<R: FromResult + Send + 'static> IntoFuture for Request<R> {
+    type Output = Result<R, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let mut params = String::from("{");
+            for (key, value) in self.params? {
+                if params.len() > 1 {
+                    params.push(',');
+                }
+                params.push_str(&format!("\"{key}\":{value}"));
+            }
+            params.push('}');
+            let inner = &self.client.inner;
+            let op = inner.next_op.fetch_add(1, Ordering::Relaxed);
+            let (answer, answered) = oneshot::channel();
+            inner.shared.lock().insert(op, Waiter { answer, on_progress: self.on_progress });
+            let guard = CancelOnDrop { inner, op };
+            inner.handle.start(op, self.method, params, self.options);
+            let result = answered.await;
+            std::mem::forget(guard);
+            R::from_result(self.method, result.map_err(|_| closed())??)
+        })
+    }
+}
+
+struct CancelOnDrop<'a> {
+    inner: &'a Inner,
+    op: u64,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        self.inner.shared.lock().remove(&self.op);
+        self.inner.handle.cancel(self.op, "the caller lost interest");
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Waiter>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, event: ClientEvent) {
+        match event {
+            ClientEvent::Ready(facts) => self.connected(Ok(facts)),
+            ClientEvent::ConnectFailed(error) => self.connected(Err(error)),
+            ClientEvent::Result { op, result } => self.answer(op, Ok(result)),
+            ClientEvent::Error { op, error } => self.answer(op, Err(error)),
+            ClientEvent::Progress { op, payload } => {
+                let callback = self.lock().get(&op).and_then(|waiter| waiter.on_progress.clone());
+                if let (Some(callback), Ok(progress)) = (callback, serde_json::from_str(payload.as_str())) {
+                    callback(progress);
+                }
+            }
+            ClientEvent::Notification { event, params } => {
+                if let Some(callback) = &self.on_notification {
+                    callback(event, serde_json::from_str(params.as_str()).unwrap_or_default());
+                }
+            }
+            ClientEvent::Closed { .. } => drop(self.closed.send_replace(true)),
+        }
+    }
+
+    fn connected(&self, result: Result<Box<ServerFacts>, ClientError>) {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ready) = ready {
+            let _ = ready.send(result);
+        }
+    }
+
+    fn answer(&self, op: u64, result: Result<Json, ClientError>) {
+        let waiter = self.lock().remove(&op);
+        if let Some(waiter) = waiter {
+            let _ = waiter.answer.send(result);
+        }
+    }
+}
+
+/// What a request brings, made from the result on the wire.
+pub trait FromResult: Sized {
+    /// Read a result of `method`.
+    fn from_result(method: &'static Method, result: Json) -> Result<Self, Error>;
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        ClientError::local(kind::PROTOCOL, format!("the server's result does not fit: {error}")).into()
+    })
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// For [`Request::cursor`]; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+impl<T: DeserializeOwned> FromResult for Page<T> {
+    fn from_result(method: &'static Method, result: Json) -> Result<Self, Error> {
+        let mut page = Page { items: Vec::new(), next_cursor: None };
+        for (key, value) in json::members(result.as_str()).unwrap_or_default() {
+            if Some(key.as_str()) == method.list {
+                page.items = read(value.get())?;
+            } else if key == "nextCursor" {
+                page.next_cursor = read(value.get())?;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// What a tool call brought.
+#[derive(Debug, Clone)]
+pub struct CallResult {
+    /// For the model.
+    pub content: Vec<Content>,
+    /// As the tool's output schema says.
+    pub structured: Option<Value>,
+    /// The tool failed; `content` says how.
+    pub is_error: bool,
+    /// The whole result as it came.
+    pub raw: Json,
+}
+
+impl CallResult {
+    /// The text items, joined with line ends.
+    pub fn text(&self) -> String {
+        self.content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The structured content as `T`. Fails with kind `protocol` if there is none or it does not fit.
+    pub fn structured<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let value = self.structured.as_ref().ok_or_else(|| {
+            Error::from(ClientError::local(kind::PROTOCOL, "the tool brought no structured content"))
+        })?;
+        T::deserialize(value).map_err(|error| {
+            ClientError::local(kind::PROTOCOL, format!("the structured content does not fit: {error}")).into()
+        })
+    }
+}
+
+impl FromResult for CallResult {
+    fn from_result(_: &'static Method, result: Json) -> Result<Self, Error> {
+        let parsed: CallToolResult = read(result.as_str())?;
+        Ok(CallResult {
+            content: parsed.content,
+            structured: parsed.structured_content,
+            is_error: parsed.is_error.unwrap_or(false),
+            raw: result,
+        })
+    }
+}
+
+impl FromResult for () {
+    fn from_result(_: &'static Method, _: Json) -> Result<Self, Error> {
+        Ok(())
+    }
+}
+
+impl FromResult for ReadResourceResult {
+    fn from_result(_: &'static Method, result: Json) -> Result<Self, Error> {
+        read(result.as_str())
+    }
+}
+
+impl FromResult for GetPromptResult {
+    fn from_result(_: &'static Method, result: Json) -> Result<Self, Error> {
+        read(result.as_str())
+    }
+}
+
+impl FromResult for CompletionValues {
+    fn from_result(_: &'static Method, result: Json) -> Result<Self, Error> {
+        let members = json::members(result.as_str()).unwrap_or_default();
+        let completion = members.iter().find(|(key, _)| key == "completion");
+        read(completion.map_or("null", |(_, value)| value.get()))
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Error {
+        let data = error.data.map(|data| data.get().to_owned());
+        Error { code: error.code, kind: error.kind, message: error.message, data }
+    }
+}
+
+fn usage(message: String) -> Error {
+    ClientError::local(kind::USAGE, message).into()
+}
+
+fn closed() -> Error {
+    ClientError::local(kind::CLOSED, "the client is closed").into()
+}

@@ -1,0 +1,226 @@
+//! A server as a child process that speaks on its standard streams (2026-07-28, stdio).
+//!
+//! The child leads a process group of its own, and the whole group ends with the connection.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, timeout, timeout_at};
+use trunnion_proto::client::{ClientError, kind};
+
+use super::run::LinkEvent;
+
+/// How long the server may take to end by itself, and again after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the output of a process that has ended is waited for, should a descendant keep it open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+const READ_SIZE: usize = 64 << 10;
+
+pub(super) struct ChildLink {
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    cwd: Option<PathBuf>,
+    limit: usize,
+    process: Process,
+    unread: BytesMut,
+    /// Bytes of `unread` that are known to hold no line end.
+    scanned: usize,
+    unsent: BytesMut,
+    exited: Option<(String, Instant)>,
+}
+
+struct Process {
+    child: Child,
+    group: Option<Pid>,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+}
+
+impl ChildLink {
+    /// Start the program. The error is for a person.
+    pub(super) fn spawn(
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+        cwd: Option<PathBuf>,
+        limit: usize,
+    ) -> Result<ChildLink, String> {
+        let process = Process::spawn(&argv, &env, cwd.as_ref())?;
+        Ok(ChildLink {
+            argv,
+            env,
+            cwd,
+            limit,
+            process,
+            unread: BytesMut::new(),
+            scanned: 0,
+            unsent: BytesMut::new(),
+            exited: None,
+        })
+    }
+
+    /// End the process at once and start the program again.
+    pub(super) fn restart(&mut self) -> Result<(), String> {
+        self.process.kill();
+        self.process = Process::spawn(&self.argv, &self.env, self.cwd.as_ref())?;
+        self.unread.clear();
+        self.unsent.clear();
+        (self.scanned, self.exited) = (0, None);
+        Ok(())
+    }
+
+    /// Queue a frame; [`ChildLink::next`] writes it.
+    pub(super) fn send(&mut self, frame: Vec<u8>) {
+        self.unsent.extend_from_slice(&frame);
+        self.unsent.extend_from_slice(b"\n");
+    }
+
+    /// A frame that has been read already.
+    pub(super) fn buffered(&mut self) -> Option<Bytes> {
+        loop {
+            let Some(end) = self.unread[self.scanned..].iter().position(|&byte| byte == b'\n') else {
+                self.scanned = self.unread.len();
+                return None;
+            };
+            let mut line = self.unread.split_to(self.scanned + end);
+            self.unread.advance(1);
+            self.scanned = 0;
+            if line.last() == Some(&b'\r') {
+                line.truncate(line.len() - 1);
+            }
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                return Some(line.freeze());
+            }
+        }
+    }
+
+    /// The next thing that happens; writes what is queued meanwhile. Cancel-safe.
+    pub(super) async fn next(&mut self) -> LinkEvent {
+        loop {
+            if let Some(frame) = self.buffered() {
+                return LinkEvent::Frame(frame);
+            }
+            if self.unread.len() > self.limit {
+                let message = format!("the server's line exceeds {} bytes (maxMessageBytes)", self.limit);
+                return LinkEvent::Broken(ClientError::local(kind::LIMIT, message));
+            }
+            self.unread.reserve(READ_SIZE);
+            let Process { child, stdin, stdout, .. } = &mut self.process;
+            if let Some((reason, since)) = &self.exited {
+                match timeout_at(*since + LAST_WORDS, stdout.read_buf(&mut self.unread)).await {
+                    Ok(Ok(count)) if count > 0 => continue,
+                    _ => return LinkEvent::Closed(reason.clone()),
+                }
+            }
+            tokio::select! {
+                read = stdout.read_buf(&mut self.unread) => match read {
+                    Ok(count) if count > 0 => {}
+                    // The status comes right after, unless the process lives on without its output.
+                    _ => {
+                        let reason = match timeout(LAST_WORDS, child.wait()).await {
+                            Ok(status) => ended(status),
+                            Err(_) => "the server closed its output".to_owned(),
+                        };
+                        self.exited = Some((reason, Instant::now() - LAST_WORDS));
+                    }
+                },
+                written = write(stdin, &self.unsent), if !self.unsent.is_empty() => match written {
+                    Ok(count) => self.unsent.advance(count),
+                    // The server may have said why before it closed its input; its end tells.
+                    Err(_) => {
+                        *stdin = None;
+                        self.unsent.clear();
+                    }
+                },
+                status = child.wait() => self.exited = Some((ended(status), Instant::now())),
+            }
+        }
+    }
+
+    /// End the server gracefully: close its input, wait, SIGTERM, wait, SIGKILL.
+    pub(super) async fn end(mut self) {
+        let deadline = Instant::now() + GRACE;
+        let mut discarded = [0; 4096];
+        if let Some(mut stdin) = self.process.stdin.take() {
+            let _ = timeout_at(deadline, stdin.write_all(&self.unsent)).await;
+        }
+        for (deadline, signal) in [(deadline, Signal::TERM), (deadline + GRACE, Signal::KILL)] {
+            loop {
+                // A server that waits for its output to be taken would not end.
+                let Process { child, stdout, .. } = &mut self.process;
+                tokio::select! {
+                    _ = child.wait() => return,
+                    Ok(1..) = stdout.read(&mut discarded) => {}
+                    () = tokio::time::sleep_until(deadline) => break,
+                }
+            }
+            self.process.signal(signal);
+        }
+        let _ = self.process.child.wait().await;
+    }
+}
+
+async fn write(stdin: &mut Option<ChildStdin>, bytes: &[u8]) -> std::io::Result<usize> {
+    match stdin {
+        Some(stdin) => stdin.write(bytes).await,
+        None => Err(std::io::ErrorKind::BrokenPipe.into()),
+    }
+}
+
+fn ended(status: std::io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => format!("the server's process ended ({status})"),
+        Err(error) => format!("the server's process cannot be watched: {error}"),
+    }
+}
+
+impl Process {
+    fn spawn(
+        argv: &[String],
+        env: &BTreeMap<String, String>,
+        cwd: Option<&PathBuf>,
+    ) -> Result<Process, String> {
+        let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .envs(env)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(cwd) = cwd {
+            command.current_dir(cwd);
+        }
+        let mut child = command.spawn().map_err(|error| format!("cannot start {program:?}: {error}"))?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or("the process has no output")?;
+        Ok(Process { child, group, stdin, stdout })
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // Fails when nobody is left, which is what is wanted.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // Once only: when all are gone, the number may come to mean somebody else.
+        self.group = None;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

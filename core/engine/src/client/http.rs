@@ -1,0 +1,218 @@
+//! Two ways to make a POST: hyper on connections of our own for plain HTTP, reqwest for TLS and proxies.
+//!
+//! The plain way exists because it costs a fraction: the connections are driven by the client's own task, so
+//! a call needs no other task, no lock and no wake-up across threads.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Once};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use reqwest::Url;
+use tokio::net::TcpStream;
+use trunnion_proto::header;
+
+pub(super) type Sender = SendRequest<Full<Bytes>>;
+/// Moves the bytes of one connection until it is closed.
+pub(super) type Connection = BoxFuture<'static, ()>;
+
+/// Redirects followed for one message.
+pub(super) const MAX_REDIRECTS: u8 = 5;
+
+/// How the messages of one client are posted.
+pub(super) enum Lane {
+    Plain(Arc<Origin>),
+    Reqwest { client: reqwest::Client, url: Url },
+}
+
+/// Where plain connections go.
+pub(super) struct Origin {
+    url: Url,
+    host: String,
+    port: u16,
+}
+
+/// The body of a response, and what it came over.
+pub(super) enum Body {
+    Plain(Incoming, Sender),
+    Reqwest(reqwest::Response),
+}
+
+/// What every request of a client carries.
+pub(super) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("trunnion/", env!("CARGO_PKG_VERSION"))));
+    for (name, value) in extra {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("headers: {name:?} is not a header name"))?;
+        // The value may be a secret.
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| format!("headers: the value of {name} is not a header value"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+impl Lane {
+    pub(super) fn new(url: &str) -> Result<Lane, String> {
+        let url = Url::parse(url).map_err(|error| format!("invalid URL: {error}"))?;
+        let host = match (url.scheme(), url.host_str()) {
+            ("http" | "https", Some(host)) => host.trim_matches(['[', ']']).to_owned(),
+            _ => return Err("invalid URL: it must begin with http:// or https://".into()),
+        };
+        let loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let plain = url.scheme() == "http" && url.username().is_empty() && (loopback || !proxied());
+        if plain {
+            let port = url.port_or_known_default().unwrap_or(80);
+            return Ok(Lane::Plain(Arc::new(Origin { url, host, port })));
+        }
+        // reqwest takes the process's provider; one that the program chose itself stays.
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::custom(|attempt| {
+            let from = attempt.previous().last().map(Url::origin);
+            let keeps_method =
+                matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+            let near = attempt.previous().len() <= MAX_REDIRECTS.into();
+            if keeps_method && near && from == Some(attempt.url().origin()) {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        }));
+        if loopback {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| chain(&error))?;
+        Ok(Lane::Reqwest { client, url })
+    }
+}
+
+fn proxied() -> bool {
+    ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+        .into_iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+impl Origin {
+    pub(super) async fn connect(&self) -> Result<(Sender, Connection), String> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
+        Ok((
+            sender,
+            Box::pin(async move {
+                // The exchange that runs on the connection gets the same error and reports it.
+                let _ = connection.await;
+            }),
+        ))
+    }
+
+    pub(super) fn request(&self, method: Method, headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body.clone()));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.target();
+        *request.headers_mut() = headers.clone();
+        let host = match self.url.port() {
+            Some(port) => format!("{}:{port}", self.url.host_str().unwrap_or_default()),
+            None => self.url.host_str().unwrap_or_default().to_owned(),
+        };
+        if let Ok(host) = HeaderValue::from_str(&host) {
+            request.headers_mut().insert(HOST, host);
+        }
+        request
+    }
+
+    /// Where a response sends the same message to, if that is the same origin.
+    pub(super) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Origin> {
+        if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+            return None;
+        }
+        let url = self.url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
+        (url.origin() == self.url.origin()).then(|| Origin { url, host: self.host.clone(), port: self.port })
+    }
+
+    fn target(&self) -> Uri {
+        let text = match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
+        };
+        text.parse().unwrap_or_default()
+    }
+}
+
+impl Body {
+    /// The next piece; `None` at the end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+        match self {
+            Body::Plain(body, _) => loop {
+                match body.frame().await {
+                    None => return Ok(None),
+                    Some(Err(error)) => return Err(chain(&error)),
+                    // Trailers tell us nothing.
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Ok(Some(data));
+                        }
+                    }
+                }
+            },
+            Body::Reqwest(response) => response.chunk().await.map_err(|error| chain(&error.without_url())),
+        }
+    }
+
+    /// The connection, once the body has been read to its end.
+    pub(super) fn into_sender(self) -> Option<Sender> {
+        match self {
+            Body::Plain(_, sender) => Some(sender),
+            Body::Reqwest(_) => None,
+        }
+    }
+}
+
+/// What a response's head says.
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) event_stream: bool,
+    pub(super) session: Option<String>,
+}
+
+impl Head {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Head {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let media_type = text("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
+        Head {
+            status,
+            event_stream: media_type.trim().eq_ignore_ascii_case("text/event-stream"),
+            session: text(header::SESSION_ID).map(str::to_owned),
+        }
+    }
+}
+
+/// An error with its causes, for a person.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}

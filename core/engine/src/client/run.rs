@@ -1,0 +1,226 @@
+//! The task of one connection: commands and transport events in, sink events out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+use trunnion_proto::client::{ClientConfig, ClientConn, ClientError, Output, Transport, kind};
+
+use super::child::ChildLink;
+use super::exchange::{HttpEvent, HttpLink};
+use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Sink, Target, closed};
+
+/// What a link of frames tells.
+pub(super) enum LinkEvent {
+    Frame(bytes::Bytes),
+    /// The peer is gone, for this reason.
+    Closed(String),
+    /// The peer broke a limit.
+    Broken(ClientError),
+}
+
+enum Link {
+    Child(Box<ChildLink>),
+    Memory(MemoryEnd),
+    Http(Box<HttpLink>),
+    /// Could not be made; tells why once.
+    Failed(Option<String>),
+}
+
+enum Event {
+    Link(LinkEvent),
+    Http(HttpEvent),
+}
+
+pub(super) async fn run(
+    target: Target,
+    options: ConnectOptions,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    sink: Arc<Sink>,
+) {
+    let mut config = ClientConfig {
+        transport: match &target {
+            Target::Url(_) => Transport::Http,
+            Target::Command { .. } => Transport::Stream { restartable: true },
+            Target::Memory(_) => Transport::Stream { restartable: false },
+        },
+        era: options.era,
+        connect_timeout: options.connect_timeout,
+        limits: options.limits,
+        ..ClientConfig::default()
+    };
+    if !options.client_info.is_empty() {
+        config.client_info = options.client_info;
+    }
+    if !options.capabilities.is_empty() {
+        config.capabilities = options.capabilities;
+    }
+    let mut link = match target {
+        Target::Url(url) => match HttpLink::new(&url, &options.headers, options.limits.message_bytes) {
+            Ok(http) => Link::Http(Box::new(http)),
+            Err(reason) => Link::Failed(Some(reason)),
+        },
+        Target::Command { argv, env, cwd } => {
+            match ChildLink::spawn(argv, env, cwd, options.limits.message_bytes) {
+                Ok(child) => Link::Child(Box::new(child)),
+                Err(reason) => Link::Failed(Some(reason)),
+            }
+        }
+        Target::Memory(end) => Link::Memory(end),
+    };
+
+    let begun = Instant::now();
+    let mut conn = ClientConn::new(config);
+    conn.connect(Duration::ZERO);
+    if let Link::Failed(reason) = &mut link {
+        let reason = reason.take().unwrap_or_default();
+        conn.broken(ClientError::local(kind::TRANSPORT, reason));
+    }
+    let mut sleep = Box::pin(tokio::time::sleep_until(begun + Duration::from_secs(3600)));
+    let mut armed = None;
+    loop {
+        carry_out(&mut conn, &mut link, &sink);
+        if conn.is_closed() {
+            break;
+        }
+        let deadline = conn.next_deadline();
+        if armed != deadline {
+            armed = deadline;
+            if let Some(deadline) = deadline {
+                Sleep::reset(sleep.as_mut(), begun + deadline);
+            }
+        }
+        tokio::select! {
+            command = commands.recv() => {
+                apply(&mut conn, command, begun);
+                // What came in together goes out together.
+                while let Ok(command) = commands.try_recv() {
+                    apply(&mut conn, Some(command), begun);
+                }
+            }
+            event = link.next() => take_in(&mut conn, &mut link, event, begun),
+            () = &mut sleep, if deadline.is_some() => {
+                armed = None;
+                conn.on_deadline(begun.elapsed());
+            }
+        }
+    }
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        if let Command::Start { op, .. } = command {
+            sink(closed(op));
+        }
+    }
+    match link {
+        Link::Child(child) => child.end().await,
+        Link::Http(http) => http.end(conn.session_end()).await,
+        Link::Memory(_) | Link::Failed(_) => {}
+    }
+}
+
+impl Link {
+    /// Cancel-safe; also carries writing on.
+    async fn next(&mut self) -> Event {
+        match self {
+            Link::Child(child) => Event::Link(child.next().await),
+            Link::Memory(end) => Event::Link(match end.incoming.recv().await {
+                Some(frame) => LinkEvent::Frame(frame),
+                None => LinkEvent::Closed("the server closed the connection".into()),
+            }),
+            Link::Http(http) => Event::Http(http.next().await),
+            Link::Failed(_) => std::future::pending().await,
+        }
+    }
+}
+
+fn apply(conn: &mut ClientConn, command: Option<Command>, begun: Instant) {
+    match command {
+        Some(Command::Start { op, method, params, options }) => {
+            conn.start(begun.elapsed(), op, method, params, options);
+        }
+        Some(Command::Cancel { op, reason }) => {
+            conn.cancel(op, &reason);
+        }
+        Some(Command::CancelConnect { reason }) => {
+            conn.cancel_connect(&reason);
+        }
+        Some(Command::Close) | None => conn.close(),
+    }
+}
+
+fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant) {
+    let now = begun.elapsed();
+    match event {
+        Event::Link(LinkEvent::Frame(frame)) => {
+            conn.recv(now, None, frame);
+            // Frames that are there already need no turn of the loop each.
+            if let Link::Child(child) = link {
+                while let Some(frame) = child.buffered() {
+                    conn.recv(now, None, frame);
+                }
+            }
+        }
+        Event::Link(LinkEvent::Closed(reason)) => conn.peer_closed(&reason),
+        Event::Link(LinkEvent::Broken(error)) => conn.broken(error),
+        Event::Http(HttpEvent::Session { post, session }) => conn.session_assigned(post, &session),
+        Event::Http(HttpEvent::Frames { post, frames, ended }) => {
+            for frame in frames {
+                conn.recv(now, Some(post), frame);
+            }
+            if ended {
+                conn.stream_ended(now, post);
+            }
+        }
+        Event::Http(HttpEvent::Failed { post, failure }) => conn.failed(now, post, failure),
+        Event::Http(HttpEvent::Idle) => {}
+    }
+}
+
+fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink) {
+    while let Some(output) = conn.poll() {
+        let event = match output {
+            Output::Send { bytes, post } => {
+                match (&mut *link, post) {
+                    (Link::Http(http), Some(post)) => http.post(*post, bytes),
+                    (Link::Child(child), _) => child.send(bytes),
+                    // A closed channel shows at the receiving side.
+                    (Link::Memory(end), _) => drop(end.outgoing.send(bytes.into())),
+                    _ => {}
+                }
+                continue;
+            }
+            Output::Abort { post } => {
+                if let Link::Http(http) = link {
+                    http.abort(post);
+                }
+                continue;
+            }
+            Output::Restart => {
+                if let Link::Child(child) = link {
+                    match child.restart() {
+                        Ok(()) => conn.restarted(),
+                        Err(reason) => conn.peer_closed(&reason),
+                    }
+                }
+                continue;
+            }
+            Output::ToolDropped { tool, reason } => {
+                tracing::warn!(
+                    tool,
+                    reason,
+                    "a tool of the server is left out: its header annotations are invalid"
+                );
+                continue;
+            }
+            Output::Ready(facts) => ClientEvent::Ready(facts),
+            Output::ConnectFailed(error) => ClientEvent::ConnectFailed(error),
+            Output::Result { op, result } => ClientEvent::Result { op, result },
+            Output::Error { op, error } => ClientEvent::Error { op, error },
+            Output::Progress { op, payload } => ClientEvent::Progress { op, payload },
+            Output::Notification { event, params } => ClientEvent::Notification { event, params },
+            Output::Closed { reason } => ClientEvent::Closed { reason },
+        };
+        sink(event);
+    }
+}

@@ -1,0 +1,72 @@
+//! How operations of a client fail.
+
+use serde_json::value::RawValue;
+
+use crate::error::RpcError;
+use crate::json;
+
+/// The kinds of failure that never travel, as `bindings/surface.toml` names and numbers them.
+pub mod kind {
+    /// The connection is closed.
+    pub const CLOSED: (i64, &str) = (1, "closed");
+    /// No answer within the time limit.
+    pub const TIMEOUT: (i64, &str) = (2, "timeout");
+    /// Given up by the caller.
+    pub const CANCELLED: (i64, &str) = (3, "cancelled");
+    /// The connection failed.
+    pub const TRANSPORT: (i64, &str) = (4, "transport");
+    /// A limit was exceeded.
+    pub const LIMIT: (i64, &str) = (5, "limit");
+    /// The host called wrongly.
+    pub const USAGE: (i64, &str) = (6, "usage");
+    /// The peer broke the protocol.
+    pub const PROTOCOL: (i64, &str) = (7, "protocol");
+}
+
+/// Why an operation, or connecting, failed. Codes and kinds are those of `bindings/surface.toml`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ClientError {
+    /// JSON-RPC code of the peer (negative or its own), or a local code (1 and up).
+    pub code: i64,
+    /// Stable name.
+    pub kind: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// The error's `data`, if any.
+    pub data: Option<Box<RawValue>>,
+}
+
+impl ClientError {
+    /// A failure of one of the local [`kind`]s.
+    pub fn local((code, kind): (i64, &'static str), message: impl Into<String>) -> ClientError {
+        ClientError { code, kind, message: message.into(), data: None }
+    }
+
+    /// As a JSON object: `{code, kind, message, data?}`.
+    pub fn to_json(&self) -> String {
+        let mut out = format!(
+            r#"{{"code":{},"kind":"{}","message":{}"#,
+            self.code,
+            self.kind,
+            json::string(&self.message)
+        );
+        if let Some(data) = &self.data {
+            out.push_str(",\"data\":");
+            out.push_str(data.get());
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl From<RpcError> for ClientError {
+    fn from(error: RpcError) -> Self {
+        ClientError {
+            code: error.code,
+            kind: error.kind().as_str(),
+            message: error.message,
+            data: error.data,
+        }
+    }
+}

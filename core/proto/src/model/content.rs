@@ -1,0 +1,196 @@
+//! What tools, prompts and resources bring.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Extra, Icon};
+
+/// One piece of content (`ContentBlock`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Content {
+    /// Text.
+    Text(TextContent),
+    /// An image.
+    Image(ImageContent),
+    /// Sound.
+    Audio(AudioContent),
+    /// A resource that can be read.
+    ResourceLink(ResourceLink),
+    /// A resource itself.
+    Resource(EmbeddedResource),
+    /// A type that is not known here, as it came.
+    #[serde(untagged)]
+    Other(Value),
+}
+
+impl Content {
+    /// Text.
+    pub fn text(text: impl Into<String>) -> Content {
+        Content::Text(TextContent { text: text.into(), ..TextContent::default() })
+    }
+
+    /// An image: Base64 data and its media type.
+    pub fn image(data: impl Into<String>, mime_type: impl Into<String>) -> Content {
+        let (data, mime_type) = (data.into(), mime_type.into());
+        Content::Image(ImageContent { data, mime_type, ..ImageContent::default() })
+    }
+
+    /// Sound: Base64 data and its media type.
+    pub fn audio(data: impl Into<String>, mime_type: impl Into<String>) -> Content {
+        let (data, mime_type) = (data.into(), mime_type.into());
+        Content::Audio(AudioContent { data, mime_type, ..AudioContent::default() })
+    }
+
+    /// A resource itself.
+    pub fn resource(resource: ResourceContents) -> Content {
+        Content::Resource(EmbeddedResource { resource, annotations: None, meta: None, extra: Extra::new() })
+    }
+
+    /// The text, if it is text.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Content::Text(content) => Some(&content.text),
+            _ => None,
+        }
+    }
+}
+
+/// Who says something, or whom it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// Hints on how to use content or a resource.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotations {
+    /// Whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Vec<Role>>,
+    /// 0 (optional) to 1 (required).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<f64>,
+    /// ISO 8601 time of the last change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TextContent {
+    /// The text.
+    pub text: String,
+    /// Hints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// An image.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageContent {
+    /// Base64.
+    pub data: String,
+    /// Media type.
+    pub mime_type: String,
+    /// Hints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Sound; the same shape as an image.
+pub type AudioContent = ImageContent;
+
+/// A resource that can be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceLink {
+    /// Where it is.
+    pub uri: String,
+    /// Its programmatic name.
+    pub name: String,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Icons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icons: Option<Vec<Icon>>,
+    /// Hints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A resource itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddedResource {
+    /// It.
+    pub resource: ResourceContents,
+    /// Hints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Annotations>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What a resource holds: one of `text` and `blob`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceContents {
+    /// Where it is.
+    pub uri: String,
+    /// Media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Bytes in Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
