@@ -1,2 +1,68 @@
-//! `cargo xtask …`
-fn main() {}
+//! `cargo xtask …`: everything one does with this repository, set-up included.
+
+mod args;
+mod bench;
+mod codegen;
+mod conformance;
+mod demo;
+mod fixtures;
+mod interop;
+mod lint;
+mod process;
+mod session;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use session::Session;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo                                   set up, serve docsearch in Python, search from every language
+  test [--filter TEXT]                   set up and run every test
+  lint [--filter TEXT]                   formatting, clippy, dependency direction, types, house rules
+  codegen [--check]                      write what comes from bindings/surface.toml (or only compare)
+  interop [--foreign] [--filter TEXT] [--json FILE]
+                                         every client x every server x {stdio, http}, the official SDKs
+                                         included (--foreign: those alone, as a control)
+  bench [--quick] [--filter TEXT] [--json FILE]
+                                         our servers, the official SDKs and the floor, side by side
+  conformance [--lang L] [--filter TEXT] [--json FILE]
+                                         the official conformance suite, with the strict gate
+  setup [rust|python|node|swift|c|peers|suite|bench]…
+                                         only the set-up of those (default: the languages)
+
+With CI=true a missing toolchain is a failure, not a skip. VERBOSE=1 shows the output of every step.";
+
+fn main() -> ExitCode {
+    let mut args = args::Args::new(std::env::args().skip(1));
+    let Some(command) = args.next() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let known: fn(&mut Session, &mut args::Args) -> Result<(), String> = match command.as_str() {
+        "demo" => demo::run,
+        "test" => test::run,
+        "lint" => lint::run,
+        "codegen" => codegen::run,
+        "interop" => interop::run,
+        "bench" => bench::run,
+        "conformance" => conformance::run,
+        "setup" => setup::run,
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("unknown command {other}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut session = Session::new(&command);
+    if let Err(message) = known(&mut session, &mut args) {
+        eprintln!("error: {message}");
+        session.fail();
+    }
+    session.finish()
+}

@@ -6,7 +6,9 @@ pub(crate) mod error;
 pub mod host;
 pub(crate) mod server;
 
+pub use client::Client;
 pub use error::Error;
+pub use trunnion_proto::model;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -209,11 +209,15 @@ pub fn response_start(id: &Id, capacity: usize) -> Vec<u8> {
 /// The end of a result response.
 pub const RESPONSE_END: &[u8] = b"}";
 
-/// An error response. Without an id it carries `null`, as JSON-RPC 2.0 wants where the id could not be read.
+/// An error response. Where the id of the request could not be read it has none: the schema allows an absent
+/// id but not a null one.
 pub fn error(id: Option<&Id>, error: &RpcError) -> Vec<u8> {
     let mut out = Vec::with_capacity(96 + error.message.len());
-    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.extend_from_slice(id.map_or("null", Id::as_json).as_bytes());
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        out.extend_from_slice(id.as_json().as_bytes());
+    }
     out.extend_from_slice(b",\"error\":{\"code\":");
     out.extend_from_slice(error.code.to_string().as_bytes());
     out.extend_from_slice(b",\"message\":");

@@ -77,6 +77,7 @@ pub enum Role {
     ListPrompts,
     GetPrompt,
     Complete,
+    SetLogLevel,
     Cancelled,
     Progress,
     Log,
@@ -189,6 +190,13 @@ pub static METHODS: &[Method] = &[
         op: "complete",
         capability: Some("completions"),
         role: Role::Complete,
+        ..ROW
+    },
+    Method {
+        name: "logging/setLevel",
+        until: LEGACY,
+        capability: Some("logging"),
+        role: Role::SetLogLevel,
         ..ROW
     },
     Method {

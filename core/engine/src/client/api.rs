@@ -23,14 +23,14 @@ use trunnion_proto::model::{
 use trunnion_proto::revision::{Era, Revision};
 
 use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
-use crate::host::Error;
+use crate::Error;
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), trunnion::host::Error> {
+/// # async fn example() -> Result<(), trunnion::Error> {
 /// use serde_json::json;
-/// use trunnion::client::Client;
+/// use trunnion::Client;
 ///
 /// let client = Client::connect("http://127.0.0.1:8000/mcp").await?;
 /// let sum = client.call_tool("add", json!({"a": 2, "b": 3})).await?;

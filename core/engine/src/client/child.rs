@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use trunnion_proto::client::{ClientError, kind};
 
 use super::run::LinkEvent;
+use crate::driver::sigpipe;
 
 /// How long the server may take to end by itself, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
@@ -198,7 +199,8 @@ impl Process {
         if let Some(cwd) = cwd {
             command.current_dir(cwd);
         }
-        let mut child = command.spawn().map_err(|error| format!("cannot start {program:?}: {error}"))?;
+        let mut child = sigpipe::inherited(|| command.spawn())
+            .map_err(|error| format!("cannot start {program:?}: {error}"))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("the process has no output")?;

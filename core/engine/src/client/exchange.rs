@@ -17,6 +17,8 @@ use super::http::{Body, Connection, Head, Lane, MAX_REDIRECTS, Origin, Sender, b
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 64;
+/// Response streams that a server may leave open after its answer before the oldest are closed.
+const MAX_LINGERING: usize = 64;
 /// How long a server may take to acknowledge the end of a session.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -47,6 +49,7 @@ pub(super) struct HttpLink {
     aborts: HashMap<u64, AbortHandle>,
     connections: FuturesUnordered<Connection>,
     idle: VecDeque<Sender>,
+    lingering: VecDeque<u64>,
 }
 
 /// One step of an exchange: what it found out and how it goes on.
@@ -86,6 +89,7 @@ impl HttpLink {
             aborts: HashMap::new(),
             connections: FuturesUnordered::new(),
             idle: VecDeque::new(),
+            lingering: VecDeque::new(),
         })
     }
 
@@ -98,6 +102,17 @@ impl HttpLink {
     pub(super) fn abort(&mut self, post: u64) {
         if let Some(handle) = self.aborts.remove(&post) {
             handle.abort();
+        }
+    }
+
+    /// Nothing more is wanted of a POST. Its response is read on for a while, so that a connection whose stream
+    /// ends as it should can be used again.
+    pub(super) fn linger(&mut self, post: u64) {
+        self.lingering.push_back(post);
+        if self.lingering.len() > MAX_LINGERING {
+            if let Some(oldest) = self.lingering.pop_front() {
+                self.abort(oldest);
+            }
         }
     }
 

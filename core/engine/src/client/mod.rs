@@ -50,9 +50,9 @@ pub struct ConnectOptions {
     pub capabilities: Json,
     /// Which eras may be spoken.
     pub era: EraPolicy,
-    /// Default time limit of a request; progress restarts it.
+    /// Default time limit of a request; progress restarts it. Zero: no limit.
     pub timeout: Duration,
-    /// Time limit of connecting, the era probe included.
+    /// Time limit of connecting, the era probe included. Zero: no limit.
     pub connect_timeout: Duration,
     /// HTTP headers added to every request.
     pub headers: Vec<(String, String)>,
@@ -63,7 +63,7 @@ pub struct ConnectOptions {
 /// How one request is to be made.
 #[derive(Debug, Clone, Default)]
 pub struct RequestOptions {
-    /// Time limit; `None`: the client's.
+    /// Time limit; `None`: the client's. Zero: no limit.
     pub timeout: Option<Duration>,
     /// Time limit that progress does not restart.
     pub total: Option<Duration>,

@@ -11,6 +11,9 @@ use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
 use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Sink, Target, closed};
 
+/// As far ahead as clocks can be relied on to count.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// What a link of frames tells.
 pub(super) enum LinkEvent {
     Frame(bytes::Bytes),
@@ -77,7 +80,7 @@ pub(super) async fn run(
         let reason = reason.take().unwrap_or_default();
         conn.broken(ClientError::local(kind::TRANSPORT, reason));
     }
-    let mut sleep = Box::pin(tokio::time::sleep_until(begun + Duration::from_secs(3600)));
+    let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
     let mut armed = None;
     loop {
         carry_out(&mut conn, &mut link, &sink);
@@ -88,7 +91,7 @@ pub(super) async fn run(
         if armed != deadline {
             armed = deadline;
             if let Some(deadline) = deadline {
-                Sleep::reset(sleep.as_mut(), begun + deadline);
+                Sleep::reset(sleep.as_mut(), begun + deadline.min(FAR));
             }
         }
         tokio::select! {
@@ -170,6 +173,8 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
             }
             if ended {
                 conn.stream_ended(now, post);
+            } else if let (Link::Http(http), false) = (link, conn.expects(post)) {
+                http.linger(post);
             }
         }
         Event::Http(HttpEvent::Failed { post, failure }) => conn.failed(now, post, failure),

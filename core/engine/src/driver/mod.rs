@@ -10,6 +10,7 @@ mod net;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "poller_polling.rs")]
 mod poller;
+pub(crate) mod sigpipe;
 mod signal;
 mod stdio;
 #[cfg(test)]

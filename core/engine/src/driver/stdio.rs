@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::Driver;
 use super::watch::{Direction, Done, Watched};
+use super::{Driver, sigpipe};
 
 /// Room offered to one read; the capacity of a pipe on Linux.
 const READ_SIZE: usize = 64 * 1024;
@@ -37,6 +37,8 @@ pub(crate) struct ByteReader {
 pub(crate) struct ByteWriter {
     fd: Watched,
     access: Access,
+    /// Writing may raise SIGPIPE, and nobody ignores it.
+    deadly: bool,
 }
 
 impl ByteReader {
@@ -67,7 +69,8 @@ impl ByteReader {
 impl ByteWriter {
     pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let (fd, access) = prepare(fd, OFlags::WRONLY)?;
-        Ok(Self { fd: Watched::new(driver, fd)?, access })
+        let deadly = access != Access::Socket && sigpipe::is_deadly();
+        Ok(Self { fd: Watched::new(driver, fd)?, access, deadly })
     }
 
     /// Write all of `bytes`. Not cancel-safe: a dropped call may have written a part.
@@ -75,7 +78,8 @@ impl ByteWriter {
         while !bytes.is_empty() {
             let written = poll_fn(|cx| {
                 self.fd.poll(cx, Direction::Write, |fd| {
-                    let value = self.access.write(fd, bytes)?;
+                    let write = || self.access.write(fd, bytes);
+                    let value = if self.deadly { sigpipe::without(write) } else { write() }?;
                     // Whether a short write will be followed by an edge differs by kind; ask again instead.
                     Ok(Done { value, drained: false })
                 })

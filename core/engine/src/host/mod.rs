@@ -129,12 +129,17 @@ impl Engine {
         Ok(out)
     }
 
-    /// Block until there is something to drain. `None`: no limit. Returns false when the time passed.
+    /// Block until there is something to drain. `None`: no limit. Returns false when the time passed, or when the
+    /// engine is closed and everything has been drained.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        match &self.0.reactor {
+        if self.0.queue.is_over() {
+            return false;
+        }
+        let ready = match &self.0.reactor {
             Some(reactor) => reactor.wait(timeout),
             None => self.0.queue.wait(timeout),
-        }
+        };
+        ready && !self.0.queue.is_over()
     }
 
     /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal.
@@ -194,6 +199,7 @@ impl Engine {
             reactor.turn();
             reactor.close();
         }
+        inner.queue.end();
     }
 
     /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations, connections}`.
@@ -258,6 +264,7 @@ fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name("trunnion")
+        .on_thread_start(crate::driver::sigpipe::block_in_thread)
         .enable_all()
         .build()
 }

@@ -13,6 +13,10 @@ use crate::error::Error;
 /// Read an options object; empty text is `{}`.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let text = if text.trim().is_empty() { "{}" } else { text };
+    // serde would take an array for a struct's fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(Error::usage("options must be a JSON object"));
+    }
     serde_json::from_str(text).map_err(|error| Error::usage(format!("options: {error}")))
 }
 

@@ -1,6 +1,7 @@
 //! The event queue and how the host is woken.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -82,11 +83,13 @@ pub(crate) struct Queue {
     events: Mutex<VecDeque<Event>>,
     notify: Notify,
     wake: Mutex<Option<Arc<Wake>>>,
+    /// Nothing will follow: the engine is closed.
+    ended: AtomicBool,
 }
 
 impl Queue {
     pub fn new(notify: Notify) -> Queue {
-        Queue { events: Mutex::default(), notify, wake: Mutex::default() }
+        Queue { events: Mutex::default(), notify, wake: Mutex::default(), ended: AtomicBool::new(false) }
     }
 
     pub fn push(&self, event: Event) {
@@ -117,6 +120,18 @@ impl Queue {
         let taken = events.drain(..most).collect();
         self.notify.set();
         taken
+    }
+
+    /// Nothing will follow. Who waits is woken once more, to learn it.
+    pub fn end(&self) {
+        let _events = lock(&self.events);
+        self.ended.store(true, Ordering::Release);
+        self.notify.set();
+    }
+
+    /// Nothing is left and nothing will follow.
+    pub fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire) && lock(&self.events).is_empty()
     }
 
     pub fn fd(&self) -> i32 {

@@ -130,6 +130,11 @@ impl ClientConn {
         self.state == State::Closed
     }
 
+    /// Whether something more is wanted of a POST. A server may leave a response stream open after its answer.
+    pub fn expects(&self, post: u64) -> bool {
+        self.pending.contains_key(&post) || self.connecting_expects(post)
+    }
+
     /// Begin an operation. It ends with one [`Output::Result`] or one [`Output::Error`]. An `op` that
     /// is in use is ignored; `params` is the text of an object, empty for `{}`. Before the connection is ready it waits.
     pub fn start(
@@ -156,7 +161,9 @@ impl ClientConn {
             self.outputs.push_back(Output::Error { op, error });
             return;
         }
-        let mut params = params;
+        let (mut params, mut options) = (params, options);
+        options.timeout = options.timeout.filter(|limit| !limit.is_zero());
+        options.total = options.total.filter(|limit| !limit.is_zero());
         if params.trim().len() != params.len() {
             params = params.trim().to_owned();
         }
@@ -164,8 +171,8 @@ impl ClientConn {
             params.push_str("{}");
         }
         let entry = Op {
-            due: options.timeout.map(|limit| now + limit),
-            cap: options.total.map(|limit| now + limit),
+            due: options.timeout.map(|limit| now.saturating_add(limit)),
+            cap: options.total.map(|limit| now.saturating_add(limit)),
             method,
             params,
             options,
@@ -574,7 +581,7 @@ impl ClientConn {
         if !entry.options.progress || !number(said.progress) {
             return;
         }
-        entry.due = entry.options.timeout.map(|limit| now + limit);
+        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
         let mut payload = format!(r#"{{"progress":{}"#, said.progress.get());
         if let Some(total) = said.total.filter(|total| number(total)) {
             payload.push_str(",\"total\":");

@@ -79,14 +79,16 @@ impl ClientConn {
         if self.state != State::Idle {
             return;
         }
-        self.connect_deadline = Some(now + self.config.connect_timeout);
+        let limit = Some(self.config.connect_timeout).filter(|limit| !limit.is_zero());
+        self.connect_deadline = limit.map(|limit| now.saturating_add(limit));
         if self.config.era == EraPolicy::Only(Era::Legacy) {
             return self.initialize(Revision::LATEST_LEGACY, false);
         }
         // Silence says something only where the peer has nothing else to wait for, and only if there is
         // something to fall back to.
         if matches!(self.config.transport, Transport::Stream { .. }) && self.config.era == EraPolicy::Auto {
-            self.probe_deadline = Some(now + self.config.probe_timeout.min(self.config.connect_timeout / 2));
+            let silence = self.config.probe_timeout.min(limit.unwrap_or(Duration::MAX) / 2);
+            self.probe_deadline = Some(now.saturating_add(silence));
         }
         self.probe(Revision::LATEST, false);
     }
@@ -132,6 +134,14 @@ impl ClientConn {
         let initializing = matches!(self.state, State::Initializing { id, .. } if id == post);
         if initializing && !session.is_empty() && session.bytes().all(|byte| matches!(byte, 0x21..=0x7e)) {
             self.session = Some(session.to_owned());
+        }
+    }
+
+    pub(super) fn connecting_expects(&self, post: u64) -> bool {
+        match self.state {
+            State::Probing { id, .. } | State::Initializing { id, .. } => id == post,
+            State::Confirming { post: confirming } => confirming == post,
+            State::Idle | State::Restarting | State::Ready | State::Closed => false,
         }
     }
 

@@ -72,7 +72,7 @@ pub struct ClientConfig {
     pub client_info: Json,
     /// `ClientCapabilities` object as JSON text.
     pub capabilities: Json,
-    /// Time limit of connecting, the probe included.
+    /// Time limit of connecting, the probe included. Zero: no limit.
     pub connect_timeout: Duration,
     /// How long a peer on a stream may stay silent before it is taken for a legacy one.
     pub probe_timeout: Duration,
@@ -101,9 +101,9 @@ impl Default for ClientConfig {
 /// How one request is to be made.
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
-    /// Time limit; progress restarts it. `None`: no limit.
+    /// Time limit; progress restarts it. `None` or zero: no limit.
     pub timeout: Option<Duration>,
-    /// Time limit that progress does not restart.
+    /// Time limit that progress does not restart. `None` or zero: no limit.
     pub total: Option<Duration>,
     /// Ask for progress.
     pub progress: bool,

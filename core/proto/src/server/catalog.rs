@@ -285,7 +285,7 @@ impl<H> Catalog<H> {
         }
         let answer = |text: String| Ok(Dispatch::Answer(Outcome::Prepared(Json::from(text))));
         match request.method.role {
-            Role::Ping => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
+            Role::Ping | Role::SetLogLevel => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
             Role::Initialize => {
                 let mut result = json!({
                     "protocolVersion": request.revision.as_str(),

@@ -13,7 +13,7 @@ use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::encode::Stamp;
-use crate::server::exchange::{Exchange, LogEntry, Progress};
+use crate::server::exchange::{Exchange, LogEntry, LogLevel, Progress};
 use crate::server::request::{self, Params, Request, Settings, invalid};
 
 /// Monotonic time, from an origin of the driver's choice.
@@ -36,6 +36,7 @@ struct Session {
     revision: Revision,
     client_info: Json,
     capabilities: Json,
+    log_level: Option<LogLevel>,
 }
 
 #[derive(Debug)]
@@ -183,18 +184,23 @@ impl ServerConn {
             _ => self.legacy_revision(method, &params)?,
         };
         let row = request::method_in(method, revision)?;
-        let (exchange, mut request) = request::request(frame, id, row, revision, &params, &meta)?;
-        match (&self.session, row.role) {
+        let (mut exchange, mut request) = request::request(frame, id, row, revision, &params, &meta)?;
+        match (&mut self.session, row.role) {
             (_, Role::Initialize) => {
                 self.session = Some(Session {
                     revision,
                     client_info: request.client_info.clone(),
                     capabilities: request.client_capabilities.clone(),
+                    log_level: None,
                 });
             }
             (Some(session), _) if revision.era() == Era::Legacy => {
                 request.client_info = session.client_info.clone();
                 request.client_capabilities = session.capabilities.clone();
+                session.log_level = request.log_level.or(session.log_level);
+                if let Some(level) = session.log_level {
+                    exchange.set_log_level(level);
+                }
             }
             _ => {}
         }

@@ -192,6 +192,11 @@ impl Exchange {
         Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params))
     }
 
+    /// Replace the least level of log message, by what the session has asked for.
+    pub(crate) fn set_log_level(&mut self, level: LogLevel) {
+        self.log_level = Some(level);
+    }
+
     /// The least level of log message the caller wants; `None` for no messages at all.
     pub fn log_level(&self) -> Option<LogLevel> {
         self.log_level

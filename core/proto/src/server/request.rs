@@ -12,9 +12,9 @@ use crate::json::{self, Json};
 use crate::jsonrpc::Id;
 use crate::limits::Limits;
 use crate::meta::RequestMeta;
-use crate::methods::{self, Method, NameSource};
+use crate::methods::{self, Method, NameSource, Role};
 use crate::revision::{Era, Revision};
-use crate::server::exchange::Exchange;
+use crate::server::exchange::{Exchange, LogLevel};
 
 /// What a server is willing to do, fixed for its life.
 #[derive(Debug, Clone)]
@@ -70,6 +70,8 @@ pub struct Request {
     pub revision: Revision,
     /// The token to report progress with, if the caller wants any.
     pub progress_token: Option<Id>,
+    /// `params.level`, where the request sets the session's log level.
+    pub log_level: Option<LogLevel>,
     /// `params.name` or `params.uri`, by the method's row.
     pub name: String,
     /// `params.arguments`, or the empty object.
@@ -117,6 +119,8 @@ pub(crate) struct Params<'a> {
     pub capabilities: Option<&'a RawValue>,
     #[serde(rename = "requestId", borrow, default)]
     pub request_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub level: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub reason: Option<Cow<'a, str>>,
 }
@@ -179,6 +183,13 @@ pub(crate) fn request(
     if params.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
         return Err(invalid("params.arguments must be an object"));
     }
+    let log_level = match method.role {
+        Role::SetLogLevel => {
+            let level = params.level.as_deref().and_then(LogLevel::parse);
+            Some(level.ok_or_else(|| invalid("params.level is not a log level"))?)
+        }
+        _ => None,
+    };
     let progress_token = match meta.progress_token {
         None => None,
         Some(raw) => Some(
@@ -193,6 +204,7 @@ pub(crate) fn request(
         method,
         revision,
         progress_token,
+        log_level,
         name,
         arguments: params.arguments.map_or_else(|| Json::from_static("{}"), |raw| Json::share(frame, raw)),
         cursor: params.cursor.as_deref().map(str::to_owned),

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Builds libtrunnion and installs it: header, shared and static library, pkg-config file, CMake package.
+#
+#     bindings/c/install.sh PREFIX [PROFILE]      PROFILE: release (default) or dev
+#
+# DESTDIR is put before PREFIX when it is set, as packagers expect. The result may be moved.
+set -eu
+
+[ $# -ge 1 ] || { echo "usage: $0 PREFIX [PROFILE]" >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+profile=${2:-release}
+case $1 in /*) prefix=$1 ;; *) prefix=$PWD/$1 ;; esac
+dest=${DESTDIR:-}$prefix
+cd "$here"
+
+version=$(cargo pkgid -p trunnion-c | sed 's/.*[#@]//')
+major=${version%%.*}
+target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+folder=$profile
+[ "$profile" != dev ] || folder=debug
+built=$target/$folder
+
+# The libraries a static link needs are known to the compiler alone; cargo repeats its note when nothing is
+# left to build.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cargo rustc --locked -p trunnion-c --lib --profile "$profile" -- --print native-static-libs 2>"$log" ||
+    { cat "$log" >&2; exit 1; }
+private=$(sed -n 's/^note: native-static-libs: //p' "$log" | tail -n 1)
+[ -n "$private" ] || { cat "$log" >&2; echo "the compiler named no native-static-libs" >&2; exit 1; }
+
+mkdir -p "$dest/include" "$dest/lib/pkgconfig" "$dest/lib/cmake/trunnion"
+put() { rm -f "$2" && cp "$1" "$2" && chmod "$3" "$2"; }
+put include/trunnion.h "$dest/include/trunnion.h" 644
+put "$built/libtrunnion_c.a" "$dest/lib/libtrunnion.a" 644
+case $(uname -s) in
+Darwin)
+    shared=libtrunnion.$version.dylib
+    soname=libtrunnion.$major.dylib
+    plain=libtrunnion.dylib
+    put "$built/libtrunnion_c.dylib" "$dest/lib/$shared" 755
+    ;;
+*)
+    shared=libtrunnion.so.$version
+    soname=libtrunnion.so.$major
+    plain=libtrunnion.so
+    put "$built/libtrunnion_c.so" "$dest/lib/$shared" 755
+    ;;
+esac
+ln -sf "$shared" "$dest/lib/$soname"
+ln -sf "$soname" "$dest/lib/$plain"
+
+fill() {
+    sed -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" -e "s|@PRIVATE@|$private|g" \
+        -e "s|@SONAME@|$soname|g" -e "s|@SHARED@|$plain|g" "$1" >"$2"
+}
+fill trunnion.pc.in "$dest/lib/pkgconfig/trunnion.pc"
+fill cmake/trunnion-config.cmake.in "$dest/lib/cmake/trunnion/trunnion-config.cmake"
+fill cmake/trunnion-config-version.cmake.in "$dest/lib/cmake/trunnion/trunnion-config-version.cmake"
+echo "installed libtrunnion $version in $dest"

@@ -1,0 +1,235 @@
+//! The golden transcripts of `tests/vectors/`, run by the pure machines.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use trunnion_proto::Limits;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::server::catalog::{Catalog, Dispatch, Input, Item, Offer};
+use trunnion_proto::server::{Output, Progress, ServerConn, Settings, Stamp};
+
+/// The server that `tests/vectors/README.md` describes.
+fn catalog(definition: &Value) -> Catalog<&'static str> {
+    let eras = definition.get("eras").cloned().unwrap_or(json!(["modern", "legacy"]));
+    let serves = |era: &str| eras.as_array().expect("eras").contains(&json!(era));
+    let settings = Settings { limits: Limits::default(), modern: serves("modern"), legacy: serves("legacy") };
+    let info = json!({"name": definition["name"], "version": definition["version"]}).to_string();
+    let ttl = definition.get("ttlMs").and_then(Value::as_u64).unwrap_or(0);
+    let scope = definition.get("cacheScope").and_then(Value::as_str).unwrap_or("private");
+    let page_size = definition.get("pageSize").and_then(Value::as_u64).unwrap_or(1000) as usize;
+    let offer = Offer { stamp: Stamp::new(&info, ttl, scope), instructions: None, page_size };
+    let catalog = Catalog::new(settings, offer);
+    let object = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required});
+    let (number, string) = (json!({"type": "number"}), json!({"type": "string"}));
+    for (item, handler, definition) in [
+        (
+            Item::Tool,
+            "add",
+            json!({"name": "add", "inputSchema": object(json!({"a": number, "b": number}), json!(["a", "b"]))}),
+        ),
+        (
+            Item::Tool,
+            "echo",
+            json!({"name": "echo", "inputSchema": object(json!({"text": string}), json!(["text"]))}),
+        ),
+        (
+            Item::Tool,
+            "fail",
+            json!({"name": "fail", "inputSchema": object(json!({"message": string}), json!(["message"]))}),
+        ),
+        (
+            Item::Tool,
+            "steps",
+            json!({"name": "steps", "inputSchema": object(json!({"n": {"type": "integer"}}), json!(["n"]))}),
+        ),
+        (Item::Tool, "hang", json!({"name": "hang"})),
+        (Item::Resource, "text", json!({"uri": "test://text", "mimeType": "text/plain"})),
+        (Item::ResourceTemplate, "item", json!({"uriTemplate": "test://item/{id}"})),
+        (Item::Prompt, "greet", json!({"name": "greet", "arguments": [{"name": "name", "required": true}]})),
+        (Item::Completion, "names", json!({"ref": {"type": "ref/prompt", "name": "greet"}})),
+    ] {
+        catalog.add(item, &definition.to_string(), None, handler).expect("valid");
+    }
+    catalog
+}
+
+struct Peer {
+    catalog: Catalog<&'static str>,
+    conn: ServerConn,
+    limit: usize,
+    sent: Vec<Value>,
+    hanging: BTreeMap<u64, bool>,
+}
+
+impl Peer {
+    fn send(&mut self, frame: Vec<u8>) {
+        if frame.len() > self.limit {
+            self.conn.oversized();
+        } else {
+            self.conn.recv(Bytes::from(frame));
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.conn.poll() {
+            match output {
+                Output::Send(message) => {
+                    assert!(!message.contains(&b'\n'), "one message is one line");
+                    self.sent.push(serde_json::from_slice(&message).expect("a message is JSON"));
+                }
+                Output::Cancelled(key, _) => {
+                    *self.hanging.get_mut(&key).expect("only hang is ever cancelled here") = true;
+                }
+                Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
+                    Dispatch::Answer(outcome) => self.answer(key, outcome),
+                    Dispatch::Run { entry, input } => {
+                        let exchange = self.conn.exchange_mut(key).expect("live");
+                        exchange.set_resource(request.name.clone(), entry.mime_type().map(str::to_owned));
+                        if entry.handler == "hang" {
+                            self.hanging.insert(key, false);
+                        } else {
+                            let outcome = self.handle(key, entry.handler, input);
+                            self.answer(key, outcome);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn answer(&mut self, key: u64, outcome: Outcome) {
+        assert!(self.conn.complete(key, outcome, self.catalog.stamp()));
+        assert!(!self.conn.complete(key, Outcome::Text("twice".into()), self.catalog.stamp()));
+    }
+
+    fn handle(&mut self, key: u64, handler: &str, input: Input) -> Outcome {
+        let (arguments, params): (Value, Vec<(String, String)>) = match input {
+            Input::Tool(json) | Input::Prompt(json) => {
+                (serde_json::from_str(json.as_str()).expect("JSON"), vec![])
+            }
+            Input::Completion { argument, .. } => {
+                (serde_json::from_str(argument.as_str()).expect("JSON"), vec![])
+            }
+            Input::Resource { params, .. } => (Value::Null, params),
+        };
+        let text = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
+        match handler {
+            "add" => {
+                let sum = arguments["a"].as_f64().expect("a") + arguments["b"].as_f64().expect("b");
+                Outcome::Value(json!({ "sum": sum }).to_string())
+            }
+            "echo" => Outcome::Text(text("text")),
+            "fail" => Outcome::ToolError(text("message")),
+            "steps" => {
+                let n = arguments["n"].as_i64().expect("n");
+                for step in 1..=n {
+                    let progress = Progress { progress: step as f64, total: Some(n as f64), message: None };
+                    self.conn.progress(key, &progress);
+                }
+                Outcome::Text("done".into())
+            }
+            "text" => Outcome::Text("hello".into()),
+            "item" => Outcome::Text(format!("item {}", params[0].1)),
+            "greet" => Outcome::Text(format!("Greet {}", text("name"))),
+            "names" => {
+                let fitting: Vec<&str> = ["ada", "alan", "grace"]
+                    .into_iter()
+                    .filter(|name| name.starts_with(&text("value")))
+                    .collect();
+                Outcome::Value(json!(fitting).to_string())
+            }
+            other => panic!("no handler {other}"),
+        }
+    }
+}
+
+/// See "A pattern fits a message" in `tests/vectors/README.md`.
+fn fits(pattern: &Value, value: &Value, at: &str) -> Result<(), String> {
+    match (pattern, value) {
+        (Value::String(any), _) if any == "*" => Ok(()),
+        (Value::Object(pattern), Value::String(text)) if pattern.contains_key("contains") => {
+            let part = pattern["contains"].as_str().expect("a string");
+            if text.contains(part) {
+                Ok(())
+            } else {
+                Err(format!("{at}: {text:?} does not contain {part:?}"))
+            }
+        }
+        (Value::Object(pattern), Value::Object(members)) => {
+            for (key, pattern) in pattern {
+                if key == "absent" {
+                    let there = pattern.as_array().expect("a list").iter().filter_map(Value::as_str);
+                    if let Some(key) = there.into_iter().find(|key| members.contains_key(*key)) {
+                        return Err(format!("{at}.{key} is there"));
+                    }
+                    continue;
+                }
+                let value = members.get(key).ok_or_else(|| format!("{at}.{key} is missing"))?;
+                fits(pattern, value, &format!("{at}.{key}"))?;
+            }
+            Ok(())
+        }
+        (Value::Array(patterns), Value::Array(values)) if patterns.len() == values.len() => patterns
+            .iter()
+            .zip(values)
+            .enumerate()
+            .try_for_each(|(i, (p, v))| fits(p, v, &format!("{at}[{i}]"))),
+        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => Ok(()),
+        (a, b) if a == b => Ok(()),
+        (a, b) => Err(format!("{at}: expected {a}, got {b}")),
+    }
+}
+
+#[test]
+fn golden_transcripts() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
+    let mut cases = 0;
+    for file in std::fs::read_dir(folder).expect("tests/vectors").map(|entry| entry.expect("an entry").path())
+    {
+        if file.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("readable");
+        let transcript: Value = serde_json::from_str(&text).expect("JSON");
+        for case in transcript["cases"].as_array().expect("cases") {
+            let name = format!("{}: {}", file.file_stem().expect("a name").to_string_lossy(), case["name"]);
+            run(case).unwrap_or_else(|why| panic!("{name}: {why}"));
+            cases += 1;
+        }
+    }
+    assert!(cases > 30, "only {cases} cases");
+}
+
+fn run(case: &Value) -> Result<(), String> {
+    let default = json!({"name": "vectors", "version": "1.0.0"});
+    let catalog = catalog(case.get("server").unwrap_or(&default));
+    let settings = catalog.settings().clone();
+    let limit = settings.limits.message_bytes;
+    let mut peer =
+        Peer { catalog, conn: ServerConn::new(settings), limit, sent: Vec::new(), hanging: BTreeMap::new() };
+    for (index, step) in case["steps"].as_array().expect("steps").iter().enumerate() {
+        let at = format!("step {index}");
+        if let Some(message) = step.get("send") {
+            peer.send(message.as_str().map_or_else(|| message.to_string(), str::to_owned).into_bytes());
+        } else if let Some(repeat) = step.get("repeat") {
+            let part =
+                repeat[0].as_str().expect("text").repeat(repeat[1].as_u64().expect("a count") as usize);
+            let around = |i: usize| step["around"][i].as_str().expect("text");
+            peer.send(format!("{}{part}{}", around(0), around(1)).into_bytes());
+        } else if let Some(pattern) = step.get("expect") {
+            if peer.sent.is_empty() {
+                return Err(format!("{at}: nothing was sent, expected {pattern}"));
+            }
+            fits(pattern, &peer.sent.remove(0), &at)?;
+        } else if step.get("handler").is_some() {
+            if !peer.hanging.values().any(|cancelled| *cancelled) {
+                return Err(format!("{at}: hang was not cancelled"));
+            }
+        } else {
+            return Err(format!("{at}: unknown step {step}"));
+        }
+    }
+    if peer.sent.is_empty() { Ok(()) } else { Err(format!("unexpected: {:?}", peer.sent)) }
+}

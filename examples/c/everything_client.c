@@ -1,0 +1,246 @@
+/*
+ * everything_client URL | stdio:COMMAND LINE
+ *
+ * Calls every feature of an everything_server and prints one line of JSON that says what came back. With
+ * MCP_CONFORMANCE_SCENARIO in the environment it plays that scenario of the conformance suite instead.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "support.h"
+
+struct peer {
+    trn_engine *engine;
+    uint64_t client;
+    /* The call under way, its progress so far as a JSON array without its brackets, and whether to give it up. */
+    uint64_t call;
+    char progress[256];
+    int cancel;
+};
+
+/* The answer to one question: a result, or an error. */
+struct answer {
+    char *result;
+    trn_error *error;
+};
+
+static void on_event(trn_engine *engine, const trn_event *event, void *user)
+{
+    struct peer *peer = user;
+    double progress = 0;
+    if (event->kind != TRN_EVENT_PROGRESS || event->id != peer->call ||
+        !trn_json_number(event->payload, "progress", &progress)) {
+        return;
+    }
+    if (peer->cancel) {
+        trn_cancel(engine, peer->call, trn_cstr("seen enough"), NULL);
+        return;
+    }
+    size_t used = strlen(peer->progress);
+    snprintf(peer->progress + used, sizeof peer->progress - used, "%s%g", used == 0 ? "" : ",", progress);
+}
+
+static struct answer ask(struct peer *peer, const char *op, const char *params)
+{
+    struct answer answer = {NULL, NULL};
+    peer->progress[0] = '\0';
+    if (trn_request(peer->engine, peer->client, op, trn_cstr(params), trn_cstr("{\"progress\": true}"), &peer->call,
+                    &answer.error) == TRN_STATUS_OK) {
+        trn_run(peer->engine, peer->call, on_event, peer, &answer.result, &answer.error);
+    }
+    return answer;
+}
+
+/* The result of what must not fail. */
+static char *expect(struct peer *peer, const char *op, const char *params)
+{
+    struct answer answer = ask(peer, op, params);
+    if (answer.error != NULL) {
+        fprintf(stderr, "%s %s: %s\n", op, params, answer.error->message);
+        trn_error_free(answer.error);
+        exit(1);
+    }
+    return answer.result;
+}
+
+/* A string inside the result of what must not fail, as JSON. */
+static char *expect_string(struct peer *peer, const char *op, const char *params, const char *path)
+{
+    char *result = expect(peer, op, params);
+    char *string = trn_json_string(trn_cstr(result), path, NULL);
+    if (string == NULL) {
+        fprintf(stderr, "%s %s: no %s in %s\n", op, params, path, result);
+        exit(1);
+    }
+    char *json = trn_json_escape(trn_cstr(string));
+    trn_string_free(string);
+    trn_string_free(result);
+    return json;
+}
+
+static int is_error(const char *result)
+{
+    bool yes = false;
+    return trn_json_bool(trn_cstr(result), "isError", &yes) && yes;
+}
+
+/* How a call that ought to be refused was refused: "isError" or the error's code, as JSON. */
+static char *refusal(struct peer *peer, const char *params)
+{
+    struct answer answer = ask(peer, TRN_OP_CALL_TOOL, params);
+    char *text = answer.error != NULL       ? format("%" PRId64, answer.error->code)
+                 : is_error(answer.result) ? format("\"isError\"")
+                                            : format("\"accepted\"");
+    trn_string_free(answer.result);
+    trn_error_free(answer.error);
+    return text;
+}
+
+static int lists(const char *tools, const char *wanted)
+{
+    for (int i = 0;; i++) {
+        char *path = format("/tools/%d/name", i);
+        char *name = trn_json_string(trn_cstr(tools), path, NULL);
+        free(path);
+        int found = name != NULL && strcmp(name, wanted) == 0, end = name == NULL;
+        trn_string_free(name);
+        if (found || end) {
+            return found;
+        }
+    }
+}
+
+static void tour(struct peer *peer)
+{
+    char *tools = expect(peer, TRN_OP_LIST_TOOLS, "{}");
+    int all = lists(tools, "add") && lists(tools, "echo") && lists(tools, "slow") && lists(tools, "fail");
+
+    double sum = 0;
+    char *added = expect(peer, TRN_OP_CALL_TOOL, "{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 3}}");
+    if (!trn_json_number(trn_cstr(added), "/structuredContent/sum", &sum)) {
+        fprintf(stderr, "add: no sum in %s\n", added);
+        exit(1);
+    }
+    char *echo = expect_string(
+        peer, TRN_OP_CALL_TOOL,
+        "{\"name\": \"echo\", \"arguments\": {\"text\": \"h\u00e9llo \u2713 \U0001F600\\n\\\"q\\\"\"}}",
+        "/content/0/text");
+    char *slow = expect_string(peer, TRN_OP_CALL_TOOL,
+                               "{\"name\": \"slow\", \"arguments\": {\"steps\": 3, \"delayMs\": 5}}",
+                               "/content/0/text");
+    char *progress = format("[%s]", peer->progress);
+
+    char *failed = expect(peer, TRN_OP_CALL_TOOL, "{\"name\": \"fail\", \"arguments\": {\"message\": \"boom\"}}");
+    char *message = is_error(failed) ? trn_json_string(trn_cstr(failed), "/content/0/text", NULL) : NULL;
+    char *fail = message == NULL ? NULL : trn_json_escape(trn_cstr(message));
+    char *unknown = refusal(peer, "{\"name\": \"nope\", \"arguments\": {}}");
+    char *invalid = refusal(peer, "{\"name\": \"add\", \"arguments\": {\"a\": \"x\"}}");
+
+    peer->cancel = 1;
+    struct answer given_up = ask(peer, TRN_OP_CALL_TOOL,
+                                 "{\"name\": \"slow\", \"arguments\": {\"steps\": 100000, \"delayMs\": 1}}");
+    peer->cancel = 0;
+    const char *cancel = given_up.error == NULL ? "completed" : given_up.error->kind;
+
+    char *resource =
+        expect_string(peer, TRN_OP_READ_RESOURCE, "{\"uri\": \"test://static-text\"}", "/contents/0/text");
+    char *of_template =
+        expect_string(peer, TRN_OP_READ_RESOURCE, "{\"uri\": \"test://template/42/data\"}", "/contents/0/text");
+    char *prompt = expect_string(peer, TRN_OP_GET_PROMPT,
+                                 "{\"name\": \"test_prompt_with_arguments\","
+                                 " \"arguments\": {\"arg1\": \"hello\", \"arg2\": \"world\"}}",
+                                 "/messages/0/content/text");
+    char *completed = expect(peer, TRN_OP_COMPLETE,
+                             "{\"ref\": {\"type\": \"ref/prompt\", \"name\": \"test_prompt_with_arguments\"},"
+                             " \"argument\": {\"name\": \"arg1\", \"value\": \"pa\"}}");
+    trn_str values = trn_cstr("null");
+    trn_json_raw(trn_cstr(completed), "/completion/values", &values);
+    char *after = expect_string(peer, TRN_OP_CALL_TOOL,
+                                "{\"name\": \"echo\", \"arguments\": {\"text\": \"still here\"}}",
+                                "/content/0/text");
+
+    printf("{\"tools\":%s,\"sum\":%g,\"echo\":%s,\"progress\":%s,\"slow\":%s,\"fail\":%s,\"unknown\":%s,"
+           "\"invalid\":%s,\"cancel\":\"%s\",\"resource\":%s,\"template\":%s,\"prompt\":%s,\"completion\":%.*s,"
+           "\"after\":%s}\n",
+           all ? "true" : "false", sum, echo, progress, slow, fail == NULL ? "null" : fail, unknown, invalid, cancel,
+           resource, of_template, prompt, (int)values.len, values.ptr, after);
+
+    trn_error_free(given_up.error);
+    char *owned[] = {tools, added,    echo,        slow,   failed,    message, fail, given_up.result,
+                     resource, of_template, prompt, completed, after};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
+        trn_string_free(owned[i]);
+    }
+    free(progress);
+    free(unknown);
+    free(invalid);
+}
+
+static void scenario(struct peer *peer, const char *name)
+{
+    trn_string_free(expect(peer, TRN_OP_LIST_TOOLS, "{}"));
+    if (strcmp(name, "tools_call") == 0) {
+        trn_string_free(expect(peer, TRN_OP_CALL_TOOL,
+                               "{\"name\": \"add_numbers\", \"arguments\": {\"a\": 5, \"b\": 3}}"));
+    } else if (strcmp(name, "initialize") != 0) {
+        fprintf(stderr, "unknown scenario: %s\n", name);
+        exit(1);
+    }
+}
+
+/* {"url": …}, or {"command": […]} from a command line split at spaces. */
+static char *target_of(const char *argument)
+{
+    if (strncmp(argument, "stdio:", 6) != 0) {
+        char *url = trn_json_escape(trn_cstr(argument));
+        char *target = format("{\"url\": %s}", url);
+        trn_string_free(url);
+        return target;
+    }
+    char *target = format("{\"command\": [");
+    const char *separator = "";
+    for (const char *at = argument + 6; *at != '\0';) {
+        size_t length = strcspn(at, " ");
+        if (length > 0) {
+            trn_str word = {at, length};
+            char *json = trn_json_escape(word);
+            char *longer = format("%s%s%s", target, separator, json);
+            trn_string_free(json);
+            free(target);
+            target = longer;
+            separator = ", ";
+        }
+        at += length + (at[length] == ' ');
+    }
+    char *whole = format("%s]}", target);
+    free(target);
+    return whole;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s URL | stdio:COMMAND\n", argv[0]);
+        return 2;
+    }
+    struct peer peer = {0};
+    trn_error *error = NULL;
+    check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), &error, "engine");
+    char *target = target_of(argv[argc - 1]);
+    check(trn_connect(peer.engine, trn_cstr(target),
+                      trn_cstr("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}}"),
+                      &peer.client, &error),
+          &error, "connect");
+    check(trn_run(peer.engine, peer.client, NULL, NULL, NULL, &error), &error, "connect");
+
+    const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
+    if (name == NULL) {
+        tour(&peer);
+    } else {
+        scenario(&peer, name);
+    }
+    free(target);
+    trn_close(peer.engine, 1000, NULL);
+    trn_engine_free(peer.engine);
+    return 0;
+}

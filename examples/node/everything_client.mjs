@@ -1,0 +1,82 @@
+// Uses one of everything of an everything server and prints what it got as one line of JSON.
+// Usage: everything_client.mjs URL | "stdio:COMMAND LINE"
+import { connect, McpError } from "trunnion";
+
+const target = process.argv.at(-1);
+
+try {
+  const client = await connect(target.startsWith("stdio:") ? target.slice(6).split(" ") : target, {
+    clientInfo: { name: "everything-client-node", version: "1.0.0" },
+  });
+  const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
+  if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
+  else await conformance(client, scenario);
+  await client.close();
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+}
+
+async function tour(client) {
+  const names = new Set((await client.listTools()).map(({ name }) => name));
+  const { structuredContent } = await client.callTool("add", { a: 2, b: 3 });
+  const progress = [];
+  const slow = await client.callTool(
+    "slow",
+    { steps: 3, delayMs: 5 },
+    { onProgress: (report) => progress.push(report.progress) },
+  );
+  const prompt = await client.getPrompt("test_prompt_with_arguments", { arg1: "hello", arg2: "world" });
+  const completion = await client.complete({ prompt: "test_prompt_with_arguments" }, { name: "arg1", value: "pa" });
+  return {
+    tools: ["add", "echo", "slow", "fail"].every((name) => names.has(name)),
+    sum: structuredContent.sum,
+    echo: (await client.callTool("echo", { text: 'héllo ✓ 😀\n"q"' })).text,
+    progress,
+    slow: slow.text,
+    fail: await failure(client.callTool("fail", { message: "boom" }), (result) => result.text),
+    unknown: await failure(client.callTool("nope")),
+    invalid: await failure(client.callTool("add", { a: "x" })),
+    cancel: await cancelled(client),
+    resource: (await client.readResource("test://static-text")).text,
+    template: (await client.readResource("test://template/42/data")).text,
+    prompt: prompt.text,
+    completion: completion.values,
+    after: (await client.callTool("echo", { text: "still here" })).text,
+  };
+}
+
+/** The code of an error, or what `describe` says of a result that is one. */
+async function failure(call, describe = () => "isError") {
+  try {
+    const result = await call;
+    return result.isError ? describe(result) : "no error";
+  } catch (error) {
+    if (error instanceof McpError) return error.code;
+    throw error;
+  }
+}
+
+/** Cancel a long call as soon as it has reported progress. */
+async function cancelled(client) {
+  const controller = new AbortController();
+  try {
+    await client.callTool(
+      "slow",
+      { steps: 100000, delayMs: 1 },
+      { signal: controller.signal, onProgress: () => controller.abort() },
+    );
+    return "finished";
+  } catch (error) {
+    if (error instanceof McpError) return error.kind;
+    throw error;
+  }
+}
+
+async function conformance(client, scenario) {
+  const tools = await client.listTools();
+  if (scenario === "tools_call") {
+    const { name } = tools.find(({ name }) => name === "add_numbers");
+    await client.callTool(name, { a: 5, b: 3 });
+  }
+}

@@ -1,0 +1,11 @@
+// What the example servers share: `--stdio` or `--http PORT`.
+
+/** Serve as the command line says; the process ends when the peer has gone (stdio) or by a signal (HTTP). */
+export async function serve(server, args = process.argv.slice(2)) {
+  if (args[0] === "--stdio") return server.serveStdio();
+  const port = Number(args[1]);
+  if (args[0] !== "--http" || !Number.isInteger(port)) throw new Error("usage: --stdio | --http PORT");
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => server.close());
+  const http = await server.listen({ port });
+  console.error(`serving ${http.url}`);
+}

@@ -1,0 +1,93 @@
+// A tour of an everything server: everything_client URL | stdio:COMMAND LINE
+// Prints one line of JSON with what it met.
+
+import Foundation
+import Trunnion
+
+@main
+enum EverythingClient {
+    static func main() async {
+        do {
+            guard CommandLine.arguments.count > 1, let target = CommandLine.arguments.last else {
+                throw McpError(.usage, "usage: everything_client URL | stdio:COMMAND LINE")
+            }
+            let client = try await connect(to: target)
+            switch ProcessInfo.processInfo.environment["MCP_CONFORMANCE_SCENARIO"] {
+            case nil: print(try await tour(client))
+            case "initialize": _ = try await client.listTools()
+            case "tools_call":
+                _ = try await client.listTools()
+                _ = try await client.callTool("add_numbers", ["a": 5, "b": 3])
+            case let scenario?: throw McpError(.usage, "the scenario \(scenario) is not known")
+            }
+            await client.close()
+        } catch {
+            FileHandle.standardError.write(Data("everything_client: \(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    static func connect(to target: String) async throws -> Client {
+        let options = ConnectOptions(clientInfo: ["name": "everything-client-swift", "version": "1.0.0"])
+        guard target.hasPrefix("stdio:") else { return try await Client(.url(target), options: options) }
+        let command = target.dropFirst("stdio:".count).split(separator: " ").map(String.init)
+        return try await Client(.command(command), options: options)
+    }
+
+    static func tour(_ client: Client) async throws -> JSONValue {
+        var met: [String: JSONValue] = [:]
+        let names = Set(try await client.listTools().map(\.name))
+        met["tools"] = .bool(names.isSuperset(of: ["add", "echo", "slow", "fail"]))
+        met["sum"] = try await client.callTool("add", ["a": 2, "b": 3]).structuredContent?["sum"]
+        met["echo"] = .string(try await client.callTool("echo", ["text": "héllo ✓ 😀\n\"q\""]).text)
+
+        let steps = Steps()
+        let slow = try await client.callTool("slow", ["steps": 3, "delayMs": 5]) { await steps.add($0.progress) }
+        met["slow"] = .string(slow.text)
+        met["progress"] = .array(await steps.values)
+
+        let fail = try await client.callTool("fail", ["message": "boom"])
+        met["fail"] = fail.isError ? .string(fail.text) : nil
+        met["unknown"] = try await failure { try await client.callTool("nope") }
+        met["invalid"] = try await failure { try await client.callTool("add", ["a": "x"]) }
+        met["cancel"] = try await cancelAfterFirstProgress(client)
+
+        met["resource"] = try await client.readResource("test://static-text").text.map(JSONValue.string)
+        met["template"] = try await client.readResource("test://template/42/data").text.map(JSONValue.string)
+        let prompt = try await client.getPrompt("test_prompt_with_arguments", ["arg1": "hello", "arg2": "world"])
+        met["prompt"] = .string(prompt.text)
+        let completion = try await client.complete(prompt: "test_prompt_with_arguments", argument: "arg1", value: "pa")
+        met["completion"] = .array(completion.values.map(JSONValue.string))
+        met["after"] = .string(try await client.callTool("echo", ["text": "still here"]).text)
+        return .object(met)
+    }
+
+    /// How a call that cannot succeed fails: `isError`, or the error's code.
+    static func failure(of call: () async throws -> ToolResult) async throws -> JSONValue {
+        do {
+            return try await call().isError ? "isError" : "success"
+        } catch let error as McpError {
+            return .int(error.code)
+        }
+    }
+
+    static func cancelAfterFirstProgress(_ client: Client) async throws -> JSONValue {
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let call = Task {
+            defer { begin.finish() }
+            return try await client.callTool("slow", ["steps": 100_000, "delayMs": 1]) { _ in begin.yield() }
+        }
+        for await _ in begun { break }
+        call.cancel()
+        do {
+            return .string("answered: \(try await call.value.text)")
+        } catch is CancellationError {
+            return "cancelled"
+        }
+    }
+
+    actor Steps {
+        private(set) var values: [JSONValue] = []
+        func add(_ step: Double) { values.append(Int(exactly: step).map(JSONValue.int) ?? .double(step)) }
+    }
+}

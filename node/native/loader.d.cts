@@ -1,0 +1,7 @@
+declare const loader: {
+  /** Load the native module; the same one each time. */
+  load(): unknown;
+  /** The name of this platform's module. */
+  platform(): string;
+};
+export = loader;

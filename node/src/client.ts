@@ -1,0 +1,356 @@
+// The client: connecting, asking, and hearing of what the server says unasked.
+
+import { Engine, type EngineOptions } from "./engine.js";
+import { McpError } from "./errors.js";
+import {
+  CancelledError,
+  ClosedError,
+  type ConnectOptions as GeneratedOptions,
+  OPTION_KEYS,
+  type Op,
+  type RequestOptions as GeneratedRequestOptions,
+  UsageError,
+} from "./generated.js";
+import { PromptResult, ReadResult, ToolResult } from "./results.js";
+import { type CompletionRef, Server, split, wireRef } from "./server.js";
+import type { CompletionValues, LogLevel, Progress, Prompt, Resource, ResourceTemplate, Tool } from "./types.js";
+
+/** What to connect to: a URL, a command line, or a server of this process. */
+export type ClientTarget =
+  | string
+  | URL
+  | readonly string[]
+  | { command: string; args?: readonly string[]; env?: Record<string, string>; cwd?: string }
+  | Server;
+
+/** How to connect. */
+export interface ClientOptions extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era">, EngineOptions {
+  /** Who the client says it is. */
+  clientInfo?: { name: string; version: string; title?: string };
+  /** HTTP headers added to every request. */
+  headers?: Record<string, string>;
+  /** `auto`: probe and fall back. `modern` or `legacy`: that era only. */
+  era?: "auto" | "modern" | "legacy";
+  /** The engine to use, instead of the one this thread's servers and clients share. */
+  engine?: Engine;
+  /** Gives up connecting. */
+  signal?: AbortSignal;
+}
+
+/** How to ask. */
+export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress"> {
+  /** Gives up the request: the server is told, and the call fails with a `CancelledError`. */
+  signal?: AbortSignal;
+  /** Ask for progress, and hear of it. */
+  onProgress?: (progress: Progress) => void;
+}
+
+/** What the server said of itself when connecting. Further fields are kept. */
+export interface ServerDescription {
+  serverInfo?: { name: string; version: string; title?: string };
+  capabilities?: Record<string, unknown>;
+  instructions?: string;
+  revision?: string;
+  era?: string;
+  [field: string]: unknown;
+}
+
+/** What a client can hear of, and what it is told. */
+export interface ClientEvents {
+  log: { level: LogLevel; data: unknown; logger?: string };
+  tools_changed: Record<string, unknown>;
+  resources_changed: Record<string, unknown>;
+  prompts_changed: Record<string, unknown>;
+  resource_updated: { uri: string };
+  /** The connection is over. */
+  closed: { reason?: string };
+}
+
+/**
+ * A list from the server. Awaited, it is an array of everything; iterated (`for await`), its pages are fetched as
+ * they are needed.
+ */
+export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
+  readonly #page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>;
+
+  /** @internal */
+  constructor(page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>) {
+    this.#page = page;
+  }
+
+  /** The pages, one array each. */
+  async *pages(): AsyncGenerator<T[], void, void> {
+    let cursor: string | undefined;
+    do {
+      const { items, nextCursor } = await this.#page(cursor);
+      yield items;
+      cursor = nextCursor;
+    } while (cursor !== undefined && cursor !== null);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
+    for await (const page of this.pages()) yield* page;
+  }
+
+  then<A = T[], B = never>(
+    fulfilled?: ((items: T[]) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: any) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.#all().then(fulfilled, rejected);
+  }
+
+  async #all(): Promise<T[]> {
+    const all: T[] = [];
+    for await (const page of this.pages()) all.push(...page);
+    return all;
+  }
+}
+
+/** Connect to a server. */
+export function connect(target: ClientTarget, options: ClientOptions = {}): Promise<Client> {
+  return new Client(target, options).connect();
+}
+
+/** A client of one server. An idle one does not keep the process alive. */
+export class Client implements AsyncDisposable {
+  readonly #engine: Engine;
+  readonly #ownsEngine: boolean;
+  readonly #target: string;
+  readonly #options: Record<string, any>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #listeners = new Map<string, Set<(params: any) => void>>();
+  #handle: number | undefined;
+  #connecting: Promise<this> | undefined;
+  #closing: Promise<void> | undefined;
+  #closed: string | undefined;
+  #onClosed: (() => void) | undefined;
+  #server: ServerDescription = {};
+
+  /** Connects on `connect()` or with the first request. */
+  constructor(target: ClientTarget, options: ClientOptions = {}) {
+    const { engine, signal, ...rest } = options;
+    const [engineOptions, connectOptions] = split(rest, [...OPTION_KEYS.engine, "wake"]);
+    const given = engine ?? (isServer(target) ? target.engine : undefined);
+    if (isServer(target) && given !== target.engine) {
+      throw new UsageError("a client of a server in this process shares the server's engine; give it no other");
+    }
+    this.#ownsEngine = given === undefined && Object.keys(engineOptions).length > 0;
+    this.#engine = given ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
+    this.#target = JSON.stringify(targetOf(target));
+    this.#options = connectOptions;
+    this.#signal = signal;
+  }
+
+  /** Connect; the same promise each time. */
+  connect(): Promise<this> {
+    return (this.#connecting ??= this.#connect());
+  }
+
+  /** What the server said of itself; empty before connecting. */
+  get server(): ServerDescription {
+    return this.#server;
+  }
+
+  /** Ask the server who it is and what it can do. */
+  discover(options: RequestOptions = {}): Promise<ServerDescription> {
+    return this.#request("discover", {}, options);
+  }
+
+  /** Every tool of the server. */
+  listTools(options: RequestOptions = {}): Listing<Tool> {
+    return this.#list("list_tools", "tools", options);
+  }
+
+  /** Every resource of the server. */
+  listResources(options: RequestOptions = {}): Listing<Resource> {
+    return this.#list("list_resources", "resources", options);
+  }
+
+  /** Every resource template of the server. */
+  listResourceTemplates(options: RequestOptions = {}): Listing<ResourceTemplate> {
+    return this.#list("list_resource_templates", "resourceTemplates", options);
+  }
+
+  /** Every prompt of the server. */
+  listPrompts(options: RequestOptions = {}): Listing<Prompt> {
+    return this.#list("list_prompts", "prompts", options);
+  }
+
+  /**
+   * Call a tool. A tool that failed is a result with `isError`; a call that failed throws.
+   *
+   * @throws McpError
+   */
+  async callTool<T = any>(name: string, args: object = {}, options: RequestOptions = {}): Promise<ToolResult<T>> {
+    return new ToolResult<T>(await this.#request("call_tool", { name, arguments: args }, options));
+  }
+
+  /**
+   * Read a resource.
+   *
+   * @throws McpError
+   */
+  async readResource(uri: string | URL, options: RequestOptions = {}): Promise<ReadResult> {
+    return new ReadResult(await this.#request("read_resource", { uri: String(uri) }, options));
+  }
+
+  /**
+   * Get a prompt, filled in.
+   *
+   * @throws McpError
+   */
+  async getPrompt(
+    name: string,
+    args: Record<string, string> = {},
+    options: RequestOptions = {},
+  ): Promise<PromptResult> {
+    return new PromptResult(await this.#request("get_prompt", { name, arguments: args }, options));
+  }
+
+  /**
+   * Suggestions for an argument of a prompt or a variable of a resource template. `others`: the other arguments.
+   *
+   * @throws McpError
+   */
+  async complete(
+    ref: CompletionRef,
+    argument: { name: string; value: string },
+    others?: Record<string, string>,
+    options: RequestOptions = {},
+  ): Promise<CompletionValues> {
+    const context = others === undefined ? undefined : { arguments: others };
+    const { completion } = await this.#request("complete", { ref: wireRef(ref), argument, context }, options);
+    return completion as CompletionValues;
+  }
+
+  /** Ask for a sign of life. */
+  async ping(options: RequestOptions = {}): Promise<void> {
+    await this.#request("ping", {}, options);
+  }
+
+  /** Be told of an event. Returns a function that ends it. */
+  on<E extends keyof ClientEvents>(event: E, listener: (params: ClientEvents[E]) => void): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners.add(listener));
+    return () => void listeners.delete(listener);
+  }
+
+  /** Disconnect. Calls in flight fail with a `ClosedError`. Idempotent. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #connect(): Promise<this> {
+    if (this.#closing !== undefined) throw new ClosedError("the client is closed");
+    const { native } = this.#engine;
+    try {
+      let handle!: number;
+      this.#server = await this.#operate(
+        () => (handle = native.connect(this.#target, JSON.stringify(this.#options))),
+        this.#signal,
+        (id) =>
+          this.#engine.listen(id, {
+            notification: ({ event, params }) => this.#tell(event, params),
+            closed: (payload) => this.#end(payload),
+          }),
+      );
+      this.#handle = handle;
+      return this;
+    } catch (error) {
+      if (this.#ownsEngine) this.#engine.close();
+      throw error;
+    }
+  }
+
+  async #close(): Promise<void> {
+    // A client that is still connecting has a handle to close only when it is through, or none if it fails.
+    if (this.#connecting !== undefined) await this.#connecting.catch(() => {});
+    const handle = this.#handle;
+    if (handle !== undefined && this.#closed === undefined && !this.#engine.closed) {
+      await new Promise<void>((resolve) => {
+        const release = this.#engine.hold();
+        this.#onClosed = () => (release(), resolve());
+        this.#engine.call(() => this.#engine.native.clientClose(handle));
+      });
+    }
+    if (this.#ownsEngine) this.#engine.close();
+  }
+
+  #tell(event: string, params: unknown): void {
+    for (const listener of this.#listeners.get(event) ?? []) listener(params);
+  }
+
+  #end(payload: { reason?: string }): void {
+    this.#closed = payload?.reason ?? "closed";
+    this.#onClosed?.();
+    this.#tell("closed", payload ?? {});
+  }
+
+  #list<T>(op: Op, key: string, options: RequestOptions): Listing<T> {
+    return new Listing<T>(async (cursor) => {
+      const { [key]: items, nextCursor } = await this.#request(op, { cursor }, options);
+      return { items, nextCursor };
+    });
+  }
+
+  async #request(op: Op, params: object, options: RequestOptions): Promise<any> {
+    if (this.#handle === undefined) await this.connect();
+    const { signal, onProgress, ...rest } = options;
+    const json = onProgress === undefined ? rest : { ...rest, progress: true };
+    return this.#operate(
+      () => this.#engine.native.request(this.#handle!, op, JSON.stringify(params), JSON.stringify(json)),
+      signal,
+      undefined,
+      onProgress,
+    );
+  }
+
+  #operate(
+    start: () => number,
+    signal: AbortSignal | undefined,
+    started?: (id: number) => void,
+    progress?: (progress: Progress) => void,
+  ): Promise<any> {
+    if (this.#engine.closed) return Promise.reject(new ClosedError("the engine is closed"));
+    if (signal?.aborted) return Promise.reject(aborted(signal));
+    return new Promise((resolve, reject) => {
+      if (signal === undefined) {
+        const id = this.#engine.operate(start, { resolve, reject, progress });
+        started?.(id);
+        return;
+      }
+      const abort = () => this.#engine.cancel(id, "aborted by the caller");
+      const over = () => signal.removeEventListener("abort", abort);
+      const id = this.#engine.operate(start, {
+        resolve: (value) => (over(), resolve(value)),
+        reject: (error) => (over(), reject(signal.aborted && error instanceof CancelledError ? aborted(signal) : error)),
+        progress,
+      });
+      signal.addEventListener("abort", abort, { once: true });
+      started?.(id);
+    });
+  }
+}
+
+function aborted(signal: AbortSignal): McpError {
+  return new CancelledError("aborted by the caller", { cause: signal.reason });
+}
+
+function isServer(target: ClientTarget): target is Server {
+  return typeof target === "object" && "serveStdio" in target && "engine" in target;
+}
+
+function targetOf(target: ClientTarget): object {
+  if (typeof target === "string") return { url: target };
+  if (target instanceof URL) return { url: target.href };
+  if (isServer(target)) return { server: target.handle };
+  if ("command" in target) {
+    const { command, args = [], env, cwd } = target;
+    return { command: [command, ...args], env, cwd };
+  }
+  return { command: target };
+}

@@ -1,0 +1,376 @@
+// One native engine on this thread's event loop: draining, dispatching, and keeping the process alive.
+
+import { Context } from "./context.js";
+import { McpError, ToolError } from "./errors.js";
+import { ClosedError, UsageError, EVENT, OUTCOME, type EngineOptions as Generated } from "./generated.js";
+import { type ErrorPayload, guarded, loadNative, type NativeEngine, toError } from "./native.js";
+
+/** Turns in a row before the event loop gets its say, so that a busy peer starves nothing else. */
+const MAX_ROUNDS = 16;
+const NO_EVENTS = "[]";
+const FOREVER_MS = 0x7fffffff;
+
+/** Options of an engine. */
+export interface EngineOptions extends Omit<Generated, "driver"> {
+  /**
+   * `hosted`: this thread's event loop does the I/O, the fastest for one process. `threaded`: the engine's own
+   * threads do it. Default: `hosted` where there is libuv (Node on Linux and macOS), else `threaded`.
+   */
+  driver?: "hosted" | "threaded";
+  /**
+   * How the event loop is woken. `poll`: libuv watches the engine's descriptor. `callback`: a thread-safe
+   * function; needs the threaded driver. Default: `poll` where there is libuv, else `callback`.
+   */
+  wake?: "poll" | "callback";
+}
+
+/** Live-handle counters. */
+export interface LiveCounters {
+  servers: number;
+  clients: number;
+  exchanges: number;
+  operations: number;
+  connections: number;
+}
+
+/** What serves one registered tool, resource, prompt or completion. */
+export interface Target {
+  /** Run the user's handler. */
+  invoke(payload: any, context: Context): unknown;
+  /** Say how its value goes back. */
+  complete(value: any, payload: any): Completion;
+  /** Told of what a handler threw that is neither a McpError nor a ToolError. */
+  report(error: unknown): void;
+}
+
+/** How an exchange is answered: an outcome and its payload, JSON or plain text by outcome. */
+export type Completion = readonly [outcome: number, payload: string];
+
+/** What waits for the end of an operation. */
+export interface Operation {
+  resolve(payload: any): void;
+  reject(error: McpError): void;
+  progress?(payload: any): void;
+  listening?(payload: any): void;
+}
+
+/** What hears of a client's connection. */
+export interface ClientListener {
+  notification(payload: any): void;
+  closed(payload: any): void;
+}
+
+/**
+ * An engine: its servers, clients and connections. Servers and clients share one engine per thread unless
+ * they are given another, or engine options of their own.
+ */
+export class Engine {
+  static #shared: Engine | undefined;
+
+  /** @internal */
+  readonly native: NativeEngine;
+  readonly #targets: (Target | undefined)[] = [undefined];
+  readonly #freeTargets: number[] = [];
+  readonly #operations = new Map<number, Operation>();
+  readonly #listeners = new Map<number, ClientListener>();
+  readonly #running = new Map<number, Context>();
+  /** Completions that wait for the next drain, as the inside of a JSON array. */
+  #out = "";
+  #inTurn = false;
+  /** Something waits for the next drain. */
+  #dirty = false;
+  #scheduled = false;
+  #rounds = 0;
+  #holds = 0;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #polled: boolean;
+  #closed = false;
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    if (!this.#closed) this.#turn(this.#drain());
+  };
+
+  /** Make an engine. Nothing runs until something is served or connected. */
+  constructor(options: EngineOptions = {}) {
+    const { wake = hasLibuv() ? "poll" : "callback", ...rest } = options;
+    const driver = rest.driver ?? (wake === "poll" ? "hosted" : "threaded");
+    if (wake === "callback" && driver === "hosted") {
+      throw new UsageError("the hosted driver needs libuv to watch its descriptor; use driver: \"threaded\" here");
+    }
+    const { Engine: NativeClass } = loadNative();
+    this.native = guarded(() => new NativeClass(JSON.stringify({ ...rest, driver })));
+    this.#polled = wake === "poll" && this.native.watch((events) => this.#wake(events));
+    if (!this.#polled) {
+      if (driver === "hosted") throw new UsageError("this runtime cannot watch a descriptor; use driver: \"threaded\"");
+      this.native.setWake(() => this.#wake(undefined));
+    }
+  }
+
+  /** The engine that this thread's servers and clients share. */
+  static shared(): Engine {
+    if (Engine.#shared === undefined || Engine.#shared.#closed) Engine.#shared = new Engine();
+    return Engine.#shared;
+  }
+
+  /** Live-handle counters; all zero when everything is closed. */
+  live(): LiveCounters {
+    return JSON.parse(this.native.live()) as LiveCounters;
+  }
+
+  /** True once closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Close everything: final frames go out, then what is left after `deadlineMs` milliseconds is cut off.
+   * Pending calls fail with a `ClosedError`. Idempotent.
+   */
+  close(deadlineMs = 0): void {
+    if (this.#closed) return;
+    if (this.#dirty) this.#dispatch(this.#drain());
+    this.native.close(deadlineMs);
+    for (let events = this.#drain(); events !== NO_EVENTS; events = this.#drain()) this.#dispatch(events);
+    this.#closed = true;
+    this.native.unwatch();
+    for (const operation of this.#operations.values()) operation.reject(new ClosedError("the engine was closed"));
+    for (const context of this.#running.values()) context.cancel("the engine was closed");
+    this.#operations.clear();
+    this.#listeners.clear();
+    this.#running.clear();
+    this.#holds = 0;
+    clearInterval(this.#timer);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal Register what serves an item; returns its number. */
+  addTarget(target: Target): number {
+    const number = this.#freeTargets.pop() ?? this.#targets.length;
+    this.#targets[number] = target;
+    return number;
+  }
+
+  /** @internal */
+  removeTarget(number: number): void {
+    this.#targets[number] = undefined;
+    this.#freeTargets.push(number);
+  }
+
+  /** @internal Start an operation and hear of its end. The process stays alive until then. */
+  operate(start: () => number, operation: Operation): number {
+    const id = guarded(start);
+    this.#operations.set(id, operation);
+    this.#hold();
+    this.#kick();
+    return id;
+  }
+
+  /** @internal Hear of a client's notifications and of its end. */
+  listen(client: number, listener: ClientListener): void {
+    this.#listeners.set(client, listener);
+  }
+
+  /** @internal Progress and log messages go out with the next drain. */
+  emit(what: "progress" | "log", id: number, payload: string): boolean {
+    if (this.#closed) return false;
+    const sent = guarded(() => this.native[what](id, payload));
+    if (sent) this.#kick();
+    return sent;
+  }
+
+  /** @internal Give up an operation; its end follows. */
+  cancel(id: number, reason: string): void {
+    if (!this.#closed && this.native.cancel(id, reason)) this.#kick();
+  }
+
+  /** @internal Keep the process alive until the returned function is called. */
+  hold(): () => void {
+    this.#hold();
+    return () => this.#release();
+  }
+
+  /** @internal Run a call that makes work for the engine. */
+  call<T>(call: () => T): T {
+    const value = guarded(call);
+    this.#kick();
+    return value;
+  }
+
+  #wake(events: string | undefined): void {
+    this.#rounds = 0;
+    this.#turn(events ?? this.#drain());
+  }
+
+  /** Dispatch events; answer those that were answered at once; repeat with what came in meanwhile. */
+  #turn(events: string): void {
+    for (;;) {
+      if (events !== NO_EVENTS) this.#dispatch(events);
+      // A polled descriptor stays readable while there is more; a callback comes but once.
+      if (this.#closed || (!this.#dirty && (this.#polled || events === NO_EVENTS))) return;
+      if (++this.#rounds > MAX_ROUNDS) return this.#kick();
+      events = this.#drain();
+    }
+  }
+
+  /** Have what waits drained: at the end of this turn, or after this tick's microtasks, all in one. */
+  #kick(): void {
+    this.#dirty = true;
+    if (this.#scheduled || this.#inTurn || this.#closed) return;
+    this.#scheduled = true;
+    if (this.#rounds++ < MAX_ROUNDS) {
+      process.nextTick(this.#flush);
+    } else {
+      setImmediate(() => {
+        this.#rounds = 0;
+        this.#flush();
+      });
+    }
+  }
+
+  #drain(): string {
+    const completions = this.#out === "" ? NO_EVENTS : `[${this.#out}]`;
+    this.#out = "";
+    this.#dirty = false;
+    return guarded(() => this.native.drainJson(completions));
+  }
+
+  #dispatch(text: string): void {
+    const events = JSON.parse(text) as [number, number, number, any][];
+    this.#inTurn = true;
+    try {
+      for (const [kind, id, target, payload] of events) this.#event(kind, id, target, payload);
+    } finally {
+      this.#inTurn = false;
+    }
+  }
+
+  #event(kind: number, id: number, number: number, payload: any): void {
+    switch (kind) {
+      case EVENT.callTool:
+      case EVENT.readResource:
+      case EVENT.getPrompt:
+      case EVENT.complete:
+        return this.#serve(id, this.#targets[number], payload);
+      case EVENT.cancelled:
+        return this.#stop(id, payload?.reason);
+      case EVENT.result:
+        return this.#finish(id)?.resolve(payload);
+      case EVENT.error:
+        return this.#finish(id)?.reject(toError(payload as ErrorPayload));
+      case EVENT.progress:
+        return outside(() => this.#operations.get(id)?.progress?.(payload));
+      case EVENT.listening:
+        return this.#operations.get(id)?.listening?.(payload);
+      case EVENT.notification:
+        return outside(() => this.#listeners.get(id)?.notification(payload));
+      case EVENT.closed: {
+        const listener = this.#listeners.get(id);
+        this.#listeners.delete(id);
+        return outside(() => listener?.closed(payload));
+      }
+    }
+  }
+
+  #serve(id: number, target: Target | undefined, payload: any): void {
+    const context = new Context(this, id);
+    if (target === undefined) return this.#answer(id, OUTCOME.error, '{"message":"it was just removed"}');
+    let value: unknown;
+    try {
+      value = target.invoke(payload, context);
+      if (!isThenable(value)) {
+        const [outcome, text] = target.complete(value, payload);
+        return this.#answer(id, outcome, text);
+      }
+    } catch (error) {
+      return this.#fail(id, target, error);
+    }
+    this.#running.set(id, context);
+    value.then(
+      (settled) => {
+        if (!this.#running.delete(id)) return;
+        try {
+          const [outcome, text] = target.complete(settled, payload);
+          this.#answer(id, outcome, text);
+        } catch (error) {
+          this.#fail(id, target, error);
+        }
+      },
+      (error: unknown) => {
+        if (this.#running.delete(id)) this.#fail(id, target, error);
+      },
+    );
+  }
+
+  #answer(id: number, outcome: number, payload: string): void {
+    const completion = `[${id},${outcome},${JSON.stringify(payload)}]`;
+    this.#out = this.#out === "" ? completion : `${this.#out},${completion}`;
+    this.#kick();
+  }
+
+  /** A handler's failure harms its own call only; the peer gets the message, never the stack. */
+  #fail(id: number, target: Target, error: unknown): void {
+    if (error instanceof McpError) {
+      const { code, message, data } = error;
+      return this.#answer(id, OUTCOME.error, stringify({ code, message, data }) ?? stringify({ code, message })!);
+    }
+    const message = error instanceof Error && error.message !== "" ? error.message : "the handler failed";
+    this.#answer(id, OUTCOME.toolError, message);
+    if (!(error instanceof ToolError)) outside(() => target.report(error));
+  }
+
+  #stop(id: number, reason: string | undefined): void {
+    const context = this.#running.get(id);
+    this.#running.delete(id);
+    outside(() => context?.cancel(reason));
+  }
+
+  #finish(id: number): Operation | undefined {
+    const operation = this.#operations.get(id);
+    if (operation !== undefined && this.#operations.delete(id)) this.#release();
+    return operation;
+  }
+
+  #hold(): void {
+    if (this.#holds++ > 0) return;
+    if (this.#polled) this.native.keepAlive(true);
+    else this.#timer = setInterval(() => {}, FOREVER_MS);
+  }
+
+  #release(): void {
+    if (--this.#holds > 0) return;
+    if (this.#polled) this.native.keepAlive(false);
+    else clearInterval(this.#timer);
+  }
+}
+
+/** Run a listener of the user's; what it throws is an uncaught exception, not a failure of the batch. */
+function outside(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+function stringify(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Bun and Deno imitate Node's interface but not its loop. */
+function hasLibuv(): boolean {
+  const { versions, platform } = process;
+  return versions["uv"] !== undefined && platform !== "win32" && !("bun" in versions) && !("deno" in versions);
+}

@@ -1,0 +1,67 @@
+// The package `trunnion`: Model Context Protocol servers and clients.
+
+import { loadNative } from "./native.js";
+
+export { Client, connect, Listing } from "./client.js";
+export type {
+  ClientEvents,
+  ClientOptions,
+  ClientTarget,
+  RequestOptions,
+  ServerDescription,
+} from "./client.js";
+export { Context } from "./context.js";
+export type { RequestInfo } from "./context.js";
+export { Engine } from "./engine.js";
+export type { EngineOptions, LiveCounters } from "./engine.js";
+export { McpError, ToolError } from "./errors.js";
+export type { McpErrorInit } from "./errors.js";
+export {
+  ERROR_CLASSES,
+  ERROR_CODES,
+  ParseError,
+  InvalidRequestError,
+  MethodNotFoundError,
+  InvalidParamsError,
+  InternalError,
+  HeaderMismatchError,
+  MissingCapabilityError,
+  UnsupportedVersionError,
+  ResourceNotFoundError,
+  RemoteError,
+  ClosedError,
+  TimeoutError,
+  CancelledError,
+  TransportError,
+  LimitError,
+  UsageError,
+  ProtocolError,
+  ForkedError,
+  PanicError,
+} from "./generated.js";
+export type { ErrorKind } from "./generated.js";
+export { PromptResult, ReadResult, ToolResult } from "./results.js";
+export type { ToolResultFields } from "./results.js";
+export { jsonSchema } from "./schema.js";
+export type { OutputOf, Schema, StandardIssue, StandardResult, StandardSchema, TypedJsonSchema } from "./schema.js";
+export { Server, Server as McpServer } from "./server.js";
+export type {
+  CompletionRef,
+  CompletionRequest,
+  HttpServer,
+  PromptArguments,
+  PromptDefinition,
+  PromptReturn,
+  PromptValues,
+  ResourceDefinition,
+  ResourceReturn,
+  ServerOptions,
+  ToolDefinition,
+  ToolReturn,
+} from "./server.js";
+export type * from "./types.js";
+
+/** The engine's version. */
+export function version(): string {
+  return loadNative().version();
+}

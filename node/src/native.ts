@@ -1,0 +1,69 @@
+// The native module: its types, and its errors as classes.
+
+import native from "../native/loader.cjs";
+import type { McpError } from "./errors.js";
+import { ERROR_CLASSES, type ErrorKind } from "./generated.js";
+
+/** The engine of `bindings/surface.toml`, in strings and numbers. */
+export interface NativeEngine {
+  fd(): number;
+  watch(callback: (events: string) => void): boolean;
+  unwatch(): void;
+  keepAlive(on: boolean): void;
+  drainJson(completions: string): string;
+  wait(timeoutMs: number): boolean;
+  setWake(callback: () => void): void;
+  complete(id: number, outcome: number, payload: string): boolean;
+  progress(id: number, payload: string): boolean;
+  log(id: number, payload: string): boolean;
+  context(id: number): string | null;
+  cancel(id: number, reason: string): boolean;
+  close(deadlineMs: number): void;
+  live(): string;
+  serverNew(definition: string): number;
+  serverAdd(server: number, item: string, definition: string, options: string, target: number): void;
+  serverRemove(server: number, item: string, key: string): boolean;
+  serveStdio(server: number, options: string): number;
+  serveHttp(server: number, options: string): number;
+  serverClose(server: number): void;
+  connect(target: string, options: string): number;
+  request(client: number, op: string, params: string, options: string): number;
+  clientClose(client: number): void;
+}
+
+/** What the native module exports. */
+export interface Native {
+  Engine: new (options: string) => NativeEngine;
+  version(): string;
+}
+
+/** Load the native module. Throws an error that names the missing file and what to do. */
+export function loadNative(): Native {
+  return native.load() as Native;
+}
+
+/** An error as the engine reports it: an event's payload, or what a native function throws. */
+export interface ErrorPayload {
+  code: number;
+  kind: string;
+  message: string;
+  data?: unknown;
+}
+
+/** The engine's report as an error of the matching class. */
+export function toError(payload: ErrorPayload, cause?: unknown): McpError {
+  const kind = (payload.kind in ERROR_CLASSES ? payload.kind : "remote") as ErrorKind;
+  return new ERROR_CLASSES[kind](payload.message, { code: payload.code, kind, data: payload.data, cause });
+}
+
+/** Call into the engine; what it throws becomes an error of the matching class. */
+export function guarded<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (thrown) {
+    const error = thrown as Partial<ErrorPayload> & { data?: string };
+    if (typeof error?.kind !== "string" || typeof error.code !== "number") throw thrown;
+    const data = error.data === undefined || error.data === null ? undefined : JSON.parse(error.data);
+    throw toError({ code: error.code, kind: error.kind, message: error.message ?? "", data });
+  }
+}

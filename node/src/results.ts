@@ -1,0 +1,74 @@
+// Results: what tools, resources and prompts give back, on the server to be sent and on the client as received.
+
+import type { ContentBlock, PromptMessage, ResourceContents } from "./types.js";
+
+/** The fields of a tool's result. */
+export interface ToolResultFields {
+  content?: ContentBlock[];
+  /** Typed output, as the tool's output schema describes it. */
+  structuredContent?: unknown;
+  /** True: the tool failed, and the content says how. */
+  isError?: boolean;
+  _meta?: Record<string, unknown>;
+}
+
+/** A tool's whole result. A handler returns one when content or typed output alone will not do. */
+export class ToolResult<T = any> {
+  content: ContentBlock[];
+  declare structuredContent?: T;
+  isError: boolean;
+  declare _meta?: Record<string, unknown>;
+
+  constructor(fields: Omit<ToolResultFields, "structuredContent"> & { structuredContent?: T }) {
+    Object.assign(this, fields);
+    this.content = fields.content ?? [];
+    this.isError = fields.isError ?? false;
+  }
+
+  /** The text items, joined by line ends. */
+  get text(): string {
+    return textOf(this.content);
+  }
+}
+
+/** What reading a resource gave. */
+export class ReadResult {
+  contents: ResourceContents[] = [];
+  declare _meta?: Record<string, unknown>;
+
+  constructor(fields: { contents: ResourceContents[] }) {
+    Object.assign(this, fields);
+  }
+
+  /** The text contents, joined by line ends. */
+  get text(): string {
+    return this.contents.flatMap(({ text }) => text ?? []).join("\n");
+  }
+
+  /** The bytes of all contents: decoded blobs, and texts as UTF-8. */
+  get bytes(): Uint8Array {
+    return Buffer.concat(
+      this.contents.map(({ text, blob }) => (blob === undefined ? Buffer.from(text ?? "") : Buffer.from(blob, "base64"))),
+    );
+  }
+}
+
+/** A filled-in prompt. */
+export class PromptResult {
+  declare description?: string;
+  messages: PromptMessage[] = [];
+  declare _meta?: Record<string, unknown>;
+
+  constructor(fields: { messages: PromptMessage[]; description?: string }) {
+    Object.assign(this, fields);
+  }
+
+  /** The text items of all messages, joined by line ends. */
+  get text(): string {
+    return textOf(this.messages.map(({ content }) => content));
+  }
+}
+
+function textOf(content: ContentBlock[]): string {
+  return content.flatMap((item) => (item.type === "text" ? item.text : [])).join("\n");
+}

@@ -1,0 +1,90 @@
+// Schemas: plain JSON Schema, or any library that implements Standard Schema and exports JSON Schema.
+
+import { UsageError } from "./generated.js";
+import type { JsonObject } from "./types.js";
+
+/** The part of the Standard Schema interface that is used here (version 1). */
+export interface StandardSchema<Input = unknown, Output = Input> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (
+      value: unknown,
+      options?: any,
+    ) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+  };
+}
+
+/** What `validate` says: a value, or issues. */
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+
+/** One thing that is wrong. */
+export interface StandardIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** A plain JSON Schema that knows the type it describes; made by `jsonSchema`. */
+export interface TypedJsonSchema<T> extends JsonObject {
+  readonly [TYPE]?: T;
+}
+declare const TYPE: unique symbol;
+
+/** A schema: Standard Schema (zod 4.2+, arktype 2.1.28+, valibot with `toStandardJsonSchema`), or JSON Schema. */
+export type Schema = StandardSchema<any, any> | JsonObject;
+
+/** The type a handler gets for a schema. A plain JSON Schema says nothing to TypeScript: `any`. */
+export type OutputOf<S> =
+  S extends StandardSchema<any, infer Output>
+    ? Output
+    : S extends TypedJsonSchema<infer T>
+      ? unknown extends T
+        ? any
+        : T
+      : any;
+
+/** Give a plain JSON Schema the TypeScript type of what it describes. */
+export function jsonSchema<T>(schema: JsonObject): TypedJsonSchema<T> {
+  return schema as TypedJsonSchema<T>;
+}
+
+/** True for a Standard Schema. */
+export function isStandard(schema: Schema): schema is StandardSchema {
+  return "~standard" in schema && typeof schema["~standard"] === "object";
+}
+
+/** The JSON Schema of a schema, as it goes to clients. `side`: before or after its transforms and defaults. */
+export function toJsonSchema(schema: Schema, side: "input" | "output", where: string): JsonObject {
+  if (!isStandard(schema)) return schema as JsonObject;
+  const standard = schema["~standard"] as StandardSchema["~standard"] & {
+    jsonSchema?: Record<"input" | "output", (options: { target: string }) => JsonObject>;
+  };
+  const own = schema as { toJSONSchema?(options?: object): JsonObject; toJsonSchema?(): JsonObject };
+  try {
+    if (standard.jsonSchema !== undefined) return standard.jsonSchema[side]({ target: "draft-2020-12" });
+    if (typeof own.toJSONSchema === "function") return own.toJSONSchema({ io: side });
+    if (typeof own.toJsonSchema === "function") return own.toJsonSchema();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(`${where}: the ${standard.vendor} schema cannot be written as JSON Schema: ${why}`, { cause });
+  }
+  throw new UsageError(
+    `${where}: this ${standard.vendor} schema cannot be written as JSON Schema. ` +
+      (standard.vendor === "valibot"
+        ? "Wrap it in toStandardJsonSchema() of @valibot/to-json-schema."
+        : "Use a version that implements Standard JSON Schema (zod 4.2, arktype 2.1.28), or give a JSON Schema."),
+  );
+}
+
+/** The issues as one line for the model: `a.b: message; c: message`. */
+export function describeIssues(issues: readonly StandardIssue[]): string {
+  return issues
+    .map(({ path, message }) => {
+      const keys = path?.map((part) => String(typeof part === "object" ? part.key : part)) ?? [];
+      return keys.length === 0 ? message : `${keys.join(".")}: ${message}`;
+    })
+    .join("; ");
+}

@@ -1,0 +1,434 @@
+// The server: registration of tools, resources, prompts and completions, and serving them.
+
+import { Context } from "./context.js";
+import { type Completion, Engine, type EngineOptions, type Target } from "./engine.js";
+import { McpError } from "./errors.js";
+import {
+  CancelledError,
+  ClosedError,
+  OPTION_KEYS,
+  OUTCOME,
+  type ServeHttpOptions,
+  type ServerOptions as GeneratedOptions,
+  type ToolOptions as GeneratedToolOptions,
+} from "./generated.js";
+import { PromptResult, ReadResult, ToolResult } from "./results.js";
+import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
+import type {
+  Annotations,
+  CompletionValues,
+  ContentBlock,
+  Icon,
+  PromptArgument,
+  PromptMessage,
+  ResourceContents,
+  ToolAnnotations,
+} from "./types.js";
+
+type Awaitable<T> = T | Promise<T>;
+
+/** What a server is, and how it behaves. */
+export interface ServerOptions extends GeneratedOptions, EngineOptions {
+  name: string;
+  version: string;
+  title?: string;
+  /** How to use this server, for the model. */
+  instructions?: string;
+  websiteUrl?: string;
+  icons?: Icon[];
+  /** The engine to use, instead of the one this thread's servers and clients share. */
+  engine?: Engine;
+  /**
+   * Told of every exception of a handler that is neither a `ToolError` nor a `McpError`. The peer gets its message
+   * only. Default: written to stderr.
+   */
+  onError?: (error: unknown, origin: { item: string; name: string }) => void;
+}
+
+/** What a tool is. */
+export interface ToolDefinition<I = undefined, O = undefined> extends GeneratedToolOptions {
+  title?: string;
+  /** What it does and when to use it, for the model. */
+  description?: string;
+  /** Schema of the arguments. The engine refuses arguments that break it before the handler runs. */
+  input?: I;
+  /** Schema of the typed output. */
+  output?: O;
+  annotations?: ToolAnnotations;
+  icons?: Icon[];
+  _meta?: Record<string, unknown>;
+}
+
+/** What a tool handler may return. */
+export type ToolReturn<O> = O extends Schema
+  ? OutputOf<O> | ToolResult
+  : string | ContentBlock[] | ToolResult | object | number | boolean | null | undefined | void;
+
+/** What a resource is. */
+export interface ResourceDefinition {
+  name: string;
+  title?: string;
+  description?: string;
+  mimeType?: string;
+  size?: number;
+  annotations?: Annotations;
+  icons?: Icon[];
+  _meta?: Record<string, unknown>;
+}
+
+/** What a resource handler may return: text, bytes, one or several contents, or a value that is sent as JSON. */
+export type ResourceReturn =
+  | string
+  | Uint8Array
+  | Omit<ResourceContents, "uri">
+  | ResourceContents[]
+  | ReadResult
+  | object;
+
+/** Arguments of a prompt by name. */
+export type PromptArguments = Readonly<Record<string, Omit<PromptArgument, "name">>>;
+
+/** What a prompt is. */
+export interface PromptDefinition<A = PromptArguments> {
+  title?: string;
+  description?: string;
+  arguments?: A;
+  icons?: Icon[];
+  _meta?: Record<string, unknown>;
+}
+
+/** The arguments a prompt handler gets: required ones are there, the others may be. */
+export type PromptValues<A> = {
+  [K in keyof A]: A[K] extends { required: true } ? string : string | undefined;
+};
+
+/** What a prompt handler may return: text (one user message), messages, or the whole result. */
+export type PromptReturn = string | PromptMessage[] | PromptResult | { description?: string; messages: PromptMessage[] };
+
+/** What completes: an argument of a prompt, or a variable of a resource template. */
+export type CompletionRef = { prompt: string } | { resource: string };
+
+/** What is to be completed. */
+export interface CompletionRequest {
+  /** The argument or variable. */
+  name: string;
+  /** What has been typed so far. */
+  value: string;
+  /** The other arguments, as far as they are known. */
+  arguments: Readonly<Record<string, string>>;
+}
+
+/** A Streamable HTTP endpoint that is being served. */
+export interface HttpServer extends AsyncDisposable {
+  /** Where it is: `http://127.0.0.1:8000/mcp`. */
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  /** Settles when it has ended; rejects when it failed. */
+  readonly ended: Promise<void>;
+  /** Stop serving here; resolves when it has ended. */
+  close(): Promise<void>;
+}
+
+/** A server: tools, resources, prompts and completions, served on any number of transports. */
+export class Server implements AsyncDisposable {
+  /** @internal */
+  readonly engine: Engine;
+  /** @internal */
+  readonly handle: number;
+  readonly #ownsEngine: boolean;
+  readonly #onError: NonNullable<ServerOptions["onError"]>;
+  readonly #targets = new Map<string, number>();
+  readonly #serving = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ServerOptions) {
+    const { engine, onError = printError, ...rest } = options;
+    const [engineOptions, definition] = split(rest, [...OPTION_KEYS.engine, "wake"]);
+    this.#ownsEngine = engine === undefined && Object.keys(engineOptions).length > 0;
+    this.engine = engine ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
+    this.#onError = onError;
+    this.handle = this.engine.call(() => this.engine.native.serverNew(JSON.stringify(definition)));
+  }
+
+  /**
+   * Add a tool. The handler gets its arguments, checked against `input`, and a context. It returns text, content
+   * items, a `ToolResult`, or (with `output`) the typed value; it throws a `ToolError` to tell the model why not.
+   *
+   * @throws McpError of kind `usage` when the name is taken or a schema cannot be used.
+   */
+  tool<const I extends Schema | undefined = undefined, const O extends Schema | undefined = undefined>(
+    name: string,
+    definition: ToolDefinition<I, O>,
+    handler: (args: OutputOf<I>, context: Context) => Awaitable<ToolReturn<O>>,
+  ): this {
+    const { input, output, timeoutMs, ...rest } = definition;
+    const where = `tool ${JSON.stringify(name)}`;
+    const json = {
+      name,
+      ...rest,
+      inputSchema: input === undefined ? { type: "object" } : toJsonSchema(input, "input", where),
+      outputSchema: output === undefined ? undefined : toJsonSchema(output, "output", where),
+    };
+    const run = handler as (args: any, context: Context) => unknown;
+    return this.#add("tool", name, json, { timeoutMs }, {
+      invoke:
+        input !== undefined && isStandard(input)
+          ? (args, context) => validated(input["~standard"].validate(args), (value) => run(value, context))
+          : run,
+      complete: output === undefined ? completeTool : completeTypedTool,
+    });
+  }
+
+  /**
+   * Add a resource (a URI) or a resource template (a URI with `{variables}`, RFC 6570).
+   *
+   * @throws McpError of kind `usage` when it is there already or malformed.
+   */
+  resource(
+    uri: string,
+    definition: ResourceDefinition,
+    handler: (uri: string, params: Record<string, string>, context: Context) => Awaitable<ResourceReturn>,
+  ): this {
+    const [item, json] = uri.includes("{")
+      ? ["resource_template", { uriTemplate: uri, ...definition }]
+      : ["resource", { uri, ...definition }];
+    return this.#add(item, uri, json, {}, {
+      invoke: ({ uri, params }, context) => handler(uri, params ?? {}, context),
+      complete: completeResource,
+    });
+  }
+
+  /**
+   * Add a prompt.
+   *
+   * @throws McpError of kind `usage` when the name is taken.
+   */
+  prompt<const A extends PromptArguments = {}>(
+    name: string,
+    definition: PromptDefinition<A>,
+    handler: (args: PromptValues<A>, context: Context) => Awaitable<PromptReturn>,
+  ): this {
+    const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
+    const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
+    return this.#add("prompt", name, json, {}, {
+      invoke: (args, context) => handler(args, context),
+      complete: completePrompt,
+    });
+  }
+
+  /**
+   * Add suggestions for the arguments of a prompt or the variables of a resource template.
+   *
+   * @throws McpError of kind `usage` when there are some already.
+   */
+  completion(
+    ref: CompletionRef,
+    handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
+  ): this {
+    const key = "prompt" in ref ? ref.prompt : ref.resource;
+    return this.#add("completion", key, { ref: wireRef(ref) }, {}, {
+      invoke: ({ argument, arguments: others }, context) =>
+        handler({ name: argument.name, value: argument.value, arguments: others ?? {} }, context),
+      complete: completeCompletion,
+    });
+  }
+
+  /** Remove what was added under that name, URI or template. False: there was none. */
+  remove(item: "tool" | "resource" | "prompt" | "completion", key: string): boolean {
+    const kind = item === "resource" && key.includes("{") ? "resource_template" : item;
+    const removed = this.engine.call(() => this.engine.native.serverRemove(this.handle, kind, key));
+    const target = this.#targets.get(`${kind} ${key}`);
+    if (target !== undefined) {
+      this.#targets.delete(`${kind} ${key}`);
+      this.engine.removeTarget(target);
+    }
+    return removed;
+  }
+
+  /** Serve this process's standard streams. Resolves when the peer has closed them. */
+  serveStdio(): Promise<void> {
+    return this.#track(
+      new Promise((resolve, reject) => {
+        this.engine.operate(() => this.engine.native.serveStdio(this.handle, "{}"), {
+          resolve: () => resolve(),
+          reject: endOf(resolve, reject),
+        });
+      }),
+    );
+  }
+
+  /** Serve Streamable HTTP. Resolves when it listens. Keeps the process alive until closed. */
+  listen(options: ServeHttpOptions = {}): Promise<HttpServer> {
+    return new Promise((resolve, reject) => {
+      let finish!: () => void;
+      let fail!: (error: McpError) => void;
+      const ended = new Promise<void>((resolve, reject) => ([finish, fail] = [resolve, reject]));
+      // Whoever does not look at `ended` hears of a failure to start from `listen` itself.
+      ended.catch(() => {});
+      const id = this.engine.operate(
+        () => this.engine.native.serveHttp(this.handle, JSON.stringify(options)),
+        {
+          resolve: () => finish(),
+          reject: (error) => {
+            reject(error);
+            endOf(finish, fail)(error);
+          },
+          listening: ({ url, host, port }) => {
+            const close = () => {
+              this.engine.cancel(id, "closed");
+              return ended;
+            };
+            resolve({ url, host, port, ended, close, [Symbol.asyncDispose]: close });
+          },
+        },
+      );
+      this.#track(ended);
+    });
+  }
+
+  /** End everything that is served, and forget the server. Calls in flight fail. Idempotent. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (!this.engine.closed) this.engine.call(() => this.engine.native.serverClose(this.handle));
+    await Promise.allSettled(this.#serving);
+    for (const target of this.#targets.values()) this.engine.removeTarget(target);
+    this.#targets.clear();
+    if (this.#ownsEngine) this.engine.close();
+  }
+
+  #add(
+    item: string,
+    key: string,
+    definition: object,
+    options: object,
+    serve: Omit<Target, "report">,
+  ): this {
+    if (this.#closing !== undefined) throw new ClosedError("the server is closed");
+    const report = (error: unknown) => this.#onError(error, { item, name: key });
+    const target = this.engine.addTarget({ ...serve, report });
+    try {
+      this.engine.call(() =>
+        this.engine.native.serverAdd(this.handle, item, JSON.stringify(definition), JSON.stringify(options), target),
+      );
+    } catch (error) {
+      this.engine.removeTarget(target);
+      throw error;
+    }
+    this.#targets.set(`${item} ${key}`, target);
+    return this;
+  }
+
+  #track(serving: Promise<void>): Promise<void> {
+    const settled = serving.then(
+      () => void this.#serving.delete(settled),
+      () => void this.#serving.delete(settled),
+    );
+    this.#serving.add(settled);
+    return serving;
+  }
+}
+
+/** The protocol's reference to what completes. */
+export function wireRef(ref: CompletionRef): object {
+  return "prompt" in ref ? { type: "ref/prompt", name: ref.prompt } : { type: "ref/resource", uri: ref.resource };
+}
+
+/** Part an options object: what belongs to `keys`, and the rest. */
+export function split(options: object, keys: readonly string[]): [Record<string, any>, Record<string, any>] {
+  const [mine, rest]: [Record<string, unknown>, Record<string, unknown>] = [{}, {}];
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined) (keys.includes(key) ? mine : rest)[key] = value;
+  }
+  return [mine, rest];
+}
+
+/** To be closed on purpose is no failure of a serve operation. */
+function endOf(resolve: () => void, reject: (error: McpError) => void): (error: McpError) => void {
+  return (error) => (error instanceof CancelledError || error instanceof ClosedError ? resolve() : reject(error));
+}
+
+function printError(error: unknown, { item, name }: { item: string; name: string }): void {
+  console.error(`trunnion: ${item} ${JSON.stringify(name)} threw:`, error);
+}
+
+/** Arguments that a refinement or transform of the user's schema refuses are told to the model, like the engine does. */
+function validated(
+  result: StandardResult<unknown> | Promise<StandardResult<unknown>>,
+  run: (value: unknown) => unknown,
+): unknown {
+  if (result instanceof Promise) return result.then((settled) => validated(settled, run));
+  if (result.issues === undefined) return run(result.value);
+  return new ToolResult({
+    content: [{ type: "text", text: `invalid arguments: ${describeIssues(result.issues)}` }],
+    isError: true,
+  });
+}
+
+function completeTool(value: unknown): Completion {
+  if (typeof value === "string") return [OUTCOME.text, value];
+  if (isResult(value)) return [OUTCOME.result, JSON.stringify(value)];
+  if (value === undefined) return [OUTCOME.result, '{"content":[]}'];
+  if (Array.isArray(value) && value.every(isContent)) return [OUTCOME.result, JSON.stringify({ content: value })];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [OUTCOME.text, JSON.stringify(value)];
+  return [OUTCOME.value, JSON.stringify(value)];
+}
+
+function completeTypedTool(value: unknown): Completion {
+  if (value instanceof ToolResult) return [OUTCOME.result, JSON.stringify(value)];
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new TypeError("the tool has an output schema, but its handler returned nothing");
+  return [OUTCOME.value, text];
+}
+
+/** A `ToolResult`, or a plain object that could be nothing else. */
+function isResult(value: unknown): boolean {
+  if (value instanceof ToolResult) return true;
+  if (typeof value !== "object" || value === null) return false;
+  const { content, structuredContent, isError, _meta, ...others } = value as Record<string, unknown>;
+  return Array.isArray(content) && content.every(isContent) && Object.keys(others).length === 0;
+}
+
+function isContent(item: unknown): boolean {
+  return typeof item === "object" && item !== null && typeof (item as { type?: unknown }).type === "string";
+}
+
+function completeResource(value: unknown, { uri }: { uri: string }): Completion {
+  if (typeof value === "string") return [OUTCOME.text, value];
+  if (value instanceof Uint8Array) {
+    return [OUTCOME.base64, Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")];
+  }
+  if (value instanceof ReadResult) return [OUTCOME.result, JSON.stringify(value)];
+  if (Array.isArray(value) && value.every(isContents)) {
+    return [OUTCOME.result, JSON.stringify({ contents: value.map((item) => ({ uri, ...item })) })];
+  }
+  if (isContents(value)) return [OUTCOME.result, JSON.stringify({ contents: [{ uri, ...value }] })];
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new TypeError("the resource's handler returned nothing");
+  return [OUTCOME.value, text];
+}
+
+function isContents(item: unknown): item is Omit<ResourceContents, "uri"> {
+  if (typeof item !== "object" || item === null) return false;
+  const { text, blob } = item as { text?: unknown; blob?: unknown };
+  return typeof text === "string" || typeof blob === "string";
+}
+
+function completePrompt(value: unknown): Completion {
+  if (typeof value === "string") return [OUTCOME.text, value];
+  if (Array.isArray(value)) return [OUTCOME.result, JSON.stringify({ messages: value })];
+  if (typeof value !== "object" || value === null) throw new TypeError("the prompt's handler returned no messages");
+  return [OUTCOME.result, JSON.stringify(value)];
+}
+
+function completeCompletion(value: unknown): Completion {
+  if (Array.isArray(value)) return [OUTCOME.value, JSON.stringify(value)];
+  return [OUTCOME.result, JSON.stringify({ completion: value })];
+}

@@ -1,0 +1,52 @@
+// Every snippet of docs/typescript.md compiles and runs.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { connect } from "trunnion";
+import { run } from "./helpers.mjs";
+
+// Inside the package, so that the snippets resolve `trunnion` and `zod` as a user's would.
+const folder = fileURLToPath(new URL("docs/", import.meta.url));
+const page = readFileSync(new URL("../../docs/typescript.md", import.meta.url), "utf8");
+const snippets = [...page.matchAll(/^```ts file=(\S+)\n(.*?)^```$/gms)].map(([, name, code]) => ({ name, code }));
+
+describe("docs/typescript.md", { timeout: 120_000 }, () => {
+  before(() => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    for (const { name, code } of snippets) writeFileSync(join(folder, name), code);
+    const compilerOptions = { noEmit: false, declaration: false, rootDir: ".", outDir: "build" };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }));
+    const typescript = dirname(createRequire(import.meta.url).resolve("typescript/package.json"));
+    execFileSync(process.execPath, [join(typescript, "bin", "tsc"), "-p", folder], { stdio: "inherit" });
+  });
+
+  test("has a file name on every TypeScript block", () => {
+    assert.equal(snippets.length, page.match(/^```ts/gm).length);
+  });
+
+  const expected = {
+    "context.js": "1 3\n2 3\n3 3\ndone, for trunnion\n",
+    "client.js": "order\n1\n10\n3\nI feel hungry. What should I order?\n[ 'hungry' ]\ncancelled 3 aborted by the caller\n",
+    "stdio.js": "",
+  };
+  for (const [name, output] of Object.entries(expected)) {
+    test(name, async () => {
+      const { code, stdout, stderr } = await run([join(folder, "build", name)]);
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: output, stderr: "" });
+    });
+  }
+
+  test("http.js", async () => {
+    const child = spawn(process.execPath, [join(folder, "build", "http.js")], { stdio: ["ignore", "pipe", "inherit"] });
+    const [url] = await new Promise((resolve) => child.stdout.setEncoding("utf8").once("data", (text) => resolve(text.split("\n"))));
+    const client = await connect(url);
+    assert.deepEqual((await client.callTool("order", { item: "tea" })).structuredContent, { total: 3 });
+    await client.close();
+    child.kill("SIGKILL");
+  });
+});

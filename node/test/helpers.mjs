@@ -1,0 +1,81 @@
+// What the tests share. Every test makes an engine of its own and leaves nothing alive in it.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { connect, Engine, Server } from "trunnion";
+
+/** The ways to run an engine: who does the I/O, and how the event loop hears of it. */
+export const ENGINES = [
+  { driver: "hosted" },
+  { driver: "threaded" },
+  { driver: "threaded", wake: "callback" },
+];
+
+export const title = ({ driver, wake = "poll" }) => `${driver}, ${wake}`;
+
+export const NOTHING_LIVE = { servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0 };
+
+/** Run a test with an engine; afterwards nothing may be alive in it. */
+export async function withEngine(options, body) {
+  const engine = new Engine(options);
+  try {
+    await body(engine);
+    await settled(engine);
+  } finally {
+    engine.close();
+  }
+  assert.deepEqual(engine.live(), NOTHING_LIVE);
+}
+
+/** Wait until nothing is alive: a connection may outlive its last answer by a moment. */
+export async function settled(engine) {
+  while (Object.values(engine.live()).some((count) => count !== 0)) await sleep(1);
+}
+
+export const TRANSPORTS = ["memory", "http"];
+
+/** Make a server and a client of it, over memory or HTTP; close both afterwards. */
+export async function withPair(engine, transport, define, body, serverOptions = {}) {
+  const server = new Server({ name: "test", version: "1.2.3", engine, onError: () => {}, ...serverOptions });
+  define(server);
+  const http = transport === "http" ? await server.listen() : undefined;
+  const client = await connect(http?.url ?? server, { engine });
+  try {
+    await body(client, server);
+  } finally {
+    await client.close();
+    await server.close();
+  }
+}
+
+export const object = (properties = {}) => ({ type: "object", properties, required: Object.keys(properties) });
+
+export const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
+export const example = (name) => fileURLToPath(new URL(`../../examples/node/${name}`, import.meta.url));
+
+/** Run a program to its end; what it printed and how it ended. The test's own time limit is the limit. */
+export async function run(args, { input = "", env = {}, signal } = {}) {
+  const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: "pipe", signal });
+  const out = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text) => (out.stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text) => (out.stderr += text));
+  child.stdin.end(input);
+  const [code, killed] = await once(child, "close");
+  return { ...out, code, killed };
+}
+
+/** Await what an idle client hears; being idle, it does not keep the process alive itself. */
+export async function awaited(promise) {
+  const alive = setInterval(() => {}, 1000);
+  return promise.finally(() => clearInterval(alive));
+}
+
+/** A promise and what settles it. */
+export function deferred() {
+  let resolve;
+  let reject;
+  const promise = new Promise((yes, no) => ([resolve, reject] = [yes, no]));
+  return { promise, resolve, reject };
+}

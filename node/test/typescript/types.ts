@@ -1,0 +1,61 @@
+// Compiled, never run: what TypeScript must accept and what it must refuse.
+import { connect, jsonSchema, Server, ToolResult } from "trunnion";
+import { z } from "zod";
+
+const server = new Server({ name: "types", version: "1", driver: "hosted" });
+
+const input = z.object({ a: z.number(), b: z.string().default("x") });
+const output = z.object({ sum: z.number() });
+
+server.tool("typed", { input, output }, async ({ a, b }, ctx) => {
+  const number: number = a;
+  const text: string = b;
+  const sent: boolean = ctx.progress(1, 2, text);
+  const signal: AbortSignal = ctx.signal;
+  return { sum: signal.aborted || sent ? number : 0 };
+});
+server.tool("whole", { input, output }, () => new ToolResult({ content: [], structuredContent: { sum: 1 } }));
+// @ts-expect-error: the output is not what the schema says
+server.tool("wrong-output", { input, output }, () => ({ sum: "1" }));
+// @ts-expect-error: with an output schema, text is not enough
+server.tool("text-output", { input, output }, () => "1");
+// @ts-expect-error: there is no argument c
+server.tool("wrong-input", { input }, ({ c }) => String(c));
+
+const typed = jsonSchema<{ a: number }>({ type: "object", properties: { a: { type: "number" } }, required: ["a"] });
+server.tool("json", { input: typed }, ({ a }) => a.toFixed(2));
+// @ts-expect-error: a is a number
+server.tool("json-wrong", { input: typed }, ({ a }) => a.toUpperCase());
+server.tool("untyped", { input: { type: "object" } }, ({ anything }) => `${anything}`);
+server.tool("none", {}, () => undefined);
+// @ts-expect-error: misspelt
+server.tool("misspelt", { descripton: "x" }, () => "");
+
+server.prompt("p", { arguments: { must: { required: true }, may: {} } }, ({ must, may }) => {
+  const there: string = must;
+  // @ts-expect-error: it may be missing
+  const missing: string = may;
+  return there + missing;
+});
+server.resource("test://{id}", { name: "r" }, (_uri, { id }) => `${id}`);
+// @ts-expect-error: a resource needs a name
+server.resource("test://x", {}, () => "");
+server.completion({ prompt: "p" }, ({ value }) => [value]);
+// @ts-expect-error: neither a prompt nor a resource
+server.completion({ tool: "x" }, () => []);
+// @ts-expect-error: no such driver
+new Server({ name: "x", version: "1", driver: "magic" });
+// @ts-expect-error: a server has a version
+new Server({ name: "x" });
+
+const client = await connect(server, { timeoutMs: 1000 });
+const { structuredContent } = await client.callTool<{ sum: number }>("typed", { a: 1 });
+export const sum: number | undefined = structuredContent?.sum;
+for await (const { name, inputSchema } of client.listTools()) console.log(name.length, inputSchema["type"]);
+const tools = await client.listTools();
+export const names: string[] = tools.map(({ name }) => name);
+client.on("log", ({ level }) => console.log(level));
+// @ts-expect-error: no such event
+client.on("nothing", () => {});
+// @ts-expect-error: a number is no target
+await connect(42);

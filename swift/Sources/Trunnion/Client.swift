@@ -1,0 +1,343 @@
+import Foundation
+import TrunnionBindings
+
+/// A connection to an MCP server.
+///
+///     let client = try await Client(.url("http://127.0.0.1:8000/mcp"))
+///     let sum: AddOutput = try await client.callTool("add", ["a": 2, "b": 3]).decode()
+///     await client.close()
+///
+/// All methods may be called concurrently. Cancelling the task of a call cancels it at the server too, and the
+/// call throws `CancellationError`. Failures throw `McpError`.
+public final class Client: Sendable {
+    /// Where a server is.
+    public enum Target: Sendable {
+        /// Streamable HTTP.
+        case url(String)
+        /// A program to start, spoken to over its standard streams. It ends with the client.
+        case command([String], environment: [String: String]? = nil, directory: String? = nil)
+        /// A server of this program. Client and server share its engine.
+        case server(Server)
+    }
+
+    /// The engine it runs on.
+    public let runtime: Runtime
+    /// What the server told of itself when the client connected.
+    public let serverInfo: JSONValue
+    private let handle: UInt64
+    private let ownsRuntime: Bool
+    private let hub: Hub
+    /// A server of this program lives as long as its clients.
+    private let server: Server?
+
+    /// Connect.
+    /// - Parameter runtime: an engine to share; without one the client makes its own.
+    /// - Throws: `McpError` of kind `transport`, `timeout`, `unsupported_version` and so on.
+    public init(_ target: Target, options: ConnectOptions = ConnectOptions(), runtime: Runtime? = nil) async throws {
+        var server: Server?
+        let description: JSONValue
+        switch target {
+        case .url(let url):
+            description = ["url": .string(url)]
+        case .command(let command, let environment, let directory):
+            var fields: [String: JSONValue] = ["command": .array(command.map(JSONValue.string))]
+            fields["env"] = environment.map { .object($0.mapValues(JSONValue.string)) }
+            fields["cwd"] = directory.map(JSONValue.string)
+            description = .object(fields)
+        case .server(let local):
+            if let runtime, runtime !== local.runtime {
+                throw McpError(.usage, "an in-process client runs on the engine of its server")
+            }
+            server = local
+            description = ["server": .int(Int(local.handle))]
+        }
+        let targetText = try JSON.text(description)
+        let optionsText = try JSON.text(options)
+        let shared = server?.runtime ?? runtime
+        let connected = try shared ?? Runtime()
+        let hub = Hub()
+        let handle = Locked(UInt64(0))
+        let info = try await connected.core.run(client: hub.heard, handle: handle) {
+            try $0.connect(target: targetText, options: optionsText)
+        }
+        self.handle = handle.withLock { $0 }
+        self.hub = hub
+        self.server = server
+        self.runtime = connected
+        ownsRuntime = shared == nil
+        serverInfo = try JSON.decode(JSONValue.self, from: info)
+    }
+
+    deinit {
+        // It throws only after a panic in the engine, and then there is no connection any more.
+        try? runtime.core.engine.clientClose(client: handle)
+    }
+
+    /// Disconnect. Pending calls fail with kind `closed`. Closing twice is fine.
+    public func close() async {
+        // As in deinit.
+        try? runtime.core.engine.clientClose(client: handle)
+        await hub.whenClosed()
+        if ownsRuntime { await runtime.close() }
+    }
+
+    /// What the server tells on its own account, from now on, until the connection ends. A reader that falls
+    /// behind by more than 256 notifications loses the oldest ones.
+    public var notifications: AsyncStream<ServerNotification> { hub.stream() }
+
+    // MARK: Requests
+
+    /// Ask the server one thing.
+    func request(
+        _ op: Op, _ params: some Encodable, options: RequestOptions,
+        progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
+    ) async throws -> String {
+        var options = options
+        guard let progress else {
+            return try await send(op, JSON.text(params), JSON.text(options))
+        }
+        options.progress = true
+        let (updates, feed) = AsyncStream.makeStream(of: ProgressUpdate.self, bufferingPolicy: .bufferingNewest(256))
+        async let delivered: Void = {
+            for await update in updates { await progress(update) }
+        }()
+        let result: Result<String, any Error>
+        do {
+            result = .success(
+                try await send(op, JSON.text(params), JSON.text(options)) { kind, payload in
+                    guard kind == .progress, let update = try? JSON.decode(ProgressUpdate.self, from: payload) else {
+                        return
+                    }
+                    feed.yield(update)
+                })
+        } catch {
+            result = .failure(error)
+        }
+        feed.finish()
+        await delivered
+        return try result.get()
+    }
+
+    private func send(_ op: Op, _ params: String, _ options: String, on event: EventSink? = nil) async throws -> String {
+        let client = handle
+        return try await runtime.core.run(on: event) {
+            try $0.request(client: client, op: op.rawValue, params: params, options: options)
+        }
+    }
+
+    private func ask<T: Decodable>(
+        _ op: Op, _ params: [String: JSONValue] = [:], options: RequestOptions,
+        progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
+    ) async throws -> T {
+        let text = try await request(op, params, options: options, progress: progress)
+        do {
+            return try JSON.decode(T.self, from: text)
+        } catch let error as DecodingError {
+            throw McpError(.protocol, "the server's answer cannot be read: \(error.reason)")
+        }
+    }
+
+    /// What the server is and can do.
+    public func discover(options: RequestOptions = RequestOptions()) async throws -> JSONValue {
+        try await ask(.discover, options: options)
+    }
+
+    /// Call a tool.
+    /// - Parameters:
+    ///   - arguments: any value that encodes as an object.
+    ///   - progress: hears how far the call has come; all of it before the call returns. If it falls behind by
+    ///     more than 256 reports, the oldest are dropped.
+    /// - Returns: the tool's answer. A tool that failed answers with `isError`; it does not throw.
+    public func callTool(
+        _ name: String, _ arguments: some Encodable & Sendable, options: RequestOptions = RequestOptions(),
+        progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
+    ) async throws -> ToolResult {
+        let arguments = try (arguments as? JSONValue) ?? JSONValue(encoding: arguments)
+        return try await ask(
+            .callTool, ["name": .string(name), "arguments": arguments], options: options, progress: progress)
+    }
+
+    /// Call a tool with arguments as a literal, or with none.
+    public func callTool(
+        _ name: String, _ arguments: JSONValue = [:], options: RequestOptions = RequestOptions(),
+        progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
+    ) async throws -> ToolResult {
+        try await ask(
+            .callTool, ["name": .string(name), "arguments": arguments], options: options, progress: progress)
+    }
+
+    /// Read a resource.
+    public func readResource(_ uri: String, options: RequestOptions = RequestOptions()) async throws -> ReadResult {
+        try await ask(.readResource, ["uri": .string(uri)], options: options)
+    }
+
+    /// Get a prompt.
+    public func getPrompt(
+        _ name: String, _ arguments: [String: String] = [:], options: RequestOptions = RequestOptions()
+    ) async throws -> PromptResult {
+        let arguments = JSONValue.object(arguments.mapValues(JSONValue.string))
+        return try await ask(.getPrompt, ["name": .string(name), "arguments": arguments], options: options)
+    }
+
+    /// Ask for the values of a prompt's argument that go with what was typed.
+    public func complete(
+        prompt name: String, argument: String, value: String, arguments: [String: String] = [:],
+        options: RequestOptions = RequestOptions()
+    ) async throws -> CompletionResult {
+        try await complete(["type": "ref/prompt", "name": .string(name)], argument, value, arguments, options)
+    }
+
+    /// Ask for the values of a resource template's variable that go with what was typed.
+    public func complete(
+        template: String, argument: String, value: String, arguments: [String: String] = [:],
+        options: RequestOptions = RequestOptions()
+    ) async throws -> CompletionResult {
+        try await complete(["type": "ref/resource", "uri": .string(template)], argument, value, arguments, options)
+    }
+
+    private func complete(
+        _ reference: JSONValue, _ argument: String, _ value: String, _ arguments: [String: String],
+        _ options: RequestOptions
+    ) async throws -> CompletionResult {
+        var params: [String: JSONValue] = [
+            "ref": reference, "argument": ["name": .string(argument), "value": .string(value)],
+        ]
+        if !arguments.isEmpty {
+            params["context"] = ["arguments": .object(arguments.mapValues(JSONValue.string))]
+        }
+        return try await ask(.complete, params, options: options)
+    }
+
+    /// See whether the server answers.
+    public func ping(options: RequestOptions = RequestOptions()) async throws {
+        _ = try await request(.ping, [String: JSONValue](), options: options)
+    }
+
+    // MARK: Lists
+
+    /// The server's tools, page by page as they are read.
+    public var tools: Paged<Tool> { Paged(client: self, op: .listTools, key: "tools") }
+    /// The server's resources, page by page as they are read.
+    public var resources: Paged<Resource> { Paged(client: self, op: .listResources, key: "resources") }
+    /// The server's resource templates, page by page as they are read.
+    public var resourceTemplates: Paged<ResourceTemplate> {
+        Paged(client: self, op: .listResourceTemplates, key: "resourceTemplates")
+    }
+    /// The server's prompts, page by page as they are read.
+    public var prompts: Paged<Prompt> { Paged(client: self, op: .listPrompts, key: "prompts") }
+
+    /// All tools of the server.
+    public func listTools() async throws -> [Tool] { try await tools.all() }
+    /// All resources of the server.
+    public func listResources() async throws -> [Resource] { try await resources.all() }
+    /// All resource templates of the server.
+    public func listResourceTemplates() async throws -> [ResourceTemplate] { try await resourceTemplates.all() }
+    /// All prompts of the server.
+    public func listPrompts() async throws -> [Prompt] { try await prompts.all() }
+}
+
+/// A list of the server's, fetched page by page while it is iterated.
+public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
+    let client: Client
+    let op: Op
+    let key: String
+
+    /// All elements of all pages.
+    public func all() async throws -> [Element] {
+        try await reduce(into: []) { $0.append($1) }
+    }
+
+    /// One page. Pass nil for the first one, then what came back as `next` until that is nil.
+    public func page(
+        after cursor: String? = nil, options: RequestOptions = RequestOptions()
+    ) async throws -> (elements: [Element], next: String?) {
+        var params: [String: JSONValue] = [:]
+        params["cursor"] = cursor.map(JSONValue.string)
+        let text = try await client.request(op, params, options: options)
+        guard let result = try? JSON.decode(JSONValue.self, from: text), let list = result[key]?.arrayValue else {
+            throw McpError(.protocol, "the server's answer has no list \"\(key)\"")
+        }
+        return (list.map { Element(json: $0.objectValue ?? [:]) }, result["nextCursor"]?.stringValue)
+    }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(pages: self) }
+
+    /// Reads the next page when the last one is used up.
+    public struct Iterator: AsyncIteratorProtocol {
+        let pages: Paged
+        private var elements: ArraySlice<Element> = []
+        private var next: String?
+        private var isFirst = true
+
+        init(pages: Paged) { self.pages = pages }
+
+        public mutating func next() async throws -> Element? {
+            while elements.isEmpty {
+                guard isFirst || next != nil else { return nil }
+                isFirst = false
+                let page = try await pages.page(after: next)
+                elements = page.elements[...]
+                next = page.next
+            }
+            return elements.removeFirst()
+        }
+    }
+}
+
+/// Hands a client's notifications to its readers, and knows when the connection has ended.
+private final class Hub: Sendable {
+    private let state = Locked(State())
+
+    private struct State {
+        var readers: [Int: AsyncStream<ServerNotification>.Continuation] = [:]
+        var lastReader = 0
+        var isClosed = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    func heard(_ kind: EventKind, _ payload: String) {
+        switch kind {
+        case .notification:
+            guard let notification = try? JSON.decode(ServerNotification.self, from: payload) else { return }
+            state.withLock { $0.readers.values.forEach { $0.yield(notification) } }
+        case .closed:
+            let (readers, waiters) = state.withLock { state in
+                state.isClosed = true
+                defer {
+                    state.readers = [:]
+                    state.waiters = []
+                }
+                return (state.readers, state.waiters)
+            }
+            readers.values.forEach { $0.finish() }
+            waiters.forEach { $0.resume() }
+        default:
+            break
+        }
+    }
+
+    func stream() -> AsyncStream<ServerNotification> {
+        AsyncStream(bufferingPolicy: .bufferingNewest(256)) { continuation in
+            let reader = state.withLock { state in
+                guard !state.isClosed else { return Int?.none }
+                state.lastReader += 1
+                state.readers[state.lastReader] = continuation
+                return state.lastReader
+            }
+            guard let reader else { return continuation.finish() }
+            continuation.onTermination = { [weak self] _ in
+                self?.state.withLock { _ = $0.readers.removeValue(forKey: reader) }
+            }
+        }
+    }
+
+    func whenClosed() async {
+        await withCheckedContinuation { continuation in
+            let isClosed = state.withLock { state in
+                if !state.isClosed { state.waiters.append(continuation) }
+                return state.isClosed
+            }
+            if isClosed { continuation.resume() }
+        }
+    }
+}

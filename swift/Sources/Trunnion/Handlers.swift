@@ -1,0 +1,319 @@
+import Foundation
+import TrunnionBindings
+
+// How a typed closure becomes the handler of an item.
+
+extension Server {
+    // MARK: Tools
+
+    /// Add a tool.
+    ///
+    /// The input type is decoded from the arguments and gives the input schema (see `Schema`). What the handler
+    /// returns decides the answer: a `String` is one text item; `Content`, `[Content]` and `ToolResult` are taken
+    /// as they are; a type that encodes as an object becomes structured content, with its own schema; any other
+    /// value becomes text in JSON.
+    ///
+    /// Throw a `ToolError` for what the model should read and an `McpError` to answer with a protocol error. Of
+    /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
+    /// tool failed.
+    public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
+        inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
+        options: ToolOptions = ToolOptions(),
+        handler: @escaping @Sendable (Input, Context) async throws -> Output
+    ) throws {
+        let schemas = try (input: Self.input(inputSchema, Input.self), output: Self.output(outputSchema, Output.self))
+        var definition: OrderedJSON = .object(["name": .value(.string(name))])
+        if let title { definition.append("title", .value(.string(title))) }
+        if let description { definition.append("description", .value(.string(description))) }
+        definition.append("inputSchema", schemas.input)
+        if let output = schemas.output { definition.append("outputSchema", output) }
+        if let annotations { definition.append("annotations", .value(try JSONValue(encoding: annotations))) }
+        definition.append(extra)
+        try add("tool", key: name, definition: definition, options: JSON.text(options)) { exchange in
+            await Answer.attempt("the tool \(name)", of: exchange) {
+                let input: Input
+                do {
+                    input = try JSON.decode(Input.self, from: exchange.payload)
+                } catch let error as DecodingError {
+                    throw ToolError("the arguments do not fit: \(error.reason)")
+                }
+                return try Answer(tool: try await handler(input, Context(exchange: exchange)))
+            }
+        }
+    }
+
+    /// Add a tool whose handler needs no context.
+    public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
+        inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
+        options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Input) async throws -> Output
+    ) throws {
+        try tool(
+            name, description, title: title, annotations: annotations, inputSchema: inputSchema,
+            outputSchema: outputSchema, extra: extra, options: options
+        ) { (input: Input, _: Context) in try await handler(input) }
+    }
+
+    /// Add a tool without arguments.
+    public func tool<Output: Encodable & Sendable>(
+        _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
+        outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], options: ToolOptions = ToolOptions(),
+        handler: @escaping @Sendable (Context) async throws -> Output
+    ) throws {
+        try tool(
+            name, description, title: title, annotations: annotations, inputSchema: .none,
+            outputSchema: outputSchema, extra: extra, options: options
+        ) { (_: JSONValue, context: Context) in try await handler(context) }
+    }
+
+    private static func input<T: Decodable>(_ schema: Schema, _ type: T.Type) throws -> OrderedJSON {
+        switch schema {
+        case .none: return .object(["type": .value("object")])
+        case .json(let json): return .value(json)
+        case .text(let text): return .raw(text)
+        case .derived:
+            let schema = type == JSONValue.self ? OrderedJSON.object(["type": .value("object")]) : try SchemaProbe.root(type)
+            guard case .value(.string("object"))? = schema["type"] else {
+                throw SchemaProbe.failure(type, "the arguments of a tool are an object")
+            }
+            return schema
+        }
+    }
+
+    private static func output<T>(_ schema: Schema, _ type: T.Type) throws -> OrderedJSON? {
+        switch schema {
+        case .none: return nil
+        case .json(let json): return .value(json)
+        case .text(let text): return .raw(text)
+        case .derived:
+            guard let type = type as? any Decodable.Type, !(type is any JSONModel.Type), type != JSONValue.self else {
+                return nil
+            }
+            let schema = try SchemaProbe.root(type)
+            guard case .value(.string("object"))? = schema["type"] else { return nil }
+            return schema
+        }
+    }
+
+    // MARK: Resources
+
+    /// Add a resource at a fixed URI. The handler returns a `String`, `Data`, a `ReadResult`, or any encodable
+    /// value, which becomes JSON.
+    public func resource<Output: Encodable & Sendable>(
+        _ uri: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
+        extra: [String: JSONValue] = [:], handler: @escaping @Sendable (Context) async throws -> Output
+    ) throws {
+        let definition = Self.resource("uri", uri, name, title, description, mimeType, extra)
+        try add("resource", key: uri, definition: definition) { exchange in
+            await Answer.attempt("the resource", of: exchange) {
+                try Answer(resource: try await handler(Context(exchange: exchange)))
+            }
+        }
+    }
+
+    /// Add a family of resources by an RFC 6570 template such as `doc://{path}`. The handler gets the URI and
+    /// the variables, and returns what that of a resource does.
+    public func resource<Output: Encodable & Sendable>(
+        template: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
+        extra: [String: JSONValue] = [:],
+        handler: @escaping @Sendable (ResourceRequest, Context) async throws -> Output
+    ) throws {
+        let definition = Self.resource("uriTemplate", template, name, title, description, mimeType, extra)
+        try add("resource_template", key: template, definition: definition) { exchange in
+            await Answer.attempt("the resource", of: exchange) {
+                let request = try JSON.decode(ResourceRequest.self, from: exchange.payload)
+                return try Answer(resource: try await handler(request, Context(exchange: exchange)))
+            }
+        }
+    }
+
+    private static func resource(
+        _ key: String, _ uri: String, _ name: String, _ title: String?, _ description: String?, _ mimeType: String?,
+        _ extra: [String: JSONValue]
+    ) -> OrderedJSON {
+        var definition: OrderedJSON = .object([.init(name: key, value: .value(.string(uri)))])
+        definition.append("name", .value(.string(name)))
+        if let title { definition.append("title", .value(.string(title))) }
+        if let description { definition.append("description", .value(.string(description))) }
+        if let mimeType { definition.append("mimeType", .value(.string(mimeType))) }
+        definition.append(extra)
+        return definition
+    }
+
+    // MARK: Prompts
+
+    /// Add a prompt. The input type gives the arguments (all strings), unless `arguments` names them; the handler
+    /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
+    public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
+        _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
+        extra: [String: JSONValue] = [:], handler: @escaping @Sendable (Input, Context) async throws -> Output
+    ) throws {
+        var definition: OrderedJSON = .object(["name": .value(.string(name))])
+        if let title { definition.append("title", .value(.string(title))) }
+        if let description { definition.append("description", .value(.string(description))) }
+        definition.append("arguments", .value((try arguments ?? Self.arguments(of: Input.self)).jsonValue))
+        definition.append(extra)
+        try add("prompt", key: name, definition: definition) { exchange in
+            await Answer.attempt("the prompt \(name)", of: exchange) {
+                let input: Input
+                do {
+                    input = try JSON.decode(Input.self, from: exchange.payload)
+                } catch let error as DecodingError {
+                    throw McpError(.invalidParams, "the arguments do not fit: \(error.reason)")
+                }
+                return try Answer(prompt: try await handler(input, Context(exchange: exchange)))
+            }
+        }
+    }
+
+    /// Add a prompt without arguments.
+    public func prompt<Output: Encodable & Sendable>(
+        _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
+        handler: @escaping @Sendable (Context) async throws -> Output
+    ) throws {
+        try prompt(name, description, title: title, arguments: [], extra: extra) {
+            (_: JSONValue, context: Context) in try await handler(context)
+        }
+    }
+
+    private static func arguments<T: Decodable>(of type: T.Type) throws -> [PromptArgument] {
+        let schema = try SchemaProbe.root(type)
+        guard case .object(let properties)? = schema["properties"] else {
+            throw McpError(.usage, "\(type) has no properties; name the prompt's arguments")
+        }
+        var required: [String] = []
+        if case .array(let names)? = schema["required"] {
+            required = names.compactMap { if case .value(.string(let name)) = $0 { name } else { nil } }
+        }
+        return try properties.map { property in
+            guard case .value(.string("string"))? = property.value["type"] else {
+                throw McpError(.usage, "the argument \(property.name) of a prompt must be a string")
+            }
+            var description: String?
+            if case .value(.string(let text))? = property.value["description"] { description = text }
+            return PromptArgument(property.name, description, required: required.contains(property.name))
+        }
+    }
+
+    // MARK: Completions
+
+    /// Complete the arguments of a prompt: the handler returns the values that fit what was typed.
+    public func completion(
+        prompt name: String, handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+    ) throws {
+        try completion(reference: ["type": "ref/prompt", "name": .string(name)], key: name, handler)
+    }
+
+    /// Complete the variables of a resource template.
+    public func completion(
+        template: String, handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+    ) throws {
+        try completion(reference: ["type": "ref/resource", "uri": .string(template)], key: template, handler)
+    }
+
+    private func completion(
+        reference: JSONValue, key: String,
+        _ handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+    ) throws {
+        try add("completion", key: key, definition: .object(["ref": .value(reference)])) { exchange in
+            await Answer.attempt("the completion", of: exchange) {
+                let request = try JSON.decode(CompletionRequest.self, from: exchange.payload)
+                let values = try await handler(request, Context(exchange: exchange))
+                return Answer(outcome: .value, payload: try JSON.text(values))
+            }
+        }
+    }
+}
+
+/// Which resource of a template is read.
+public struct ResourceRequest: Codable, Sendable, Hashable {
+    public var uri: String
+    /// The template's variables.
+    public var params: [String: JSONValue]
+
+    /// A variable's text; empty when the URI has none.
+    public subscript(_ name: String) -> String { params[name]?.stringValue ?? "" }
+}
+
+/// What is to be completed.
+public struct CompletionRequest: Codable, Sendable, Hashable {
+    public struct Argument: Codable, Sendable, Hashable {
+        public var name: String
+        /// What was typed so far.
+        public var value: String
+    }
+    public var argument: Argument
+    /// The other arguments that are known already.
+    public var arguments: [String: String]?
+}
+
+extension Answer {
+    init(tool output: some Encodable) throws {
+        switch output {
+        case let text as String: self.init(outcome: .text, payload: text)
+        case let result as ToolResult: self.init(outcome: .result, payload: try JSON.text(result))
+        case let content as Content: try self.init(tool: ToolResult([content]))
+        case let content as [Content]: try self.init(tool: ToolResult(content))
+        default:
+            let text = try JSON.text(output)
+            self.init(outcome: text.hasPrefix("{") ? .value : .text, payload: text)
+        }
+    }
+
+    init(resource output: some Encodable) throws {
+        switch output {
+        case let text as String: self.init(outcome: .text, payload: text)
+        case let data as Data: self.init(outcome: .base64, payload: data.base64EncodedString())
+        case let result as ReadResult: self.init(outcome: .result, payload: try JSON.text(result))
+        default: self.init(outcome: .value, payload: try JSON.text(output))
+        }
+    }
+
+    init(prompt output: some Encodable) throws {
+        switch output {
+        case let text as String: self.init(outcome: .text, payload: text)
+        case let message as PromptMessage: try self.init(prompt: PromptResult([message]))
+        case let messages as [PromptMessage]: try self.init(prompt: PromptResult(messages))
+        default: self.init(outcome: .result, payload: try JSON.text(output))
+        }
+    }
+
+    /// Run a handler; what it throws is its answer too.
+    static func attempt(_ what: String, of exchange: Exchange, _ body: () async throws -> Answer) async -> Answer {
+        do {
+            return try await body()
+        } catch let error as ToolError {
+            return Answer(outcome: .toolError, payload: error.message)
+        } catch let error as McpError {
+            let payload = try? error.completion()
+            return Answer(outcome: .error, payload: payload ?? #"{"message":"the error could not be written"}"#)
+        } catch let error as any LocalizedError where error.errorDescription != nil {
+            return Answer(outcome: .toolError, payload: error.errorDescription ?? "")
+        } catch {
+            // The words of an arbitrary error may tell what is nobody's business.
+            return Answer(outcome: .toolError, payload: "\(what) failed")
+        }
+    }
+}
+
+extension OrderedJSON {
+    mutating func append(_ extra: [String: JSONValue]) {
+        for (name, value) in extra.sorted(by: { $0.key < $1.key }) { append(name, .value(value)) }
+    }
+}
+
+extension DecodingError {
+    /// What is wrong and where, without Swift's own words around it.
+    var reason: String {
+        let (context, key): (Context, (any CodingKey)?) =
+            switch self {
+            case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+                (context, nil)
+            case .keyNotFound(let key, let context): (context, key)
+            @unknown default: (Context(codingPath: [], debugDescription: "they cannot be decoded"), nil)
+            }
+        let path = (context.codingPath + (key.map { [$0] } ?? [])).map(\.stringValue).joined(separator: ".")
+        return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
+    }
+}

@@ -1,0 +1,306 @@
+import Foundation
+import TrunnionBindings
+
+/// One engine and the thread that waits for its events.
+///
+/// Every `Server` and `Client` makes one of its own unless it is given one; share one where a program has many.
+/// It ends with `close()`, or when the last server and client that use it are gone.
+public final class Runtime: Sendable {
+    let core: Core
+
+    /// - Throws: `McpError` of kind `usage` for a bad option.
+    public init(_ options: EngineOptions = EngineOptions()) throws {
+        let text = try JSON.text(options)
+        core = Core(engine: try calling { try Engine(options: text) })
+        core.startPump()
+    }
+
+    /// Stop everything: what is in flight is refused, pending calls fail with kind `closed`, handlers are
+    /// cancelled, and connections get until the deadline to take their last bytes. Closing twice is fine.
+    /// (`Server.close` lets its handlers finish first.)
+    public func close(deadline: Duration = .seconds(5)) async {
+        await core.close(deadline: deadline)
+    }
+
+    /// How many handles are alive.
+    public var live: LiveCounters {
+        get throws { try JSON.decode(LiveCounters.self, from: try calling { try core.engine.live() }) }
+    }
+
+    /// The engine's version.
+    public static var version: String {
+        get throws { try calling { try TrunnionBindings.version() } }
+    }
+
+    deinit {
+        core.closeInBackground(deadline: .zero)
+    }
+}
+
+/// What a handler answers.
+struct Answer: Sendable {
+    var outcome: Outcome
+    var payload: String
+}
+
+/// One call of a handler.
+struct Exchange: Sendable {
+    let core: Core
+    let id: UInt64
+    let payload: String
+}
+
+typealias Handler = @Sendable (Exchange) async -> Answer
+typealias EventSink = @Sendable (EventKind, String) -> Void
+
+/// The engine, what is registered with it and what is under way. Kept alive by its own thread until closed.
+final class Core: Sendable {
+    let engine: Engine
+    private let state = Locked(State())
+
+    private struct State {
+        var operations: [UInt64: EventSink] = [:]
+        var clients: [UInt64: EventSink] = [:]
+        var handlers: [UInt64: Handler] = [:]
+        var running: [UInt64: Task<Void, Never>] = [:]
+        var lastTarget: UInt64 = 0
+        var hasEnded = false
+        var whenEnded: [CheckedContinuation<Void, Never>] = []
+        var whenIdle: [AsyncStream<Void>.Continuation] = []
+
+        /// Those who wait for idleness, if it has come.
+        mutating func ifIdle() -> [AsyncStream<Void>.Continuation] {
+            guard operations.isEmpty, running.isEmpty else { return [] }
+            defer { whenIdle = [] }
+            return whenIdle
+        }
+    }
+
+    init(engine: Engine) { self.engine = engine }
+
+    // MARK: Handlers
+
+    func addHandler(_ handler: @escaping Handler) -> UInt64 {
+        state.withLock { state in
+            state.lastTarget += 1
+            state.handlers[state.lastTarget] = handler
+            return state.lastTarget
+        }
+    }
+
+    func removeHandlers(_ targets: some Sequence<UInt64>) {
+        state.withLock { state in
+            for target in targets { state.handlers[target] = nil }
+        }
+    }
+
+    // MARK: Operations
+
+    /// Begin an operation. Its sink hears every event of it, on the thread of this core, and must not block.
+    @discardableResult
+    func start(sink: @escaping EventSink, client: EventSink? = nil, _ begin: (Engine) throws -> UInt64) throws -> UInt64 {
+        // Under the lock, so that no event of the operation can be handed out before its sink is known.
+        try state.withLock { state in
+            if state.hasEnded { throw McpError(.closed, "the runtime is closed") }
+            let id = try calling { try begin(engine) }
+            state.operations[id] = sink
+            if let client { state.clients[id] = client }
+            return id
+        }
+    }
+
+    /// Run an operation to its end, or until the task is cancelled.
+    /// - Returns: the payload of its result.
+    func run(
+        on event: EventSink? = nil, client: EventSink? = nil, handle: Locked<UInt64>? = nil,
+        _ begin: @escaping @Sendable (Engine) throws -> UInt64
+    ) async throws -> String {
+        let call = Call(core: self)
+        return try await withTaskCancellationHandler {
+            do {
+                return try await withCheckedThrowingContinuation { continuation in
+                    do {
+                        let id = try start(sink: { kind, payload in
+                            switch kind {
+                            case .result: continuation.resume(returning: payload)
+                            case .error: continuation.resume(throwing: McpError(payload: payload))
+                            default: event?(kind, payload)
+                            }
+                        }, client: client, begin)
+                        handle?.withLock { $0 = id }
+                        call.started(id)
+                    } catch {
+                        continuation.resume(throwing: error)
+                    }
+                }
+            } catch let error as McpError where error.kind == .cancelled && call.isCancelled {
+                throw CancellationError()
+            }
+        } onCancel: {
+            call.cancel()
+        }
+    }
+
+    /// Gives up its operation when the task is cancelled, also when that comes before the operation has a number.
+    private final class Call: Sendable {
+        private let core: Core
+        private let state = Locked((id: UInt64?.none, isCancelled: false))
+
+        init(core: Core) { self.core = core }
+
+        var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+        func started(_ id: UInt64) {
+            let isCancelled = state.withLock { state in
+                state.id = id
+                return state.isCancelled
+            }
+            if isCancelled { core.giveUp(id) }
+        }
+
+        func cancel() {
+            let id = state.withLock { state in
+                state.isCancelled = true
+                return state.id
+            }
+            if let id { core.giveUp(id) }
+        }
+    }
+
+    func giveUp(_ id: UInt64) {
+        // It throws only after a panic in the engine, and then nothing is left to give up.
+        _ = try? engine.cancel(id: id, reason: "cancelled by the caller")
+    }
+
+    // MARK: Events
+
+    func startPump() {
+        let thread = Thread { [self] in pump() }
+        thread.name = "trunnion"
+        thread.start()
+    }
+
+    private func pump() {
+        do {
+            // Without a time limit, waiting fails only when the engine is closed and nothing is left.
+            while try engine.wait(timeoutMs: -1) {
+                try engine.drain(completions: []).forEach(dispatch)
+            }
+            end(McpError(.closed, "the runtime is closed"))
+        } catch {
+            end((error as? EngineError).map(McpError.init) ?? McpError(.panic, "the engine failed: \(error)"))
+        }
+    }
+
+    private func dispatch(_ event: Event) {
+        guard let kind = EventKind(rawValue: event.kind) else { return }
+        switch kind {
+        case .callTool, .readResource, .getPrompt, .complete:
+            launch(event)
+        case .cancelled:
+            state.withLock { $0.running[event.id] }?.cancel()
+        case .result, .error:
+            let (sink, idle) = state.withLock { state in
+                // A connect that failed is a client no more.
+                if kind == .error { state.clients[event.id] = nil }
+                let sink = state.operations.removeValue(forKey: event.id)
+                return (sink, state.ifIdle())
+            }
+            sink?(kind, event.payload)
+            idle.forEach { $0.finish() }
+        case .progress, .listening:
+            state.withLock { $0.operations[event.id] }?(kind, event.payload)
+        case .notification:
+            state.withLock { $0.clients[event.id] }?(kind, event.payload)
+        case .closed:
+            state.withLock { $0.clients.removeValue(forKey: event.id) }?(kind, event.payload)
+        }
+    }
+
+    private func launch(_ event: Event) {
+        let exchange = Exchange(core: self, id: event.id, payload: event.payload)
+        let isKnown = state.withLock { state in
+            guard let handler = state.handlers[event.target] else { return false }
+            // The task's own end takes this lock too, so it cannot be removed before it is entered.
+            state.running[event.id] = Task.detached {
+                let answer = await handler(exchange)
+                self.finish(event.id, answer)
+            }
+            return true
+        }
+        if !isKnown {
+            finish(event.id, Answer(outcome: .error, payload: #"{"message":"it was removed from the server"}"#))
+        }
+    }
+
+    private func finish(_ id: UInt64, _ answer: Answer) {
+        // It throws only after a panic in the engine, and then nobody is left to answer.
+        _ = try? engine.complete(id: id, outcome: answer.outcome.rawValue, payload: answer.payload)
+        let idle = state.withLock { state in
+            state.running[id] = nil
+            return state.ifIdle()
+        }
+        idle.forEach { $0.finish() }
+    }
+
+    // MARK: The end
+
+    func close(deadline: Duration) async {
+        await withCheckedContinuation { continuation in
+            let hasEnded = state.withLock { state in
+                if !state.hasEnded { state.whenEnded.append(continuation) }
+                return state.hasEnded
+            }
+            if hasEnded {
+                continuation.resume()
+            } else {
+                closeInBackground(deadline: deadline)
+            }
+        }
+    }
+
+    func closeInBackground(deadline: Duration) {
+        if state.withLock({ $0.hasEnded }) { return }
+        let milliseconds = UInt64(max(0, deadline / .milliseconds(1)))
+        // It blocks until the deadline, which a task must not.
+        DispatchQueue.global().async { [self] in
+            // It throws only after a panic in the engine: then everything has stopped.
+            try? engine.close(deadlineMs: milliseconds)
+        }
+    }
+
+    /// Wait until no handler runs and no operation is open, but no longer than the limit.
+    func idle(within limit: Duration) async {
+        let (idle, signal) = AsyncStream.makeStream(of: Void.self)
+        let isIdle = state.withLock { state in
+            state.whenIdle.append(signal)
+            return state.ifIdle()
+        }
+        isIdle.forEach { $0.finish() }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in idle {} }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func end(_ error: McpError) {
+        let left = state.withLock { state in
+            let left = state
+            state = State()
+            state.hasEnded = true
+            return left
+        }
+        left.running.values.forEach { $0.cancel() }
+        var fields: [String: JSONValue] = [
+            "code": .int(error.code), "kind": .string(error.kind.rawValue), "message": .string(error.message),
+        ]
+        fields["data"] = error.data
+        let payload = JSONValue.object(fields).description
+        left.operations.values.forEach { $0(.error, payload) }
+        left.clients.values.forEach { $0(.closed, "{}") }
+        left.whenEnded.forEach { $0.resume() }
+        left.whenIdle.forEach { $0.finish() }
+    }
+}

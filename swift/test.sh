@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Build the engine, the package and the examples, and run the Swift tests: swift/test.sh [ARG of swift test…]
+# The examples end up as .build/debug/everything_server and so on; run them through
+# `tools/swift-toolchain.sh run` where Swift is not installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+swift/build.sh swift build
+exec swift/build.sh swift test --disable-xctest "$@"

@@ -1,0 +1,126 @@
+#!/bin/sh
+# Installs libtrunnion into a scratch prefix, builds tests and examples against it and runs them, plain and
+# under valgrind. With CI=true a missing tool is a failure, else a printed SKIP.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=$(cd "$root" && cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+prefix=$target/c-sdk
+out=$target/c-tests
+cc=${CC:-cc}
+cxx=${CXX:-c++}
+warnings="-Wall -Wextra -Werror -pedantic"
+tests="test_json test_misuse test_local test_process"
+
+step() { printf '\n== %s\n' "$*"; }
+
+# have PROGRAM WHAT: whether the program is there; without it, WHAT is skipped.
+have() {
+    if command -v "$1" >/dev/null 2>&1; then return 0; fi
+    echo "SKIP $2: no $1"
+    if [ "${CI:-}" = true ]; then exit 1; fi
+    return 1
+}
+
+step install
+"$root/bindings/c/install.sh" "$prefix" dev
+rm -rf "$out"
+mkdir -p "$out/bin"
+
+step "exported symbols"
+if [ "$(uname -s)" = Linux ]; then
+    nm -D --defined-only "$prefix/lib/libtrunnion.so" | awk '{print $3}' | sort >"$out/symbols"
+    LC_ALL=C sort "$root/bindings/c/symbols.txt" >"$out/wanted"
+    LC_ALL=C sort -o "$out/symbols" "$out/symbols"
+    diff "$out/wanted" "$out/symbols"
+    readelf -d "$prefix/lib/libtrunnion.so" | grep -q 'SONAME.*\[libtrunnion\.so\.[0-9]*\]'
+fi
+
+step examples
+make -s -C "$root/examples/c" PREFIX="$prefix" OUT="$out/bin" CC="$cc" CFLAGS="-O1 -g"
+
+step "tests, shared and static"
+PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+export PKG_CONFIG_PATH
+shared="$(pkg-config --cflags --libs trunnion) -Wl,-rpath,$prefix/lib"
+private=$(pkg-config --libs --static trunnion | sed 's/-L[^ ]*//; s/-ltrunnion//')
+for test in $tests dying_server; do
+    # shellcheck disable=SC2086
+    $cc -std=c11 $warnings -O1 -g -o "$out/bin/$test" "$here/$test.c" -pthread $shared
+done
+# shellcheck disable=SC2086
+$cc -std=c11 $warnings -O1 -g -o "$out/bin/test_local_static" "$here/test_local.c" -pthread \
+    $(pkg-config --cflags trunnion) "$prefix/lib/libtrunnion.a" $private
+# shellcheck disable=SC2086
+$cxx -std=c++11 $warnings -o "$out/bin/header_cxx" "$here/header.cpp" $shared
+"$out/bin/header_cxx"
+
+step "the guide's snippets"
+awk -v out="$out" -f "$here/snippets.awk" "$root/docs/c.md"
+for snippet in "$out"/snippet-*.c; do
+    # shellcheck disable=SC2046
+    $cc -std=c11 $warnings -Wno-unused -fsyntax-only $(pkg-config --cflags trunnion) "$snippet"
+done
+
+step cmake
+if have cmake "the CMake package"; then
+    cmake -S "$here/cmake" -B "$out/cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$out/cmake.log"
+    cmake --build "$out/cmake" >>"$out/cmake.log" || { cat "$out/cmake.log"; exit 1; }
+    for kind in shared static; do
+        "$out/cmake/$kind" </dev/null
+    done
+fi
+
+PROGRAMS=$out/bin
+VECTORS=$root/tests/vectors
+export PROGRAMS VECTORS
+
+for test in $tests test_local_static; do
+    step "$test"
+    "$out/bin/$test"
+done
+
+# The everything pair must agree on every line of the tour.
+tour='{"tools":true,"sum":5,"echo":"héllo ✓ 😀\n\"q\"","progress":[1,2,3],"slow":"done","fail":"boom","unknown":-32602,"invalid":"isError","cancel":"cancelled",'
+tour() {
+    got=$("$@")
+    case $got in
+    "$tour"*'"completion":["paris","park","party"],"after":"still here"}') echo "ok $*" ;;
+    *) printf 'wrong tour from %s:\n%s\n' "$*" "$got"; exit 1 ;;
+    esac
+}
+step "the everything pair"
+for driver in "" " --threaded"; do
+    tour "$out/bin/everything_client" "stdio:$out/bin/everything_server --stdio$driver"
+    # A named pipe, so that reading waits for the line.
+    rm -f "$out/log"
+    mkfifo "$out/log"
+    # shellcheck disable=SC2086
+    "$out/bin/everything_server" --http 0 $driver 2>"$out/log" &
+    server=$!
+    exec 3<"$out/log"
+    read -r line <&3
+    url=${line#listening on }
+    tour "$out/bin/everything_client" "$url"
+    kill -TERM "$server"
+    wait "$server"
+    exec 3<&-
+done
+
+if have valgrind "leak checks"; then
+    check="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect"
+    check="$check --child-silent-after-fork=yes --error-exitcode=9"
+    for test in $tests test_local_static; do
+        step "$test under valgrind"
+        # shellcheck disable=SC2086
+        $check "$out/bin/$test"
+    done
+    step "the everything pair under valgrind"
+    # shellcheck disable=SC2086
+    tour $check "$out/bin/everything_client" \
+        "stdio:$check --log-file=$out/server.log $out/bin/everything_server --stdio"
+    if [ -s "$out/server.log" ]; then cat "$out/server.log"; exit 1; fi
+fi
+
+step "C: all is well"

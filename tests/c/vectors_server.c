@@ -1,0 +1,142 @@
+/*
+ * vectors_server DEFINITION OPTIONS
+ *
+ * The server of the golden transcripts (tests/vectors/README.md) on standard streams. Says "cancelled TOOL" on
+ * standard error when a handler learns that its caller left.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <trunnion.h>
+
+enum { ADD = 1, ECHO, FAIL, STEPS, HANG, TEXT, ITEM, GREET, NAMES };
+
+static const struct {
+    const char *item, *definition;
+    uint64_t target;
+} items[] = {
+    {"tool",
+     "{\"name\":\"add\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"number\"},"
+     "\"b\":{\"type\":\"number\"}},\"required\":[\"a\",\"b\"]}}",
+     ADD},
+    {"tool",
+     "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\"}},"
+     "\"required\":[\"text\"]}}",
+     ECHO},
+    {"tool",
+     "{\"name\":\"fail\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"message\":{\"type\":\"string\"}},"
+     "\"required\":[\"message\"]}}",
+     FAIL},
+    {"tool",
+     "{\"name\":\"steps\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},"
+     "\"required\":[\"n\"]}}",
+     STEPS},
+    {"tool", "{\"name\":\"hang\",\"inputSchema\":{\"type\":\"object\"}}", HANG},
+    {"resource", "{\"uri\":\"test://text\",\"name\":\"text\",\"mimeType\":\"text/plain\"}", TEXT},
+    {"resource_template", "{\"uriTemplate\":\"test://item/{id}\",\"name\":\"item\"}", ITEM},
+    {"prompt", "{\"name\":\"greet\",\"arguments\":[{\"name\":\"name\",\"required\":true}]}", GREET},
+    {"completion", "{\"ref\":{\"type\":\"ref/prompt\",\"name\":\"greet\"}}", NAMES},
+};
+
+static void answer(trn_engine *engine, const trn_event *event, trn_outcome outcome, const char *text)
+{
+    trn_complete(engine, event->id, (uint32_t)outcome, trn_cstr(text), NULL);
+}
+
+/* Answer with the string at a path, after some words. */
+static void answer_string(trn_engine *engine, const trn_event *event, trn_outcome outcome, const char *words,
+                          const char *path)
+{
+    char *string = trn_json_string(event->payload, path, NULL);
+    size_t size = strlen(words) + strlen(string) + 1;
+    char *text = malloc(size);
+    snprintf(text, size, "%s%s", words, string);
+    answer(engine, event, outcome, text);
+    free(text);
+    trn_string_free(string);
+}
+
+static void on_event(trn_engine *engine, const trn_event *event, void *user)
+{
+    static const char *const names[] = {"ada", "alan", "grace"};
+    char text[96] = "[", *string;
+    double a = 0, b = 0;
+    int64_t count = 0;
+    (void)user;
+    if (event->kind == TRN_EVENT_CANCELLED) {
+        /* Only `hang` is ever still open. */
+        fprintf(stderr, "cancelled hang\n");
+        return;
+    }
+    switch (event->target) {
+    case ADD:
+        trn_json_number(event->payload, "a", &a);
+        trn_json_number(event->payload, "b", &b);
+        snprintf(text, sizeof text, "{\"sum\":%.17g}", a + b);
+        answer(engine, event, TRN_OUTCOME_VALUE, text);
+        break;
+    case ECHO:
+        answer_string(engine, event, TRN_OUTCOME_TEXT, "", "text");
+        break;
+    case FAIL:
+        answer_string(engine, event, TRN_OUTCOME_TOOL_ERROR, "", "message");
+        break;
+    case STEPS:
+        trn_json_integer(event->payload, "n", &count);
+        for (int64_t i = 1; i <= count; i++) {
+            snprintf(text, sizeof text, "{\"progress\":%" PRId64 ",\"total\":%" PRId64 "}", i, count);
+            trn_progress(engine, event->id, trn_cstr(text), NULL);
+        }
+        answer(engine, event, TRN_OUTCOME_TEXT, "done");
+        break;
+    case TEXT:
+        answer(engine, event, TRN_OUTCOME_TEXT, "hello");
+        break;
+    case ITEM:
+        answer_string(engine, event, TRN_OUTCOME_TEXT, "item ", "/params/id");
+        break;
+    case GREET:
+        answer_string(engine, event, TRN_OUTCOME_TEXT, "Greet ", "name");
+        break;
+    case NAMES:
+        string = trn_json_string(event->payload, "/argument/value", NULL);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (strncmp(names[i], string, strlen(string)) == 0) {
+                size_t used = strlen(text);
+                snprintf(text + used, sizeof text - used, "%s\"%s\"", used > 1 ? "," : "", names[i]);
+            }
+        }
+        strcat(text, "]");
+        trn_string_free(string);
+        answer(engine, event, TRN_OUTCOME_VALUE, text);
+        break;
+    default:
+        break;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    trn_engine *engine = NULL;
+    trn_error *error = NULL;
+    uint64_t server = 0, serving = 0;
+    trn_str none = trn_cstr(NULL);
+    if (argc == 3 && trn_engine_new(trn_cstr(argv[2]), &engine, &error) == TRN_STATUS_OK &&
+        trn_server_new(engine, trn_cstr(argv[1]), &server, &error) == TRN_STATUS_OK) {
+        for (size_t i = 0; error == NULL && i < sizeof items / sizeof *items; i++) {
+            trn_server_add(engine, server, items[i].item, trn_cstr(items[i].definition), none, items[i].target,
+                           &error);
+        }
+        if (error == NULL && trn_serve_stdio(engine, server, none, &serving, &error) == TRN_STATUS_OK) {
+            trn_run(engine, serving, on_event, NULL, NULL, &error);
+        }
+    }
+    if (error != NULL) {
+        fprintf(stderr, "%s\n", error->message);
+    }
+    int failed = serving == 0 || error != NULL;
+    trn_error_free(error);
+    trn_engine_free(engine);
+    return failed;
+}

@@ -1,0 +1,182 @@
+//! `cargo xtask conformance`: the official suite against every language, with a gate that trusts no exit code.
+//!
+//! The suite calls a run green when nothing was tested, when checks were skipped, and when a client was killed by
+//! its timeout. So the gate reads every `checks.json` itself.
+
+mod results;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::args::Args;
+use crate::fixtures::{Fixture, load};
+use crate::process::{cmd, read, write};
+use crate::session::{Log, Session, root, target};
+use crate::setup;
+
+use results::{Expected, Scenario, Verdict};
+
+const REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+const EXPECTED: &str = "tests/conformance/expected.toml";
+
+/// `cargo xtask conformance`.
+pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let (json, filter) = (args.option("--json")?, args.option("--filter")?);
+    let wanted = args.option("--lang")?;
+    args.done()?;
+    let expected = Expected::parse(&read(&root().join(EXPECTED))?).map_err(|e| format!("{EXPECTED}: {e}"))?;
+    let usable = match &wanted {
+        Some(language) => setup::some_languages(session, &[language]),
+        None => setup::languages(session),
+    };
+    let Some(suite) = setup::suite(session) else { return Ok(()) };
+    let mut fixtures = load("tests/conformance/fixtures.toml")?;
+    fixtures.retain(|fixture| usable.contains(&fixture.name));
+    if let Some(language) = wanted.filter(|_| fixtures.is_empty()) {
+        return Err(format!("{language} is not usable"));
+    }
+    let mut report = json!({ "suite": expected.suite, "languages": {} });
+    for fixture in &fixtures {
+        let gate = Gate { suite: &suite, fixture, expected: &expected, filter: filter.as_deref() };
+        for role in ["server", "client"] {
+            session.step(&format!("conformance: {} {role}", fixture.name), |log| {
+                let found = if role == "server" { gate.server(log)? } else { gate.client(log)? };
+                report["languages"][&fixture.name][role] =
+                    found.iter().map(Verdict::to_json).collect::<Value>();
+                gate.judge(role, &found, log)
+            });
+        }
+    }
+    if let Some(file) = json {
+        write(&root().join(&file), &format!("{report:#}\n"))?;
+    }
+    Ok(())
+}
+
+struct Gate<'a> {
+    suite: &'a [String],
+    fixture: &'a Fixture,
+    expected: &'a Expected,
+    filter: Option<&'a str>,
+}
+
+impl Gate<'_> {
+    /// All scenarios of every revision, and those outside the revisions.
+    fn server(&self, log: &Log) -> Result<Vec<Verdict>, String> {
+        let running = self.fixture.serve("", &[], Some(log))?;
+        // The suite speaks to `localhost`: a server must accept that name though it is bound to an address.
+        let url = format!("http://localhost:{}/mcp", running.port);
+        let mut found = Vec::new();
+        for revision in REVISIONS.iter().copied().map(Some).chain([None]) {
+            let folder = self.folder("server", revision.unwrap_or("extensions"))?;
+            let mut words = vec!["server", "--url", &url, "--suite", "all", "--timeout", "15000"];
+            if let Some(revision) = revision {
+                words.extend(["--spec-version", revision]);
+            }
+            self.start(&words, &folder, log, Duration::from_secs(600))?;
+            let scenarios = results::read_folder(&folder)?;
+            // The bare run repeats what the revisions had; only the extensions are new in it.
+            let known = |scenario: &Scenario| {
+                revision.is_some() || !found.iter().any(|verdict: &Verdict| verdict.scenario == scenario.name)
+            };
+            let fresh: Vec<_> = scenarios.into_iter().filter(known).collect();
+            found.extend(fresh.into_iter().map(|scenario| self.verdict("server", revision, scenario)));
+        }
+        Ok(found)
+    }
+
+    /// The expected scenarios one by one: only then does the suite look at the client's exit code and time.
+    fn client(&self, log: &Log) -> Result<Vec<Verdict>, String> {
+        let command = self.fixture.client.as_deref().ok_or("the fixture has no client")?;
+        let mut found = Vec::new();
+        for (revision, scenarios) in &self.expected.client {
+            for name in scenarios.iter().filter(|name| self.filter.is_none_or(|part| name.contains(part))) {
+                let folder = self.folder("client", &format!("{revision}-{}", name.replace('/', "-")))?;
+                let words = ["client", "--command", command, "--scenario", name, "--spec-version", revision];
+                let ended = self.start(&words, &folder, log, Duration::from_secs(90))?;
+                let mut verdicts: Vec<_> = results::read_folder(&folder)?
+                    .into_iter()
+                    .map(|scenario| self.verdict("client", Some(revision), scenario))
+                    .collect();
+                if !ended {
+                    for verdict in &mut verdicts {
+                        verdict.problems.push("the suite ended with an error: see the log".into());
+                    }
+                }
+                found.extend(verdicts);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Run the suite; whether it ended with success.
+    fn start(&self, words: &[&str], folder: &Path, log: &Log, limit: Duration) -> Result<bool, String> {
+        let folder = folder.to_string_lossy().into_owned();
+        let mut all: Vec<&str> = self.suite[1..].iter().map(String::as_str).collect();
+        all.extend(words);
+        all.extend(["-o", &folder]);
+        log.line(&format!("$ {} {}", self.suite[0], all.join(" ")));
+        let finished = cmd(&self.suite[0], &all).output_within(limit)?;
+        log.line(&finished.stdout);
+        log.line(&finished.stderr);
+        match finished.status {
+            Some(status) => Ok(status.success()),
+            None => Err(format!("the suite did not end within {} s", limit.as_secs())),
+        }
+    }
+
+    fn folder(&self, role: &str, part: &str) -> Result<PathBuf, String> {
+        let folder = target().join("conformance/results").join(&self.fixture.name).join(role).join(part);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn verdict(&self, role: &str, revision: Option<&str>, scenario: Scenario) -> Verdict {
+        let expected = revision.is_some_and(|revision| self.expected.demands(role, revision, &scenario.name));
+        let problems = self.expected.problems(&scenario);
+        let revision = revision.unwrap_or("extension").to_owned();
+        Verdict { scenario: scenario.name, revision, expected, problems, successes: scenario.successes }
+    }
+
+    /// Every expected scenario must be there and clean.
+    fn judge(&self, role: &str, found: &[Verdict], log: &Log) -> Result<(), String> {
+        let mut wrong = Vec::new();
+        let demanded = if role == "server" { &self.expected.server } else { &self.expected.client };
+        for (revision, scenarios) in demanded {
+            for name in scenarios.iter().filter(|name| self.filter.is_none_or(|part| name.contains(part))) {
+                match found.iter().find(|verdict| verdict.scenario == *name && verdict.revision == *revision)
+                {
+                    None => wrong.push(format!("{revision} {name}: was not run")),
+                    Some(verdict) if verdict.problems.is_empty() => {}
+                    Some(verdict) => {
+                        wrong.push(format!("{revision} {name}: {}", verdict.problems.join("; ")))
+                    }
+                }
+            }
+        }
+        let clean = found.iter().filter(|verdict| verdict.problems.is_empty()).count();
+        let extra: Vec<_> =
+            found.iter().filter(|verdict| verdict.problems.is_empty() && !verdict.expected).collect();
+        println!("  {} {role}: {clean} of {} runs are clean", self.fixture.name, found.len());
+        for verdict in extra {
+            println!("  not demanded yet, but clean: {} {}", verdict.revision, verdict.scenario);
+        }
+        for line in &wrong {
+            log.line(&format!("FAIL {line}"));
+        }
+        let demanded: usize = demanded.iter().map(|(_, scenarios)| scenarios.len()).sum();
+        log.line(&format!(
+            "conformance: {} passed, {} failed",
+            demanded - wrong.len().min(demanded),
+            wrong.len()
+        ));
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} demanded scenarios are not clean", wrong.len()))
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The direction of dependencies: proto <- engine <- facade <- bindings, and what `proto` must not know.
+
+use serde_json::Value;
+
+use crate::session::Log;
+use crate::setup::cargo;
+
+const BINDINGS: &[&str] = &["trunnion-python", "trunnion-node", "trunnion-swift", "trunnion-c"];
+
+/// What a workspace crate may name of the workspace; others may name none of it.
+const MAY: &[(&str, &[&str])] = &[
+    ("trunnion-proto", &[]),
+    ("trunnion", &["trunnion-proto"]),
+    ("trunnion-facade", &["trunnion"]),
+    ("trunnion-python", &["trunnion-facade"]),
+    ("trunnion-node", &["trunnion-facade"]),
+    ("trunnion-swift", &["trunnion-facade"]),
+    ("trunnion-c", &["trunnion-facade"]),
+    ("trunnion-cli", &["trunnion"]),
+    ("trunnion-examples", &["trunnion"]),
+];
+
+/// Clocks, sockets, threads, entropy: `proto` is given these as data.
+const NOT_IN_PROTO: &[&str] = &[
+    "tokio",
+    "async-std",
+    "smol",
+    "polling",
+    "mio",
+    "rustix",
+    "libc",
+    "hyper",
+    "hyper-util",
+    "reqwest",
+    "ring",
+    "rustls",
+    "rand",
+    "getrandom",
+    "chrono",
+    "time",
+    "rusqlite",
+    "socket2",
+];
+
+/// What a binding must leave to the engine.
+const NOT_IN_BINDINGS: &[&str] = &["tokio", "hyper", "reqwest", "jsonschema", "schemars"];
+
+/// Check `cargo metadata`.
+pub fn direction(log: &Log) -> Result<(), String> {
+    let text = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
+    let metadata: Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;
+    let wrong = violations(&metadata);
+    for line in &wrong {
+        log.line(line);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} dependencies point the wrong way", wrong.len())) }
+}
+
+fn violations(metadata: &Value) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let members: Vec<Value> = list(&metadata["workspace_members"]);
+    let packages = list(&metadata["packages"]);
+    let ours: Vec<&Value> = packages.iter().filter(|package| members.contains(&package["id"])).collect();
+    let our_names: Vec<&str> = ours.iter().filter_map(|package| package["name"].as_str()).collect();
+    let mut wrong = Vec::new();
+    for package in &ours {
+        let name = package["name"].as_str().unwrap_or_default();
+        let allowed = MAY.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, allowed)| allowed);
+        for dependency in list(&package["dependencies"]) {
+            let on = dependency["name"].as_str().unwrap_or_default();
+            let dev = dependency["kind"] == "dev";
+            if our_names.contains(&on) && !allowed.contains(&on) && !dev {
+                wrong.push(format!("{name} depends on {on}"));
+            }
+            if BINDINGS.contains(&name) && NOT_IN_BINDINGS.contains(&on) {
+                wrong.push(format!("{name} depends on {on}: that is the engine's business"));
+            }
+        }
+    }
+    for name in reachable(metadata, &packages, "trunnion-proto") {
+        if NOT_IN_PROTO.contains(&name.as_str()) {
+            wrong.push(format!("trunnion-proto reaches {name}"));
+        }
+    }
+    wrong
+}
+
+/// Names of all packages that `from` pulls in, other than for its tests and builds.
+fn reachable(metadata: &Value, packages: &[Value], from: &str) -> Vec<String> {
+    let name_of =
+        |id: &Value| packages.iter().find(|package| package["id"] == *id).map(|package| &package["name"]);
+    let nodes = metadata["resolve"]["nodes"].as_array().cloned().unwrap_or_default();
+    let start = packages.iter().find(|package| package["name"] == from).map(|package| package["id"].clone());
+    let mut seen: Vec<Value> = start.into_iter().collect();
+    let mut next = 0;
+    while next < seen.len() {
+        let node = nodes.iter().find(|node| node["id"] == seen[next]);
+        next += 1;
+        for dependency in node.and_then(|node| node["deps"].as_array()).into_iter().flatten() {
+            let normal = dependency["dep_kinds"].as_array().is_none_or(|kinds| {
+                // Targets that this machine is not, such as wasm, are no part of what is built here.
+                kinds.iter().any(|kind| kind["kind"].is_null() && kind["target"].is_null())
+            });
+            if normal && !seen.contains(&dependency["pkg"]) {
+                seen.push(dependency["pkg"].clone());
+            }
+        }
+    }
+    seen.iter().filter_map(|id| name_of(id)?.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::violations;
+
+    #[test]
+    fn a_binding_that_names_the_engine_is_found() {
+        let package = |name: &str, on: &[&str]| {
+            let dependencies: Vec<_> = on.iter().map(|on| json!({"name": on, "kind": null})).collect();
+            json!({"name": name, "id": name, "dependencies": dependencies})
+        };
+        let metadata = json!({
+            "workspace_members": ["trunnion-proto", "trunnion", "trunnion-facade", "trunnion-python"],
+            "packages": [
+                package("trunnion-proto", &["serde", "tokio"]), package("serde", &[]), package("tokio", &[]),
+                package("trunnion", &["trunnion-proto"]), package("trunnion-facade", &["trunnion"]),
+                package("trunnion-python", &["trunnion-facade", "trunnion"]),
+            ],
+            "resolve": {"nodes": [{"id": "trunnion-proto", "deps": [
+                {"pkg": "serde", "dep_kinds": [{"kind": null, "target": null}]},
+                {"pkg": "tokio", "dep_kinds": [{"kind": null, "target": null}]},
+            ]}]},
+        });
+        assert_eq!(
+            violations(&metadata),
+            ["trunnion-python depends on trunnion", "trunnion-proto reaches tokio"]
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask lint`: what must hold of the sources, beside that they work.
+
+mod deps;
+mod files;
+mod names;
+
+use crate::args::Args;
+use crate::process::cmd;
+use crate::session::{Log, Session, root};
+use crate::setup;
+
+/// `cargo xtask lint`.
+pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let filter = args.option("--filter")?;
+    args.done()?;
+    let wanted = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let step = |name: &str, work: fn(&Log) -> Result<(), String>| {
+        if wanted(name) {
+            session.step(name, work);
+        }
+    };
+    step("dependency direction", deps::direction);
+    step("spec names outside core", names::outside_core);
+    step("files", files::check);
+    step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
+    step("clippy", |log| {
+        setup::cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).run(log)
+    });
+    if wanted("python") {
+        python(session);
+    }
+    if wanted("typescript") {
+        typescript(session);
+    }
+    Ok(())
+}
+
+fn python(session: &Session) {
+    if setup::some_languages(session, &["python"]).is_empty() {
+        return;
+    }
+    let python = setup::venv_python();
+    let python = python.to_string_lossy().into_owned();
+    session.step("ruff (python)", |log| {
+        let folders = ["python", "examples/python", "tests/interop/foreign/python", "bench/peers/python"];
+        let folders = folders.into_iter().filter(|folder| root().join(folder).exists());
+        cmd(&python, ["-m", "ruff", "check", "--quiet"].into_iter().chain(folders)).run(log)
+    });
+    session.step("mypy --strict (python)", |log| {
+        cmd(&python, ["-m", "mypy", "--strict", "src/trunnion"]).dir(root().join("python")).run(log)
+    });
+}
+
+fn typescript(session: &Session) {
+    if setup::some_languages(session, &["node"]).is_empty() {
+        return;
+    }
+    session.step("tsc (typescript)", |log| {
+        cmd("npm", ["run", "--silent", "test:types"]).dir(root().join("node")).run(log)
+    });
+}

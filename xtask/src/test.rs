@@ -1,0 +1,69 @@
+//! `cargo xtask test`: every test of every language, with all the set-up it needs.
+
+use crate::args::Args;
+use crate::codegen;
+use crate::interop;
+use crate::process::{cmd, exists};
+use crate::session::{Log, Session, Task, Work, root};
+use crate::setup;
+
+/// `cargo xtask test`.
+pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let filter = args.option("--filter")?;
+    args.done()?;
+    let wanted = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
+
+    let languages = setup::languages(session);
+    if languages.is_empty() {
+        return Err("nothing to test: the build failed".into());
+    }
+    if wanted("rust") {
+        session.step("test: rust", |log| setup::cargo(&["test", "--workspace", "--no-fail-fast"]).run(log));
+    }
+    if languages.iter().any(|language| language == "c") && wanted("c") {
+        valgrind(session);
+    }
+    // The suites of the languages build nothing that another one builds too, so two of them run at a time.
+    let suites: [(&str, &'static str, Task); 4] = [
+        ("swift", "test: swift", |log| cmd("swift/test.sh", [""; 0]).run(log)),
+        ("python", "test: python", python),
+        ("node", "test: node", |log| cmd("npm", ["test", "--silent"]).dir(root().join("node")).run(log)),
+        ("c", "test: c", |log| cmd("tests/c/run.sh", [""; 0]).run(log)),
+    ];
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for (language, name, suite) in suites {
+        if languages.iter().any(|usable| usable == language) && wanted(name) {
+            work.push((name, Box::new(suite)));
+        }
+    }
+    session.parallel(work);
+    if wanted("codegen") {
+        codegen::steps(session, true, &languages);
+    }
+    if wanted("interop") {
+        let peers = setup::peers(session);
+        session.step("interop", |log| interop::step(&languages, peers, log));
+    }
+    Ok(())
+}
+
+fn python(log: &Log) -> Result<(), String> {
+    cmd(&setup::venv_python().to_string_lossy(), ["-m", "pytest"]).dir(root().join("python")).run(log)
+}
+
+/// The C tests run under valgrind; on Debian as root it is installed.
+fn valgrind(session: &Session) {
+    if exists("valgrind") {
+        return;
+    }
+    if exists("apt-get") && rustix::process::geteuid().is_root() {
+        session.step("install valgrind", |log| {
+            cmd("apt-get", ["-qq", "update"]).run(log)?;
+            cmd("apt-get", ["-qq", "-y", "install", "valgrind", "libc6-dbg"])
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .run(log)
+        });
+    } else {
+        session.skip("valgrind", "not found, and it can be installed on Debian as root only");
+    }
+}
