@@ -241,22 +241,29 @@ def test_progress_and_request_info(how):
     assert first.id is not None and first.transport
 
 
-def test_logging():
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_logging(era):
     server = Server("t")
 
     @server.tool
-    async def work(ctx: Context) -> list:
+    async def work(ctx: Context) -> None:
         ctx.debug("d")
         ctx.warning({"w": 1}, logger="l")
-        return [bool(ctx.info("i")), bool(await ctx.error("e"))]
+        ctx.info("i")
+        await ctx.error("e")
 
     async def use(client):
-        return (await client.call_tool("work")).data
+        await client.call_tool("work")
 
     seen = []
-    # In the modern era nobody is sent what was not asked for.
-    assert with_client(server, use, on_notification=lambda *n: seen.append(n)) == [False, False]
-    assert seen == []
+    with_client(server, use, era=era, on_notification=lambda event, params: seen.append((event, params)))
+    if era == "modern":
+        # Nobody is sent what was not asked for.
+        assert seen == []
+        return
+    assert [event for event, _ in seen] == ["log"] * 3
+    assert [params["level"] for _, params in seen] == ["warning", "info", "error"]
+    assert seen[0][1] == {"level": "warning", "data": {"w": 1}, "logger": "l"}
 
 
 def test_the_context_ends_with_its_request():
