@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from trunnion import Client, Context, McpError, Server, SyncClient, TransportError
+from trunnion import Client, Context, McpError, Server, SyncClient, ToolError, TransportError
 
 
 def make(**options):
@@ -79,10 +79,10 @@ def test_closing_while_a_call_is_in_flight():
             call = asyncio.ensure_future(client.call_tool("hang", progress=lambda *_: moving.set()))
             await moving.wait()
             waiting = asyncio.ensure_future(serving.wait())
-            await serving.close()
+            await serving.close(grace=0)
             await serving.close()
             await waiting
-            with pytest.raises(McpError):
+            with pytest.raises((McpError, ToolError)):
                 await call
             await client.close()
 
@@ -152,6 +152,30 @@ def test_a_message_over_the_limit_is_refused_and_the_server_serves_on():
             with pytest.raises(McpError):
                 await client.call_tool("task", {"text": "x" * 3000})
             assert (await client.call_tool("task", {"text": "x"})).text == "x"
+
+    asyncio.run(go())
+
+
+def test_what_is_in_flight_may_finish():
+    server = make()
+    release = asyncio.Event()
+
+    @server.tool
+    async def slow(ctx: Context) -> str:
+        await ctx.progress(1)
+        await release.wait()
+        return "finished"
+
+    async def go():
+        async with server.serve_http() as serving, Client(serving.url) as client:
+            moving = asyncio.Event()
+            call = asyncio.ensure_future(client.call_tool("slow", progress=lambda *_: moving.set()))
+            await moving.wait()
+            closing = asyncio.ensure_future(serving.close(grace=30))
+            await asyncio.sleep(0)
+            release.set()
+            await closing
+            assert (await call).text == "finished"
 
     asyncio.run(go())
 
