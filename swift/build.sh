@@ -12,7 +12,9 @@ target=${CARGO_TARGET_DIR:-target}
 profile=${TRUNNION_SWIFT_PROFILE:-dev}
 case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
 
-cargo build --package trunnion-swift --profile "$profile"
+# With TRUNNION_PREBUILT=1 the library of that profile is taken as it is: whoever built the whole workspace in one go
+# is spared a second build of it with the fewer features that this one package asks for.
+[[ ${TRUNNION_PREBUILT:-} == 1 ]] || cargo build --package trunnion-swift --profile "$profile"
 mkdir -p "$target/swift"
 place=$(cd "$target/swift" && pwd)
 library=$target/$folder/libtrunnion_swift.a

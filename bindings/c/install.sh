@@ -21,13 +21,17 @@ folder=$profile
 built=$target/$folder
 
 # The libraries a static link needs are known to the compiler alone; cargo repeats its note when nothing is
-# left to build.
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-cargo rustc --locked -p trunnion-c --lib --profile "$profile" -- --print native-static-libs 2>"$log" ||
-    { cat "$log" >&2; exit 1; }
-private=$(sed -n 's/^note: native-static-libs: //p' "$log" | tail -n 1)
-[ -n "$private" ] || { cat "$log" >&2; echo "the compiler named no native-static-libs" >&2; exit 1; }
+# left to build. With TRUNNION_PREBUILT=1 the libraries of that profile are taken as they are, and the compiler is
+# asked for an empty one: the engine adds no system library to those of the standard library.
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+if [ "${TRUNNION_PREBUILT:-}" = 1 ]; then
+    rustc --crate-type staticlib --print native-static-libs -o "$log/empty.a" - </dev/null 2>"$log/note"
+else
+    cargo rustc --locked -p trunnion-c --lib --profile "$profile" -- --print native-static-libs 2>"$log/note"
+fi || { cat "$log/note" >&2; exit 1; }
+private=$(sed -n 's/^note: native-static-libs: //p' "$log/note" | tail -n 1)
+[ -n "$private" ] || { cat "$log/note" >&2; echo "the compiler named no native-static-libs" >&2; exit 1; }
 
 mkdir -p "$dest/include" "$dest/lib/pkgconfig" "$dest/lib/cmake/trunnion"
 put() { rm -f "$2" && cp "$1" "$2" && chmod "$3" "$2"; }

@@ -11,9 +11,11 @@ target=${CARGO_TARGET_DIR:-target}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-cargo build --quiet --package trunnion-swift
-cargo run --quiet --package trunnion-swift --features bindgen --bin trunnion-swift-bindgen -- \
-  "$target/debug/libtrunnion_swift.a" "$out"
+if [[ ${TRUNNION_PREBUILT:-} != 1 ]]; then # else library and generator are there: see swift/build.sh
+  cargo build --quiet --package trunnion-swift
+  cargo build --quiet --package trunnion-swift --features bindgen --bin trunnion-swift-bindgen
+fi
+"$target/debug/trunnion-swift-bindgen" "$target/debug/libtrunnion_swift.a" "$out"
 sed -i.orig 's/[[:space:]]*$//' "$out"/* && rm -f "$out"/*.orig
 
 place() { # the committed place of a generated file

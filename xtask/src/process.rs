@@ -65,16 +65,6 @@ impl Cmd {
         }
     }
 
-    /// Run to the end, on this program's own terminal.
-    pub fn inherit(mut self) -> Result<(), String> {
-        let status = self.inner.status().map_err(|e| format!("{}: {e}", self.shown))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("`{}` ended with {}", self.shown, describe(status)))
-        }
-    }
-
     /// Run to the end; its standard output.
     pub fn output(mut self) -> Result<String, String> {
         let output = self.inner.output().map_err(|e| format!("{}: {e}", self.shown))?;

@@ -10,6 +10,8 @@ use crate::session::{Log, Session, Task, root, target};
 
 /// The Python packages of the test environment, besides the package's own dependencies.
 const PYTHON_TOOLS: &[&str] = &["pytest==8.4.2", "mypy==1.18.2", "ruff==0.14.6", "pydantic>=2.11,<3"];
+/// What it takes to build and link C programs.
+const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.
 const PYTHON_MODULE: &str = "_native.abi3.so";
 /// The suite and the Node that it needs.
@@ -30,7 +32,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         match name.as_str() {
             "peers" => drop(peers(session)),
             "suite" => drop(suite(session)),
-            "bench" => drop(bench(session)),
+            "bench" => drop(bench(session, true)),
             other => return Err(format!("nothing to set up under the name {other}")),
         }
     }
@@ -44,7 +46,12 @@ pub fn languages(session: &Session) -> Vec<String> {
 
 /// Set up these languages; those that are usable afterwards.
 pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
-    if !session.step("build the Rust workspace", |log| build(log, &[])) {
+    languages_with(session, wanted, &WHOLE)
+}
+
+/// Set up these languages after that build of the workspace.
+pub fn languages_with(session: &Session, wanted: &[&str], build: &[&str]) -> Vec<String> {
+    if !session.step("build the Rust workspace", |log| cargo(["build"].iter().chain(build)).run(log)) {
         return Vec::new();
     }
     let mut usable = Vec::new();
@@ -54,7 +61,7 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
             "python" => (missing_python(), python),
             "node" => (missing_programs(&["node", "npm"]), node),
             "swift" => (missing_swift(), swift),
-            "c" => (missing_programs(&["cc", "make", "pkg-config"]), c),
+            "c" => (missing_programs(C_TOOLS), c),
             other => (Some(format!("no such language: {other}")), |_| Ok(())),
         };
         match missing {
@@ -70,11 +77,17 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
     usable
 }
 
-/// Build the whole workspace in one go: separate builds of its packages would each choose other features of the
-/// shared dependencies and compile those again.
-pub fn build(log: &Log, extra: &[&str]) -> Result<(), String> {
-    cargo(["build", "--workspace"].iter().chain(extra)).run(log)
-}
+/// The whole workspace, its tests and the generators. Everything that CI does with cargo chooses exactly this, and so
+/// the same features of the shared dependencies: a build of one package alone, or without the tests, would compile
+/// most of them again.
+pub const WHOLE: [&str; 4] =
+    ["--workspace", "--all-targets", "--features", "trunnion-c/header,trunnion-swift/bindgen"];
+
+/// The workspace without tests and generators, for those who only want to see it run.
+pub const LEAN: [&str; 1] = ["--workspace"];
+
+/// Tells the scripts of the languages that the libraries in the target folder are fresh.
+pub const PREBUILT: &str = "TRUNNION_PREBUILT";
 
 /// Cargo with the colours off.
 pub fn cargo<'a>(args: impl IntoIterator<Item = &'a &'a str>) -> Cmd {
@@ -154,9 +167,14 @@ fn python(log: &Log) -> Result<(), String> {
 
 fn node(log: &Log) -> Result<(), String> {
     let folder = root().join("node");
-    stamped(&target().join("xtask/node.stamp"), &read(&folder.join("package.json"))?, || {
+    stamped(&folder.join("node_modules/.trunnion.stamp"), &read(&folder.join("package.json"))?, || {
         let how = if folder.join("package-lock.json").exists() { "ci" } else { "install" };
         cmd("npm", [how, "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
+    })?;
+    // The examples name the package by its folder, so there is nothing to download.
+    let examples = root().join("examples/node");
+    stamped(&examples.join("node_modules/.trunnion.stamp"), &read(&examples.join("package.json"))?, || {
+        cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&examples).run(log)
     })?;
     // What `npm run build:native` does, without a cargo build of this one package.
     let platform = cmd("node", ["-p", "require('./native/loader.cjs').platform()"]).dir(&folder).output()?;
@@ -167,12 +185,17 @@ fn node(log: &Log) -> Result<(), String> {
 
 fn swift(log: &Log) -> Result<(), String> {
     cmd("tools/swift-toolchain.sh", ["install"]).run(log)?;
-    cmd("swift/build.sh", ["swift", "build"]).run(log)
+    cmd("swift/build.sh", ["swift", "build"]).env(PREBUILT, "1").run(log)
 }
 
 fn c(log: &Log) -> Result<(), String> {
-    let (sdk, out) = (target().join("c-sdk"), target().join("c"));
-    cmd("bindings/c/install.sh", [sdk.as_os_str(), "dev".as_ref()]).run(log)?;
+    c_examples(log, &target(), "dev")
+}
+
+/// The library into `folder`/c-sdk, the examples into `folder`/c.
+fn c_examples(log: &Log, folder: &Path, profile: &str) -> Result<(), String> {
+    let (sdk, out) = (folder.join("c-sdk"), folder.join("c"));
+    cmd("bindings/c/install.sh", [sdk.as_os_str(), profile.as_ref()]).env(PREBUILT, "1").run(log)?;
     let (sdk, out) = (format!("PREFIX={}", sdk.display()), format!("OUT={}", out.display()));
     cmd("make", ["-C", "examples/c", &sdk, &out]).run(log)
 }
@@ -219,12 +242,14 @@ pub fn suite(session: &Session) -> Option<Vec<String>> {
     ready.then(|| command.map(|path| path.to_string_lossy().into_owned()).to_vec())
 }
 
-/// Build what the benchmarks measure, with the release profile, and the peers; whether all of it is usable.
-pub fn bench(session: &Session) -> bool {
-    let ours = some_languages(session, &["rust", "python", "node"]);
+/// Build what the benchmarks measure, with the release profile, and the peers; the names of ours that are usable,
+/// and whether the peers are. Swift is built for the full run only, as it takes minutes.
+pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
+    let mut ours = some_languages(session, &["rust", "python", "node"]);
     let peers = peers(session);
     let built = session.step("build for release", |log| {
-        let packages = ["trunnion-examples", "trunnion-python", "trunnion-node", "trunnion-bench"];
+        let packages =
+            ["trunnion-examples", "trunnion-python", "trunnion-node", "trunnion-c", "trunnion-bench"];
         let chosen: Vec<_> = packages.iter().flat_map(|package| ["--package", *package]).collect();
         cargo(["build", "--release"].iter().chain(&chosen)).run(log)?;
         let folder = target().join("bench");
@@ -233,13 +258,35 @@ pub fn bench(session: &Session) -> bool {
         copy_python_package(&root().join("python/src/trunnion"), &package)?;
         copy_if_newer(&library("release", "trunnion_python"), &package.join(PYTHON_MODULE)).map(drop)
     });
+    if !built {
+        ours.clear();
+    }
+    let c_tools = missing_programs(C_TOOLS);
+    if let Some(why) = &c_tools {
+        session.skip("c", why);
+    } else if session.step("build C for release", |log| c_examples(log, &target().join("bench"), "release")) {
+        ours.push("c".into());
+    }
+    if !quick {
+        match missing_swift() {
+            Some(why) => session.skip("swift", &why),
+            None => {
+                let built = session.step("build Swift for release", |log| {
+                    cmd("swift/build.sh", ["swift", "build", "-c", "release", "--product", "bench_server"])
+                        .env("TRUNNION_SWIFT_PROFILE", "release")
+                        .run(log)
+                });
+                ours.extend(built.then(|| "swift".to_owned()));
+            }
+        }
+    }
     let rmcp = session.step("build rmcp for release", |log| {
         let manifest = "bench/peers/rmcp/Cargo.toml";
         cargo(&["build", "--release", "--quiet", "--manifest-path", manifest])
             .env("CARGO_TARGET_DIR", target().join("peers/rmcp"))
             .run(log)
     });
-    ours.len() == 3 && peers && built && rmcp
+    (ours, peers && rmcp)
 }
 
 fn copy_python_package(from: &Path, to: &Path) -> Result<(), String> {

@@ -18,17 +18,17 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         return Err("nothing to test: the build failed".into());
     }
     if wanted("rust") {
-        session.step("test: rust", |log| setup::cargo(&["test", "--workspace", "--no-fail-fast"]).run(log));
+        session.step("test: rust", |log| rust(log));
     }
     if languages.iter().any(|language| language == "c") && wanted("c") {
         valgrind(session);
     }
     // The suites of the languages build nothing that another one builds too, so two of them run at a time.
     let suites: [(&str, &'static str, Task); 4] = [
-        ("swift", "test: swift", |log| cmd("swift/test.sh", [""; 0]).run(log)),
+        ("swift", "test: swift", |log| script("swift/test.sh", log)),
         ("python", "test: python", python),
         ("node", "test: node", |log| cmd("npm", ["test", "--silent"]).dir(root().join("node")).run(log)),
-        ("c", "test: c", |log| cmd("tests/c/run.sh", [""; 0]).run(log)),
+        ("c", "test: c", |log| script("tests/c/run.sh", log)),
     ];
     let mut work: Vec<Work<'_>> = Vec::new();
     for (language, name, suite) in suites {
@@ -45,6 +45,17 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         session.step("interop", |log| interop::step(&languages, peers, log));
     }
     Ok(())
+}
+
+fn rust(log: &Log) -> Result<(), String> {
+    setup::cargo(["test", "--no-fail-fast"].iter().chain(&setup::WHOLE)).run(log)?;
+    // Of the documentation's examples only cargo's default targets have any; --all-targets leaves them out.
+    setup::cargo(["test", "--doc", "--workspace"].iter().chain(&setup::WHOLE[2..])).run(log)
+}
+
+/// A language's own script, which need not build the engine again.
+fn script(path: &str, log: &Log) -> Result<(), String> {
+    cmd(path, [""; 0]).env(setup::PREBUILT, "1").run(log)
 }
 
 fn python(log: &Log) -> Result<(), String> {

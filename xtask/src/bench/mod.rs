@@ -50,14 +50,17 @@ pub type Figures = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// `cargo xtask bench`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
-    let plan = if args.flag("--quick") { &QUICK } else { &FULL };
+    let quick = args.flag("--quick");
+    let plan = if quick { &QUICK } else { &FULL };
     let json = args.option("--json")?;
     let filter = args.option("--filter")?;
     args.done()?;
-    if !setup::bench(session) {
-        return Ok(());
+    let (usable, peers_usable) = setup::bench(session, quick);
+    if !peers_usable {
+        return Err("the peers could not be built, so there is nothing to compare with".into());
     }
     let mut servers = load("bench/fixtures.toml")?;
+    servers.retain(|server| usable.contains(&server.name));
     let peers = load("bench/peers.toml")?;
     if let Some(part) = &filter {
         servers.retain(|server| server.name.contains(part.as_str()));

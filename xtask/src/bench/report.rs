@@ -68,7 +68,10 @@ pub fn ratios(servers: &[Fixture], figures: &BTreeMap<String, Figures>, floor: &
 fn pairs<'a>(servers: &'a [Fixture], floor: &'a str) -> Vec<(&'a str, &'a str)> {
     let ours = servers.iter().filter(|server| server.against.is_some());
     ours.flat_map(|server| {
-        let peer = server.against.as_deref().filter(|peer| servers.iter().any(|other| other.name == *peer));
+        let peer = server
+            .against
+            .as_deref()
+            .filter(|peer| *peer != floor && servers.iter().any(|s| s.name == *peer));
         peer.into_iter().chain([floor]).map(|other| (server.name.as_str(), other))
     })
     .collect()

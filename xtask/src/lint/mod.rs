@@ -24,7 +24,8 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     step("files", files::check);
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("clippy", |log| {
-        setup::cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).run(log)
+        let words = ["clippy", "--quiet"].iter().chain(&setup::WHOLE).chain(&["--", "-D", "warnings"]);
+        setup::cargo(words).run(log)
     });
     if wanted("python") {
         python(session);
