@@ -64,13 +64,14 @@ pub struct Server {
     pub instructions: Option<String>,
 }
 
+type ReadySender = oneshot::Sender<Result<Box<ServerFacts>, ClientError>>;
 type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
 type OnNotification = Box<dyn Fn(&str, Value) + Send + Sync>;
 
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<HashMap<u64, Waiter>>,
-    ready: Mutex<Option<oneshot::Sender<Result<Box<ServerFacts>, ClientError>>>>,
+    ready: Mutex<Option<ReadySender>>,
     on_notification: Option<OnNotification>,
     closed: tokio::sync::watch::Sender<bool>,
 }

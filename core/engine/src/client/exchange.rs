@@ -109,10 +109,10 @@ impl HttpLink {
     /// ends as it should can be used again.
     pub(super) fn linger(&mut self, post: u64) {
         self.lingering.push_back(post);
-        if self.lingering.len() > MAX_LINGERING {
-            if let Some(oldest) = self.lingering.pop_front() {
-                self.abort(oldest);
-            }
+        if self.lingering.len() > MAX_LINGERING
+            && let Some(oldest) = self.lingering.pop_front()
+        {
+            self.abort(oldest);
         }
     }
 
@@ -258,15 +258,15 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
         Ok(response) => {
             let (parts, incoming) = response.into_parts();
             let body = Body::Plain(incoming, sender);
-            if let Some(origin) = call.origin.redirected(parts.status, &parts.headers) {
-                if call.redirects < MAX_REDIRECTS {
-                    call.redirects += 1;
-                    call.origin = Arc::new(origin);
-                    let moved = Some(Arc::clone(&call.origin));
-                    // The connection goes with the unread body: redirects happen once for a client.
-                    let step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
-                    return Step { moved, ..step };
-                }
+            if call.redirects < MAX_REDIRECTS
+                && let Some(origin) = call.origin.redirected(parts.status, &parts.headers)
+            {
+                call.redirects += 1;
+                call.origin = Arc::new(origin);
+                let moved = Some(Arc::clone(&call.origin));
+                // The connection goes with the unread body: redirects happen once for a client.
+                let step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
+                return Step { moved, ..step };
             }
             let head = Head::of(parts.status, &parts.headers);
             answered(post, head, body, limit).await

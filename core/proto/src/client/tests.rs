@@ -484,7 +484,8 @@ fn stray_answers_mean_nothing() {
 #[test]
 fn http_failures_end_their_own_call() {
     let mut rig = modern(Transport::Http);
-    let fails: &[(fn(&mut Rig, u64), &str)] = &[
+    type Fail = fn(&mut Rig, u64);
+    let fails: &[(Fail, &str)] = &[
         (|rig, id| rig.status(id, 502, "bad gateway"), "transport"),
         (
             |rig, id| {
