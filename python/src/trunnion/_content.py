@@ -29,7 +29,7 @@ class _Part:
         return wire
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.to_wire() == other.to_wire()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.to_wire() == other.to_wire()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -339,7 +339,7 @@ class PromptResult:
         *,
         raw: dict[str, Any] | None = None,
     ) -> None:
-        parts = messages if isinstance(messages, (list, tuple)) else [messages]
+        parts: Sequence[Any] = messages if isinstance(messages, (list, tuple)) else [messages]
         self.messages: list[Message] = [m if isinstance(m, Message) else Message(m) for m in parts]
         self.description = description
         self.raw: dict[str, Any] = raw or {}

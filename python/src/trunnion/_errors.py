@@ -59,10 +59,11 @@ def make(code: int, kind: str, message: str, data: Any = None) -> McpError:
     """The error of a kind as an instance of its class."""
     from ._generated import ERRORS
 
-    cls = ERRORS.get(kind)
+    cls: Any = ERRORS.get(kind)
     if cls is None:
         return McpError(code, message, data)
-    return cls(message, data, code=code)  # type: ignore[call-arg, arg-type]
+    error: McpError = cls(message, data, code=code)
+    return error
 
 
 def from_event(payload: str) -> McpError:

@@ -54,30 +54,32 @@ def base64(value: bytes | bytearray | memoryview) -> str:
     return b2a_base64(value, newline=False).decode("ascii")
 
 
-_scan = json.JSONDecoder().scan_once
-_make = _encoder.c_make_encoder
+_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_make: Any = getattr(_encoder, "c_make_encoder", None)
 
 if _make is None:
-    dumps = json.JSONEncoder(
+    _encode: Any = json.JSONEncoder(
         ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain
-    ).encode
+    ).iterencode
 else:
     # `json.dumps` builds this object anew for every call, which costs more than encoding a small value.
     # Without the table of visited containers a cycle ends in RecursionError instead of ValueError.
     _encode = _make(None, plain, _encoder.encode_basestring, None, ":", ",", False, False, False)
-    _quote = _encoder.encode_basestring
 
-    def dumps(value: Any) -> str:
-        """Compact JSON text.
+_quote = _encoder.encode_basestring
 
-        Raises:
-            TypeError: a value has no JSON form.
-            ValueError: a number is not finite.
-            RecursionError: a container holds itself.
-        """
-        if type(value) is str:
-            return _quote(value)  # type: ignore[no-any-return]
-        return "".join(_encode(value, 0))
+
+def dumps(value: Any) -> str:
+    """Compact JSON text.
+
+    Raises:
+        TypeError: a value has no JSON form.
+        ValueError: a number is not finite.
+        RecursionError: a container holds itself.
+    """
+    if type(value) is str:
+        return _quote(value)
+    return "".join(_encode(value, 0))
 
 
 def loads(text: str) -> Any:

@@ -14,7 +14,7 @@ class _Raw:
         self.raw = raw
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.raw == other.raw  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.raw == other.raw
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -307,13 +307,13 @@ def loader(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
     if base in _SETS:
         item = loader(args[0], busy) if args else None
         make: Callable[[Any], Any] = frozenset if base is frozenset else set
-        return make if item is None else lambda v: make(map(item, v))
+        return make if item is None else _each(item, make)
     if base in _ARRAYS:
         item = loader(args[0], busy) if args else None
-        return None if item is None else lambda v: [item(x) for x in v]
+        return None if item is None else _each(item, list)
     if base in _OBJECTS:
         item = loader(args[1], busy) if args else None
-        return None if item is None else lambda v: {k: item(x) for k, x in v.items()}
+        return None if item is None else _each_value(item)
     if isinstance(base, type):
         return _class_loader(tp, base, busy)
     alias = getattr(tp, "__value__", None) or getattr(tp, "__supertype__", None)
@@ -328,10 +328,10 @@ def dumper(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
         return dumper(args[0], busy)
     if origin in _ARRAYS and args:
         item = dumper(args[0], busy)
-        return None if item is None else lambda v: [item(x) for x in v]
+        return None if item is None else _each(item, list)
     if origin in _OBJECTS and args:
         item = dumper(args[1], busy)
-        return None if item is None else lambda v: {k: item(x) for k, x in v.items()}
+        return None if item is None else _each_value(item)
     if _is_union(origin):
         dumpers = [(a, dumper(a, busy)) for a in args if isinstance(a, type)]
         table = {a: d for a, d in dumpers if d is not None}
@@ -405,10 +405,18 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _each(item: Loader, make: Callable[[Any], Any]) -> Loader:
+    return lambda values: make(map(item, values))
+
+
+def _each_value(item: Loader) -> Loader:
+    return lambda values: {key: item(value) for key, value in values.items()}
+
+
 def _tuple_loader(args: tuple[Any, ...], busy: tuple[Any, ...]) -> Loader:
     if not args or (len(args) == 2 and args[1] is Ellipsis):
         item = loader(args[0], busy) if args else None
-        return tuple if item is None else lambda v: tuple(map(item, v))
+        return tuple if item is None else _each(item, tuple)
     items = [loader(a, busy) or _same for a in args]
     return lambda v: tuple(load(x) for load, x in zip(items, v))
 
@@ -468,7 +476,7 @@ def _fits(value: Any, tp: Any) -> bool:
 def _pydantic(tp: Any) -> Loader:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(tp).validate_python  # type: ignore[no-any-return]
+    return TypeAdapter(tp).validate_python
 
 
 def _items(schema: dict[str, Any]) -> dict[str, Any]:
@@ -516,8 +524,8 @@ def _is_required(tp: Any, name: str, hint: Any) -> bool:
     # With postponed annotations `__required_keys__` is wrong: the hint knows better.
     wrapper = getattr(typing.get_origin(hint), "_name", None)
     if wrapper in ("Required", "NotRequired"):
-        return wrapper == "Required"
-    return name in tp.__required_keys__
+        return wrapper == "Required"  # type: ignore
+    return bool(name in tp.__required_keys__)
 
 
 def _dataclass_missing() -> Any:
@@ -525,7 +533,7 @@ def _dataclass_missing() -> Any:
 
 
 def _dataclass_field() -> Any:
-    return sys.modules["dataclasses"]._FIELD  # type: ignore[attr-defined]
+    return sys.modules["dataclasses"]._FIELD
 
 
 def is_object(schema: Mapping[str, Any]) -> bool:

@@ -284,4 +284,8 @@ def _on_signals() -> Callable[[], None]:
         raise _Stop
 
     before = signal.signal(signal.SIGTERM, stop)
-    return lambda: signal.signal(signal.SIGTERM, before) and None
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, before)
+
+    return restore

@@ -327,7 +327,7 @@ class Client(_Base):
 
     async def discover(self, *, timeout: float | None = None) -> dict[str, Any]:
         """What the server says of itself now, as the protocol's JSON object."""
-        return await self._request(OP_DISCOVER, {}, timeout)
+        return await self._request(OP_DISCOVER, {}, timeout)  # type: ignore[no-any-return]
 
     async def _list(self, op: str) -> AsyncIterator[Any]:
         key, make = _LISTS[op]

@@ -1,0 +1,65 @@
+"""Every snippet of the guide runs."""
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from trunnion import Server, SyncClient
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "python.md"
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+# What is then asked of a snippet's server: a tool, its arguments and what the result's data must be.
+CALLS = {
+    "weather": ("forecast", {"city": "Oslo", "days": 1}, {"day 0": 20.0}),
+    "shop": ("order", {"item": "tea", "count": 2}, {"item": "tea", "count": 2}),
+    "slow": ("count", {"to": 2}, "trunnion made me count to 2"),
+    "adder": ("add", {"a": 1, "b": 2}, 3),
+}
+PRINTED = {"adder": "3\n"}
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) >= 7
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippet(snippet, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    out = io.StringIO()
+    names = {"__name__": "snippet"}
+    with contextlib.redirect_stdout(out):
+        exec(compile(snippet, str(GUIDE), "exec"), names)
+    server = names.get("server")
+    if not isinstance(server, Server):
+        assert out.getvalue()
+        return
+    assert out.getvalue() == PRINTED.get(server.name, "")
+    with SyncClient(server) as client:
+        if server.name in CALLS:
+            tool, arguments, data = CALLS[server.name]
+            assert client.call_tool(tool, arguments).data == data
+        else:
+            assert client.read_resource("book://list").text == '["emma"]'
+            assert "Woodhouse" in client.read_resource("book://emma/text").text
+            assert "4 stars" in client.get_prompt("review", {"title": "emma", "stars": 4}).text
+            assert client.complete("title", "e", prompt="review").values == ["emma"]
+
+
+def test_the_readme_of_the_package():
+    text = (ROOT / "python" / "README.md").read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    assert snippet.rstrip().endswith("server.run()")
+    names = {}
+    exec(snippet.replace("server.run()", ""), names)
+    with SyncClient(names["server"]) as client:
+        assert client.call_tool("add", {"a": 1, "b": 2}).data == 3
+
+
+def test_no_paths_of_one_machine():
+    assert os.sep + "home" not in GUIDE.read_text(encoding="utf-8")
