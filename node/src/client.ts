@@ -119,6 +119,8 @@ export class Client implements AsyncDisposable {
   readonly #options: Record<string, any>;
   readonly #signal: AbortSignal | undefined;
   readonly #listeners = new Map<string, Set<(params: any) => void>>();
+  /** The client's handle: while it is connecting, and once it is connected. */
+  #attempt: number | undefined;
   #handle: number | undefined;
   #connecting: Promise<this> | undefined;
   #closing: Promise<void> | undefined;
@@ -248,9 +250,8 @@ export class Client implements AsyncDisposable {
     if (this.#closing !== undefined) throw new ClosedError("the client is closed");
     const { native } = this.#engine;
     try {
-      let handle!: number;
       this.#server = await this.#operate(
-        () => (handle = native.connect(this.#target, JSON.stringify(this.#options))),
+        () => (this.#attempt = native.connect(this.#target, JSON.stringify(this.#options))),
         this.#signal,
         (id) =>
           this.#engine.listen(id, {
@@ -258,7 +259,7 @@ export class Client implements AsyncDisposable {
             closed: (payload) => this.#end(payload),
           }),
       );
-      this.#handle = handle;
+      this.#handle = this.#attempt;
       return this;
     } catch (error) {
       if (this.#ownsEngine) this.#engine.close();
@@ -267,8 +268,12 @@ export class Client implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    // A client that is still connecting has a handle to close only when it is through, or none if it fails.
-    if (this.#connecting !== undefined) await this.#connecting.catch(() => {});
+    if (this.#connecting !== undefined) {
+      if (this.#handle === undefined && this.#attempt !== undefined) {
+        this.#engine.cancel(this.#attempt, "the client was closed");
+      }
+      await this.#connecting.catch(() => {});
+    }
     const handle = this.#handle;
     if (handle !== undefined && this.#closed === undefined && !this.#engine.closed) {
       await new Promise<void>((resolve) => {

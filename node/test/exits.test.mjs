@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { ClosedError, connect, Engine, McpError, Server, TransportError } from "trunnion";
-import { awaited, deferred, ENGINES, example, fixture, NOTHING_LIVE, run, title, withEngine } from "./helpers.mjs";
+import { CancelledError, Client, ClosedError, connect, Engine, McpError, Server, TransportError } from "trunnion";
+import { awaited, deferred, ENGINES, example, fixture, NOTHING_LIVE, run, settled, title, withEngine } from "./helpers.mjs";
 
 describe("exits", { timeout: 60_000 }, () => {
   for (const how of ["memory", "http"]) {
@@ -66,7 +66,7 @@ describe("exits", { timeout: 60_000 }, () => {
       engine.close();
       // The engine has both ends: which of them says so first is a race.
       await assert.rejects(call, McpError);
-      assert.deepEqual(engine.live(), NOTHING_LIVE);
+      await settled(engine);
     });
 
     test(`a server that dies fails the calls in flight at once (${title(options)})`, () =>
@@ -79,6 +79,20 @@ describe("exits", { timeout: 60_000 }, () => {
         });
         await awaited(closed);
         await client.close();
+      }));
+
+    test(`closing gives up connecting (${title(options)})`, () =>
+      withEngine(options, async (engine) => {
+        // A program that never says anything.
+        const client = new Client([process.execPath, "-e", "process.stdin.resume()"], { engine });
+        const connecting = client.connect();
+        connecting.catch(() => {});
+        await client.close();
+        await assert.rejects(connecting, CancelledError);
+        const controller = new AbortController();
+        const other = connect([process.execPath, "-e", "process.stdin.resume()"], { engine, signal: controller.signal });
+        controller.abort();
+        await assert.rejects(other, CancelledError);
       }));
 
     test(`nobody listens there (${title(options)})`, () =>

@@ -45,7 +45,7 @@ PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 export PKG_CONFIG_PATH
 shared="$(pkg-config --cflags --libs trunnion) -Wl,-rpath,$prefix/lib"
 private=$(pkg-config --libs --static trunnion | sed 's/-L[^ ]*//; s/-ltrunnion//')
-for test in $tests dying_server; do
+for test in $tests test_vectors vectors_server dying_server; do
     # shellcheck disable=SC2086
     $cc -std=c11 $warnings -O1 -g -o "$out/bin/$test" "$here/$test.c" -pthread $shared
 done
@@ -73,13 +73,15 @@ if have cmake "the CMake package"; then
 fi
 
 PROGRAMS=$out/bin
-VECTORS=$root/tests/vectors
-export PROGRAMS VECTORS
+export PROGRAMS
 
 for test in $tests test_local_static; do
     step "$test"
     "$out/bin/$test"
 done
+
+step "golden transcripts"
+"$out/bin/test_vectors" "$root"/tests/vectors/*.json
 
 # The everything pair must agree on every line of the tour.
 tour='{"tools":true,"sum":5,"echo":"héllo ✓ 😀\n\"q\"","progress":[1,2,3],"slow":"done","fail":"boom","unknown":-32602,"invalid":"isError","cancel":"cancelled",'
@@ -116,6 +118,8 @@ if have valgrind "leak checks"; then
         # shellcheck disable=SC2086
         $check "$out/bin/$test"
     done
+    step "golden transcripts under valgrind"
+    WRAPPER=$check "$out/bin/test_vectors" "$root"/tests/vectors/*.json
     step "the everything pair under valgrind"
     # shellcheck disable=SC2086
     tour $check "$out/bin/everything_client" \

@@ -204,7 +204,11 @@ static void a_fork_is_refused(void)
         trn_status status = trn_server_new(engine, trn_cstr(SERVER), &server, &error);
         int right = status == TRN_STATUS_FORKED && strcmp(error->kind, TRN_KIND_FORKED) == 0;
         trn_error_free(error);
-        _exit(right ? 0 : 1);
+        if (right) {
+            /* Not _exit(0): valgrind would count what the threads that are not here had in hand as lost. */
+            execlp("true", "true", (char *)NULL);
+        }
+        _exit(1);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child);

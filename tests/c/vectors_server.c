@@ -48,11 +48,13 @@ static void answer(trn_engine *engine, const trn_event *event, trn_outcome outco
 static void answer_string(trn_engine *engine, const trn_event *event, trn_outcome outcome, const char *words,
                           const char *path)
 {
-    char *string = trn_json_string(event->payload, path, NULL);
-    size_t size = strlen(words) + strlen(string) + 1;
-    char *text = malloc(size);
-    snprintf(text, size, "%s%s", words, string);
-    answer(engine, event, outcome, text);
+    size_t before = strlen(words), length = 0;
+    char *string = trn_json_string(event->payload, path, &length);
+    char *text = malloc(before + length + 1);
+    memcpy(text, words, before);
+    memcpy(text + before, string, length);
+    trn_str whole = {text, before + length};
+    trn_complete(engine, event->id, (uint32_t)outcome, whole, NULL);
     free(text);
     trn_string_free(string);
 }

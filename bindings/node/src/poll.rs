@@ -1,5 +1,6 @@
 //! Waking by libuv: a `uv_poll` handle on the engine's descriptor, in the environment's own loop.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -53,7 +54,9 @@ struct State {
     env: sys::napi_env,
     callback: sys::napi_ref,
     lifetime: Rc<Lifetime>,
-    memory: Vec<u128>,
+    hook: Cell<sys::napi_async_cleanup_hook_handle>,
+    /// The handle itself.
+    _memory: Vec<u128>,
 }
 
 /// A started watch.
@@ -97,19 +100,29 @@ impl Poll {
             env,
             callback: reference,
             lifetime: Rc::clone(lifetime),
-            memory,
+            hook: Cell::new(ptr::null_mut()),
+            _memory: memory,
         }));
         let poll = Self { handle, state };
+        let mut hook = ptr::null_mut();
+        // An asynchronous hook: when the environment ends, its loop has to turn once more before libuv lets go
+        // of the handle.
+        // SAFETY: `state` lives until `on_closed`, which removes the hook.
+        let hooked = unsafe {
+            sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), state.cast(), &raw mut hook)
+        };
         // SAFETY: `state` was just made and lives until `on_closed`; the handle was initialised above.
         let started = unsafe {
             let uv = &(*state).uv;
+            (*state).hook.set(hook);
             *data(handle) = state;
             (uv.unreference)(handle);
             (uv.poll_start)(handle, UV_READABLE, on_readable)
         };
-        if status != sys::Status::napi_ok || started != 0 {
+        if status != sys::Status::napi_ok || hooked != sys::Status::napi_ok || started != 0 {
             poll.close();
             check_status!(status, "the callback cannot be kept")?;
+            check_status!(hooked, "the environment is ending")?;
             return Err(napi::Error::from_reason(format!(
                 "the event loop cannot watch the engine's descriptor (libuv error {started})"
             )));
@@ -126,8 +139,7 @@ impl Poll {
 
     /// Stop, and free the handle when the loop has turned once more.
     pub fn close(self) {
-        let State { uv, env, callback, lifetime, .. } = self.state();
-        lifetime.closing(1);
+        let State { uv, env, callback, .. } = self.state();
         // SAFETY: the handle is open; the reference is deleted once, on the environment's own thread.
         unsafe {
             (uv.poll_stop)(self.handle);
@@ -152,9 +164,18 @@ fn data(handle: Handle) -> *mut *mut State {
 extern "C" fn on_closed(handle: Handle) {
     // SAFETY: `data` is the box of `start`; libuv does not touch the handle any more.
     let state = unsafe { Box::from_raw(*data(handle)) };
-    let State { lifetime, memory, .. } = *state;
-    drop(memory);
-    lifetime.closing(-1);
+    let hook = state.hook.get();
+    drop(state);
+    if !hook.is_null() {
+        // SAFETY: added by `start` and removed here only; while it runs, this reports it done.
+        unsafe { sys::napi_remove_async_cleanup_hook(hook) };
+    }
+}
+
+extern "C" fn on_environment_end(_hook: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+    // SAFETY: the state lives until `on_closed`, which removes this hook. The count keeps the engine meanwhile.
+    let lifetime = unsafe { Rc::clone(&(*data.cast::<State>()).lifetime) };
+    lifetime.unwatch();
 }
 
 extern "C" fn on_readable(handle: Handle, status: c_int, _events: c_int) {

@@ -139,10 +139,13 @@ class AsyncHost(Host):
     def begin(self, name: str, *args: Any) -> tuple[int, AsyncOperation]:
         """Start an operation of the engine; its future ends on this loop."""
         id = self.call(name, *args)
-        operation = AsyncOperation(self.loop)
-        self.operations[id] = operation
+        operation = self.operations[id] = self.operation()
         self.schedule()
         return id, operation
+
+    def operation(self) -> AsyncOperation:
+        """Something to wait for on this loop."""
+        return AsyncOperation(self.loop)
 
     async def finish(self, id: int, operation: AsyncOperation, reason: str = "cancelled by the caller") -> str:
         """Wait for an operation's result. Cancelling the wait gives the operation up."""

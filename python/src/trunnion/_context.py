@@ -123,7 +123,8 @@ class Context:
             logger: the name of who says it.
 
         Returns:
-            Whether it was sent: false when the client asked for graver messages only, or for none.
+            Whether the engine took it: false when the request is over. The client receives it if it asked
+            for messages this grave.
         """
         body: dict[str, Any] = {"level": level, "data": data}
         if logger is not None:

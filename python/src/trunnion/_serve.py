@@ -63,8 +63,11 @@ class Serving:
             if error.kind not in ("cancelled", "closed"):
                 raise
 
-    async def close(self) -> None:
-        """End it. Calling this again does nothing."""
+    async def close(self, grace: float = 1.0) -> None:
+        """End it. Calling this again does nothing.
+
+        Nothing new is accepted; requests in flight have `grace` seconds before their handlers are cancelled.
+        """
         host, self._host = self._host, None
         if host is None:
             return
@@ -72,7 +75,7 @@ class Serving:
         if operation is not None and not operation.future.done() and not host.closed:
             host.call("cancel", self._id, "the server is closing")
             host.schedule()
-            await asyncio.wait([operation.future], timeout=1)
+            await asyncio.wait([operation.future], timeout=grace)
         await host.release()
 
     async def _listen(self, listening: asyncio.Future[Any]) -> None:

@@ -66,12 +66,16 @@ class SyncHost(Host):
 
     def begin(self, name: str, *args: Any) -> tuple[int, SyncOperation]:
         """Start an operation of the engine."""
-        operation = SyncOperation()
+        operation = self.operation()
         # Its end may be drained by another thread before this one has noted its id.
         with self._lock:
             id = self.call(name, *args)
             self.operations[id] = operation
         return id, operation
+
+    def operation(self) -> SyncOperation:
+        """Something that threads can wait for."""
+        return SyncOperation()
 
     def take(self, id: int) -> Operation | None:
         with self._lock:

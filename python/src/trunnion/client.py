@@ -43,6 +43,9 @@ ProgressCallback = Callable[[float, Union[float, None], Union[str, None]], Any]
 NotificationCallback = Callable[[str, Any], Any]
 R = TypeVar("R")
 
+# Seconds until a connection that does not end is left to the engine.
+_FAREWELL = 10
+
 # Where the entries of each list stand in its result, and what they are.
 _LISTS: dict[str, tuple[str, Any]] = {
     OP_LIST_TOOLS: ("tools", ToolInfo),
@@ -105,6 +108,7 @@ class _Base:
         self._host: Any = None
         self._reason = "the client is not connected"
         self._info: ServerInfo | None = None
+        self._gone: Any = None
 
     @property
     def info(self) -> ServerInfo:
@@ -137,6 +141,8 @@ class _Base:
     def _disconnected(self, body: dict[str, Any]) -> None:
         self._id = 0
         self._reason = body.get("reason") or "the connection is closed"
+        if self._gone is not None:
+            self._gone.settle("null", None)
 
     def _called(self, raw: dict[str, Any], raise_on_error: bool | None) -> CallResult:
         result = CallResult(raw)
@@ -202,15 +208,24 @@ class Client(_Base):
 
     async def close(self) -> None:
         """Disconnect. Calls that are waiting fail with `ClosedError`. Calling this again does nothing."""
+        import asyncio
+
         host, self._host = self._host, None  # type: ignore[assignment]
         id, self._id = self._id, 0
         if host is None:
             return
         self._reason = "the client is closed"
-        if not host.closed:
+        if host.closed:
+            return
+        try:
             if id != 0:
+                # The last event comes when the connection is over and a command's process has ended.
+                gone = self._gone = host.operation()
                 host.call("client_close", id)
                 host.schedule()
+                await asyncio.wait([gone.future], timeout=_FAREWELL)
+        finally:
+            self._gone = None
             host.clients.pop(id, None)
             await host.release()
 
@@ -405,9 +420,15 @@ class SyncClient(_Base):
         if host is None:
             return
         self._reason = "the client is closed"
-        if id != 0 and not host.closed:
-            host.call("client_close", id)
-        host.release()
+        try:
+            if id != 0 and not host.closed:
+                self._gone = host.operation()
+                host.call("client_close", id)
+                host.wait_for(self._gone)
+        finally:
+            self._gone = None
+            host.clients.pop(id, None)
+            host.release()
 
     def call_tool(
         self,

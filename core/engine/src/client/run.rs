@@ -82,8 +82,9 @@ pub(super) async fn run(
     }
     let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
     let mut armed = None;
+    let mut farewell = None;
     loop {
-        carry_out(&mut conn, &mut link, &sink);
+        carry_out(&mut conn, &mut link, &sink, &mut farewell);
         if conn.is_closed() {
             break;
         }
@@ -119,6 +120,10 @@ pub(super) async fn run(
         Link::Child(child) => child.end().await,
         Link::Http(http) => http.end(conn.session_end()).await,
         Link::Memory(_) | Link::Failed(_) => {}
+    }
+    // Last of all: who hears of it may end this task's runtime, and the process would not be reaped.
+    if let Some(event) = farewell {
+        sink(event);
     }
 }
 
@@ -182,7 +187,7 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
     }
 }
 
-fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink) {
+fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut Option<ClientEvent>) {
     while let Some(output) = conn.poll() {
         let event = match output {
             Output::Send { bytes, post } => {
@@ -224,7 +229,10 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink) {
             Output::Error { op, error } => ClientEvent::Error { op, error },
             Output::Progress { op, payload } => ClientEvent::Progress { op, payload },
             Output::Notification { event, params } => ClientEvent::Notification { event, params },
-            Output::Closed { reason } => ClientEvent::Closed { reason },
+            Output::Closed { reason } => {
+                *farewell = Some(ClientEvent::Closed { reason });
+                continue;
+            }
         };
         sink(event);
     }

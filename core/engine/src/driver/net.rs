@@ -17,6 +17,9 @@ use super::watch::{Direction, Done, Watched};
 /// How long to stop accepting when the process has no descriptor or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that may wait to be accepted; the kernel has a limit of its own.
+const BACKLOG: i32 = 4096;
+
 /// More buffers in one call than the kernel takes is an error, so the rest waits.
 const MAX_SLICES: usize = 64;
 
@@ -30,6 +33,9 @@ pub(crate) struct Listener {
 impl Listener {
     pub(super) fn bind(driver: &Driver, addr: SocketAddr) -> io::Result<Self> {
         let socket = std::net::TcpListener::bind(addr)?;
+        // The standard library queues 128 connections; those of a larger burst would wait a second for a
+        // retransmission.
+        rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
         Ok(Self { driver: driver.clone(), addr, socket: Watched::new(driver, socket.into())? })
