@@ -226,7 +226,8 @@ fn call(state: &State, events: &str) {
             return;
         }
         let none = ptr::null_mut();
-        let status = sys::napi_make_callback(env, none, receiver, function, 1, &raw const argument, none.cast());
+        let status =
+            sys::napi_make_callback(env, none, receiver, function, 1, &raw const argument, none.cast());
         if status == sys::Status::napi_pending_exception
             && sys::napi_get_and_clear_last_exception(env, &raw mut exception) == sys::Status::napi_ok
         {
@@ -240,7 +241,9 @@ fn fatal(env: sys::napi_env, message: &str) {
     let mut error = ptr::null_mut();
     // SAFETY: on the environment's thread; every value lives in the caller's scope.
     unsafe {
-        if sys::napi_create_error(env, ptr::null_mut(), text(env, message), &raw mut error) == sys::Status::napi_ok {
+        if sys::napi_create_error(env, ptr::null_mut(), text(env, message), &raw mut error)
+            == sys::Status::napi_ok
+        {
             sys::napi_fatal_exception(env, error);
         }
     }

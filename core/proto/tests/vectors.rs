@@ -86,7 +86,7 @@ impl Peer {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
-                        exchange.set_resource(request.name.clone(), entry.mime_type().map(str::to_owned));
+                        exchange.set_resource(&request, entry.mime_type());
                         if entry.handler == "hang" {
                             self.hanging.insert(key, false);
                         } else {

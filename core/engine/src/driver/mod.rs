@@ -10,8 +10,8 @@ mod net;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "poller_polling.rs")]
 mod poller;
-pub(crate) mod sigpipe;
 mod signal;
+pub(crate) mod sigpipe;
 mod stdio;
 #[cfg(test)]
 mod tests;

@@ -180,7 +180,7 @@ impl Endpoint {
                 match self.server.catalog.dispatch(&request, Some(&headers)) {
                     Dispatch::Answer(outcome) => self.answer(&mut exchange, outcome),
                     Dispatch::Run { entry, input } => {
-                        exchange.set_resource(request.name.clone(), entry.mime_type().map(str::to_owned));
+                        exchange.set_resource(&request, entry.mime_type());
                         let inbox = Arc::new(Inbox::default());
                         let call = Call::new(inbox.clone(), 0, "http", request);
                         let start = entry.handler.start(call.clone(), input);

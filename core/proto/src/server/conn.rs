@@ -51,6 +51,8 @@ pub struct ServerConn {
     settings: Settings,
     session: Option<Session>,
     live: BTreeMap<u64, Live>,
+    /// The keys of the live requests by their ids.
+    keys: BTreeMap<Id, u64>,
     out: VecDeque<Output>,
     next_key: u64,
 }
@@ -58,7 +60,14 @@ pub struct ServerConn {
 impl ServerConn {
     /// A stream on which nothing has been said yet.
     pub fn new(settings: Settings) -> ServerConn {
-        ServerConn { settings, session: None, live: BTreeMap::new(), out: VecDeque::new(), next_key: 1 }
+        ServerConn {
+            settings,
+            session: None,
+            live: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            out: VecDeque::new(),
+            next_key: 1,
+        }
     }
 
     /// One frame came in.
@@ -89,7 +98,7 @@ impl ServerConn {
 
     /// The answer to a request. False: it was answered, cancelled or timed out before.
     pub fn complete(&mut self, key: u64, outcome: Outcome, stamp: &Stamp) -> bool {
-        let finished = self.live.remove(&key).and_then(|mut live| live.exchange.finish(outcome, stamp));
+        let finished = self.release(key).and_then(|mut live| live.exchange.finish(outcome, stamp));
         match finished {
             Some(finished) => {
                 self.out.push_back(Output::Send(finished.bytes));
@@ -142,6 +151,7 @@ impl ServerConn {
 
     /// The peer is gone: whatever is live is cancelled.
     pub fn peer_closed(&mut self) {
+        self.keys.clear();
         for (key, _) in std::mem::take(&mut self.live) {
             self.out.push_back(Output::Cancelled(key, Some("the connection closed".into())));
         }
@@ -169,7 +179,7 @@ impl ServerConn {
                 format!("more than {} requests in flight (maxInFlight)", self.settings.limits.in_flight);
             return Err(RpcError::new(ErrorKind::InvalidRequest, message));
         }
-        if self.live.values().any(|live| *live.exchange.id() == id) {
+        if self.keys.contains_key(&id) {
             return Err(RpcError::new(ErrorKind::InvalidRequest, "id is in use by a request in flight"));
         }
         let params = Params::parse(params)?;
@@ -206,6 +216,7 @@ impl ServerConn {
         }
         let key = self.next_key;
         self.next_key += 1;
+        self.keys.insert(request.id.clone(), key);
         self.live.insert(key, Live { exchange, deadline: None });
         self.out.push_back(Output::Request(key, Box::new(request)));
         Ok(())
@@ -249,11 +260,16 @@ impl ServerConn {
         }
         let Ok(params) = Params::parse(params) else { return };
         let Some(id) = params.request_id.and_then(|raw| Id::from_json(raw.get())) else { return };
-        let key = self.live.iter().find(|(_, live)| *live.exchange.id() == id).map(|(key, _)| *key);
-        if let Some(key) = key {
-            self.live.remove(&key);
+        if let Some(key) = self.keys.get(&id).copied() {
+            self.release(key);
             self.out.push_back(Output::Cancelled(key, params.reason.map(|reason| reason.into_owned())));
         }
+    }
+
+    fn release(&mut self, key: u64) -> Option<Live> {
+        let live = self.live.remove(&key)?;
+        self.keys.remove(live.exchange.id());
+        Some(live)
     }
 
     fn notify(&mut self, key: u64, write: impl FnOnce(&mut Exchange) -> Option<Vec<u8>>) -> bool {

@@ -7,7 +7,7 @@ use crate::methods::{self, Method, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::encode::{self, Finished, Stamp};
-use crate::server::request::invalid;
+use crate::server::request::{Request, invalid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -150,9 +150,11 @@ impl Exchange {
         self.progress_token.as_ref()
     }
 
-    /// Say which resource is being read, so that a plain text or blob can become its contents.
-    pub fn set_resource(&mut self, uri: String, mime_type: Option<String>) {
-        self.resource = Some((uri, mime_type));
+    /// Say which resource is being read, if one is, so that a plain text or blob can become its contents.
+    pub fn set_resource(&mut self, request: &Request, mime_type: Option<&str>) {
+        if self.method.role == Role::ReadResource {
+            self.resource = Some((request.name.clone(), mime_type.map(str::to_owned)));
+        }
     }
 
     pub(crate) fn resource(&self) -> Option<(&str, Option<&str>)> {
