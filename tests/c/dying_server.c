@@ -1,16 +1,20 @@
-/* A stdio server that never answers `hang` and drops dead on `die`. */
+/* A stdio server that never answers `hang`, drops dead on `die`, and spreads over lines all it says for `lines`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <trunnion.h>
 
-enum { HANG = 1, DIE };
+enum { HANG = 1, DIE, LINES };
 
 static void on_event(trn_engine *engine, const trn_event *event, void *user)
 {
-    (void)engine;
     (void)user;
     if (event->kind == TRN_EVENT_CALL_TOOL && event->target == DIE) {
         abort();
+    }
+    if (event->kind == TRN_EVENT_CALL_TOOL && event->target == LINES) {
+        trn_progress(engine, event->id, trn_cstr("{\n\"progress\":\r\n1\n}"), NULL);
+        trn_log(engine, event->id, trn_cstr("{\"level\":\n\"error\",\"data\":{\r\n\"a\":\n1}}"), NULL);
+        trn_complete(engine, event->id, TRN_OUTCOME_VALUE, trn_cstr("{\n\"sum\":\r\n5\n}"), NULL);
     }
 }
 
@@ -26,6 +30,9 @@ int main(void)
                        NULL) != TRN_STATUS_OK ||
         trn_server_add(engine, server, "tool", trn_cstr("{\"name\":\"die\",\"inputSchema\":{\"type\":\"object\"}}"),
                        none, DIE, NULL) != TRN_STATUS_OK ||
+        trn_server_add(engine, server, "tool",
+                       trn_cstr("{\"name\":\"lines\",\n\"inputSchema\":{\n\"type\":\r\n\"object\"}}"), none, LINES,
+                       NULL) != TRN_STATUS_OK ||
         trn_serve_stdio(engine, server, none, &serving, NULL) != TRN_STATUS_OK) {
         return 1;
     }

@@ -18,7 +18,7 @@ struct world {
     uint64_t server, client;
     /* What handlers and tests tell each other. */
     uint64_t call, hanging, second_client;
-    int cancel_when_hanging, close_when_hanging, cancelled_seen, closed_seen, progress_seen;
+    int cancel_when_hanging, close_when_hanging, cancelled_seen, closed_seen, progress_seen, results;
     double progress;
     trn_status logged;
     char *log;
@@ -422,6 +422,43 @@ static void batches_of_answers(void)
     close_world(world);
 }
 
+enum { ASKERS = 4, QUESTIONS = 50 };
+
+static void *ask_often(void *user)
+{
+    struct world *world = user;
+    for (int i = 0; i < QUESTIONS; i++) {
+        uint64_t call = 0;
+        OK(trn_request(world->engine, world->client, TRN_OP_CALL_TOOL,
+                       trn_cstr("{\"name\":\"echo\",\"arguments\":{\"text\":\"me\"}}"), NONE, &call, &error));
+    }
+    return NULL;
+}
+
+static void count_result(trn_engine *engine, const trn_event *event, void *user)
+{
+    struct world *world = user;
+    CHECK(event->kind != TRN_EVENT_ERROR);
+    world->results += event->kind == TRN_EVENT_RESULT;
+    on_event(engine, event, world);
+}
+
+static void many_threads_ask(void)
+{
+    struct world *world = open_world();
+    pthread_t askers[ASKERS];
+    for (int i = 0; i < ASKERS; i++) {
+        CHECK(pthread_create(&askers[i], NULL, ask_often, world) == 0);
+    }
+    while (world->results < ASKERS * QUESTIONS) {
+        turn(world->engine, count_result, world);
+    }
+    for (int i = 0; i < ASKERS; i++) {
+        CHECK(pthread_join(askers[i], NULL) == 0);
+    }
+    close_world(world);
+}
+
 static void a_loop_on_the_descriptor(void)
 {
     struct world *world = open_world();
@@ -541,6 +578,7 @@ int main(int argc, char **argv)
         TEST(closing_fails_what_is_in_flight),
         TEST(freeing_with_all_open),
         TEST(batches_of_answers),
+        TEST(many_threads_ask),
         TEST(a_loop_on_the_descriptor),
         TEST(waiting_has_an_end),
         TEST(engines_leave_nothing_behind),

@@ -10,7 +10,7 @@
 struct peer {
     trn_engine *engine;
     uint64_t client, call, serving;
-    int cancel_at_progress, closed;
+    int cancel_at_progress, closed, notifications;
     char *url;
     /* Calls that are to fail together. */
     uint64_t pending[3];
@@ -30,7 +30,11 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
         CHECK(event->id == peer->serving);
         peer->url = trn_json_string(event->payload, "url", NULL);
         break;
+    case TRN_EVENT_NOTIFICATION:
+        peer->notifications++;
+        break;
     case TRN_EVENT_PROGRESS:
+        peer->notifications++;
         if (peer->cancel_at_progress && event->id == peer->call) {
             trn_cancel(engine, event->id, NONE, NULL);
         }
@@ -141,6 +145,22 @@ static void the_server_of_the_guide(void)
     open_engine(&peer);
     connect_to_program(&peer, "server", "");
     check_add(&peer);
+    close_engine(&peer);
+}
+
+static void json_over_several_lines(void)
+{
+    struct peer peer;
+    open_engine(&peer);
+    connect_to_program(&peer, "dying_server", "");
+    char *result = NULL;
+    OK(trn_request(peer.engine, peer.client, TRN_OP_CALL_TOOL, trn_cstr("{\n\"name\":\r\n\"lines\"}"),
+                   trn_cstr("{\"progress\":\ntrue,\n\"meta\":{\n\"io.modelcontextprotocol/logLevel\":\n\"info\"}}"),
+                   &peer.call, &error));
+    OK(trn_run(peer.engine, peer.call, on_event, &peer, &result, &error));
+    CHECK(number_at(result, "/structuredContent/sum") == 5);
+    CHECK(peer.notifications == 2);
+    trn_string_free(result);
     close_engine(&peer);
 }
 
@@ -301,9 +321,15 @@ static void a_port_in_use(void)
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
-        TEST(a_server_process),   TEST(the_server_of_the_guide),  TEST(a_server_that_dies), TEST(nobody_there),
+        TEST(a_server_process),
+        TEST(the_server_of_the_guide),
+        TEST(json_over_several_lines),
+        TEST(a_server_that_dies),
         TEST(a_peer_that_stops_reading),
-        TEST(http_in_one_engine), TEST(http_between_two_engines), TEST(a_port_in_use),
+        TEST(nobody_there),
+        TEST(http_in_one_engine),
+        TEST(http_between_two_engines),
+        TEST(a_port_in_use),
     };
     static const char *const drivers[] = {"threaded", "hosted"};
     for (size_t i = 0; i < COUNT(drivers); i++) {
