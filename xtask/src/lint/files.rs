@@ -41,7 +41,7 @@ pub fn check(log: &Log) -> Result<(), String> {
             binding_lines[at] += lines;
         }
         for (number, line) in text.lines().enumerate() {
-            for problem in problems(&name, line) {
+            for problem in problems(&name, line, generated) {
                 log.line(&format!("{name}:{}: {problem}", number + 1));
                 wrong += 1;
             }
@@ -57,10 +57,10 @@ pub fn check(log: &Log) -> Result<(), String> {
 }
 
 /// The words are put together here so that this file does not break its own rule.
-fn problems(name: &str, line: &str) -> Vec<String> {
+fn problems(name: &str, line: &str, generated: bool) -> Vec<String> {
     let mut found = Vec::new();
     for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")] {
-        if word_at(line, word).is_some() {
+        if !generated && word_at(line, word).is_some() {
             found.push(format!("a forgotten {word}"));
         }
     }
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn notes_and_paths_are_found() {
-        assert_eq!(problems("a.py", concat!("# TO", "DO later")).len(), 1);
-        assert_eq!(problems("a.py", concat!("open('/wo", "rk/x')")).len(), 1);
-        assert_eq!(problems("a.py", concat!("${dir}/wo", "rk/x")).len(), 0);
-        assert_eq!(problems("a.md", "a METHODO and a network/path").len(), 0);
+        assert_eq!(problems("a.py", concat!("# TO", "DO later"), false).len(), 1);
+        assert_eq!(problems("a.py", concat!("open('/wo", "rk/x')"), true).len(), 1);
+        assert_eq!(problems("a.py", concat!("${dir}/wo", "rk/x"), false).len(), 0);
+        assert_eq!(problems("a.md", "a METHODO and a network/path", false).len(), 0);
     }
 }
