@@ -1,5 +1,6 @@
 //! The one error of the engine's public surface.
 
+use trunnion_proto::client::ClientError;
 use trunnion_proto::error::{ErrorKind, RpcError};
 
 /// A failure, as every language sees it. Kinds and codes are listed in `bindings/surface.toml`.
@@ -56,5 +57,12 @@ impl From<RpcError> for Error {
             data: error.data.map(|data| data.get().to_owned()),
             message: error.message,
         }
+    }
+}
+
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Error {
+        let data = error.data.map(|data| data.get().to_owned());
+        Error { code: error.code, kind: error.kind, message: error.message, data }
     }
 }

@@ -617,13 +617,6 @@ impl FromResult for CompletionValues {
     }
 }
 
-impl From<ClientError> for Error {
-    fn from(error: ClientError) -> Error {
-        let data = error.data.map(|data| data.get().to_owned());
-        Error { code: error.code, kind: error.kind, message: error.message, data }
-    }
-}
-
 fn usage(message: String) -> Error {
     ClientError::local(kind::USAGE, message).into()
 }

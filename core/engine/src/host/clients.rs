@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use trunnion_proto::client::{ClientError, EraPolicy};
+use trunnion_proto::client::EraPolicy;
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods;
 
@@ -164,7 +164,7 @@ fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
             tables.end(op, Ok(result.as_str().to_owned()));
         }
         ClientEvent::Error { op, error } => {
-            tables.end(op, Err(from_client(error)));
+            tables.end(op, Err(error.into()));
         }
         ClientEvent::Progress { op, payload } => {
             if tables.has_operation(op) {
@@ -180,13 +180,4 @@ fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
             push(&tables, kind::CLOSED, id, format!("{{\"reason\":{}}}", json::string(&reason)));
         }
     })
-}
-
-fn from_client(error: ClientError) -> Error {
-    Error {
-        code: error.code,
-        kind: error.kind,
-        message: error.message,
-        data: error.data.map(|data| data.get().to_owned()),
-    }
 }
