@@ -34,6 +34,34 @@ impl Error {
         Error::local(local::USAGE, message)
     }
 
+    /// The arguments are wrong.
+    pub fn invalid_params(message: impl Into<String>) -> Error {
+        RpcError::new(ErrorKind::InvalidParams, message).into()
+    }
+
+    /// There is no such resource; every revision gets the code it knows.
+    pub fn resource_not_found(uri: &str) -> Error {
+        RpcError::new(ErrorKind::ResourceNotFound, "Resource not found")
+            .with_data(serde_json::json!({ "uri": uri }))
+            .into()
+    }
+
+    /// Something failed that the caller cannot mend.
+    pub fn internal(message: impl Into<String>) -> Error {
+        RpcError::new(ErrorKind::InternalError, message).into()
+    }
+
+    /// An error of the server's own: any code that the protocol does not use itself.
+    pub fn custom(code: i64, message: impl Into<String>) -> Error {
+        RpcError { code, message: message.into(), data: None }.into()
+    }
+
+    /// The same with `data`.
+    pub fn with_data(mut self, data: impl serde::Serialize) -> Error {
+        self.data = serde_json::to_string(&data).ok();
+        self
+    }
+
     /// As `{code, kind, message, data?}`.
     pub fn to_json(&self) -> String {
         let message = trunnion_proto::json::string(&self.message);

@@ -4,11 +4,13 @@ pub mod client;
 pub(crate) mod driver;
 pub(crate) mod error;
 pub mod host;
-pub(crate) mod server;
+pub mod server;
 
 pub use client::Client;
 pub use error::Error;
+pub use server::Server;
 pub use trunnion_proto::model;
+pub use trunnion_proto::revision::{Era, Revision};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

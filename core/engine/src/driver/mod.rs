@@ -22,14 +22,13 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use hosted::{Handle, Reactor};
-pub(crate) use net::{Conn, Listener, UnixListener};
+pub(crate) use net::{Conn, Listener};
 pub(crate) use signal::Signal;
 pub(crate) use stdio::{ByteReader, ByteWriter, take_stdio};
-pub(crate) use time::{Elapsed, Sleep};
+pub(crate) use time::Sleep;
 
 /// Where tasks, timers and I/O run. Cheap to clone; a clone does not keep a [`Reactor`] alive.
 #[derive(Clone)]
@@ -62,19 +61,9 @@ impl Driver {
         self.sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 30)))
     }
 
-    /// `fut`, or [`Elapsed`] when `limit` passes first; `fut` is dropped then.
-    pub(crate) async fn timeout<F: Future>(&self, limit: Duration, fut: F) -> Result<F::Output, Elapsed> {
-        time::timeout(self.sleep(limit), fut).await
-    }
-
     /// Listen on a TCP address; port 0 picks a free one.
     pub(crate) async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
         Listener::bind(self, addr)
-    }
-
-    /// Listen on a new unix socket at `path`. The file is not removed when the listener is dropped.
-    pub(crate) async fn listen_unix(&self, path: &Path) -> io::Result<UnixListener> {
-        UnixListener::bind(self, path)
     }
 
     /// Read bytes from any descriptor: pipe, socket, terminal or file. Its flags are left alone.

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -59,26 +58,6 @@ impl Listener {
     /// Where it listens.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.addr
-    }
-}
-
-/// A listening unix socket.
-pub(crate) struct UnixListener {
-    driver: Driver,
-    socket: Watched,
-}
-
-impl UnixListener {
-    pub(super) fn bind(driver: &Driver, path: &Path) -> io::Result<Self> {
-        let socket = std::os::unix::net::UnixListener::bind(path)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { driver: driver.clone(), socket: Watched::new(driver, socket.into())? })
-    }
-
-    /// The next connection; errors as in [`Listener::accept`].
-    pub(crate) async fn accept(&self) -> io::Result<Conn> {
-        let fd = accept(&self.driver, &self.socket).await?;
-        Ok(Conn(Watched::new(&self.driver, fd)?))
     }
 }
 

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -99,18 +98,18 @@ fn http_keep_alive_and_large_bodies() {
 }
 
 #[test]
-fn timers_and_timeouts() {
+fn timers() {
     let results = on_both(|driver, sender| {
         let own = driver.clone();
         driver.spawn(async move {
             let start = Instant::now();
             drop(own.sleep(Duration::from_secs(3600)));
-            let late = own.timeout(Duration::from_millis(5), std::future::pending::<Infallible>()).await;
             own.sleep(Duration::from_millis(5)).await;
-            sender.send((late == Err(Elapsed), start.elapsed() >= Duration::from_millis(10))).unwrap();
+            own.sleep(Duration::from_millis(5)).await;
+            sender.send(start.elapsed() >= Duration::from_millis(10)).unwrap();
         });
     });
-    assert_eq!(results, [(true, true), (true, true)]);
+    assert_eq!(results, [true, true]);
 }
 
 #[test]

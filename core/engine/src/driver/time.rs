@@ -1,17 +1,12 @@
 //! Timers under both drivers.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Driver;
 use super::hosted::{Handle, TimerKey};
-
-/// The time limit passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the time limit passed")]
-pub(crate) struct Elapsed;
 
 /// From [`Driver::sleep_until`]. Dropping it cancels it.
 pub(crate) struct Sleep(Kind);
@@ -93,15 +88,4 @@ impl hyper::rt::Timer for Driver {
             None => *sleep = hyper::rt::Timer::sleep_until(self, new_deadline),
         }
     }
-}
-
-pub(super) async fn timeout<F: Future>(mut sleep: Sleep, fut: F) -> Result<F::Output, Elapsed> {
-    let mut fut = pin!(fut);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = fut.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed))
-    })
-    .await
 }

@@ -136,6 +136,26 @@ impl Call {
         self.0.revision
     }
 
+    /// `stdio`, `http` or `memory`.
+    pub fn transport(&self) -> &'static str {
+        self.0.transport
+    }
+
+    /// The request's id as JSON text.
+    pub fn request_id(&self) -> &str {
+        self.0.id.as_json()
+    }
+
+    /// Who calls as JSON text; empty where unknown.
+    pub fn client_info(&self) -> &str {
+        self.0.client_info.as_str()
+    }
+
+    /// What the caller can do as JSON text; empty where unknown.
+    pub fn client_capabilities(&self) -> &str {
+        self.0.client_capabilities.as_str()
+    }
+
     /// The request's `_meta` as JSON text; empty where absent.
     pub fn meta(&self) -> &str {
         self.0.meta.as_str()
@@ -246,6 +266,11 @@ impl Inbox {
                 Poll::Pending
             }
         }
+    }
+
+    /// Nothing waits to be heard.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).queue.is_empty()
     }
 
     /// The connection is gone: nobody listens any more.

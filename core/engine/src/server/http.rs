@@ -186,7 +186,13 @@ impl Endpoint {
                         let start = entry.handler.start(call.clone(), input);
                         let mut work = Work { call: call.clone(), inbox, future: None, limit: None };
                         match start {
-                            Start::Done(outcome) => return self.answer(&mut exchange, outcome),
+                            // What it said on the way comes before its answer.
+                            Start::Done(outcome) if work.inbox.is_empty() => {
+                                return self.answer(&mut exchange, outcome);
+                            }
+                            Start::Done(outcome) => {
+                                call.complete(outcome);
+                            }
                             Start::Later => {}
                             Start::Future(future) => work.future = Some(Box::pin(guarded(future, call))),
                         }

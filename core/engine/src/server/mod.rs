@@ -1,5 +1,6 @@
 //! Servers: what is offered, and what carries it.
 
+mod api;
 pub(crate) mod call;
 pub(crate) mod http;
 pub(crate) mod stream;
@@ -11,9 +12,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use trunnion_proto::error::{ErrorKind, RpcError};
-use trunnion_proto::outcome::Outcome;
+pub use trunnion_proto::limits::Limits;
+pub use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::catalog::Catalog;
 
+pub use api::{
+    Args, BlockingFn, Completion, Context, ForCompletion, ForPrompt, ForResource, ForTool, FromCall,
+    HandlerFn, HttpServer, IntoResult, Item, Json, Listening, LogLevel, Partial, Parts, Prompt, Resource,
+    ResourceTemplate, Server, ServerBuilder, State, Tool, ToolError, Uri,
+};
 use call::{Call, Handler};
 
 use crate::lock;

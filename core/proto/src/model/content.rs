@@ -194,3 +194,22 @@ pub struct ResourceContents {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+impl ResourceContents {
+    /// Text, with its media type.
+    pub fn text(uri: impl Into<String>, mime_type: impl Into<String>, text: impl Into<String>) -> Self {
+        ResourceContents { text: Some(text.into()), ..ResourceContents::empty(uri.into(), mime_type.into()) }
+    }
+
+    /// Bytes in Base64, with their media type.
+    pub fn blob(uri: impl Into<String>, mime_type: impl Into<String>, base64: impl Into<String>) -> Self {
+        ResourceContents {
+            blob: Some(base64.into()),
+            ..ResourceContents::empty(uri.into(), mime_type.into())
+        }
+    }
+
+    fn empty(uri: String, mime_type: String) -> Self {
+        ResourceContents { uri, mime_type: Some(mime_type), ..ResourceContents::default() }
+    }
+}

@@ -121,3 +121,10 @@ pub enum CompletionReference {
         uri: String,
     },
 }
+
+/// A message of the user: most prompts are made of these.
+impl From<Content> for PromptMessage {
+    fn from(content: Content) -> PromptMessage {
+        PromptMessage { role: Role::User, content, extra: Extra::new() }
+    }
+}

@@ -1,0 +1,144 @@
+//! Serving Streamable HTTP from a Rust program.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::ToSocketAddrs;
+use tokio::sync::watch;
+
+use super::driver;
+use crate::error::{Error, local};
+use crate::server::ServerCore;
+use crate::server::http::{self, HttpOptions, Phase};
+
+/// How Streamable HTTP is to be served; from [`Server::http`](super::Server::http).
+#[derive(Clone)]
+#[must_use = "nothing is served before bind()"]
+pub struct HttpServer {
+    core: Arc<ServerCore>,
+    options: HttpOptions,
+    drain_limit: Duration,
+}
+
+impl HttpServer {
+    pub(super) fn new(core: Arc<ServerCore>) -> HttpServer {
+        HttpServer { core, options: HttpOptions::default(), drain_limit: Duration::from_secs(5) }
+    }
+
+    /// Path of the endpoint. Default: `/mcp`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.options.path = path.into();
+        self
+    }
+
+    /// A `Host` header that is accepted besides loopback names and the bound address; `*` accepts all. What protects a
+    /// server on this machine from web pages (DNS rebinding) is the refusal of all others.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.options.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// An `Origin` header that is accepted besides loopback ones; `*` accepts all.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.options.allowed_origins.push(origin.into());
+        self
+    }
+
+    /// Most open connections; more are closed at once. Default: 10,000.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.options.max_connections = connections;
+        self
+    }
+
+    /// How long calls in flight may go on after [`Listening::close`]. Default: five seconds.
+    pub fn drain_limit(mut self, limit: Duration) -> Self {
+        self.drain_limit = limit;
+        self
+    }
+
+    /// Listen and serve; port 0 picks a free one. Needs a tokio runtime with I/O and time enabled. Fails with kind
+    /// `usage` for a path without its `/`, and with kind `transport` when the address cannot be had.
+    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Listening, Error> {
+        if !self.options.path.starts_with('/') {
+            return Err(Error::usage("path must begin with '/'"));
+        }
+        let driver = driver()?;
+        let mut listener = Err(std::io::Error::other("the name has no address"));
+        let resolved = tokio::net::lookup_host(address).await;
+        for address in resolved.map_err(|error| cannot_listen(&error))? {
+            listener = driver.listen(address).await;
+            if listener.is_ok() {
+                break;
+            }
+        }
+        let listener = listener.map_err(|error| cannot_listen(&error))?;
+        let address = listener.local_addr();
+        let url = format!("http://{address}{}", self.options.path);
+        let phase = watch::Sender::new(Phase::Serving);
+        let (alive, ended) = watch::channel(());
+        let serving = http::serve(
+            self.core,
+            driver.clone(),
+            listener,
+            self.options,
+            phase.subscribe(),
+            self.drain_limit,
+        );
+        driver.spawn(async move {
+            serving.await;
+            drop(alive);
+        });
+        Ok(Listening { address, url, phase, ended })
+    }
+}
+
+impl std::fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpServer").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn cannot_listen(error: &std::io::Error) -> Error {
+    Error::local(local::TRANSPORT, format!("cannot listen: {error}"))
+}
+
+/// An endpoint that is being served. Dropping it drops its connections.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    url: String,
+    phase: watch::Sender<Phase>,
+    ended: watch::Receiver<()>,
+}
+
+impl Listening {
+    /// The URL for clients on this machine.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The bound address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// End gracefully: take no more requests, and wait until those in flight are answered or the drain limit has
+    /// passed.
+    pub async fn close(self) {
+        self.phase.send_replace(Phase::Draining);
+        self.closed().await;
+    }
+
+    /// Completes when serving has ended.
+    pub async fn closed(&self) {
+        // An error is the news: the sender lives as long as the endpoint.
+        while self.ended.clone().changed().await.is_ok() {}
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.phase.send_replace(Phase::Stopped);
+    }
+}

@@ -1,0 +1,308 @@
+//! The server as Rust programs write it: plain async functions, typed arguments and results.
+
+mod extract;
+mod handler;
+mod http;
+mod items;
+mod respond;
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunnion_proto::limits::Limits;
+use trunnion_proto::model::Implementation;
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::catalog::{Catalog, Item as Kind, Offer};
+use trunnion_proto::server::{Settings, Stamp};
+
+pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri};
+pub use handler::{BlockingFn, HandlerFn};
+pub use http::{HttpServer, Listening};
+pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
+pub use respond::{ForCompletion, ForPrompt, ForResource, ForTool, IntoResult, Json, ToolError};
+
+use super::stream::{self, Carrier};
+use super::{Kind as Live, ServerCore};
+use crate::client::{Target, memory_pair};
+use crate::driver::{Driver, take_stdio};
+use crate::error::{Error, local};
+
+/// A server. Cheap to clone; items can be added and removed while it serves.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use trunnion::server::{Args, Json, Server, Tool};
+///
+/// #[derive(Deserialize, schemars::JsonSchema)]
+/// struct Terms { a: f64, b: f64 }
+///
+/// #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+/// struct Sum { sum: f64 }
+///
+/// async fn add(Args(terms): Args<Terms>) -> Json<Sum> {
+///     Json(Sum { sum: terms.a + terms.b })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), trunnion::Error> {
+/// let server = Server::builder("calculator", "1.0.0")
+///     .tool(Tool::new("add", add).description("Add two numbers."))
+///     .build()?;
+///
+/// // server.serve_stdio().await?, server.serve_http("127.0.0.1:8000").await?, or, in this process:
+/// let client = trunnion::Client::builder().connect(&server).await?;
+/// let sum: Sum = client.call_tool("add", serde_json::json!({"a": 2, "b": 3})).await?.structured()?;
+/// assert_eq!(sum.sum, 5.0);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    core: Arc<ServerCore>,
+    states: Arc<States>,
+}
+
+impl Server {
+    /// Begin to describe a server: its programmatic name and its version.
+    pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
+        ServerBuilder {
+            info: Implementation { name: name.into(), version: version.into(), ..Implementation::default() },
+            instructions: None,
+            eras: vec![Era::Modern, Era::Legacy],
+            cache: (Duration::ZERO, false),
+            page_size: 1000,
+            limits: Limits::default(),
+            states: States::default(),
+            items: Vec::new(),
+        }
+    }
+
+    /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
+    /// there already, or when it wants a [`State`] that the server does not have.
+    pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
+        let Item { kind, definition, timeout, bind, name } = item.into();
+        let handler = bind(self.states.clone()).map_err(|why| Error::usage(format!("{name}: {why}")))?;
+        self.core.catalog.add(kind, &definition, timeout, handler).map_err(|invalid| Error::usage(invalid.0))
+    }
+
+    /// Offer a tool no longer. False: there was none. Calls in flight are finished.
+    pub fn remove_tool(&self, name: &str) -> bool {
+        self.core.catalog.remove(Kind::Tool, name)
+    }
+
+    /// Offer a resource no longer. False: there was none.
+    pub fn remove_resource(&self, uri: &str) -> bool {
+        self.core.catalog.remove(Kind::Resource, uri)
+    }
+
+    /// Offer a resource template no longer. False: there was none.
+    pub fn remove_resource_template(&self, uri_template: &str) -> bool {
+        self.core.catalog.remove(Kind::ResourceTemplate, uri_template)
+    }
+
+    /// Offer a prompt no longer. False: there was none.
+    pub fn remove_prompt(&self, name: &str) -> bool {
+        self.core.catalog.remove(Kind::Prompt, name)
+    }
+
+    /// Serve the standard streams until the client closes standard input. Standard output belongs to the protocol: from
+    /// here on file descriptor 1 is standard error, so that a stray `println!` does no harm. Needs a tokio runtime with
+    /// I/O and time enabled; fails with kind `transport`.
+    pub async fn serve_stdio(&self) -> Result<(), Error> {
+        let driver = driver()?;
+        let failed = |error: std::io::Error| {
+            Error::local(local::TRANSPORT, format!("cannot take the standard streams: {error}"))
+        };
+        let (input, output) = take_stdio().map_err(failed)?;
+        let reader = driver.reader(input).map_err(failed)?;
+        let writer = driver.writer(output).map_err(failed)?;
+        let carrier = Carrier::Lines { reader, writer };
+        stream::serve(self.core.clone(), driver, carrier, "stdio", std::future::pending()).await;
+        Ok(())
+    }
+
+    /// Serve Streamable HTTP at `/mcp` of an address such as `127.0.0.1:8000` until the future is dropped. For options,
+    /// the URL and a graceful end, use [`Server::http`].
+    pub async fn serve_http(&self, address: impl tokio::net::ToSocketAddrs) -> Result<(), Error> {
+        self.http().bind(address).await?.closed().await;
+        Ok(())
+    }
+
+    /// Serve Streamable HTTP with options.
+    pub fn http(&self) -> HttpServer {
+        HttpServer::new(self.core.clone())
+    }
+
+    /// How many connections are open, over all transports.
+    pub fn connections(&self) -> u64 {
+        self.core.counters.live(Live::Connection)
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("info", &self.core.catalog.stamp().server_info())
+            .finish_non_exhaustive()
+    }
+}
+
+/// For [`Client`](crate::Client)s in the same process: nothing but memory is between them.
+impl From<&Server> for Target {
+    fn from(server: &Server) -> Target {
+        let (ours, theirs) = memory_pair();
+        // Outside a runtime there is no client either: connecting fails and says so.
+        if let Ok(driver) = driver() {
+            let serving = stream::serve(
+                server.core.clone(),
+                driver.clone(),
+                Carrier::Memory(ours),
+                "memory",
+                std::future::pending(),
+            );
+            driver.spawn(serving);
+        }
+        Target::Memory(theirs)
+    }
+}
+
+/// Describes a [`Server`].
+#[must_use = "a server is made by build()"]
+pub struct ServerBuilder {
+    info: Implementation,
+    instructions: Option<String>,
+    eras: Vec<Era>,
+    cache: (Duration, bool),
+    page_size: usize,
+    limits: Limits,
+    states: States,
+    items: Vec<Item>,
+}
+
+impl ServerBuilder {
+    /// How to use the server, for the model.
+    pub fn instructions(mut self, text: impl Into<String>) -> Self {
+        self.instructions = Some(text.into());
+        self
+    }
+
+    /// Everything else that the server says of itself: title, description, icons, website.
+    pub fn info(mut self, change: impl FnOnce(&mut Implementation)) -> Self {
+        change(&mut self.info);
+        self
+    }
+
+    /// Serve these eras of the protocol only; the default is both.
+    pub fn eras(mut self, eras: impl IntoIterator<Item = Era>) -> Self {
+        self.eras = eras.into_iter().collect();
+        self
+    }
+
+    /// For how long clients may keep what they have listed and read, and whether caches may share it between users.
+    /// Default: not at all.
+    pub fn cache(mut self, time_to_live: Duration, shared: bool) -> Self {
+        self.cache = (time_to_live, shared);
+        self
+    }
+
+    /// Entries per page of a list, at least 1. Default: 1000.
+    pub fn page_size(mut self, entries: usize) -> Self {
+        self.page_size = entries;
+        self
+    }
+
+    /// What a client cannot exceed: size and depth of a message, requests in flight.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A value that handlers get as [`State<T>`]; one of each type.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.0.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// Offer a tool.
+    pub fn tool(self, tool: Tool) -> Self {
+        self.item(tool)
+    }
+
+    /// Offer a resource.
+    pub fn resource(self, resource: Resource) -> Self {
+        self.item(resource)
+    }
+
+    /// Offer a resource template.
+    pub fn resource_template(self, template: ResourceTemplate) -> Self {
+        self.item(template)
+    }
+
+    /// Offer a prompt.
+    pub fn prompt(self, prompt: Prompt) -> Self {
+        self.item(prompt)
+    }
+
+    /// Offer completions of the arguments of a prompt or a resource template.
+    pub fn completion(self, completion: Completion) -> Self {
+        self.item(completion)
+    }
+
+    fn item(mut self, item: impl Into<Item>) -> Self {
+        self.items.push(item.into());
+        self
+    }
+
+    /// The server. Fails with kind `usage` for the first thing that [`Server::add`] would refuse.
+    pub fn build(self) -> Result<Server, Error> {
+        if self.eras.is_empty() {
+            return Err(Error::usage("eras: at least one is needed"));
+        }
+        if self.page_size == 0 {
+            return Err(Error::usage("page_size must be at least 1"));
+        }
+        let settings = Settings {
+            limits: self.limits,
+            modern: self.eras.contains(&Era::Modern),
+            legacy: self.eras.contains(&Era::Legacy),
+        };
+        let info = serde_json::to_string(&self.info).expect("an implementation is always JSON");
+        let (time_to_live, shared) = self.cache;
+        let scope = if shared { "public" } else { "private" };
+        let time_to_live = u64::try_from(time_to_live.as_millis()).unwrap_or(u64::MAX);
+        let offer = Offer {
+            stamp: Stamp::new(&info, time_to_live, scope),
+            instructions: self.instructions,
+            page_size: self.page_size,
+        };
+        let core = ServerCore { catalog: Catalog::new(settings, offer), counters: Arc::default() };
+        let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
+        for item in self.items {
+            server.add(item)?;
+        }
+        Ok(server)
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// One value of each type.
+#[derive(Default)]
+pub(crate) struct States(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl States {
+    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.0.get(&TypeId::of::<T>()).cloned().and_then(|state| state.downcast().ok())
+    }
+}
+
+fn driver() -> Result<Driver, Error> {
+    tokio::runtime::Handle::try_current()
+        .map(Driver::Tokio)
+        .map_err(|_| Error::usage("serving needs a tokio runtime"))
+}

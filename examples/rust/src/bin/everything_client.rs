@@ -1,0 +1,104 @@
+//! A client that tries one of everything and prints what it saw as one line of JSON.
+//!
+//! ```sh
+//! everything_client http://127.0.0.1:8000/mcp
+//! everything_client "stdio:everything_server --stdio"
+//! ```
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use trunnion::model::{CompletionReference, Implementation};
+use trunnion::{Client, Error};
+
+/// Use every kind of request once.
+async fn tour(client: &Client) -> Result<Value, Error> {
+    let names: Vec<String> = client.list_all_tools().await?.into_iter().map(|tool| tool.name).collect();
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    let tools = ["add", "echo", "slow", "fail"].into_iter().all(has);
+
+    let sum: Value = client.call_tool("add", json!({"a": 2, "b": 3})).await?.structured()?;
+    let echo = client.call_tool("echo", json!({"text": "héllo ✓ 😀\n\"q\""})).await?.text();
+
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let slow = client.call_tool("slow", json!({"steps": 3, "delayMs": 5})).with_progress({
+        let steps = steps.clone();
+        move |step| steps.lock().expect("nobody panics").push(step.progress)
+    });
+    let slow = slow.await?.text();
+    let steps = std::mem::take(&mut *steps.lock().expect("nobody panics"));
+
+    let fail = client.call_tool("fail", json!({"message": "boom"})).await?;
+    let unknown = outcome(client, "nope", json!({})).await;
+    let invalid = outcome(client, "add", json!({"a": "x"})).await;
+    let cancel = cancelled(client).await;
+
+    let text = async |uri| {
+        let read = client.read_resource(uri).await?;
+        Ok::<_, Error>(read.contents.into_iter().find_map(|contents| contents.text))
+    };
+    let resource = text("test://static-text").await?;
+    let template = text("test://template/42/data").await?;
+    let arguments = json!({"arg1": "hello", "arg2": "world"});
+    let prompt = client.get_prompt("test_prompt_with_arguments", arguments).await?;
+    let prompt = prompt.messages.first().and_then(|message| message.content.as_text().map(str::to_owned));
+    let of = CompletionReference::Prompt { name: "test_prompt_with_arguments".into() };
+    let completion = client.complete(&of, "arg1", "pa").await?.values;
+    let after = client.call_tool("echo", json!({"text": "still here"})).await?.text();
+
+    Ok(json!({
+        "tools": tools, "sum": sum["sum"], "echo": echo, "progress": steps, "slow": slow,
+        "fail": fail.is_error.then(|| fail.text()), "unknown": unknown, "invalid": invalid, "cancel": cancel,
+        "resource": resource, "template": template, "prompt": prompt, "completion": completion, "after": after,
+    }))
+}
+
+/// How a call fails: the code of the protocol error, or that the tool's result is an error.
+async fn outcome(client: &Client, tool: &str, arguments: Value) -> Value {
+    match client.call_tool(tool, arguments).await {
+        Ok(result) if result.is_error => json!("isError"),
+        Ok(_) => json!("ok"),
+        Err(error) => json!(error.code),
+    }
+}
+
+/// Cancel a long call as soon as it shows progress.
+async fn cancelled(client: &Client) -> &'static str {
+    let moving = Arc::new(Notify::new());
+    let call = client.call_tool("slow", json!({"steps": 100_000, "delayMs": 1})).with_progress({
+        let moving = moving.clone();
+        move |_| moving.notify_one()
+    });
+    tokio::select! {
+        _ = call => "finished",
+        () = moving.notified() => "cancelled", // and the call's future is dropped
+    }
+}
+
+/// Do what a scenario of the conformance suite asks.
+async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
+    client.list_all_tools().await?;
+    match scenario {
+        "initialize" => Ok(()),
+        "tools_call" => client.call_tool("add_numbers", json!({"a": 5, "b": 3})).await.map(drop),
+        _ => Err(Error::invalid_params(format!("unknown scenario {scenario:?}"))),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let target = std::env::args().next_back().unwrap_or_default();
+    let info = Implementation {
+        name: "everything-client".into(),
+        version: "0.1.0".into(),
+        ..Implementation::default()
+    };
+    let client = trunnion_examples::connect(Client::builder().client_info(&info), &target).await?;
+    match std::env::var("MCP_CONFORMANCE_SCENARIO") {
+        Ok(scenario) => conform(&client, &scenario).await?,
+        Err(_) => println!("{}", tour(&client).await?),
+    }
+    client.close().await;
+    Ok(())
+}
