@@ -1,5 +1,8 @@
 //! The golden transcripts of `tests/vectors/`, run by the pure machines.
 
+#[path = "../../../tests/vectors/pattern.rs"]
+mod pattern;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -145,59 +148,12 @@ impl Peer {
     }
 }
 
-/// See "A pattern fits a message" in `tests/vectors/README.md`.
-fn fits(pattern: &Value, value: &Value, at: &str) -> Result<(), String> {
-    match (pattern, value) {
-        (Value::String(any), _) if any == "*" => Ok(()),
-        (Value::Object(pattern), Value::String(text)) if pattern.contains_key("contains") => {
-            let part = pattern["contains"].as_str().expect("a string");
-            if text.contains(part) {
-                Ok(())
-            } else {
-                Err(format!("{at}: {text:?} does not contain {part:?}"))
-            }
-        }
-        (Value::Object(pattern), Value::Object(members)) => {
-            for (key, pattern) in pattern {
-                if key == "absent" {
-                    let there = pattern.as_array().expect("a list").iter().filter_map(Value::as_str);
-                    if let Some(key) = there.into_iter().find(|key| members.contains_key(*key)) {
-                        return Err(format!("{at}.{key} is there"));
-                    }
-                    continue;
-                }
-                let value = members.get(key).ok_or_else(|| format!("{at}.{key} is missing"))?;
-                fits(pattern, value, &format!("{at}.{key}"))?;
-            }
-            Ok(())
-        }
-        (Value::Array(patterns), Value::Array(values)) if patterns.len() == values.len() => patterns
-            .iter()
-            .zip(values)
-            .enumerate()
-            .try_for_each(|(i, (p, v))| fits(p, v, &format!("{at}[{i}]"))),
-        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => Ok(()),
-        (a, b) if a == b => Ok(()),
-        (a, b) => Err(format!("{at}: expected {a}, got {b}")),
-    }
-}
-
 #[test]
 fn golden_transcripts() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
     let mut cases = 0;
-    for file in std::fs::read_dir(folder).expect("tests/vectors").map(|entry| entry.expect("an entry").path())
-    {
-        if file.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).expect("readable");
-        let transcript: Value = serde_json::from_str(&text).expect("JSON");
-        for case in transcript["cases"].as_array().expect("cases") {
-            let name = format!("{}: {}", file.file_stem().expect("a name").to_string_lossy(), case["name"]);
-            run(case).unwrap_or_else(|why| panic!("{name}: {why}"));
-            cases += 1;
-        }
+    for (file, case) in pattern::cases() {
+        run(&case).unwrap_or_else(|why| panic!("{file}: {}: {why}", case["name"]));
+        cases += 1;
     }
     assert!(cases > 30, "only {cases} cases");
 }
@@ -213,16 +169,13 @@ fn run(case: &Value) -> Result<(), String> {
         let at = format!("step {index}");
         if let Some(message) = step.get("send") {
             peer.send(message.as_str().map_or_else(|| message.to_string(), str::to_owned).into_bytes());
-        } else if let Some(repeat) = step.get("repeat") {
-            let part =
-                repeat[0].as_str().expect("text").repeat(repeat[1].as_u64().expect("a count") as usize);
-            let around = |i: usize| step["around"][i].as_str().expect("text");
-            peer.send(format!("{}{part}{}", around(0), around(1)).into_bytes());
+        } else if let Some(frame) = pattern::repeated(step) {
+            peer.send(frame.into_bytes());
         } else if let Some(pattern) = step.get("expect") {
             if peer.sent.is_empty() {
                 return Err(format!("{at}: nothing was sent, expected {pattern}"));
             }
-            fits(pattern, &peer.sent.remove(0), &at)?;
+            pattern::fits(pattern, &peer.sent.remove(0), &at)?;
         } else if step.get("handler").is_some() {
             if !peer.hanging.values().any(|cancelled| *cancelled) {
                 return Err(format!("{at}: hang was not cancelled"));

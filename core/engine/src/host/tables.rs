@@ -89,6 +89,7 @@ impl Tables {
             Err(error) => (kind::ERROR, error.to_json()),
         };
         self.queue.push(Event { kind, id, target: 0, payload });
+        // Counted until the event is there: closing waits for that.
         drop(operation);
         true
     }
@@ -122,7 +123,7 @@ impl Tables {
             lock(&self.servers).len(),
             lock(&self.clients).len(),
             lock(&self.exchanges).len(),
-            self.counters.live(Kind::Operation),
+            lock(&self.operations).len(),
             self.counters.live(Kind::Connection),
         )
     }

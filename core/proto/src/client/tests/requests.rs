@@ -1,0 +1,154 @@
+//! Requests and their answers.
+
+use super::*;
+
+#[test]
+fn a_modern_call_carries_its_metadata_twice() {
+    let mut rig = modern(Transport::Http);
+    let options =
+        CallOptions { progress: true, meta: Json::from(r#"{"k": 1}"#.to_owned()), ..CallOptions::default() };
+    rig.start_with(1, "call_tool", json!({"name": "héllo", "arguments": {"a": 1}}), options);
+    let (message, post) = rig.sent_message();
+    let post = post.expect("a POST");
+    assert_eq!(header_of(&post, header::METHOD), Some("tools/call"));
+    assert_eq!(header_of(&post, header::NAME).and_then(header::decode).as_deref(), Some("héllo"));
+    let meta = &message["params"]["_meta"];
+    assert_eq!((&meta["progressToken"], &meta["k"]), (&json!(post.post), &json!(1)));
+    assert_eq!(meta["io.modelcontextprotocol/clientCapabilities"], json!({}));
+    assert_eq!(message["params"]["arguments"], json!({"a": 1}));
+
+    let result = r#"{"content":[] , "structuredContent":1.50,"resultType":"complete"}"#;
+    let frame = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, post.post);
+    rig.conn.recv(rig.now, Some(post.post), Bytes::from(frame));
+    assert_eq!(rig.ended(1).expect("a result").as_str(), result);
+}
+
+#[test]
+fn only_complete_results_are_taken() {
+    let mut rig = modern(STREAM);
+    let cases = [
+        (json!({"content": []}), None),
+        (json!({"resultType": "complete", "a": 1}), None),
+        (json!({"a": {"resultType": "x"}, "resultType": "complete"}), None),
+        (
+            json!({"a": {"resultType": "complete"}, "b": 1, "resultType": "input_required"}),
+            Some("input_required"),
+        ),
+        (json!({"resultType": "task"}), Some("task")),
+        (json!({"resultType": "novel"}), Some("novel")),
+        (json!({"resultType": 5}), Some("no string")),
+        (json!([]), Some("no object")),
+    ];
+    for (index, (result, complaint)) in cases.into_iter().enumerate() {
+        let index = index as u64;
+        rig.start(index, "call_tool", json!({"name": "t"}));
+        let (id, _) = rig.sent("tools/call");
+        rig.answer(id, result);
+        match (rig.ended(index), complaint) {
+            (Ok(_), None) => {}
+            (Err(error), Some(complaint)) => {
+                assert_eq!(error.kind, "protocol");
+                assert!(error.message.contains(complaint), "{}", error.message);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn hosts_get_told_what_they_did_wrong() {
+    let mut rig = modern(STREAM);
+    for params in ["[]", "{", "3"] {
+        rig.conn.start(rig.now, 1, op("list_tools"), params.into(), CallOptions::default());
+        assert_eq!(rig.failed_as(1), "usage");
+    }
+    let options = CallOptions { meta: Json::from("[]".to_owned()), ..CallOptions::default() };
+    rig.start_with(1, "list_tools", json!({}), options);
+    assert_eq!(rig.failed_as(1), "usage");
+    let mut old = legacy(STREAM);
+    old.start(1, "discover", json!({}));
+    assert_eq!(old.failed_as(1), "method_not_found");
+    old.conn.start(
+        old.now,
+        2,
+        op("list_tools"),
+        " {\n \"cursor\":\r\n \"c\" }\n".into(),
+        CallOptions::default(),
+    );
+    assert_eq!(old.sent("tools/list").1, json!({"cursor": "c"}));
+}
+
+#[test]
+fn too_many_requests_are_refused() {
+    let mut rig = modern(STREAM);
+    rig.conn.config.limits.in_flight = 2;
+    for op in 1..=3 {
+        rig.start(op, "list_tools", json!({}));
+    }
+    let outputs = rig.take();
+    assert!(matches!(&outputs[2], Output::Error { op: 3, error } if error.kind == "limit"));
+}
+
+#[test]
+fn stray_answers_mean_nothing() {
+    let mut rig = modern(STREAM);
+    rig.start(1, "list_tools", json!({}));
+    let (id, _) = rig.sent("tools/list");
+    rig.answer(id + 7, json!({}));
+    rig.recv(json!({"jsonrpc": "2.0", "id": id.to_string(), "result": {}}));
+    rig.recv(json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "?"}}));
+    rig.conn.recv(rig.now, None, Bytes::from_static(b"Server started on port 3000"));
+    rig.recv(json!({"jsonrpc": "2.0", "id": 5, "method": "sampling/createMessage"}));
+    assert!(rig.take().is_empty());
+    rig.answer(id, json!({"tools": []}));
+    assert!(rig.ended(1).is_ok());
+    rig.answer(id, json!({"tools": []}));
+    assert!(rig.take().is_empty());
+
+    rig.start(2, "list_tools", json!({}));
+    let (id, _) = rig.sent("tools/list");
+    rig.recv(json!({"jsonrpc": "2.0", "id": id}));
+    assert_eq!(rig.failed_as(2), "protocol");
+}
+
+#[test]
+fn http_failures_end_their_own_call() {
+    let mut rig = modern(Transport::Http);
+    type Fail = fn(&mut Rig, u64);
+    let fails: &[(Fail, &str)] = &[
+        (|rig, id| rig.status(id, 502, "bad gateway"), "transport"),
+        (
+            |rig, id| {
+                let body = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no"}});
+                rig.status(id, 400, &body.to_string());
+            },
+            "invalid_params",
+        ),
+        (|rig, id| rig.conn.stream_ended(rig.now, id), "transport"),
+        (|rig, id| rig.conn.failed(rig.now, id, TransportFailure::Limit("big".into())), "limit"),
+        (|rig, id| rig.conn.failed(rig.now, id, TransportFailure::Connection("reset".into())), "transport"),
+        (|rig, id| rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"{")), "protocol"),
+        (
+            |rig, id| {
+                let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
+                rig.conn.recv(rig.now, Some(id), Bytes::from_static(body.as_bytes()));
+            },
+            "parse_error",
+        ),
+    ];
+    for (fail, kind) in fails {
+        rig.start(1, "list_tools", json!({}));
+        rig.start(2, "list_prompts", json!({}));
+        let outputs = rig.take();
+        let [Output::Send { post: Some(first), .. }, Output::Send { post: Some(second), .. }] = &outputs[..]
+        else {
+            panic!("{outputs:?}")
+        };
+        fail(&mut rig, first.post);
+        assert_eq!(rig.failed_as(1), *kind);
+        rig.answer(second.post, json!({"prompts": []}));
+        assert!(rig.ended(2).is_ok());
+        rig.conn.stream_ended(rig.now, second.post);
+        assert!(rig.take().is_empty());
+    }
+}
