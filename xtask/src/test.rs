@@ -18,7 +18,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         return Err("nothing to test: the build failed".into());
     }
     if wanted("rust") {
-        session.step("test: rust", |log| rust(log));
+        session.step("test: rust", rust);
     }
     if languages.iter().any(|language| language == "c") && wanted("c") {
         valgrind(session);

@@ -24,10 +24,9 @@ const SENTINEL_END: &str = "?=";
 
 /// A value as a header value: itself where it is safe, else its Base64 form.
 pub fn encode(value: &str) -> Cow<'_, str> {
-    let safe = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
-        && !value.starts_with(' ')
-        && !value.ends_with(' ')
-        && !(value.starts_with(SENTINEL_START) && value.ends_with(SENTINEL_END));
+    let looks_encoded = value.starts_with(SENTINEL_START) && value.ends_with(SENTINEL_END);
+    let printable = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+    let safe = printable && value.trim_matches(' ').len() == value.len() && !looks_encoded;
     if safe {
         Cow::Borrowed(value)
     } else {

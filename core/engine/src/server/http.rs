@@ -137,6 +137,9 @@ async fn connection(endpoint: Arc<Endpoint>, conn: Conn, mut phase: watch::Recei
     let _ = select(serving, stopped).await;
 }
 
+/// A response that ends a request before the protocol sees it.
+type Refusal = Box<Response<ResponseBody>>;
+
 struct Endpoint {
     server: Arc<ServerCore>,
     driver: Driver,
@@ -148,7 +151,7 @@ impl Endpoint {
     async fn handle(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         let (head, body) = request.into_parts();
         if let Err(refusal) = self.check_caller(&head.headers) {
-            return refusal;
+            return *refusal;
         }
         if head.uri.path() != self.options.path {
             return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
@@ -169,7 +172,7 @@ impl Endpoint {
         let settings = self.server.catalog.settings();
         let body = match read_body(body, &head.headers, settings.limits.message_bytes).await {
             Ok(body) => body,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let headers = HeaderView(&head.headers);
         match admit_post(settings, &headers, &body) {
@@ -246,12 +249,12 @@ impl Endpoint {
 
     /// DNS rebinding: a page that resolves its own name to this machine still names itself in Host and
     /// Origin (2026-07-28, Streamable HTTP, "Security & Endpoint").
-    fn check_caller(&self, headers: &HeaderMap) -> Result<(), Response<ResponseBody>> {
+    fn check_caller(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let refuse = |what: &str, value: &[u8], key: &str| {
             let value = String::from_utf8_lossy(value);
             let message = format!("{what} {value:?} is not allowed; add it to {key}");
             let error = RpcError::new(ErrorKind::InvalidRequest, message);
-            Err(json(403, jsonrpc::error(None, &error)))
+            Err(Box::new(json(403, jsonrpc::error(None, &error))))
         };
         if let Some(host) = headers.get(HOST) {
             let allowed = host.to_str().is_ok_and(|host| {
@@ -325,17 +328,13 @@ impl Accepts {
     }
 }
 
-async fn read_body(
-    mut body: Incoming,
-    headers: &HeaderMap,
-    limit: usize,
-) -> Result<Bytes, Response<ResponseBody>> {
+async fn read_body(mut body: Incoming, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal> {
     let too_large = || {
         let error = RpcError::new(
             ErrorKind::InvalidRequest,
             format!("message exceeds {limit} bytes (maxMessageBytes)"),
         );
-        json(413, jsonrpc::error(None, &error))
+        Box::new(json(413, jsonrpc::error(None, &error)))
     };
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
@@ -347,7 +346,9 @@ async fn read_body(
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         match frame {
             None => return Ok(if rest.is_empty() { first } else { rest.freeze() }),
-            Some(Err(_)) => return Err(plain(StatusCode::BAD_REQUEST, "the body broke off".into())),
+            Some(Err(_)) => {
+                return Err(Box::new(plain(StatusCode::BAD_REQUEST, "the body broke off".into())));
+            }
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if first.len().max(rest.len()) + data.len() > limit {

@@ -333,10 +333,8 @@ impl Lines {
             }
             None => self.scanned = self.buffer.len(),
         }
-        if self.buffer.len() > self.limit {
-            if !std::mem::replace(&mut self.skipping, true) {
-                frames.push(Frame::Oversized);
-            }
+        if self.buffer.len() > self.limit && !std::mem::replace(&mut self.skipping, true) {
+            frames.push(Frame::Oversized);
         }
         if self.skipping {
             self.buffer.clear();

@@ -170,8 +170,8 @@ pub(super) struct Recipe<F, K, M> {
 }
 
 impl<F: HandlerFn<K, M>, K: 'static, M: 'static> Recipe<F, K, M> {
-    /// Fails with what is missing.
-    pub(super) fn new(function: F, states: Arc<States>) -> Result<Arc<dyn Handler>, String> {
+    /// The function as a handler. Fails with what is missing.
+    pub(super) fn bind(function: F, states: Arc<States>) -> Result<Arc<dyn Handler>, String> {
         F::check(&Parts { call: None, input: None, states: &states })?;
         Ok(Arc::new(Recipe { function, states, kind: PhantomData }))
     }

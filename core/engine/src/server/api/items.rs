@@ -47,7 +47,7 @@ struct Offered {
 
 impl Offered {
     fn new<K: 'static, M: 'static>(handler: impl HandlerFn<K, M>) -> Offered {
-        Offered { timeout: None, bind: Box::new(|states| Recipe::new(handler, states)) }
+        Offered { timeout: None, bind: Box::new(|states| Recipe::bind(handler, states)) }
     }
 }
 
