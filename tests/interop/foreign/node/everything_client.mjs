@@ -42,7 +42,7 @@ async function tour(client) {
   const echoed = await client.callTool({ name: 'echo', arguments: { text: TRICKY } });
   const progress = [];
   const slow = await client.callTool(
-    { name: 'slow', arguments: { steps: 3, delayMs: 5 } },
+    { name: 'slow', arguments: { steps: 3, delayMs: 50 } },
     { onprogress: (p) => progress.push(p.progress) },
   );
   const failed = await client.callTool({ name: 'fail', arguments: { message: 'boom' } });
