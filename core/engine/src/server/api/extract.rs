@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use trunnion_proto::model::Implementation;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::{Era, Revision};
+pub use trunnion_proto::server::LogLevel;
 use trunnion_proto::server::{LogEntry, Progress};
 
 use super::States;
@@ -174,21 +175,6 @@ impl FromCall for Partial {
 #[derive(Clone)]
 pub struct Context(Call);
 
-/// How much a log message matters (RFC 5424, section 6.2.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names are the standard's")]
-pub enum LogLevel {
-    Debug,
-    Info,
-    Notice,
-    Warning,
-    Error,
-    Critical,
-    Alert,
-    Emergency,
-}
-
 impl Context {
     /// Report progress: `progress` of `total`, growing with every report. False: the caller did not ask for it, or has
     /// left. It is on its way when the handler next awaits.
@@ -199,10 +185,8 @@ impl Context {
     /// Send a log message, which a client sees if it asked for this level. Fails with kind `usage` if `data` does not
     /// become JSON.
     pub fn log(&self, level: LogLevel, data: impl Serialize) -> Result<(), Error> {
-        let entry = serde_json::to_string(&serde_json::json!({"level": level, "data": data}));
-        let entry = entry.map_err(|error| Error::usage(error.to_string()))?;
-        let entry = LogEntry::from_json(&entry).map_err(|error| Error::usage(error.message))?;
-        self.0.log(entry);
+        let data = serde_json::value::to_raw_value(&data).map_err(|error| Error::usage(error.to_string()))?;
+        self.0.log(LogEntry { level, data, logger: None });
         Ok(())
     }
 
