@@ -122,15 +122,15 @@
  *   era (string, default auto)
  *     auto: probe and fall back. modern or legacy: that era only.
  *   timeoutMs (integer, default 60000)
- *     Default time limit of a request, in milliseconds; progress restarts it.
+ *     Default time limit of a request, in milliseconds; progress restarts it. 0: no limit.
  *   connectTimeoutMs (integer, default 10000)
- *     Time limit of connecting, era probe included.
+ *     Time limit of connecting, era probe included, in milliseconds. 0: no limit.
  *   headers (object, default {})
  *     HTTP headers added to every request.
  *
  * request
  *   timeoutMs (integer, default the client's)
- *     Time limit of this request; progress restarts it.
+ *     Time limit of this request, in milliseconds; progress restarts it. 0: no limit.
  *   progress (boolean, default false)
  *     Ask for progress; PROGRESS events follow.
  *   meta (object, default {})
