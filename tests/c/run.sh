@@ -45,10 +45,12 @@ PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 export PKG_CONFIG_PATH
 shared="$(pkg-config --cflags --libs trunnion) -Wl,-rpath,$prefix/lib"
 private=$(pkg-config --libs --static trunnion | sed 's/-L[^ ]*//; s/-ltrunnion//')
-for test in $tests test_vectors vectors_server dying_server search_server; do
+for test in $tests dying_server search_server; do
     # shellcheck disable=SC2086
     $cc -std=c11 $warnings -O1 -g -o "$out/bin/$test" "$here/$test.c" -pthread $shared
 done
+# shellcheck disable=SC2086
+$cc -std=c11 $warnings -O1 -g -o "$out/bin/test_vectors" "$here/test_vectors.c" "$here/vectors_server.c" -pthread $shared
 # shellcheck disable=SC2086
 $cc -std=c11 $warnings -O1 -g -o "$out/bin/test_local_static" "$here/test_local.c" -pthread \
     $(pkg-config --cflags trunnion) "$prefix/lib/libtrunnion.a" $private
