@@ -194,6 +194,21 @@ import Testing
         try expectNothingAlive(client.runtime)
     }
 
+    @Test(.timeLimit(.minutes(1)), arguments: ["idle", "pending"])
+    func aProgramMayEndWithItsClientOpen(_ state: String) async throws {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: try example("exit_program"))
+        process.arguments = [state] + (try everythingServer())
+        process.standardOutput = output
+        let (ended, end) = AsyncStream.makeStream(of: Void.self)
+        process.terminationHandler = { _ in end.finish() }
+        try process.run()
+        for await _ in ended {}
+        #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "over\n")
+    }
+
     @Test func aHandlerMayCloseItsOwnRuntime() async throws {
         let server = try Server("closing", version: "1")
         let runtime = server.runtime
