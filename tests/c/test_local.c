@@ -432,7 +432,7 @@ static void close_engine_at_call(trn_engine *engine, const trn_event *event, voi
 {
     struct world *world = user;
     if (event->kind == TRN_EVENT_CALL_TOOL) {
-        OK(trn_close(engine, 0, &error));
+        OK(trn_close(engine, 1000, &error));
         CHECK(trn_complete(engine, event->id, TRN_OUTCOME_TEXT, trn_cstr("late"), NULL) == TRN_STATUS_FALSE);
     }
     world->closed_seen += event->kind == TRN_EVENT_CLOSED;
