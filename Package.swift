@@ -16,9 +16,10 @@ let package = Package(
             linkerSettings: [.linkedLibrary("trunnion_swift")]),
         .target(name: "Trunnion", dependencies: ["TrunnionBindings"], path: "swift/Sources/Trunnion"),
         .executableTarget(name: "vector_server", dependencies: ["Trunnion"], path: "swift/Tests/VectorServer"),
+        .executableTarget(name: "exit_program", dependencies: ["Trunnion"], path: "swift/Tests/ExitProgram"),
         .testTarget(
             name: "TrunnionTests",
-            dependencies: ["Trunnion", "TrunnionBindings", "everything_server", "vector_server"],
+            dependencies: ["Trunnion", "TrunnionBindings", "everything_server", "exit_program", "vector_server"],
             path: "swift/Tests/TrunnionTests"),
         .executableTarget(
             name: "everything_server", dependencies: ["Trunnion"], path: "examples/swift/everything_server"),

@@ -309,9 +309,9 @@ export interface ConnectOptions {
   capabilities?: Readonly<Record<string, unknown>>;
   /** auto: probe and fall back. modern or legacy: that era only. Default: `auto`. */
   era?: string;
-  /** Default time limit of a request, in milliseconds; progress restarts it. Default: `60000`. */
+  /** Default time limit of a request, in milliseconds; progress restarts it. 0: no limit. Default: `60000`. */
   timeoutMs?: number;
-  /** Time limit of connecting, era probe included. Default: `10000`. */
+  /** Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: `10000`. */
   connectTimeoutMs?: number;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
@@ -319,7 +319,7 @@ export interface ConnectOptions {
 
 /** Options of scope `request`. */
 export interface RequestOptions {
-  /** Time limit of this request; progress restarts it. Default: `the client's`. */
+  /** Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: `the client's`. */
   timeoutMs?: number;
   /** Ask for progress; PROGRESS events follow. Default: `false`. */
   progress?: boolean;

@@ -386,6 +386,71 @@ static void freeing_with_all_open(void)
     free(world);
 }
 
+/* An answer that is not JSON fails its own call and tells the handler's side nothing; the rest goes on. */
+static void answers_that_are_no_json(void)
+{
+    static const struct {
+        trn_outcome outcome;
+        const char *payload;
+    } bad[] = {
+        {TRN_OUTCOME_VALUE, "{\"sum\":"}, {TRN_OUTCOME_VALUE, ""},        {TRN_OUTCOME_RESULT, "nonsense"},
+        {TRN_OUTCOME_RESULT, "[]"},        {TRN_OUTCOME_ERROR, "nonsense"}, {(trn_outcome)77, "x"},
+    };
+    struct world *world = open_world();
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        world->hanging = 0;
+        OK(trn_request(world->engine, world->client, TRN_OP_CALL_TOOL, trn_cstr("{\"name\":\"hang\"}"), NONE,
+                       &world->call, &error));
+        while (world->hanging == 0) {
+            turn(world->engine, on_event, world);
+        }
+        OK(trn_complete(world->engine, world->hanging, (uint32_t)bad[i].outcome, trn_cstr(bad[i].payload), &error));
+        CHECK_FAILS(INTERNAL_ERROR, trn_run(world->engine, world->call, on_event, world, NULL, &error));
+    }
+    char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"echo\",\"arguments\":{\"text\":\"on\"}}", NULL);
+    trn_string_free(result);
+    close_world(world);
+}
+
+/* A handler that never answers is given up after its own limit. */
+static void a_tool_has_a_time_limit(void)
+{
+    struct world *world = open_world();
+    OK(trn_server_add(world->engine, world->server, "tool",
+                      trn_cstr("{\"name\":\"limited\",\"inputSchema\":{\"type\":\"object\"}}"),
+                      trn_cstr("{\"timeoutMs\":1}"), HANG, &error));
+    char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"limited\"}", NULL);
+    CHECK(flag_at(result, "isError"));
+    trn_string_free(result);
+    while (!world->cancelled_seen) {
+        turn(world->engine, on_event, world);
+    }
+    close_world(world);
+}
+
+static void close_engine_at_call(trn_engine *engine, const trn_event *event, void *user)
+{
+    struct world *world = user;
+    if (event->kind == TRN_EVENT_CALL_TOOL) {
+        OK(trn_close(engine, 1000, &error));
+        CHECK(trn_complete(engine, event->id, TRN_OUTCOME_TEXT, trn_cstr("late"), NULL) == TRN_STATUS_FALSE);
+    }
+    world->closed_seen += event->kind == TRN_EVENT_CLOSED;
+}
+
+static void a_handler_closes_the_engine(void)
+{
+    struct world *world = open_world();
+    OK(trn_request(world->engine, world->client, TRN_OP_CALL_TOOL, trn_cstr("{\"name\":\"hang\"}"), NONE, &world->call,
+                   &error));
+    /* Client or server, whichever was told first, says so. */
+    trn_status status = trn_run(world->engine, world->call, close_engine_at_call, world, NULL, NULL);
+    CHECK(status == TRN_STATUS_CLOSED || status == TRN_STATUS_INTERNAL_ERROR);
+    check_nothing_lives(world->engine, close_engine_at_call, world);
+    trn_engine_free(world->engine);
+    free(world);
+}
+
 static void batches_of_answers(void)
 {
     enum { MANY = 300 };
@@ -577,6 +642,9 @@ int main(int argc, char **argv)
         TEST(cancelling_reaches_the_handler),
         TEST(closing_fails_what_is_in_flight),
         TEST(freeing_with_all_open),
+        TEST(answers_that_are_no_json),
+        TEST(a_tool_has_a_time_limit),
+        TEST(a_handler_closes_the_engine),
         TEST(batches_of_answers),
         TEST(many_threads_ask),
         TEST(a_loop_on_the_descriptor),

@@ -164,6 +164,26 @@ static void json_over_several_lines(void)
     close_engine(&peer);
 }
 
+/* Without a handler, how one call ended is kept while another one is waited for. */
+static void several_questions_at_once(void)
+{
+    struct peer peer;
+    uint64_t calls[8] = {0};
+    open_engine(&peer);
+    connect_to_program(&peer, "dying_server", "");
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        OK(trn_request(peer.engine, peer.client, TRN_OP_CALL_TOOL, trn_cstr("{\"name\":\"lines\"}"), NONE, &calls[i],
+                       &error));
+    }
+    for (size_t i = COUNT(calls); i-- > 0;) {
+        char *result = NULL;
+        OK(trn_run(peer.engine, calls[i], NULL, NULL, &result, &error));
+        CHECK(number_at(result, "/structuredContent/sum") == 5);
+        trn_string_free(result);
+    }
+    close_engine(&peer);
+}
+
 static void a_server_that_dies(void)
 {
     static const char *const tools[] = {"hang", "hang", "die"};
@@ -324,6 +344,7 @@ int main(int argc, char **argv)
         TEST(a_server_process),
         TEST(the_server_of_the_guide),
         TEST(json_over_several_lines),
+        TEST(several_questions_at_once),
         TEST(a_server_that_dies),
         TEST(a_peer_that_stops_reading),
         TEST(nobody_there),

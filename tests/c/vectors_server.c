@@ -1,9 +1,9 @@
 /*
- * vectors_server DEFINITION OPTIONS
- *
  * The server of the golden transcripts (tests/vectors/README.md) on standard streams. Says "cancelled TOOL" on
  * standard error when a handler learns that its caller left.
  */
+#include "vectors_server.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,26 +118,49 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
     }
 }
 
-int main(int argc, char **argv)
+/* An engine with a server that has all of the items, or NULL and an error. */
+static trn_engine *make_server(const char *definition, const char *options, uint64_t *server, trn_error **error)
 {
     trn_engine *engine = NULL;
+    if (trn_engine_new(trn_cstr(options), &engine, error) == TRN_STATUS_OK &&
+        trn_server_new(engine, trn_cstr(definition), server, error) == TRN_STATUS_OK) {
+        for (size_t i = 0; *error == NULL && i < sizeof items / sizeof *items; i++) {
+            trn_server_add(engine, *server, items[i].item, trn_cstr(items[i].definition), trn_cstr(NULL),
+                           items[i].target, error);
+        }
+    }
+    if (*error != NULL) {
+        trn_engine_free(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+int serve_vectors(const char *definition, const char *options)
+{
     trn_error *error = NULL;
     uint64_t server = 0, serving = 0;
-    trn_str none = trn_cstr(NULL);
-    if (argc == 3 && trn_engine_new(trn_cstr(argv[2]), &engine, &error) == TRN_STATUS_OK &&
-        trn_server_new(engine, trn_cstr(argv[1]), &server, &error) == TRN_STATUS_OK) {
-        for (size_t i = 0; error == NULL && i < sizeof items / sizeof *items; i++) {
-            trn_server_add(engine, server, items[i].item, trn_cstr(items[i].definition), none, items[i].target,
-                           &error);
-        }
-        if (error == NULL && trn_serve_stdio(engine, server, none, &serving, &error) == TRN_STATUS_OK) {
-            trn_run(engine, serving, on_event, NULL, NULL, &error);
-        }
+    trn_engine *engine = make_server(definition, options, &server, &error);
+    if (engine != NULL && trn_serve_stdio(engine, server, trn_cstr(NULL), &serving, &error) == TRN_STATUS_OK) {
+        trn_run(engine, serving, on_event, NULL, NULL, &error);
     }
     if (error != NULL) {
         fprintf(stderr, "%s\n", error->message);
     }
-    int failed = serving == 0 || error != NULL;
+    int failed = engine == NULL || error != NULL;
+    trn_error_free(error);
+    trn_engine_free(engine);
+    return failed;
+}
+
+int prepare_vectors(void)
+{
+    trn_error *error = NULL;
+    uint64_t server = 0;
+    /* The hosted driver makes no thread, so that there is none at the fork. */
+    trn_engine *engine = make_server("{\"name\":\"vectors\",\"version\":\"1.0.0\"}", "{\"driver\":\"hosted\"}",
+                                     &server, &error);
+    int failed = engine == NULL;
     trn_error_free(error);
     trn_engine_free(engine);
     return failed;

@@ -122,15 +122,15 @@
  *   era (string, default auto)
  *     auto: probe and fall back. modern or legacy: that era only.
  *   timeoutMs (integer, default 60000)
- *     Default time limit of a request, in milliseconds; progress restarts it.
+ *     Default time limit of a request, in milliseconds; progress restarts it. 0: no limit.
  *   connectTimeoutMs (integer, default 10000)
- *     Time limit of connecting, era probe included.
+ *     Time limit of connecting, era probe included, in milliseconds. 0: no limit.
  *   headers (object, default {})
  *     HTTP headers added to every request.
  *
  * request
  *   timeoutMs (integer, default the client's)
- *     Time limit of this request; progress restarts it.
+ *     Time limit of this request, in milliseconds; progress restarts it. 0: no limit.
  *   progress (boolean, default false)
  *     Ask for progress; PROGRESS events follow.
  *   meta (object, default {})
@@ -366,7 +366,7 @@ trn_status trn_cancel(trn_engine *engine, uint64_t operation, trn_str reason, tr
 trn_status trn_close(trn_engine *engine, uint64_t deadline_ms, trn_error **error);
 
 // Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections}. Free it with
-// trn_string_free. NULL for NULL.
+// trn_string_free. NULL for NULL, and after a fork.
 char *trn_live(trn_engine *engine);
 
 // The version of the library in use, such as "0.1.0". Static text. Compare TRN_VERSION, which is that of
@@ -452,12 +452,14 @@ trn_status trn_request(trn_engine *engine,
 trn_status trn_client_close(trn_engine *engine, uint64_t client, trn_error **error);
 
 // Wait, drain and call `handler` for every event, on this thread, until `operation` ends: a serve, a
-// request, or (with its client handle) a connect. The handler is given that last event too. An operation that
-// had ended before is waited for in vain.
-// handler: NULL drops the other events; right for a plain client, wrong with a server in the same engine.
-// Do not call trn_run or trn_drain from it.
+// request, or (with its client handle) a connect. The handler is given that last event too.
+// handler: NULL drops the other events, except that it keeps how other operations ended for their own trn_run:
+// ask several things, then run each. Right for a plain client, wrong with a server in the same engine. Do not call
+// trn_run, trn_drain or trn_engine_free from a handler; all else is allowed. An operation whose end a handler or
+// trn_drain was given is over; do not run it.
 // result: receives the operation's result as JSON; free it with trn_string_free. NULL: not wanted.
-// TRN_STATUS_OK: the operation ended with a result. Otherwise with the error given.
+// TRN_STATUS_OK: the operation ended with a result. Otherwise with the error given; kind `closed` also when the
+// engine was closed and the operation's end is not among its last events.
 trn_status trn_run(trn_engine *engine,
                    uint64_t operation,
                    trn_handler handler,

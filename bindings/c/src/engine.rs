@@ -29,7 +29,7 @@ pub unsafe extern "C" fn trn_engine_new(
             let engine = place(engine, "engine")?;
             *engine = std::ptr::null_mut();
             let made = Engine::new(self::options(options)?)?;
-            *engine = Box::into_raw(Box::new(trn_engine { engine: made }));
+            *engine = Box::into_raw(Box::new(trn_engine::new(made)));
             Ok(trn_status::Ok)
         })
     }
@@ -41,10 +41,12 @@ pub unsafe extern "C" fn trn_engine_new(
 pub unsafe extern "C" fn trn_engine_free(engine: *mut trn_engine) {
     if !engine.is_null() {
         // SAFETY: an engine is made by trn_engine_new and freed once.
-        let engine = unsafe { Box::from_raw(engine) };
+        let owned = unsafe { Box::from_raw(engine) };
         shield((), move || {
-            engine.engine.close(Duration::ZERO);
-            drop(engine);
+            // SAFETY: it is alive until the end of this block. After a fork there is nothing to close.
+            if let Ok(engine) = unsafe { self::engine(&raw const *owned) } {
+                engine.close(Duration::ZERO);
+            }
         });
     }
 }
@@ -211,7 +213,7 @@ pub unsafe extern "C" fn trn_close(
 }
 
 /// Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections}. Free it with
-/// trn_string_free. NULL for NULL.
+/// trn_string_free. NULL for NULL, and after a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_live(engine: *mut trn_engine) -> *mut c_char {
     shield(std::ptr::null_mut(), || {

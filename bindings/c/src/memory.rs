@@ -1,14 +1,31 @@
 //! What crosses the border: borrowed text in, owned text and batches out.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trunnion_facade::{Completion, Engine, Error, Event};
 
-use crate::status::usage;
+use crate::status::{forked, usage};
 
 /// One engine. Made by trn_engine_new, freed by trn_engine_free.
 pub struct trn_engine {
-    pub(crate) engine: Engine,
+    engine: Engine,
+    /// The process that made it.
+    process: u32,
+    /// Ends of operations that a trn_run without a handler came across while it waited for another one.
+    unseen: Mutex<HashMap<u64, Event>>,
+}
+
+impl trn_engine {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, process: std::process::id(), unseen: Mutex::default() }
+    }
+
+    /// The ends that nobody has seen.
+    pub(crate) fn unseen(&self) -> MutexGuard<'_, HashMap<u64, Event>> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Borrowed UTF-8 text: `len` bytes at `ptr`. It need not end with a NUL. {NULL, 0} is the empty text; where
@@ -131,8 +148,16 @@ pub(crate) fn own(text: &str) -> *mut c_char {
 
 /// The engine behind a handle.
 pub(crate) unsafe fn engine<'a>(engine: *const trn_engine) -> Result<&'a Engine, Error> {
+    // SAFETY: as for `whole`.
+    unsafe { whole(engine) }.map(|it| &it.engine)
+}
+
+/// What is behind a handle, in the process that made it. Elsewhere its descriptors are shared with that process and
+/// its threads are missing, so that even waiting would do harm.
+pub(crate) unsafe fn whole<'a>(engine: *const trn_engine) -> Result<&'a trn_engine, Error> {
     // SAFETY: the caller passes NULL or a live engine.
-    unsafe { engine.as_ref() }.map(|it| &it.engine).ok_or_else(|| usage("engine is NULL"))
+    let engine = unsafe { engine.as_ref() }.ok_or_else(|| usage("engine is NULL"))?;
+    if engine.process == std::process::id() { Ok(engine) } else { Err(forked()) }
 }
 
 /// Borrowed text as UTF-8.

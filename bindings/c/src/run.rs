@@ -2,8 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 
-use crate::memory::{engine, own, trn_batch, trn_engine, trn_event};
-use crate::status::{from_event, guard, trn_error};
+use crate::memory::{engine, own, trn_batch, trn_engine, trn_event, whole};
+use crate::status::{closed, from_event, guard, trn_error};
 use crate::surface::{trn_event_kind, trn_status};
 
 /// Called for one event. Answer at once or later, from this thread or another. C++: do not throw.
@@ -11,12 +11,14 @@ pub type trn_handler =
     Option<unsafe extern "C" fn(engine: *mut trn_engine, event: *const trn_event, user: *mut c_void)>;
 
 /// Wait, drain and call `handler` for every event, on this thread, until `operation` ends: a serve, a
-/// request, or (with its client handle) a connect. The handler is given that last event too. An operation that
-/// had ended before is waited for in vain.
-/// handler: NULL drops the other events; right for a plain client, wrong with a server in the same engine.
-/// Do not call trn_run or trn_drain from it.
+/// request, or (with its client handle) a connect. The handler is given that last event too.
+/// handler: NULL drops the other events, except that it keeps how other operations ended for their own trn_run:
+/// ask several things, then run each. Right for a plain client, wrong with a server in the same engine. Do not call
+/// trn_run, trn_drain or trn_engine_free from a handler; all else is allowed. An operation whose end a handler or
+/// trn_drain was given is over; do not run it.
 /// result: receives the operation's result as JSON; free it with trn_string_free. NULL: not wanted.
-/// TRN_STATUS_OK: the operation ended with a result. Otherwise with the error given.
+/// TRN_STATUS_OK: the operation ended with a result. Otherwise with the error given; kind `closed` also when the
+/// engine was closed and the operation's end is not among its last events.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_run(
     engine: *mut trn_engine,
@@ -33,17 +35,22 @@ pub unsafe extern "C" fn trn_run(
             if let Some(result) = &mut result {
                 **result = std::ptr::null_mut();
             }
-            let reactor = self::engine(engine)?;
-            let mut ended = None;
+            let (reactor, unseen) = (self::engine(engine)?, whole(engine)?);
+            let mut ended = unseen.unseen().remove(&operation);
             while ended.is_none() {
-                reactor.wait(None);
+                if !reactor.wait(None) {
+                    return Err(closed());
+                }
                 let drained = reactor.drain(Vec::new());
                 ended = drained.iter().find(|it| it.id == operation && ends(it.kind)).cloned();
+                let Some(handler) = handler else {
+                    let others = drained.into_iter().filter(|it| it.id != operation && ends(it.kind));
+                    unseen.unseen().extend(others.map(|it| (it.id, it)));
+                    continue;
+                };
                 // The rest of the batch is delivered too: nobody else will see it.
                 for event in trn_batch::new(drained).events() {
-                    if let Some(handler) = handler {
-                        handler(engine, event, user);
-                    }
+                    handler(engine, event, user);
                 }
             }
             let end = ended.expect("the loop runs until it is there");

@@ -75,6 +75,17 @@ pub(crate) fn usage(message: impl Into<String>) -> Error {
     failure(trn_status::Usage, "usage", message.into())
 }
 
+/// The engine was made in another process.
+pub(crate) fn forked() -> Error {
+    let message = "this engine was made in another process; engines do not survive fork: make a new one";
+    failure(trn_status::Forked, "forked", message.into())
+}
+
+/// The engine is closed, and nothing is left to wait for.
+pub(crate) fn closed() -> Error {
+    failure(trn_status::Closed, "closed", "the engine is closed".into())
+}
+
 /// The error that an ERROR event carries: {code, kind, message, data?}.
 pub(crate) fn from_event(payload: &str) -> Error {
     #[derive(Deserialize)]

@@ -233,9 +233,9 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var capabilities: [String: JSONValue]?
     /// auto: probe and fall back. modern or legacy: that era only. Default: auto.
     public var era: String?
-    /// Default time limit of a request, in milliseconds; progress restarts it. Default: 60000.
+    /// Default time limit of a request, in milliseconds; progress restarts it. 0: no limit. Default: 60000.
     public var timeoutMs: Int?
-    /// Time limit of connecting, era probe included. Default: 10000.
+    /// Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: 10000.
     public var connectTimeoutMs: Int?
     /// HTTP headers added to every request. Default: {}.
     public var headers: [String: JSONValue]?
@@ -260,7 +260,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
 
 /// Options of one request of a `Client`. What is nil keeps the engine's default.
 public struct RequestOptions: Sendable, Hashable, Codable {
-    /// Time limit of this request; progress restarts it. Default: the client's.
+    /// Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: the client's.
     public var timeoutMs: Int?
     /// Ask for progress; PROGRESS events follow. Default: false.
     public var progress: Bool?

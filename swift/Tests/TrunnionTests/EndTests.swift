@@ -156,7 +156,7 @@ import Testing
         await #expect(throws: McpError.self) { try await Client(.command(["no-such-program-anywhere"])) }
     }
 
-    @Test func aServerThatDiesFailsItsCallsAtOnce() async throws {
+    @Test func closingAClientEndsItsProgram() async throws {
         let client = try await Client(.command(everythingServer()))
         let begun = Signal()
         let call = Task {
@@ -167,6 +167,74 @@ import Testing
         let error = await failure { try await call.value }
         #expect(error?.kind == .closed)
         try expectNothingAlive(client.runtime)
+    }
+
+    @Test func aServerThatDiesFailsAllItsCallsAtOnce() async throws {
+        // The shell tells its number and then is the server.
+        let told = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        defer { try? FileManager.default.removeItem(at: told) }
+        let script = #"echo $$ >"$0" && exec "$@""#
+        let client = try await Client(.command(["/bin/sh", "-c", script, told.path] + everythingServer()))
+        let begun = [Signal(), Signal(), Signal()]
+        let calls = begun.map { signal in
+            Task {
+                try await client.callTool("slow", ["steps": 100_000, "delayMs": 1]) { _ in signal.fire() }
+            }
+        }
+        for signal in begun { await signal.wait() }
+        let text = try String(contentsOf: told, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        kill(try #require(Int32(text)), SIGKILL)
+        for call in calls {
+            let error = await failure { try await call.value }
+            #expect(error?.kind == .closed || error?.kind == .transport)
+        }
+        let late = await failure { try await client.callTool("add", ["a": 1, "b": 2]) }
+        #expect(late?.kind == .closed)
+        await client.close()
+        try expectNothingAlive(client.runtime)
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: ["idle", "pending"])
+    func aProgramMayEndWithItsClientOpen(_ state: String) async throws {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: try example("exit_program"))
+        process.arguments = [state] + (try everythingServer())
+        process.standardOutput = output
+        let (ended, end) = AsyncStream.makeStream(of: Void.self)
+        process.terminationHandler = { _ in end.finish() }
+        try process.run()
+        for await _ in ended {}
+        #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "over\n")
+    }
+
+    @Test func aHandlerMayCloseItsOwnRuntime() async throws {
+        let server = try Server("closing", version: "1")
+        let runtime = server.runtime
+        try server.tool("close", "Closes the engine it runs on") { (_: Context) in
+            await runtime.close(deadline: .zero)
+            return "late"
+        }
+        let client = try await Client(.server(server))
+        await #expect(throws: McpError.self) { try await client.callTool("close") }
+        await client.close()
+        await server.close()
+        try expectNothingAlive(runtime)
+    }
+
+    @Test func aToolHasATimeLimit() async throws {
+        let server = try Server("limited", version: "1")
+        let cancelled = Signal()
+        try server.tool("hang", "Waits", options: ToolOptions(timeoutMs: 1)) { (context: Context) in
+            try? await Task.sleep(for: .seconds(600))
+            if context.isCancelled { cancelled.fire() }
+            return "late"
+        }
+        try await withClient(to: server) { (client: Client) async throws -> Void in
+            #expect(try await client.callTool("hang").isError)
+            await cancelled.wait()
+        }
     }
 
     @Test func aPortInUseIsRefused() async throws {
