@@ -11,6 +11,7 @@ import {
   type ServeHttpOptions,
   type ServerOptions as GeneratedOptions,
   type ToolOptions as GeneratedToolOptions,
+  UsageError,
 } from "./generated.js";
 import { PromptResult, ReadResult, ToolResult } from "./results.js";
 import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
@@ -171,7 +172,7 @@ export class Server implements AsyncDisposable {
       outputSchema: output === undefined ? undefined : toJsonSchema(output, "output", where),
     };
     const run = handler as (args: any, context: Context) => unknown;
-    return this.#add("tool", name, json, { timeoutMs }, {
+    return this.#add("tool", name, json, { timeoutMs }, handler, {
       invoke:
         input !== undefined && isStandard(input)
           ? (args, context) => validated(input["~standard"].validate(args), (value) => run(value, context))
@@ -193,7 +194,7 @@ export class Server implements AsyncDisposable {
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
-    return this.#add(item, uri, json, {}, {
+    return this.#add(item, uri, json, {}, handler, {
       invoke: ({ uri, params }, context) => handler(uri, params ?? {}, context),
       complete: completeResource,
     });
@@ -211,7 +212,7 @@ export class Server implements AsyncDisposable {
   ): this {
     const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
     const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
-    return this.#add("prompt", name, json, {}, {
+    return this.#add("prompt", name, json, {}, handler, {
       invoke: (args, context) => handler(args, context),
       complete: completePrompt,
     });
@@ -227,7 +228,7 @@ export class Server implements AsyncDisposable {
     handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
   ): this {
     const key = "prompt" in ref ? ref.prompt : ref.resource;
-    return this.#add("completion", key, { ref: wireRef(ref) }, {}, {
+    return this.#add("completion", key, { ref: wireRef(ref) }, {}, handler, {
       invoke: ({ argument, arguments: others }, context) =>
         handler({ name: argument.name, value: argument.value, arguments: others ?? {} }, context),
       complete: completeCompletion,
@@ -309,9 +310,11 @@ export class Server implements AsyncDisposable {
     key: string,
     definition: object,
     options: object,
+    handler: unknown,
     serve: Omit<Target, "report">,
   ): this {
     if (this.#closing !== undefined) throw new ClosedError("the server is closed");
+    if (typeof handler !== "function") throw new UsageError(`${item} ${JSON.stringify(key)}: the handler is no function`);
     const report = (error: unknown) => this.#onError(error, { item, name: key });
     const target = this.engine.addTarget({ ...serve, report });
     try {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { connect, McpError, Server } from "trunnion";
-import { deferred, ENGINES, fixture, run, settled, title, withEngine, withPair } from "./helpers.mjs";
+import { awaited, deferred, ENGINES, fixture, run, settled, title, withEngine, withPair } from "./helpers.mjs";
 
 const nested = (depth) => (depth === 0 ? [] : [nested(depth - 1)]);
 const cycle = () => {
@@ -107,7 +107,7 @@ for (const options of ENGINES) {
             const ctx = await started.promise;
             controller.abort(new Error("my reason"));
             await assert.rejects(call, (error) => error.kind === "cancelled" && error.cause.message === "my reason");
-            await new Promise((resolve) => (ctx.cancelled ? resolve() : ctx.signal.addEventListener("abort", resolve)));
+            await awaited(new Promise((resolve) => (ctx.cancelled ? resolve() : ctx.signal.addEventListener("abort", resolve))));
             finish.resolve();
             assert.equal((await client.callTool("fine")).text, "ok");
             assert.equal(ctx.progress(1), false);
@@ -134,6 +134,25 @@ for (const options of ENGINES) {
     });
   });
 }
+
+test("what is no target and no handler", async () => {
+  for (const target of ["python server.py", undefined, null, 5, {}]) {
+    await assert.rejects(async () => connect(target), { kind: "usage", message: /a URL, a command as an array/ });
+  }
+  const server = new Server({ name: "t", version: "1" });
+  for (const add of [() => server.tool("x", () => ""), () => server.tool("x", {}), () => server.prompt("x", {})]) {
+    assert.throws(add, { kind: "usage", message: /the handler is no function/ });
+  }
+  await server.close();
+});
+
+test("a closed client says so", async () => {
+  const server = new Server({ name: "t", version: "1" });
+  const client = await connect(server);
+  await client.close();
+  await assert.rejects(client.ping(), { kind: "closed", message: /the client (is|was) closed/ });
+  await server.close();
+});
 
 test("a worker that ends by itself, with a server and a client inside", { timeout: 60_000 }, async () => {
   for (const options of ENGINES) {
