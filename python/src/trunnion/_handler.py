@@ -302,9 +302,14 @@ def _structured(value: Any, dump: Callable[[Any], Any] | None = None) -> Answer:
 def _wrapped(value: Any) -> Answer:
     if isinstance(value, ToolResult):
         return OUTCOME_RESULT, dumps(value.to_wire())
-    text = value if isinstance(value, str) else dumps(value)
-    content = {"content": [{"type": "text", "text": text}], "structuredContent": {"result": value}}
-    return OUTCOME_RESULT, dumps(content)
+    json = dumps(value)
+    return _wrap(value if isinstance(value, str) else json, json)
+
+
+def _wrap(text: str, json: str) -> Answer:
+    # Put together from its parts: the value, which may be large, is encoded once.
+    content = f'[{{"type":"text","text":{dumps(text)}}}]'
+    return OUTCOME_RESULT, f'{{"content":{content},"structuredContent":{{"result":{json}}}}}'
 
 
 def tool_answer(value: Any) -> Answer:
@@ -322,7 +327,7 @@ def tool_answer(value: Any) -> Answer:
     text = dumps(value)
     if text[0] == "{":
         return OUTCOME_VALUE, text
-    return _wrapped(loads(text))
+    return _wrap(text, text)
 
 
 # ------------------------------------------------------------------------- resources, prompts, completions
