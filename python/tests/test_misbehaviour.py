@@ -125,13 +125,12 @@ def test_a_listener_that_raises_is_logged_and_costs_no_answer(caplog):
         assert client.call_tool("work").text == "done"
 
 
-def hanging(started, cancelled):
+def hanging(cancelled):
     server = Server("t")
 
     @server.tool
     async def hang(ctx: Context) -> None:
         ctx.progress(1)
-        started.append(1)
         try:
             await asyncio.Event().wait()
         finally:
@@ -143,7 +142,7 @@ def hanging(started, cancelled):
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_a_progress_callback_that_raises_gives_the_call_up(kind):
     cancelled = threading.Event()
-    server = hanging([], cancelled)
+    server = hanging(cancelled)
 
     def fail(*_):
         raise ZeroDivisionError("mine")
@@ -163,7 +162,7 @@ def test_a_progress_callback_that_raises_gives_the_call_up(kind):
 
 def test_a_sync_progress_callback_that_raises_gives_the_call_up():
     cancelled = threading.Event()
-    with SyncClient(hanging([], cancelled)) as client:
+    with SyncClient(hanging(cancelled)) as client:
         with pytest.raises(ZeroDivisionError):
             client.call_tool("hang", progress=lambda *_: 1 / 0)
         client.ping()
@@ -187,8 +186,12 @@ def test_a_sync_progress_callback_may_use_the_client():
         seen = []
         text = client.call_tool("steps", progress=lambda *_: seen.append(client.call_tool("fine").text)).text
         assert (text, seen) == ("done", ["ok"] * 3)
+
+
+def test_closing_inside_a_sync_progress_callback():
+    with SyncClient(hanging(threading.Event())) as client:
         with pytest.raises((ClosedError, CancelledError)):
-            client.call_tool("steps", progress=lambda *_: client.close())
+            client.call_tool("hang", progress=lambda *_: client.close())
 
 
 def test_an_inline_handler_may_be_a_client_of_its_own_server():
