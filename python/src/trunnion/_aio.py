@@ -84,10 +84,7 @@ class AsyncHost(Host):
             for _ in range(_BURST):
                 events = drain(done)
                 done = []
-                if self.left:
-                    events = self.left + events
-                    self.left = []
-                if not events:
+                if not events and not self.left:
                     break
                 self.dispatch(events, done)
         except _native.NativeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 from weakref import WeakSet
 
@@ -73,7 +74,7 @@ class Host:
         self.operations: dict[int, Operation] = {}
         self.clients: dict[int, Any] = {}
         self.running: dict[int, Any] = {}
-        self.left: list[Event] = []
+        self.left: deque[Event] = deque()
         self.holds = 0
         self.closed = False
         self._pid = os.getpid()
@@ -100,20 +101,19 @@ class Host:
     def dispatch(self, events: list[Event], done: list[Done]) -> None:
         """Act on events. Answers that are ready at once are appended to `done`."""
         handlers = self.handlers
-        following = iter(events)
-        try:
-            for kind, id, target, payload in following:
-                if kind <= EVENT_COMPLETE:
-                    handler = handlers.get(target)
-                    answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
-                    if answer is not None:
-                        done.append(answer)
-                else:
-                    self._other(kind, id, payload)
-        except BaseException:
-            # An interrupt ends what this thread does; the other events are still somebody's.
-            self.left += following
-            raise
+        # One queue for all: what is called here may turn the engine itself, and must find earlier events first;
+        # an interrupt ends what this thread does, and the other events are still somebody's.
+        queue = self.left
+        queue.extend(events)
+        while queue:
+            kind, id, target, payload = queue.popleft()
+            if kind <= EVENT_COMPLETE:
+                handler = handlers.get(target)
+                answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
+                if answer is not None:
+                    done.append(answer)
+            else:
+                self._other(kind, id, payload)
 
     def _other(self, kind: int, id: int, payload: str) -> None:
         if kind == EVENT_CANCELLED:

@@ -141,10 +141,7 @@ class SyncHost(Host):
                 events = self._drain(done)
             except _native.NativeError as error:
                 raise from_native(error) from None
-            if self.left:
-                events = self.left + events
-                self.left = []
-            if not events:
+            if not events and not self.left:
                 break
             # A list of its own: what is called here may turn the engine itself.
             answers: list[Done] = []
