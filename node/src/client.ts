@@ -303,6 +303,9 @@ export class Client implements AsyncDisposable {
   }
 
   async #request(op: Op, params: object, options: RequestOptions): Promise<any> {
+    if (this.#closed !== undefined || this.#closing !== undefined) {
+      throw new ClosedError(this.#closed ?? "the client is closed");
+    }
     if (this.#handle === undefined) await this.connect();
     const { signal, onProgress, ...rest } = options;
     const json = onProgress === undefined ? rest : { ...rest, progress: true };
@@ -346,16 +349,22 @@ function aborted(signal: AbortSignal): McpError {
 }
 
 function isServer(target: ClientTarget): target is Server {
-  return typeof target === "object" && "serveStdio" in target && "engine" in target;
+  return typeof target === "object" && target !== null && "serveStdio" in target && "engine" in target;
 }
 
 function targetOf(target: ClientTarget): object {
-  if (typeof target === "string") return { url: target };
+  if (typeof target === "string" && target.includes("://")) return { url: target };
+  if (typeof target !== "object" || target === null) throw new UsageError(notATarget(target));
   if (target instanceof URL) return { url: target.href };
   if (isServer(target)) return { server: target.handle };
   if ("command" in target) {
     const { command, args = [], env, cwd } = target;
     return { command: [command, ...args], env, cwd };
   }
+  if (!Array.isArray(target)) throw new UsageError(notATarget(target));
   return { command: target };
+}
+
+function notATarget(target: unknown): string {
+  return `${JSON.stringify(target)} is no target: give a URL, a command as an array ["program", "argument"], or a Server`;
 }

@@ -288,7 +288,8 @@ export class Engine {
       return this.#fail(id, target, error);
     }
     this.#running.set(id, context);
-    value.then(
+    // A promise stays itself; of any other thenable this makes one that settles once and never throws.
+    Promise.resolve(value).then(
       (settled) => {
         if (!this.#running.delete(id)) return;
         try {
@@ -305,7 +306,8 @@ export class Engine {
   }
 
   #answer(id: number, outcome: number, payload: string): void {
-    const completion = `[${id},${outcome},${JSON.stringify(payload)}]`;
+    // A lone surrogate has no UTF-8: one bad answer must not fail its whole batch.
+    const completion = `[${id},${outcome},${JSON.stringify(payload.toWellFormed())}]`;
     this.#out = this.#out === "" ? completion : `${this.#out},${completion}`;
     this.#kick();
   }
@@ -316,8 +318,7 @@ export class Engine {
       const { code, message, data } = error;
       return this.#answer(id, OUTCOME.error, stringify({ code, message, data }) ?? stringify({ code, message })!);
     }
-    const message = error instanceof Error && error.message !== "" ? error.message : "the handler failed";
-    this.#answer(id, OUTCOME.toolError, message);
+    this.#answer(id, OUTCOME.toolError, messageOf(error));
     if (!(error instanceof ToolError)) outside(() => target.report(error));
   }
 
@@ -363,6 +364,17 @@ function stringify(value: unknown): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What was thrown may be anything: no error, or one whose message is no text. */
+function messageOf(error: unknown): string {
+  try {
+    const message: unknown = error instanceof Error ? error.message : undefined;
+    if (typeof message === "string" && message !== "") return message;
+  } catch {
+    // A getter of the user's.
+  }
+  return "the handler failed";
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

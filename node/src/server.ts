@@ -11,6 +11,7 @@ import {
   type ServeHttpOptions,
   type ServerOptions as GeneratedOptions,
   type ToolOptions as GeneratedToolOptions,
+  UsageError,
 } from "./generated.js";
 import { PromptResult, ReadResult, ToolResult } from "./results.js";
 import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
@@ -171,7 +172,7 @@ export class Server implements AsyncDisposable {
       outputSchema: output === undefined ? undefined : toJsonSchema(output, "output", where),
     };
     const run = handler as (args: any, context: Context) => unknown;
-    return this.#add("tool", name, json, { timeoutMs }, {
+    return this.#add("tool", name, json, { timeoutMs }, handler, {
       invoke:
         input !== undefined && isStandard(input)
           ? (args, context) => validated(input["~standard"].validate(args), (value) => run(value, context))
@@ -193,7 +194,7 @@ export class Server implements AsyncDisposable {
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
-    return this.#add(item, uri, json, {}, {
+    return this.#add(item, uri, json, {}, handler, {
       invoke: ({ uri, params }, context) => handler(uri, params ?? {}, context),
       complete: completeResource,
     });
@@ -211,7 +212,7 @@ export class Server implements AsyncDisposable {
   ): this {
     const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
     const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
-    return this.#add("prompt", name, json, {}, {
+    return this.#add("prompt", name, json, {}, handler, {
       invoke: (args, context) => handler(args, context),
       complete: completePrompt,
     });
@@ -227,7 +228,7 @@ export class Server implements AsyncDisposable {
     handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
   ): this {
     const key = "prompt" in ref ? ref.prompt : ref.resource;
-    return this.#add("completion", key, { ref: wireRef(ref) }, {}, {
+    return this.#add("completion", key, { ref: wireRef(ref) }, {}, handler, {
       invoke: ({ argument, arguments: others }, context) =>
         handler({ name: argument.name, value: argument.value, arguments: others ?? {} }, context),
       complete: completeCompletion,
@@ -309,9 +310,11 @@ export class Server implements AsyncDisposable {
     key: string,
     definition: object,
     options: object,
+    handler: unknown,
     serve: Omit<Target, "report">,
   ): this {
     if (this.#closing !== undefined) throw new ClosedError("the server is closed");
+    if (typeof handler !== "function") throw new UsageError(`${item} ${JSON.stringify(key)}: the handler is no function`);
     const report = (error: unknown) => this.#onError(error, { item, name: key });
     const target = this.engine.addTarget({ ...serve, report });
     try {
@@ -374,18 +377,16 @@ function validated(
 
 function completeTool(value: unknown): Completion {
   if (typeof value === "string") return [OUTCOME.text, value];
-  if (isResult(value)) return [OUTCOME.result, JSON.stringify(value)];
+  if (isResult(value)) return [OUTCOME.result, json(value)];
   if (value === undefined) return [OUTCOME.result, '{"content":[]}'];
-  if (Array.isArray(value) && value.every(isContent)) return [OUTCOME.result, JSON.stringify({ content: value })];
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [OUTCOME.text, JSON.stringify(value)];
-  return [OUTCOME.value, JSON.stringify(value)];
+  if (Array.isArray(value) && value.every(isContent)) return [OUTCOME.result, json({ content: value })];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [OUTCOME.text, json(value)];
+  return [OUTCOME.value, json(value)];
 }
 
 function completeTypedTool(value: unknown): Completion {
-  if (value instanceof ToolResult) return [OUTCOME.result, JSON.stringify(value)];
-  const text = JSON.stringify(value);
-  if (text === undefined) throw new TypeError("the tool has an output schema, but its handler returned nothing");
-  return [OUTCOME.value, text];
+  if (value instanceof ToolResult) return [OUTCOME.result, json(value)];
+  return [OUTCOME.value, json(value)];
 }
 
 /** A `ToolResult`, or a plain object that could be nothing else. */
@@ -405,14 +406,12 @@ function completeResource(value: unknown, { uri }: { uri: string }): Completion 
   if (value instanceof Uint8Array) {
     return [OUTCOME.base64, Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")];
   }
-  if (value instanceof ReadResult) return [OUTCOME.result, JSON.stringify(value)];
+  if (value instanceof ReadResult) return [OUTCOME.result, json(value)];
   if (Array.isArray(value) && value.every(isContents)) {
-    return [OUTCOME.result, JSON.stringify({ contents: value.map((item) => ({ uri, ...item })) })];
+    return [OUTCOME.result, json({ contents: value.map((item) => ({ uri, ...item })) })];
   }
-  if (isContents(value)) return [OUTCOME.result, JSON.stringify({ contents: [{ uri, ...value }] })];
-  const text = JSON.stringify(value);
-  if (text === undefined) throw new TypeError("the resource's handler returned nothing");
-  return [OUTCOME.value, text];
+  if (isContents(value)) return [OUTCOME.result, json({ contents: [{ uri, ...value }] })];
+  return [OUTCOME.value, json(value)];
 }
 
 function isContents(item: unknown): item is Omit<ResourceContents, "uri"> {
@@ -423,12 +422,20 @@ function isContents(item: unknown): item is Omit<ResourceContents, "uri"> {
 
 function completePrompt(value: unknown): Completion {
   if (typeof value === "string") return [OUTCOME.text, value];
-  if (Array.isArray(value)) return [OUTCOME.result, JSON.stringify({ messages: value })];
+  if (Array.isArray(value)) return [OUTCOME.result, json({ messages: value })];
   if (typeof value !== "object" || value === null) throw new TypeError("the prompt's handler returned no messages");
-  return [OUTCOME.result, JSON.stringify(value)];
+  return [OUTCOME.result, json(value)];
 }
 
 function completeCompletion(value: unknown): Completion {
-  if (Array.isArray(value)) return [OUTCOME.value, JSON.stringify(value)];
-  return [OUTCOME.result, JSON.stringify({ completion: value })];
+  if (Array.isArray(value)) return [OUTCOME.value, json(value)];
+  if (typeof value !== "object" || value === null) throw new TypeError("the completion's handler returned no values");
+  return [OUTCOME.result, json({ completion: value })];
+}
+
+/** JSON text. What has none (nothing, a function, a symbol, a `toJSON` that gives these) is the handler's mistake. */
+function json(value: unknown): string {
+  const text = JSON.stringify(value) as string | undefined;
+  if (text !== undefined) return text;
+  throw new TypeError(value === undefined ? "the handler returned nothing" : `this ${typeof value} has no JSON form`);
 }

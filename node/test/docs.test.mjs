@@ -30,7 +30,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
   });
 
   const expected = {
-    "context.js": "1 3\n2 3\n3 3\ndone, for trunnion\n",
+    "context.js": "info begun\n1 3\n2 3\n3 3\ndone, for trunnion\n",
     "client.js": "order\n1\n10\n3\nI feel hungry. What should I order?\n[ 'hungry' ]\ncancelled 3 aborted by the caller\n",
     "stdio.js": "",
   };
@@ -40,6 +40,14 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: output, stderr: "" });
     });
   }
+
+  test("the package's README", async () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+    writeFileSync(join(folder, "readme.mjs"), /^```js\n(.*?)^```$/ms.exec(readme)[1]);
+    const client = await connect([process.execPath, join(folder, "readme.mjs")]);
+    assert.deepEqual((await client.callTool("add", { a: 1, b: 2 })).structuredContent, { sum: 3 });
+    await client.close();
+  });
 
   test("http.js", async () => {
     const child = spawn(process.execPath, [join(folder, "build", "http.js")], { stdio: ["ignore", "pipe", "inherit"] });

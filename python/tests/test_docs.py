@@ -4,6 +4,8 @@ import contextlib
 import io
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,13 @@ from trunnion import Server, SyncClient
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "python.md"
-SNIPPETS = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def snippets(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+SNIPPETS = snippets(GUIDE)
 
 # What is then asked of a snippet's server: a tool, its arguments and what the result's data must be.
 CALLS = {
@@ -20,8 +28,9 @@ CALLS = {
     "shop": ("order", {"item": "tea", "count": 2}, {"item": "tea", "count": 2}),
     "slow": ("count", {"to": 2}, "trunnion made me count to 2"),
     "adder": ("add", {"a": 1, "b": 2}, 3),
+    "talker": ("talk", {}, "done"),
 }
-PRINTED = {"adder": "3\n"}
+PRINTED = {"adder": "3\n", "talker": "log warning mind the step\n"}
 
 
 def test_there_are_snippets():
@@ -51,9 +60,20 @@ def test_snippet(snippet, monkeypatch):
             assert client.complete("title", "e", prompt="review").values == ["emma"]
 
 
+def test_the_readme(tmp_path):
+    shop, client = snippets(ROOT / "README.md")
+    assert shop.startswith("# shop.py\n")
+    (tmp_path / "shop.py").write_text(shop, encoding="utf-8")
+    (tmp_path / "client.py").write_text(client, encoding="utf-8")
+    command = [sys.executable, "-W", "error", "client.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("{'total': 6.0}\n", "", 0)
+    with SyncClient([sys.executable, "shop.py"], cwd=tmp_path) as shop_client:
+        assert shop_client.call_tool("order", {"item": "cake"}).data == {"total": 5.0}
+
+
 def test_the_readme_of_the_package():
-    text = (ROOT / "python" / "README.md").read_text(encoding="utf-8")
-    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    (snippet,) = snippets(ROOT / "python" / "README.md")
     assert snippet.rstrip().endswith("server.run()")
     names = {}
     exec(snippet.replace("server.run()", ""), names)

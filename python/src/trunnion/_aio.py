@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Mapping
@@ -83,14 +84,14 @@ class AsyncHost(Host):
             for _ in range(_BURST):
                 events = drain(done)
                 done = []
-                if not events:
+                if not events and not self.left:
                     break
                 self.dispatch(events, done)
         except _native.NativeError as error:
             self._unwatch()
             raise from_native(error) from None
         finally:
-            if done:
+            if done or self.left:
                 self._ready += done
                 self.schedule()
 
@@ -148,10 +149,11 @@ class AsyncHost(Host):
         return AsyncOperation(self.loop)
 
     async def finish(self, id: int, operation: AsyncOperation, reason: str = "cancelled by the caller") -> str:
-        """Wait for an operation's result. Cancelling the wait gives the operation up."""
+        """Wait for an operation's result. Cancelling the wait gives the operation up, and so does an error
+        that is the caller's own, such as one of its progress callback."""
         try:
             return await operation.future
-        except asyncio.CancelledError:
+        except BaseException:
             if self.operations.pop(id, None) is not None and not self.closed:
                 self.call("cancel", id, reason)
                 self.schedule()
@@ -164,18 +166,24 @@ class AsyncHost(Host):
         self.holds -= 1
         if self.holds > 0 or self.closed:
             return
+        # A handler that closes what it runs on neither cancels itself nor waits for itself.
+        me = asyncio.current_task()
         tasks = []
         for entry in list(self.running.values()):
             task = entry._task if type(entry) is Context else entry
+            if task is me:
+                continue
             entry._cancel() if type(entry) is Context else entry.cancel()
             if task is not None:
                 tasks.append(task)
-        if tasks:
-            # A handler that swallows its cancellation is left behind, not waited for.
-            await asyncio.wait(tasks, timeout=_CLOSE_MS / 1000)
-        if self._ready:
-            self._turn()
-        self.shut()
+        try:
+            if tasks:
+                # A handler that swallows its cancellation is left behind, not waited for.
+                await asyncio.wait(tasks, timeout=_CLOSE_MS / 1000)
+            if self._ready:
+                self._turn()
+        finally:
+            self.shut()
 
     def shut(self, deadline_ms: int = _CLOSE_MS) -> None:
         if self.closed:
@@ -190,7 +198,8 @@ class AsyncHost(Host):
         self.operations.clear()
 
     def _unwatch(self) -> None:
-        if getattr(self, "_fd", -1) >= 0 and not self.loop.is_closed():
+        # In a forked child the loop's own descriptors are still the parent's.
+        if getattr(self, "_fd", -1) >= 0 and not self.loop.is_closed() and os.getpid() == self._pid:
             self.loop.remove_reader(self._fd)
 
 
@@ -199,7 +208,7 @@ def _outcome(handler: Handler, id: int, task: asyncio.Task[Any]) -> Done:
         outcome, payload = handler.encode(task.result())
     except asyncio.CancelledError:
         return (id, OUTCOME_TOOL_ERROR, "cancelled")
-    except Exception as error:
+    except BaseException as error:
         outcome, payload = handler.failure(error)
     return (id, outcome, payload)
 

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from . import _content
-from ._content import CONTENT, Message, PromptResult, ResourceContents, ToolResult
+from ._content import CONTENT, PromptResult, ResourceContents, ToolResult
 from ._context import Context
 from ._errors import McpError, ToolError
 from ._generated import (
@@ -84,16 +84,19 @@ class Handler:
             if self.inline:
                 outcome, text = self.encode(copy_context().run(self.fn, **arguments))
                 return (id, outcome, text)
-        except Exception as error:
+            host.run_thread(self, id, context, arguments)
+            return None
+        except (KeyboardInterrupt, SystemExit):
+            # On the engine's own thread these end the program.
+            raise
+        except BaseException as error:
             return (id, *self.failure(error))
-        host.run_thread(self, id, context, arguments)
-        return None
 
     def run(self, id: int, arguments: dict[str, Any]) -> Done:
-        """Run a `def` function to its end."""
+        """Run a `def` function to its end, on a thread where no exception means more than that it failed."""
         try:
             outcome, text = self.encode(self.fn(**arguments))
-        except Exception as error:
+        except BaseException as error:
             outcome, text = self.failure(error)
         return (id, outcome, text)
 
@@ -129,7 +132,7 @@ class Handler:
         from logging import getLogger
 
         getLogger("trunnion").error("%s failed", self.name, exc_info=error)
-        text = "" if self.mask else str(error)
+        text = "" if self.mask else _text_of(error)
         return OUTCOME_TOOL_ERROR, f"{self.name} failed" + (f": {text}" if text else "")
 
     def invalid(self, message: str) -> Answer:
@@ -250,7 +253,19 @@ def _error(error: McpError) -> str:
     # Local codes never travel.
     if error.code >= 0 and type(error) is not McpError:
         del body["code"]
-    return dumps(body)
+    try:
+        return dumps(body)
+    except (TypeError, ValueError, RecursionError):
+        # Data without a JSON form must not cost the caller the rest.
+        del body["data"]
+        return dumps(body)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 # ---------------------------------------------------------------------------------- what tools return
@@ -287,9 +302,14 @@ def _structured(value: Any, dump: Callable[[Any], Any] | None = None) -> Answer:
 def _wrapped(value: Any) -> Answer:
     if isinstance(value, ToolResult):
         return OUTCOME_RESULT, dumps(value.to_wire())
-    text = value if isinstance(value, str) else dumps(value)
-    content = {"content": [{"type": "text", "text": text}], "structuredContent": {"result": value}}
-    return OUTCOME_RESULT, dumps(content)
+    json = dumps(value)
+    return _wrap(value if isinstance(value, str) else json, json)
+
+
+def _wrap(text: str, json: str) -> Answer:
+    # Put together from its parts: the value, which may be large, is encoded once.
+    content = f'[{{"type":"text","text":{dumps(text)}}}]'
+    return OUTCOME_RESULT, f'{{"content":{content},"structuredContent":{{"result":{json}}}}}'
 
 
 def tool_answer(value: Any) -> Answer:
@@ -307,7 +327,7 @@ def tool_answer(value: Any) -> Answer:
     text = dumps(value)
     if text[0] == "{":
         return OUTCOME_VALUE, text
-    return _wrapped(loads(text))
+    return _wrap(text, text)
 
 
 # ------------------------------------------------------------------------- resources, prompts, completions

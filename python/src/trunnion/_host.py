@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Mapping
+from weakref import WeakSet
 
 from . import _native
 from ._context import Context
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from .server import Server
 
 _GONE = '{"code":-32603,"message":"the handler was removed"}'
-_open: set[Host] = set()
+_open: WeakSet[Host] = WeakSet()
+Event = tuple[int, int, int, str]
 
 
 class Operation:
@@ -57,6 +60,9 @@ class Host:
         server: the server whose handlers answer, if any.
     """
 
+    # Until there is something to close.
+    closed = True
+
     def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
         try:
             self.engine = _native.Engine(dumps({"driver": driver, **options}))
@@ -68,6 +74,7 @@ class Host:
         self.operations: dict[int, Operation] = {}
         self.clients: dict[int, Any] = {}
         self.running: dict[int, Any] = {}
+        self.left: deque[Event] = deque()
         self.holds = 0
         self.closed = False
         self._pid = os.getpid()
@@ -91,10 +98,15 @@ class Host:
         except _native.NativeError as error:
             raise from_native(error) from None
 
-    def dispatch(self, events: list[tuple[int, int, int, str]], done: list[Done]) -> None:
+    def dispatch(self, events: list[Event], done: list[Done]) -> None:
         """Act on events. Answers that are ready at once are appended to `done`."""
         handlers = self.handlers
-        for kind, id, target, payload in events:
+        # One queue for all: what is called here may turn the engine itself, and must find earlier events first;
+        # an interrupt ends what this thread does, and the other events are still somebody's.
+        queue = self.left
+        queue.extend(events)
+        while queue:
+            kind, id, target, payload = queue.popleft()
             if kind <= EVENT_COMPLETE:
                 handler = handlers.get(target)
                 answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
@@ -169,6 +181,16 @@ class Host:
     def retain(self) -> None:
         """One more user: a serve operation or a client."""
         self.holds += 1
+
+    def __del__(self) -> None:
+        if self.closed:
+            return
+        # Nobody can reach it any more, so nobody waits.
+        what = ", ".join(repr(client) for client in self.clients.values()) or "a server that was served"
+        self.shut(0)
+        from warnings import warn
+
+        warn(f"never closed: {what}", ResourceWarning, stacklevel=2, source=self)
 
     def shut(self, deadline_ms: int = 1000) -> None:
         """Stop everything. Idempotent."""

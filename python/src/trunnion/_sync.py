@@ -8,6 +8,7 @@ keeps an idle program alive.
 from __future__ import annotations
 
 import _thread
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .server import Server
 
 _BLIND_MS = 100
+_CHANGING = -1
 
 
 class SyncOperation(Operation):
@@ -56,7 +58,8 @@ class SyncHost(Host):
 
     def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
         self._lock = _thread.allocate_lock()
-        self._leading = False
+        # The thread that leads; 0: none.
+        self._leader = 0
         self._waiting: list[SyncOperation] = []
         self._portal: Any = None
         self._ready: list[Done] = []
@@ -66,6 +69,9 @@ class SyncHost(Host):
 
     def begin(self, name: str, *args: Any) -> tuple[int, SyncOperation]:
         """Start an operation of the engine."""
+        if os.getpid() != self._pid:
+            # In a forked child the lock may be held for ever by a thread that is not here; this call says so.
+            self.call("fd")
         operation = self.operation()
         # Its end may be drained by another thread before this one has noted its id.
         with self._lock:
@@ -82,23 +88,30 @@ class SyncHost(Host):
             return self.operations.pop(id, None)
 
     def finish(self, id: int, operation: SyncOperation, reason: str = "cancelled by the caller") -> str:
-        """Wait for an operation's result. An exception such as KeyboardInterrupt gives it up."""
+        """Wait for an operation's result. An exception such as KeyboardInterrupt, or one of the caller's own
+        progress callback, gives it up."""
         try:
             self.wait_for(operation)
+            return operation.result()
         except BaseException:
             if self.take(id) is not None and not self.closed:
                 self.call("cancel", id, reason)
             raise
-        return operation.result()
 
     def wait_for(self, operation: SyncOperation) -> None:
         """Return when the operation has ended; meanwhile, lead or follow."""
+        me = _thread.get_ident()
+        if self._leader == me:
+            # Asked from a callback or an inline handler, which this thread runs because it leads.
+            while not operation.done:
+                self.turn()
+            return
         with self._lock:
-            lead = not self._leading
+            lead = not self._leader
             if operation.done:
                 return
             if lead:
-                self._leading = True
+                self._leader = me
             else:
                 operation.gate = _thread.allocate_lock()
                 operation.gate.acquire()
@@ -107,6 +120,8 @@ class SyncHost(Host):
             if not lead:
                 operation.gate.acquire()
                 lead = operation.promoted
+                if lead:
+                    self._leader = me
             while lead and not operation.done:
                 self.turn()
         finally:
@@ -118,7 +133,7 @@ class SyncHost(Host):
 
     def turn(self) -> None:
         """Wait until there is something to drain, and act on it."""
-        if not self._ready:
+        if not self._ready and not self.left:
             self._poll()
         while True:
             done, self._ready = self._ready, []
@@ -126,9 +141,14 @@ class SyncHost(Host):
                 events = self._drain(done)
             except _native.NativeError as error:
                 raise from_native(error) from None
-            if not events:
+            if not events and not self.left:
                 break
-            self.dispatch(events, self._ready)
+            # A list of its own: what is called here may turn the engine itself.
+            answers: list[Done] = []
+            try:
+                self.dispatch(events, answers)
+            finally:
+                self._ready += answers
         if self._waiting:
             self._free()
 
@@ -145,8 +165,10 @@ class SyncHost(Host):
             following.promoted = not following.done
             following.gate.release()
             if following.promoted:
+                # Nobody may take the lead until that thread has woken and says who it is.
+                self._leader = _CHANGING
                 return
-        self._leading = False
+        self._leader = 0
 
     # ------------------------------------------------------------------------------- `async def` handlers
 
@@ -167,7 +189,7 @@ class SyncHost(Host):
         else:
             try:
                 done = (id, *handler.encode(future.result()))
-            except Exception as error:
+            except BaseException as error:
                 done = (id, *handler.failure(error))
         try:
             self.engine.complete(*done)

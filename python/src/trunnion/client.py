@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, Mapping, Sequence, TypeVar, Union
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, Mapping, TypeVar, Union
 
 from ._content import Completion, PromptResult
 from ._errors import ToolError
@@ -87,6 +88,8 @@ class _Base:
             if "://" not in target:
                 raise ValueError(f"{target!r} is not a URL; a command is a list: ['program', 'argument']")
             self._target["url"] = target
+        elif isinstance(target, bytes) or not isinstance(target, Sequence):
+            raise TypeError(f"the target is a URL, a command as a list, or a Server, not {target!r}")
         else:
             self._target["command"] = [os.fspath(part) for part in target]
             if env is not None:
@@ -109,6 +112,7 @@ class _Base:
         self._reason = "the client is not connected"
         self._info: ServerInfo | None = None
         self._gone: Any = None
+        self._hearing: set[Any] = set()
 
     @property
     def info(self) -> ServerInfo:
@@ -134,9 +138,15 @@ class _Base:
             raise ClosedError(self._reason)
         return self._host
 
-    def _notified(self, body: dict[str, Any]) -> None:
-        if self._on_notification is not None:
-            self._on_notification(body["event"], body.get("params"))
+    def _notified(self, body: dict[str, Any]) -> Any:
+        if self._on_notification is None:
+            return None
+        try:
+            return self._on_notification(body["event"], body.get("params"))
+        except Exception as error:
+            # No call of the user's is waiting that could raise it.
+            _complain(error)
+            return None
 
     def _disconnected(self, body: dict[str, Any]) -> None:
         self._id = 0
@@ -165,7 +175,9 @@ class Client(_Base):
         env, cwd: environment variables to add and the directory, for a command.
         era: `auto`, or `modern` or `legacy` to speak that one only.
         raise_on_error: whether `call_tool` raises `ToolError` when the tool failed.
-        on_notification: called with the event's name and its parameters.
+        on_notification: called with the event's name (`log`, `tools_changed`, `resources_changed`,
+            `prompts_changed`, `resource_updated`) and its parameters; may be `async def`. What it raises is
+            logged under `trunnion`.
         driver: `threaded` or `hosted`; a server in this process brings its own.
         options: engine options, such as `max_message_bytes`.
     """
@@ -229,6 +241,16 @@ class Client(_Base):
             host.clients.pop(id, None)
             await host.release()
 
+    def _notified(self, body: dict[str, Any]) -> None:
+        answer = super()._notified(body)
+        if hasattr(type(answer), "__await__"):
+            import asyncio
+
+            # The loop itself holds tasks weakly.
+            task = asyncio.get_running_loop().create_task(_logged(answer))
+            self._hearing.add(task)
+            task.add_done_callback(self._hearing.discard)
+
     async def call_tool(
         self,
         name: str,
@@ -245,7 +267,8 @@ class Client(_Base):
             name: the tool's name.
             arguments: values with a JSON form, by parameter.
             timeout: seconds; progress starts them anew.
-            progress: called with progress, total and message; may be `async def`.
+            progress: called with progress, total and message; may be `async def`. What it raises gives the
+                call up, and is raised here.
             meta: entries for the request's metadata.
             raise_on_error: this call's own choice of the client's `raise_on_error`.
 
@@ -538,7 +561,7 @@ class SyncClient(_Base):
             def report(body: dict[str, Any]) -> None:
                 try:
                     progress(body["progress"], body.get("total"), body.get("message"))
-                except BaseException as error:
+                except Exception as error:
                     # It belongs to the caller that passed it in, not to the thread that drains.
                     operation.settle(None, error)
 
@@ -591,18 +614,39 @@ def _reporter(
 ) -> Callable[[dict[str, Any]], None]:
     """Calls the user's callback; what it awaits runs as a task, in order of arrival."""
 
+    def fail(error: BaseException) -> None:
+        if not operation.future.done():
+            operation.future.set_exception(error)
+
     def report(body: dict[str, Any]) -> None:
         try:
             answer = progress(body["progress"], body.get("total"), body.get("message"))
         except Exception as error:
-            if not operation.future.done():
-                operation.future.set_exception(error)
-            return
+            return fail(error)
         if hasattr(type(answer), "__await__"):
-            started.append(loop.create_task(_awaited(answer)))
+            task = loop.create_task(_awaited(answer))
+            task.add_done_callback(ended)
+            started.append(task)
+
+    def ended(task: Any) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            fail(task.exception())
 
     return report
 
 
 async def _awaited(answer: Any) -> None:
     await answer
+
+
+async def _logged(answer: Any) -> None:
+    try:
+        await answer
+    except Exception as error:
+        _complain(error)
+
+
+def _complain(error: BaseException) -> None:
+    from logging import getLogger
+
+    getLogger("trunnion").error("on_notification failed", exc_info=error)
