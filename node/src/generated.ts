@@ -164,7 +164,7 @@ export class UnsupportedVersionError extends McpError {
   static override readonly code: number = -32022;
 }
 
-/** No such resource (2025-11-25 and earlier). */
+/** No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent. */
 export class ResourceNotFoundError extends McpError {
   static override readonly kind = "resource_not_found";
   static override readonly code: number = -32002;

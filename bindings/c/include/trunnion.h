@@ -159,7 +159,7 @@ typedef enum {
     TRN_STATUS_MISSING_CAPABILITY = -32021,
     // The peer does not speak this revision; data.supported lists what it does.
     TRN_STATUS_UNSUPPORTED_VERSION = -32022,
-    // No such resource (2025-11-25 and earlier).
+    // No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
     TRN_STATUS_RESOURCE_NOT_FOUND = -32002,
     // The peer answered with an error code of its own; code holds it.
     TRN_STATUS_REMOTE = 101,

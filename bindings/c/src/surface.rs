@@ -26,7 +26,7 @@ pub enum trn_status {
     MissingCapability = -32021,
     /// The peer does not speak this revision; data.supported lists what it does.
     UnsupportedVersion = -32022,
-    /// No such resource (2025-11-25 and earlier).
+    /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
     ResourceNotFound = -32002,
     /// The peer answered with an error code of its own; code holds it.
     Remote = 101,

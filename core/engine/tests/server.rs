@@ -348,7 +348,7 @@ async fn resources_and_templates() {
     let missing = read("test://item/0").await.expect_err("not there");
     assert_eq!(
         (missing.kind, missing.data.as_deref()),
-        ("invalid_params", Some(r#"{"uri":"test://item/0"}"#))
+        ("resource_not_found", Some(r#"{"uri":"test://item/0"}"#))
     );
     let unfit = read("test://typed/x").await.expect_err("no number");
     assert_eq!(unfit.kind, "invalid_params");

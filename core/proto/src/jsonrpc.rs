@@ -100,19 +100,66 @@ struct ErrorBody<'a> {
     data: Option<Box<RawValue>>,
 }
 
+/// The id of a message that is not read as a whole, or of its beginning: with it the peer learns which of its
+/// messages was refused.
+pub(crate) fn salvage_id(frame: &[u8]) -> Option<Id> {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = frame.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b'"' => {
+                let end = string_end(frame, at)?;
+                // A string before a colon is a key.
+                let rest = frame[end..].trim_ascii_start();
+                if depth == 1
+                    && &frame[at..end] == br#""id""#
+                    && let Some(value) = rest.strip_prefix(b":")
+                {
+                    let value = value.trim_ascii_start();
+                    let length = match value.first()? {
+                        b'"' => string_end(value, 0)?,
+                        _ => value
+                            .iter()
+                            .position(|byte| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace())?,
+                    };
+                    return Id::from_json(std::str::from_utf8(&value[..length]).ok()?);
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// Where the string that begins at `start` has ended.
+fn string_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
 /// Read one frame.
 pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malformed> {
     let malformed =
         |id: Option<Id>, kind, message: String| Malformed { id, error: RpcError::new(kind, message) };
     if frame.len() > limits.message_bytes {
         let message = format!("message exceeds {} bytes", limits.message_bytes);
-        return Err(malformed(None, ErrorKind::InvalidRequest, message));
+        return Err(malformed(salvage_id(frame), ErrorKind::InvalidRequest, message));
     }
     let text = std::str::from_utf8(frame)
         .map_err(|_| malformed(None, ErrorKind::ParseError, "message is not UTF-8".into()))?;
     if exceeds_depth(frame, limits.depth) {
         let message = format!("message nests deeper than {}", limits.depth);
-        return Err(malformed(None, ErrorKind::InvalidRequest, message));
+        return Err(malformed(salvage_id(frame), ErrorKind::InvalidRequest, message));
     }
     if text.trim_start().starts_with('[') {
         return Err(malformed(None, ErrorKind::InvalidRequest, "batches are not supported".into()));
@@ -240,6 +287,35 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_found_in_what_is_not_read() {
+        let id = |text: &str| salvage_id(text.as_bytes()).map(|id| id.as_json().to_owned());
+        assert_eq!(id(r#"{"jsonrpc":"2.0","id":7,"params":[[[["#), Some("7".into()));
+        assert_eq!(
+            id(r#"{ "params" : {"id": 1, "a": "\"id\":2"}, "id" : "x\"y" , "#),
+            Some(r#""x\"y""#.into())
+        );
+        // What is cut off, is not at the top, is a value, or is no id, is none.
+        for text in [
+            r#"{"id":12"#,
+            r#"{"id":"ab"#,
+            r#"{"id""#,
+            r#"{"id":"#,
+            r#"{"a":{"id":1}}"#,
+            r#"{"a":"id","b":1}"#,
+            "id",
+            r#"[{"id":1}]"#,
+            r#"{"id":1.5}"#,
+            r#"{"id":null}"#,
+            r#"}{"id":1}"#,
+            "",
+            "{",
+            "\"\\",
+        ] {
+            assert_eq!(id(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn malformed_frames_get_the_code_of_their_fault() {
         assert_eq!(code("{"), (None, -32700));
         assert_eq!(code("nope"), (None, -32700));
@@ -255,7 +331,7 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(
             code(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{deep}}}}}"#)),
-            (None, -32600)
+            (Some("1".into()), -32600)
         );
         assert!(parse(&vec![b' '; 5 << 20], &Limits::default()).is_err());
         assert!(parse(b"\xff\xfe", &Limits::default()).is_err());

@@ -68,7 +68,7 @@ struct Peer {
 impl Peer {
     fn send(&mut self, frame: Vec<u8>) {
         if frame.len() > self.limit {
-            self.conn.oversized();
+            self.conn.oversized(&frame[..self.limit]);
         } else {
             self.conn.recv(Bytes::from(frame));
         }

@@ -199,7 +199,7 @@ class UnsupportedVersionError(KindError):
 
 
 class ResourceNotFoundError(KindError):
-    """No such resource (2025-11-25 and earlier)."""
+    """No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent."""
 
     code = -32002
     kind = "resource_not_found"

@@ -75,7 +75,7 @@ extension McpError {
         case missingCapability = "missing_capability"
         /// The peer does not speak this revision; data.supported lists what it does.
         case unsupportedVersion = "unsupported_version"
-        /// No such resource (2025-11-25 and earlier).
+        /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
         case resourceNotFound = "resource_not_found"
         /// The peer answered with an error code of its own; code holds it.
         case remote

@@ -36,8 +36,8 @@ impl Engine {
     /// Connect to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
     pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
-        let target = inner.target(options::parse(target)?)?;
-        let options = connect_options(options::parse(options)?, inner)?;
+        let target = inner.target(options::parse("target", target)?)?;
+        let options = connect_options(options::parse("options", options)?, inner)?;
         let runtime = inner.runtime()?;
         let id = inner.tables.next_id();
         let connecting = Arc::new(AtomicBool::new(true));
@@ -56,7 +56,7 @@ impl Engine {
         if !params.trim_start().starts_with('{') || serde_json::from_str::<&RawValue>(params).is_err() {
             return Err(Error::usage("params must be a JSON object"));
         }
-        let options: RequestOptions = options::parse(options)?;
+        let options: RequestOptions = options::parse("options", options)?;
         let options = client::RequestOptions {
             timeout: options.timeout_ms.map(Duration::from_millis),
             total: None,

@@ -21,6 +21,7 @@ use trunnion_proto::server::{LogEntry, Progress};
 use crate::driver::{Driver, Reactor};
 pub use crate::error::Error;
 use crate::error::local;
+use crate::server::call::Call;
 use options::EngineOptions;
 pub use queue::{Completion, Event};
 use queue::{Notify, Queue};
@@ -49,7 +50,7 @@ struct Inner {
 impl Engine {
     /// Make an engine from options as JSON text (`{}` for the defaults; keys of scope `engine`).
     pub fn new(options: &str) -> Result<Self, Error> {
-        let options: EngineOptions = options::parse(options)?;
+        let options: EngineOptions = options::parse("options", options)?;
         let failed = |error: std::io::Error| Error::local(local::TRANSPORT, format!("cannot start: {error}"));
         let runtime = OnceLock::new();
         let (driver, reactor, notify) = match options.driver {
@@ -87,10 +88,14 @@ impl Engine {
 
     /// Apply `completions`, make one turn of the hosted reactor, return at most 256 queued events.
     /// Call again while it returns events; when more work is left, [`Engine::fd`] stays readable.
+    /// In a forked child nothing is applied and nothing comes.
     pub fn drain(&self, completions: Vec<Completion>) -> Vec<Event> {
+        if self.0.forked() {
+            return Vec::new();
+        }
         let apply = || {
             for completion in completions {
-                self.complete(completion.id, completion.outcome, &completion.payload);
+                self.0.complete(completion.id, completion.outcome, &completion.payload);
             }
         };
         match &self.0.reactor {
@@ -132,7 +137,7 @@ impl Engine {
     /// Block until there is something to drain. `None`: no limit. Returns false when the time passed, or when the
     /// engine is closed and everything has been drained.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        if self.0.queue.is_over() {
+        if self.0.forked() || self.0.queue.is_over() {
             return false;
         }
         let ready = match &self.0.reactor {
@@ -149,27 +154,25 @@ impl Engine {
 
     /// Answer one exchange. False: it was answered or cancelled before.
     pub fn complete(&self, id: u64, outcome: u32, payload: &str) -> bool {
-        match self.0.tables.take_exchange(id) {
-            Some(call) => call.complete(outcome_of(outcome, payload)),
-            None => false,
-        }
+        // In a forked child the tables may be locked for ever, and the caller is the parent's.
+        !self.0.forked() && self.0.complete(id, outcome, payload)
     }
 
     /// Report progress of an exchange: `{progress, total?, message?}`. False: nobody asked, or it is over.
     pub fn progress(&self, id: u64, payload: &str) -> Result<bool, Error> {
         let step = Progress::from_json(payload).map_err(|error| Error::usage(error.message))?;
-        Ok(self.0.tables.exchange(id).is_some_and(|call| call.progress(step)))
+        Ok(self.live_exchange(id).is_some_and(|call| call.progress(step)))
     }
 
     /// Send a log message with an exchange: `{level, data, logger?}`. False: it is over.
     pub fn log(&self, id: u64, payload: &str) -> Result<bool, Error> {
         let entry = LogEntry::from_json(payload).map_err(|error| Error::usage(error.message))?;
-        Ok(self.0.tables.exchange(id).is_some_and(|call| call.log(entry)))
+        Ok(self.live_exchange(id).is_some_and(|call| call.log(entry)))
     }
 
     /// What is known of an exchange as JSON text; `None` when it is over.
     pub fn context(&self, id: u64) -> Option<String> {
-        self.0.tables.exchange(id).map(|call| call.describe())
+        self.live_exchange(id).map(|call| call.describe())
     }
 
     /// Stop everything within `deadline`: what is in flight is refused, final frames are sent, connections are
@@ -207,6 +210,10 @@ impl Engine {
         self.0.tables.live()
     }
 
+    fn live_exchange(&self, id: u64) -> Option<Call> {
+        if self.0.forked() { None } else { self.0.tables.exchange(id) }
+    }
+
     fn check(&self) -> Result<&Inner, Error> {
         if self.0.forked() {
             let message =
@@ -221,6 +228,13 @@ impl Engine {
 }
 
 impl Inner {
+    fn complete(&self, id: u64, outcome: u32, payload: &str) -> bool {
+        match self.tables.take_exchange(id) {
+            Some(call) => call.complete(outcome_of(outcome, payload)),
+            None => false,
+        }
+    }
+
     fn forked(&self) -> bool {
         std::process::id() != self.pid
     }
@@ -274,7 +288,7 @@ fn outcome_of(outcome: u32, payload: &str) -> Outcome {
     #[derive(serde::Deserialize)]
     struct Failure {
         #[serde(default)]
-        code: Option<i64>,
+        code: Option<serde_json::Number>,
         message: String,
         #[serde(default)]
         data: Option<Box<serde_json::value::RawValue>>,
@@ -286,7 +300,7 @@ fn outcome_of(outcome: u32, payload: &str) -> Outcome {
         2 => Outcome::Value(payload.to_owned()),
         3 => match serde_json::from_str::<Failure>(payload) {
             Ok(Failure { code, message, data }) => Outcome::Error(RpcError {
-                code: code.unwrap_or(ErrorKind::InternalError.code()),
+                code: code.and_then(|code| code.as_i64()).unwrap_or(ErrorKind::InternalError.code()),
                 message,
                 data,
             }),

@@ -10,14 +10,14 @@ use trunnion_proto::limits::Limits;
 
 use crate::error::Error;
 
-/// Read an options object; empty text is `{}`.
-pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+/// Read an options object; empty text is `{}`. `what` names it in errors.
+pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
     let text = if text.trim().is_empty() { "{}" } else { text };
     // serde would take an array for a struct's fields in their order.
     if !text.trim_start().starts_with('{') {
-        return Err(Error::usage("options must be a JSON object"));
+        return Err(Error::usage(format!("{what} must be a JSON object")));
     }
-    serde_json::from_str(text).map_err(|error| Error::usage(format!("options: {error}")))
+    serde_json::from_str(text).map_err(|error| Error::usage(format!("{what}: {error}")))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]

@@ -28,7 +28,7 @@ impl Engine {
     /// Register a server; returns its handle.
     pub fn server_new(&self, definition: &str) -> Result<u64, Error> {
         let inner = self.check()?;
-        let definition: ServerDefinition = options::parse(definition)?;
+        let definition: ServerDefinition = options::parse("definition", definition)?;
         if definition.eras.is_empty() {
             return Err(Error::usage("eras: at least one is needed"));
         }
@@ -73,7 +73,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let inner = self.check()?;
         let core = inner.server(server)?.0;
-        let options: ItemOptions = options::parse(options)?;
+        let options: ItemOptions = options::parse("options", options)?;
         let timeout = (options.timeout_ms > 0).then(|| Duration::from_millis(options.timeout_ms));
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
         core.catalog
@@ -91,7 +91,7 @@ impl Engine {
     pub fn serve_stdio(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, phase) = inner.server(server)?;
-        let NoOptions {} = options::parse(options)?;
+        let NoOptions {} = options::parse("options", options)?;
         let failed =
             |error: std::io::Error| Error::local(local::TRANSPORT, format!("standard streams: {error}"));
         let (input, output) = take_stdio().map_err(failed)?;
@@ -114,7 +114,7 @@ impl Engine {
     pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, server_phase) = inner.server(server)?;
-        let options: ServeHttp = options::parse(options)?;
+        let options: ServeHttp = options::parse("options", options)?;
         if !options.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
         }
@@ -217,7 +217,11 @@ struct CompletionContext {
 }
 
 fn parse_item(item: &str) -> Result<Item, Error> {
-    Item::parse(item).ok_or_else(|| Error::usage(format!("unknown item {item:?}")))
+    Item::parse(item).ok_or_else(|| {
+        Error::usage(format!(
+            "unknown item {item:?}: tool, resource, resource_template, prompt or completion"
+        ))
+    })
 }
 
 /// Completes when either phase leaves serving.

@@ -156,7 +156,7 @@ impl Link {
                 for frame in frames {
                     match frame {
                         Frame::Message(frame) => self.conn.recv(frame),
-                        Frame::Oversized => self.conn.oversized(),
+                        Frame::Oversized(beginning) => self.conn.oversized(&beginning),
                     }
                 }
                 true
@@ -251,7 +251,8 @@ impl Drop for Link {
 
 enum Frame {
     Message(Bytes),
-    Oversized,
+    /// How a line began that exceeds the limit.
+    Oversized(Bytes),
 }
 
 enum Source {
@@ -334,7 +335,7 @@ impl Lines {
             None => self.scanned = self.buffer.len(),
         }
         if self.buffer.len() > self.limit && !std::mem::replace(&mut self.skipping, true) {
-            frames.push(Frame::Oversized);
+            frames.push(Frame::Oversized(Bytes::copy_from_slice(&self.buffer)));
         }
         if self.skipping {
             self.buffer.clear();
@@ -346,7 +347,7 @@ impl Lines {
 
 fn push_line(frames: &mut Vec<Frame>, line: Bytes, limit: usize) {
     if line.len() > limit {
-        frames.push(Frame::Oversized);
+        frames.push(Frame::Oversized(line));
     } else if !line.trim_ascii().is_empty() {
         frames.push(Frame::Message(line));
     }

@@ -214,8 +214,16 @@ impl ClientConn {
             Ok(Message::Request { id, method, .. }) => self.on_request(&id, &method),
             Err(malformed) => {
                 let Some(id) = malformed.id.and_then(|id| id.as_number()).or(post) else { return };
-                let message = format!("the server's answer is no valid message: {}", malformed.error.message);
-                self.fail_exchange(id, ClientError::local(kind::PROTOCOL, message));
+                let what = &malformed.error.message;
+                let error = if frame.len() > self.config.limits.message_bytes {
+                    ClientError::local(kind::LIMIT, format!("the server's {what} (maxMessageBytes)"))
+                } else {
+                    ClientError::local(
+                        kind::PROTOCOL,
+                        format!("the server's answer is no valid message: {what}"),
+                    )
+                };
+                self.fail_exchange(id, error);
             }
         }
     }
@@ -385,6 +393,11 @@ impl ClientConn {
         };
         match built {
             Err(error) => self.end(op, Err(error)),
+            Ok((params, _)) if params.len() > self.config.limits.message_bytes => {
+                let limit = self.config.limits.message_bytes;
+                let message = format!("the request exceeds {limit} bytes (maxMessageBytes)");
+                self.end(op, Err(ClientError::local(kind::LIMIT, message)));
+            }
             Ok((params, mut headers)) => {
                 entry.stage = Stage::Sent(id);
                 self.pending.insert(id, Purpose::Op(op));
@@ -491,6 +504,10 @@ impl ClientConn {
             {
                 entry.refreshed = true;
                 self.refresh(op, 0, None, error);
+            }
+            Err(error) if entry.method.role == Role::ReadResource && names_a_uri(&error) => {
+                let kind = ErrorKind::ResourceNotFound.as_str();
+                self.end(op, Err(ClientError { kind, ..error.into() }));
             }
             Err(error) => self.end(op, Err(error.into())),
         }
@@ -671,4 +688,16 @@ fn check_meta(meta: &Json) -> Result<(), ClientError> {
         return Ok(());
     }
     Err(ClientError::local(kind::USAGE, "meta must be a JSON object"))
+}
+
+/// The modern form of "no such resource": invalid params whose data hold the URI (2026-07-28, resources, "Error
+/// Handling"). Hosts get one kind for it in every era.
+fn names_a_uri(error: &RpcError) -> bool {
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow, rename = "uri")]
+        _uri: std::borrow::Cow<'a, str>,
+    }
+    let data = error.data.as_ref().map(|data| serde_json::from_str::<Data<'_>>(data.get()));
+    error.kind() == ErrorKind::InvalidParams && data.is_some_and(|data| data.is_ok())
 }

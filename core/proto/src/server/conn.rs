@@ -88,12 +88,13 @@ impl ServerConn {
         }
     }
 
-    /// A frame was dropped unread because it exceeded the message limit.
-    pub fn oversized(&mut self) {
+    /// A frame was dropped unread because it exceeded the message limit; this is how it began.
+    pub fn oversized(&mut self, beginning: &[u8]) {
         let message =
             format!("message exceeds {} bytes (maxMessageBytes)", self.settings.limits.message_bytes);
         let error = RpcError::new(ErrorKind::InvalidRequest, message);
-        self.out.push_back(Output::Send(jsonrpc::error(None, &error)));
+        let id = jsonrpc::salvage_id(beginning);
+        self.out.push_back(Output::Send(jsonrpc::error(id.as_ref(), &error)));
     }
 
     /// The answer to a request. False: it was answered, cancelled or timed out before.

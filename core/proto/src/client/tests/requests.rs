@@ -90,6 +90,40 @@ fn too_many_requests_are_refused() {
 }
 
 #[test]
+fn what_exceeds_a_limit_fails_its_own_call() {
+    let mut rig = modern(STREAM);
+    rig.conn.config.limits.message_bytes = 1000;
+    rig.start(1, "call_tool", json!({"name": "t", "arguments": {"text": "x".repeat(1000)}}));
+    assert_eq!(rig.failed_as(1), "limit");
+    rig.start(2, "list_tools", json!({}));
+    let (id, _) = rig.sent("tools/list");
+    rig.answer(id, json!({"tools": ["x".repeat(1000)]}));
+    let error = rig.ended(2).expect_err("too large");
+    assert_eq!(error.kind, "limit");
+    assert!(error.message.contains("maxMessageBytes"), "{}", error.message);
+    rig.conn.config.limits.depth = 5;
+    rig.start(3, "list_tools", json!({}));
+    let (id, _) = rig.sent("tools/list");
+    rig.answer(id, json!({"tools": [[[[[[1]]]]]]}));
+    assert_eq!(rig.failed_as(3), "protocol");
+}
+
+#[test]
+fn a_missing_resource_is_one_kind_in_every_era() {
+    for (mut rig, code) in [(modern(STREAM), -32602), (legacy(STREAM), -32002)] {
+        rig.start(1, "read_resource", json!({"uri": "test://x"}));
+        let (id, _) = rig.sent("resources/read");
+        rig.refuse(id, code, json!({"uri": "test://x"}));
+        let error = rig.ended(1).expect_err("not there");
+        assert_eq!((error.kind, error.code), ("resource_not_found", code));
+        rig.start(2, "read_resource", json!({"uri": ""}));
+        let (id, _) = rig.sent("resources/read");
+        rig.refuse(id, -32602, json!({"why": "empty"}));
+        assert_eq!(rig.failed_as(2), "invalid_params");
+    }
+}
+
+#[test]
 fn stray_answers_mean_nothing() {
     let mut rig = modern(STREAM);
     rig.start(1, "list_tools", json!({}));
