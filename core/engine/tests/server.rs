@@ -350,6 +350,18 @@ async fn resources_and_templates() {
         (missing.kind, missing.data.as_deref()),
         ("resource_not_found", Some(r#"{"uri":"test://item/0"}"#))
     );
+    // A handler that names nothing: the engine knows what was asked for.
+    server
+        .add(Resource::new("test://gone", async || {
+            Err::<String, _>(Error { data: None, ..Error::resource_not_found("") })
+        }))
+        .expect("valid");
+    for era in [Era::Modern, Era::Legacy] {
+        let client = Client::builder().era(era).connect(&server).await.expect("connected");
+        let gone = client.read_resource("test://gone").await.expect_err("gone");
+        let expected = ("resource_not_found", Some(r#"{"uri":"test://gone"}"#));
+        assert_eq!((gone.kind, gone.data.as_deref()), expected);
+    }
     let unfit = read("test://typed/x").await.expect_err("no number");
     assert_eq!(unfit.kind, "invalid_params");
     let templates = client.list_resource_templates().await.expect("a list").items;

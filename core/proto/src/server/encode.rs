@@ -131,7 +131,7 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
     };
     let mut out = Vec::new();
     match outcome {
-        Outcome::Error(error) => return Err(for_revision(error, exchange.revision())),
+        Outcome::Error(error) => return Err(for_revision(error, exchange)),
         Outcome::Prepared(json) => return Ok(Body::Whole(json.as_str().to_owned())),
         Outcome::Result(text) => return whole(exchange, &text, stamp).map(Body::Whole),
         Outcome::ToolError(text) if role == Role::CallTool => {
@@ -189,12 +189,19 @@ fn structured_fits(value: &str, revision: Revision) -> bool {
     }
 }
 
-/// `-32002` is for the legacy era only; `-32602` took its place (2026-07-28, resources, "Error Handling").
-fn for_revision(mut error: RpcError, revision: Revision) -> RpcError {
-    if revision.era() == Era::Modern && error.kind() == ErrorKind::ResourceNotFound {
+/// `-32002` is for the legacy era only; `-32602` took its place, told apart by the URI in its data (2026-07-28, resources,
+/// "Error Handling").
+fn for_revision(mut error: RpcError, exchange: &Exchange) -> RpcError {
+    if error.kind() != ErrorKind::ResourceNotFound {
+        return error;
+    }
+    if exchange.revision().era() == Era::Modern {
         error.code = ErrorKind::InvalidParams.code();
     }
-    error
+    match exchange.resource() {
+        Some((uri, _)) if error.data.is_none() => error.with_data(serde_json::json!({ "uri": uri })),
+        _ => error,
+    }
 }
 
 fn contents(out: &mut Vec<u8>, exchange: &Exchange, member: &str, value: &str, fallback: &str) {
