@@ -176,16 +176,97 @@ static void tour(struct peer *peer)
     free(invalid);
 }
 
+/* Ask `op` with {"<key>": <value of this path in each entry of the list>}, and no arguments. */
+static void each(struct peer *peer, const char *list, const char *entries, const char *path, const char *op,
+                 const char *key)
+{
+    for (int i = 0;; i++) {
+        char *at = format("/%s/%d/%s", entries, i, path);
+        trn_str value;
+        bool there = trn_json_raw(trn_cstr(list), at, &value);
+        free(at);
+        if (!there) {
+            return;
+        }
+        char *params = format("{\"%s\": %.*s}", key, (int)value.len, value.ptr);
+        trn_string_free(expect(peer, op, params));
+        free(params);
+    }
+}
+
+/* The calls that the suite asks for: {"toolCalls": [{"name", "arguments"}, …]}. */
+static void calls_of(struct peer *peer, const char *context)
+{
+    for (int i = 0;; i++) {
+        char *at = format("/toolCalls/%d", i);
+        trn_str call;
+        bool there = trn_json_raw(trn_cstr(context), at, &call);
+        free(at);
+        if (!there) {
+            return;
+        }
+        char *params = format("%.*s", (int)call.len, call.ptr);
+        trn_string_free(expect(peer, TRN_OP_CALL_TOOL, params));
+        free(params);
+    }
+}
+
+/* Call the tool that gives a schema back with the schema of the tool that has the difficult one. */
+static void echo_schema(struct peer *peer, const char *tools)
+{
+    for (int i = 0;; i++) {
+        char *at = format("/tools/%d/name", i);
+        char *name = trn_json_string(trn_cstr(tools), at, NULL);
+        free(at);
+        bool found = name != NULL && strcmp(name, "json_schema_2020_12_tool") == 0;
+        bool end = name == NULL;
+        trn_string_free(name);
+        if (end) {
+            fprintf(stderr, "there is no json_schema_2020_12_tool\n");
+            exit(1);
+        }
+        if (found) {
+            trn_str schema = trn_cstr("{}");
+            at = format("/tools/%d/inputSchema", i);
+            trn_json_raw(trn_cstr(tools), at, &schema);
+            char *params = format("{\"name\": \"json_schema_echo\", \"arguments\": {\"schema\": %.*s}}",
+                                  (int)schema.len, schema.ptr);
+            trn_string_free(expect(peer, TRN_OP_CALL_TOOL, params));
+            free(params);
+            free(at);
+            return;
+        }
+    }
+}
+
+/* Do what a scenario of the conformance suite asks. */
 static void scenario(struct peer *peer, const char *name)
 {
-    trn_string_free(expect(peer, TRN_OP_LIST_TOOLS, "{}"));
+    const char *context = getenv("MCP_CONFORMANCE_CONTEXT");
+    char *tools = expect(peer, TRN_OP_LIST_TOOLS, "{}");
     if (strcmp(name, "tools_call") == 0) {
         trn_string_free(expect(peer, TRN_OP_CALL_TOOL,
                                "{\"name\": \"add_numbers\", \"arguments\": {\"a\": 5, \"b\": 3}}"));
-    } else if (strcmp(name, "initialize") != 0) {
+    } else if (strcmp(name, "http-custom-headers") == 0) {
+        calls_of(peer, context == NULL ? "{}" : context);
+    } else if (strcmp(name, "http-invalid-tool-headers") == 0) {
+        each(peer, tools, "tools", "name", TRN_OP_CALL_TOOL, "name");
+    } else if (strcmp(name, "json-schema-2020-12-preservation") == 0) {
+        echo_schema(peer, tools);
+    } else if (strcmp(name, "http-standard-headers") == 0) {
+        each(peer, tools, "tools", "name", TRN_OP_CALL_TOOL, "name");
+        char *resources = expect(peer, TRN_OP_LIST_RESOURCES, "{}");
+        each(peer, resources, "resources", "uri", TRN_OP_READ_RESOURCE, "uri");
+        trn_string_free(resources);
+        char *prompts = expect(peer, TRN_OP_LIST_PROMPTS, "{}");
+        each(peer, prompts, "prompts", "name", TRN_OP_GET_PROMPT, "name");
+        trn_string_free(prompts);
+    } else if (strcmp(name, "initialize") != 0 && strcmp(name, "request-metadata") != 0 &&
+               strcmp(name, "json-schema-ref-no-deref") != 0) {
         fprintf(stderr, "unknown scenario: %s\n", name);
         exit(1);
     }
+    trn_string_free(tools);
 }
 
 /* {"url": …}, or {"command": […]} from a command line split at spaces. */

@@ -70,13 +70,23 @@ static void add(struct app *app, const trn_event *event)
     free(sum);
 }
 
-static void echo(struct app *app, const trn_event *event)
+static void answer_member(struct app *app, const trn_event *event, const char *name)
 {
     trn_str text = {NULL, 0};
-    char *decoded = trn_json_string(event->payload, "text", &text.len);
+    char *decoded = trn_json_string(event->payload, name, &text.len);
     text.ptr = decoded;
     trn_complete(app->engine, event->id, TRN_OUTCOME_TEXT, text, NULL);
     trn_string_free(decoded);
+}
+
+static void echo(struct app *app, const trn_event *event)
+{
+    answer_member(app, event, "text");
+}
+
+static void region(struct app *app, const trn_event *event)
+{
+    answer_member(app, event, "region");
 }
 
 static void fail(struct app *app, const trn_event *event)
@@ -216,6 +226,11 @@ static const struct offer offers[] = {
      "{\"name\":\"echo\",\"description\":\"Answers with the text it is given.\",\"inputSchema\":{\"type\":\"object\","
      "\"properties\":{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"]}}",
      echo, 0, NULL},
+    {"tool",
+     "{\"name\":\"test_x_mcp_header\",\"description\":\"Answers with the region, which proxies can read in the header"
+     " Mcp-Param-Region.\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"region\":{\"type\":\"string\","
+     "\"x-mcp-header\":\"Region\"}},\"required\":[\"region\"]}}",
+     region, 0, NULL},
     {"tool",
      "{\"name\":\"slow\",\"description\":\"Takes its time, step by step, and reports each.\",\"inputSchema\":{"
      "\"type\":\"object\",\"properties\":{\"steps\":{\"type\":\"integer\",\"minimum\":0},"

@@ -73,10 +73,26 @@ async function cancelled(client) {
   }
 }
 
+/** Do what a scenario of the conformance suite asks. */
 async function conformance(client, scenario) {
+  const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? "{}");
   const tools = await client.listTools();
+  const calls = [];
   if (scenario === "tools_call") {
-    const { name } = tools.find(({ name }) => name === "add_numbers");
-    await client.callTool(name, { a: 5, b: 3 });
+    calls.push(["add_numbers", { a: 5, b: 3 }]);
+  } else if (scenario === "http-custom-headers") {
+    calls.push(...context.toolCalls.map((call) => [call.name, call.arguments]));
+  } else if (scenario === "http-invalid-tool-headers") {
+    calls.push(...tools.map((tool) => [tool.name, {}]));
+  } else if (scenario === "json-schema-2020-12-preservation") {
+    const { inputSchema } = tools.find((tool) => tool.name === "json_schema_2020_12_tool");
+    calls.push(["json_schema_echo", { schema: inputSchema }]);
+  } else if (scenario === "http-standard-headers") {
+    calls.push(...tools.map((tool) => [tool.name, {}]));
+    for (const { uri } of await client.listResources()) await client.readResource(uri);
+    for (const { name } of await client.listPrompts()) await client.getPrompt(name);
+  } else if (!["initialize", "request-metadata", "json-schema-ref-no-deref"].includes(scenario)) {
+    throw new Error(`unknown scenario ${scenario}`);
   }
+  for (const [name, args] of calls) await client.callTool(name, args);
 }

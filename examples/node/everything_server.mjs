@@ -23,6 +23,14 @@ server
   )
   .tool("echo", { description: "Returns its text.", input: object({ text: string }) }, ({ text }) => text)
   .tool(
+    "test_x_mcp_header",
+    {
+      description: "Returns the region, which proxies can read in the header Mcp-Param-Region.",
+      input: object({ region: { type: "string", "x-mcp-header": "Region" } }),
+    },
+    ({ region }) => region,
+  )
+  .tool(
     "slow",
     { description: "Takes its time, and says how far it is.", input: object({ steps: integer, delayMs: integer }) },
     async ({ steps, delayMs }, ctx) => {

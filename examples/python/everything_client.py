@@ -78,11 +78,27 @@ async def cancelled(client: Client) -> str:
 
 async def conform(client: Client, scenario: str) -> None:
     """Do what a scenario of the conformance suite asks."""
-    await client.list_tools()
+    context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    tools = {tool.name: tool for tool in await client.list_tools()}
+    calls: list[tuple[str, dict[str, Any]]] = []
     if scenario == "tools_call":
-        await client.call_tool("add_numbers", {"a": 5, "b": 3})
-    elif scenario != "initialize":
+        calls = [("add_numbers", {"a": 5, "b": 3})]
+    elif scenario == "http-custom-headers":
+        calls = [(call["name"], call["arguments"]) for call in context["toolCalls"]]
+    elif scenario == "http-invalid-tool-headers":
+        calls = [(name, {}) for name in tools]
+    elif scenario == "json-schema-2020-12-preservation":
+        calls = [("json_schema_echo", {"schema": tools["json_schema_2020_12_tool"].input_schema})]
+    elif scenario == "http-standard-headers":
+        calls = [(name, {}) for name in tools]
+        for resource in await client.list_resources():
+            await client.read_resource(resource.uri)
+        for prompt in await client.list_prompts():
+            await client.get_prompt(prompt.name)
+    elif scenario not in ("initialize", "request-metadata", "json-schema-ref-no-deref"):
         raise ValueError(f"unknown scenario {scenario!r}")
+    for name, arguments in calls:
+        await client.call_tool(name, arguments, raise_on_error=False)
 
 
 async def main(target: str) -> None:

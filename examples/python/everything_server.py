@@ -7,12 +7,13 @@
 import argparse
 import asyncio
 from base64 import b64decode
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from trunnion import (
     Audio,
     Context,
     EmbeddedResource,
+    Field,
     Image,
     Message,
     ResourceContents,
@@ -54,6 +55,12 @@ def add(a: float, b: float) -> Sum:
 def echo(text: str) -> str:
     """Give the text back as it is."""
     return text
+
+
+@server.tool(inline=True)
+def test_x_mcp_header(region: Annotated[str, Field(extra={"x-mcp-header": "Region"})]) -> str:
+    """Answer with the region, which proxies can read in the header Mcp-Param-Region."""
+    return region
 
 
 @server.tool

@@ -100,6 +100,37 @@ async fn what_tools_return() {
 }
 
 #[tokio::test]
+async fn results_that_do_not_fit_the_output_schema_are_failures_of_the_handler() {
+    let declares = |handler: fn() -> Outcome| {
+        Tool::new("t", move || std::future::ready(handler())).with(|tool| {
+            let sum =
+                json!({"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]});
+            tool.output_schema = Some(sum);
+        })
+    };
+    let unfit: [fn() -> Outcome; 4] = [
+        || Outcome::Value(r#"{"sum":"x"}"#.into()),
+        || Outcome::Result(r#"{"content":[],"structuredContent":{}}"#.into()),
+        || Outcome::Result(r#"{"content":[]}"#.into()),
+        || Outcome::Text("5".into()),
+    ];
+    for handler in unfit {
+        let error = brings(declares(handler)).await.expect_err("refused");
+        assert_eq!(error.kind, "internal_error");
+        assert!(error.message.contains("outputSchema"), "{}", error.message);
+    }
+    let fit: [fn() -> Outcome; 4] = [
+        || Outcome::Value(r#"{"sum":1.5}"#.into()),
+        || Outcome::Result(r#"{"content":[],"structuredContent":{"sum":1,"more":2}}"#.into()),
+        || Outcome::Result(r#"{"content":[],"isError":true}"#.into()),
+        || Outcome::ToolError("no luck".into()),
+    ];
+    for handler in fit {
+        brings(declares(handler)).await.expect("a result");
+    }
+}
+
+#[tokio::test]
 async fn how_tools_fail() {
     let failed = brings(Tool::new("t", async || Err::<String, _>(ToolError::new("no luck")))).await;
     let failed = failed.expect("a result");
@@ -429,8 +460,28 @@ async fn what_build_refuses() {
     assert_eq!(kind(builder().eras([]).build()), "usage");
     assert_eq!(kind(builder().page_size(0).build()), "usage");
     assert_eq!(kind(builder().tool(Tool::new("no spaces", async || ())).build()), "usage");
-    let unfit = Tool::new("t", async || ()).input_schema(json!({"type": "object", "properties": 3}));
-    assert_eq!(kind(builder().tool(unfit).build()), "usage");
+    for (keyword, value) in [
+        ("properties", json!(3)),
+        ("properties", json!({"a": {"type": "strin"}})),
+        ("properties", json!({"a": 5})),
+        ("properties", json!({"a": {"minimum": "5"}})),
+        ("properties", json!({"a": {"minLength": -1}})),
+        ("properties", json!({"a": {"pattern": "("}})),
+        ("properties", json!({"a": {"enum": "x"}})),
+        ("properties", json!({"a": {"items": 1}})),
+        ("properties", json!({"a": {"$ref": "#/$defs/none"}})),
+        ("properties", json!({"a": {"$ref": "https://example.com/schema.json"}})),
+        ("required", json!("a")),
+        ("anyOf", json!({})),
+        ("$schema", json!("http://json-schema.org/draft-07/schema#")),
+    ] {
+        let mut schema = json!({"type": "object"});
+        schema[keyword] = value;
+        let refused = builder().tool(Tool::new("t", async || ()).input_schema(schema.clone())).build();
+        assert!(refused.is_err(), "{schema}");
+        let error = refused.expect_err("refused");
+        assert!(error.kind == "usage" && error.message.contains("inputSchema"), "{}", error.message);
+    }
 }
 
 #[tokio::test]

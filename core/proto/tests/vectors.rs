@@ -89,7 +89,7 @@ impl Peer {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
-                        exchange.set_resource(&request, entry.mime_type());
+                        exchange.answered_by(&entry, &request);
                         if entry.handler == "hang" {
                             self.hanging.insert(key, false);
                         } else {

@@ -14,17 +14,40 @@ enum EverythingClient {
             let client = try await connect(to: target)
             switch ProcessInfo.processInfo.environment["MCP_CONFORMANCE_SCENARIO"] {
             case nil: print(try await tour(client))
-            case "initialize": _ = try await client.listTools()
-            case "tools_call":
-                _ = try await client.listTools()
-                _ = try await client.callTool("add_numbers", ["a": 5, "b": 3])
-            case let scenario?: throw McpError(.usage, "the scenario \(scenario) is not known")
+            case let scenario?: try await conform(client, to: scenario)
             }
             await client.close()
         } catch {
             FileHandle.standardError.write(Data("everything_client: \(error)\n".utf8))
             exit(1)
         }
+    }
+
+    /// Do what a scenario of the conformance suite asks.
+    static func conform(_ client: Client, to scenario: String) async throws {
+        let tools = try await client.listTools()
+        var calls: [(name: String, arguments: JSONValue)] = []
+        switch scenario {
+        case "initialize", "request-metadata", "json-schema-ref-no-deref": break
+        case "tools_call": calls = [("add_numbers", ["a": 5, "b": 3])]
+        case "http-custom-headers":
+            let context = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_CONTEXT"] ?? "{}"
+            let asked = try JSONDecoder().decode(JSONValue.self, from: Data(context.utf8))
+            calls = (asked["toolCalls"]?.arrayValue ?? []).map { call in
+                (call["name"]?.stringValue ?? "", call["arguments"] ?? [:])
+            }
+        case "json-schema-2020-12-preservation":
+            let difficult = tools.first { $0.name == "json_schema_2020_12_tool" }
+            calls = [("json_schema_echo", ["schema": difficult?.inputSchema ?? [:]])]
+        case "http-invalid-tool-headers", "http-standard-headers":
+            calls = tools.map { ($0.name, [:]) }
+        default: throw McpError(.usage, "the scenario \(scenario) is not known")
+        }
+        if scenario == "http-standard-headers" {
+            for resource in try await client.listResources() { _ = try await client.readResource(resource.uri) }
+            for prompt in try await client.listPrompts() { _ = try await client.getPrompt(prompt.name) }
+        }
+        for call in calls { _ = try await client.callTool(call.name, call.arguments) }
     }
 
     static func connect(to target: String) async throws -> Client {

@@ -11,6 +11,7 @@ struct AddInput: Codable, Described {
 
 struct AddOutput: Codable { var sum: Double }
 struct EchoInput: Codable { var text: String }
+struct RegionInput: Codable { var region: String }
 struct MessageInput: Codable { var message: String }
 
 struct SlowInput: Codable, Described {
@@ -80,6 +81,13 @@ enum EverythingServer {
         }
         try server.tool("add", "Adds two numbers") { (input: AddInput) in AddOutput(sum: input.a + input.b) }
         try server.tool("echo", "Answers with the text it was given") { (input: EchoInput) in input.text }
+        try server.tool(
+            "test_x_mcp_header", "Answers with the region, which proxies can read in the header Mcp-Param-Region",
+            inputSchema: .json([
+                "type": "object", "required": ["region"],
+                "properties": ["region": ["type": "string", "x-mcp-header": "Region"]],
+            ])
+        ) { (input: RegionInput) in input.region }
         try server.tool("slow", "Takes its time and reports progress") { (input: SlowInput, context: Context) in
             for step in stride(from: 1, through: input.steps, by: 1) {
                 try await Task.sleep(for: .milliseconds(input.delayMs))

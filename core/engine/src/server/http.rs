@@ -183,7 +183,7 @@ impl Endpoint {
                 match self.server.catalog.dispatch(&request, Some(&headers)) {
                     Dispatch::Answer(outcome) => self.answer(&mut exchange, outcome),
                     Dispatch::Run { entry, input } => {
-                        exchange.set_resource(&request, entry.mime_type());
+                        exchange.answered_by(&entry, &request);
                         let inbox = Arc::new(Inbox::default());
                         let call = Call::new(inbox.clone(), 0, "http", request);
                         let start = entry.handler.start(call.clone(), input);

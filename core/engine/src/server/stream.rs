@@ -215,7 +215,7 @@ impl Link {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Run { entry, input } => {
                         if let Some(exchange) = self.conn.exchange_mut(key) {
-                            exchange.set_resource(&request, entry.mime_type());
+                            exchange.answered_by(&entry, &request);
                         }
                         if let Some(timeout) = entry.timeout {
                             self.conn.set_deadline(key, self.origin.elapsed() + timeout);

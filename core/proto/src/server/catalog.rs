@@ -110,6 +110,7 @@ pub struct Entry<H> {
     definition: String,
     mime_type: Option<String>,
     input: Option<Schema>,
+    pub(crate) output: Option<Arc<Schema>>,
     headers: Vec<ParamHeader>,
     required_arguments: Vec<String>,
     template: Option<Template>,
@@ -202,6 +203,7 @@ impl<H> Catalog<H> {
             definition: String::new(),
             mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
             input: None,
+            output: None,
             headers: Vec::new(),
             required_arguments: Vec::new(),
             template: None,
@@ -423,7 +425,7 @@ fn prepare_tool<H>(
     entry.headers = param_headers(schema).map_err(|why| Invalid(format!("tool {name:?}: {why}")))?;
     entry.input = Some(Schema::compile(schema, &format!("tool {name:?}: inputSchema"))?);
     if let Some(schema) = members.get("outputSchema") {
-        Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?;
+        entry.output = Some(Arc::new(Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?));
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use crate::methods::Role;
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::exchange::Exchange;
+use crate::server::schema::Schema;
+use serde_json::value::RawValue;
 
 /// A response ready to be sent.
 #[derive(Debug)]
@@ -129,6 +131,9 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
             format!("the handler answered with {what}, which does not fit"),
         )
     };
+    if let Some(schema) = exchange.output() {
+        check_output(schema, &outcome)?;
+    }
     let mut out = Vec::new();
     match outcome {
         Outcome::Error(error) => return Err(for_revision(error, exchange)),
@@ -179,6 +184,39 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
         },
     }
     Ok(Body::Members(out))
+}
+
+/// "Servers MUST provide structured results that conform to this schema" (2025-11-25, tools, "Output Schema"): a result that
+/// does not is the handler's failure, and no client sees it.
+fn check_output(schema: &Schema, outcome: &Outcome) -> Result<(), RpcError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ToolResult<'a> {
+        #[serde(borrow)]
+        structured_content: Option<&'a RawValue>,
+        #[serde(default)]
+        is_error: bool,
+    }
+    let unfit = |why: &str| {
+        let message = format!("the handler's result does not fit the tool's outputSchema: {why}");
+        Err(RpcError::new(ErrorKind::InternalError, message))
+    };
+    let structured = match outcome {
+        Outcome::Value(value) => value.as_str(),
+        Outcome::Text(_) => return unfit("there is no structured content"),
+        Outcome::Result(text) => match serde_json::from_str::<ToolResult<'_>>(text) {
+            Ok(ToolResult { is_error: true, .. }) => return Ok(()),
+            Ok(ToolResult { structured_content: Some(value), .. }) => value.get(),
+            Ok(_) => return unfit("there is no structured content"),
+            // Said below, for tools without a schema too.
+            Err(_) => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    match serde_json::from_str(structured) {
+        Ok(value) => schema.violations(&value, "structuredContent").map_or(Ok(()), |why| unfit(&why)),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Structured content came with 2025-06-18, as an object; any JSON value is allowed from 2026-07-28.

@@ -1,13 +1,17 @@
 //! One request while it is being answered.
 
+use std::sync::Arc;
+
 use crate::error::RpcError;
 use crate::json;
 use crate::jsonrpc::{self, Id};
 use crate::methods::{self, Method, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
+use crate::server::catalog::Entry;
 use crate::server::encode::{self, Finished, Stamp};
 use crate::server::request::{Request, invalid};
+use crate::server::schema::Schema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -101,6 +105,7 @@ pub struct Exchange {
     log_level: Option<LogLevel>,
     /// URI and MIME type of the resource being read, for the short outcome forms.
     resource: Option<(String, Option<String>)>,
+    output: Option<Arc<Schema>>,
     over: bool,
 }
 
@@ -126,6 +131,7 @@ impl Exchange {
             last_progress: f64::NEG_INFINITY,
             log_level,
             resource: None,
+            output: None,
             over: false,
         }
     }
@@ -150,11 +156,21 @@ impl Exchange {
         self.progress_token.as_ref()
     }
 
-    /// Say which resource is being read, if one is, so that a plain text or blob can become its contents.
-    pub fn set_resource(&mut self, request: &Request, mime_type: Option<&str>) {
-        if self.method.role == Role::ReadResource {
-            self.resource = Some((request.name.clone(), mime_type.map(str::to_owned)));
+    /// Say which entry answers: a plain text or blob becomes the contents of its resource, a structured result must fit
+    /// its output schema.
+    pub fn answered_by<H>(&mut self, entry: &Entry<H>, request: &Request) {
+        match self.method.role {
+            Role::ReadResource => {
+                self.resource = Some((request.name.clone(), entry.mime_type().map(str::to_owned)));
+            }
+            Role::CallTool => self.output = entry.output.clone(),
+            _ => {}
         }
+    }
+
+    /// The schema that a tool's structured content must fit.
+    pub(crate) fn output(&self) -> Option<&Schema> {
+        self.output.as_deref()
     }
 
     pub(crate) fn resource(&self) -> Option<(&str, Option<&str>)> {

@@ -78,12 +78,39 @@ async fn cancelled(client: &Client) -> &'static str {
 
 /// Do what a scenario of the conformance suite asks.
 async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
-    client.list_all_tools().await?;
-    match scenario {
-        "initialize" => Ok(()),
-        "tools_call" => client.call_tool("add_numbers", json!({"a": 5, "b": 3})).await.map(drop),
-        _ => Err(Error::invalid_params(format!("unknown scenario {scenario:?}"))),
+    let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default();
+    let context: Value = serde_json::from_str(&context).unwrap_or_default();
+    let tools = client.list_all_tools().await?;
+    let every = || tools.iter().map(|tool| (tool.name.clone(), json!({}))).collect();
+    let calls: Vec<(String, Value)> = match scenario {
+        "initialize" | "request-metadata" | "json-schema-ref-no-deref" => Vec::new(),
+        "tools_call" => vec![("add_numbers".into(), json!({"a": 5, "b": 3}))],
+        "http-custom-headers" => {
+            let calls = context["toolCalls"].as_array().into_iter().flatten();
+            calls
+                .map(|call| (call["name"].as_str().unwrap_or("").into(), call["arguments"].clone()))
+                .collect()
+        }
+        "http-invalid-tool-headers" => every(),
+        "json-schema-2020-12-preservation" => {
+            let tool = tools.iter().find(|tool| tool.name == "json_schema_2020_12_tool");
+            vec![("json_schema_echo".into(), json!({"schema": tool.map(|tool| &tool.input_schema)}))]
+        }
+        "http-standard-headers" => {
+            for resource in client.list_resources().await?.items {
+                client.read_resource(&resource.uri).await?;
+            }
+            for prompt in client.list_prompts().await?.items {
+                client.get_prompt(&prompt.name, ()).await?;
+            }
+            every()
+        }
+        _ => return Err(Error::invalid_params(format!("unknown scenario {scenario:?}"))),
+    };
+    for (name, arguments) in calls {
+        client.call_tool(&name, arguments).await?;
     }
+    Ok(())
 }
 
 #[tokio::main]

@@ -37,6 +37,12 @@ struct Text {
 }
 
 #[derive(Deserialize, JsonSchema)]
+struct Place {
+    #[schemars(extend("x-mcp-header" = "Region"))]
+    region: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
 struct Failure {
     message: String,
 }
@@ -58,6 +64,10 @@ async fn add(Args(terms): Args<Terms>) -> Json<Sum> {
 
 async fn echo(Args(Text { text }): Args<Text>) -> String {
     text
+}
+
+async fn test_x_mcp_header(Args(Place { region }): Args<Place>) -> String {
+    region
 }
 
 async fn slow(Args(Steps { steps, delay_ms }): Args<Steps>, context: Context) -> &'static str {
@@ -181,6 +191,11 @@ fn server() -> Result<Server, trunnion::Error> {
         .tool(Tool::new("test_simple_text", test_simple_text).description("Answer with a simple text."))
         .tool(Tool::new("add", add).description("Add two numbers."))
         .tool(Tool::new("echo", echo).description("Give the text back as it is."))
+        .tool(
+            Tool::new("test_x_mcp_header", test_x_mcp_header).description(
+                "Answer with the region, which proxies can read in the header Mcp-Param-Region.",
+            ),
+        )
         .tool(
             Tool::new("slow", slow)
                 .description("Take some steps with a pause before each, reporting progress."),
