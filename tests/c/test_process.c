@@ -338,10 +338,52 @@ static void a_port_in_use(void)
     close_engine(&first);
 }
 
+/* A program of its own that ends without closing anything, with its client idle or a call in flight. */
+static int end_as_it_is(int in_flight)
+{
+    struct peer peer;
+    open_engine(&peer);
+    connect_to_program(&peer, "everything_server", "");
+    check_add(&peer);
+    if (in_flight) {
+        OK(trn_request(peer.engine, peer.client, TRN_OP_CALL_TOOL,
+                       trn_cstr("{\"name\":\"slow\",\"arguments\":{\"steps\":100000,\"delayMs\":1}}"),
+                       trn_cstr("{\"progress\":true}"), &peer.call, &error));
+        for (int seen = peer.notifications; seen == peer.notifications;) {
+            turn(peer.engine, on_event, &peer);
+        }
+    }
+    return 0;
+}
+
+static const char *self;
+
+static void programs_may_end_as_they_are(void)
+{
+    static const char *const how[] = {"idle", "in-flight"};
+    for (size_t i = 0; i < COUNT(how); i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            execl(self, self, "ends", driver, how[i], (char *)NULL);
+            _exit(127);
+        }
+        int status = -1;
+        CHECK(waitpid(child, &status, 0) == child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    self = argv[0];
+    if (argc == 4 && strcmp(argv[1], "ends") == 0) {
+        driver = argv[2];
+        return end_as_it_is(strcmp(argv[3], "in-flight") == 0);
+    }
     static const struct test tests[] = {
         TEST(a_server_process),
+        TEST(programs_may_end_as_they_are),
         TEST(the_server_of_the_guide),
         TEST(json_over_several_lines),
         TEST(several_questions_at_once),
