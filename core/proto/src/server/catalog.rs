@@ -443,8 +443,9 @@ fn call_tool<H>(
     }
     // A model can correct its arguments when it reads what was wrong with them, so this is a result, not a
     // protocol error (2025-11-25, tools, "Error Handling").
+    let size = request.arguments.as_bytes().len();
     if let Some(violations) =
-        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments"))
+        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments", size))
     {
         return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
     }
