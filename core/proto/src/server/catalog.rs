@@ -502,6 +502,13 @@ fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcEr
     if !["name", "value"].iter().all(|member| argument.get(member).is_some_and(Value::is_string)) {
         return Err(invalid("params.argument needs a name and a value"));
     }
+    if !request.context.is_empty() {
+        let context: Map<String, Value> = serde_json::from_str(request.context.as_str())
+            .map_err(|_| invalid("params.context must be an object"))?;
+        if !matches!(context.get("arguments"), None | Some(Value::Null | Value::Object(_))) {
+            return Err(invalid("params.context.arguments must be an object"));
+        }
+    }
     match state.get(Item::Completion, &key) {
         Some(entry) => Ok(Dispatch::Run {
             entry: entry.clone(),
