@@ -17,8 +17,6 @@ use super::http::{Body, Connection, Head, Lane, MAX_REDIRECTS, Origin, Sender, b
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 64;
-/// Connections made for one message before giving up: an idle one, or the first new one, may be closed just then.
-const MAX_CONNECTIONS: u8 = 2;
 /// Response streams that a server may leave open after its answer before the oldest are closed.
 const MAX_LINGERING: usize = 64;
 /// How long a server may take to acknowledge the end of a session.
@@ -78,8 +76,7 @@ struct PlainCall {
     headers: HeaderMap,
     body: Bytes,
     redirects: u8,
-    /// Connections that were made for it.
-    connections: u8,
+    reconnected: bool,
 }
 
 impl HttpLink {
@@ -173,7 +170,7 @@ impl HttpLink {
                     headers,
                     body,
                     redirects: 0,
-                    connections: 0,
+                    reconnected: false,
                 }))
             }
             Lane::Reqwest { client, url } => {
@@ -246,11 +243,6 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
         None => false,
     };
     let Some(mut sender) = call.sender.take().filter(|_| reusable) else {
-        // A server that closes every connection would be asked for new ones until the time limit.
-        if call.connections == MAX_CONNECTIONS {
-            return Step::breaks(post, "the server closed the connection".into());
-        }
-        call.connections += 1;
         return match call.origin.connect().await {
             Err(reason) => Step::breaks(post, reason),
             Ok((sender, connection)) => {
@@ -270,7 +262,6 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
                 && let Some(origin) = call.origin.redirected(parts.status, &parts.headers)
             {
                 call.redirects += 1;
-                call.connections = 0;
                 call.origin = Arc::new(origin);
                 let moved = Some(Arc::clone(&call.origin));
                 // The connection goes with the unread body: redirects happen once for a client.
@@ -282,7 +273,8 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
         }
         Err(mut error) => {
             // Given back unsent: the server had closed the idle connection.
-            if error.take_message().is_some() && call.connections < MAX_CONNECTIONS {
+            if error.take_message().is_some() && !call.reconnected {
+                call.reconnected = true;
                 return Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
             }
             Step::breaks(post, chain(error.error()))

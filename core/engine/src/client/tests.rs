@@ -336,23 +336,6 @@ async fn a_connection_that_went_stale_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_every_connection_is_not_asked_for_ever() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
-            drop(stream);
-        }
-    });
-    let error = Client::builder().connect(url.as_str()).await.expect_err("nobody answers");
-    assert_eq!(error.kind, "transport", "{error}");
-    assert!(connections.load(Ordering::SeqCst) <= 4);
-}
-
-#[tokio::test]
 async fn many_calls_run_side_by_side() {
     let (url, ..) = serve(modern(|request| {
         let text = request.body["params"]["arguments"]["text"].as_str().expect("text").to_owned();
