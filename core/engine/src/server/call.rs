@@ -339,12 +339,12 @@ mod tests {
         let step = |progress| Progress { progress, total: None, message: Some(message.clone()) };
         let taken = (0..1000).filter(|&n| call.progress(step(f64::from(n)))).count();
         assert!((2..200).contains(&taken), "{taken}");
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(matches!(inbox.poll_next(&mut cx), Poll::Ready((0, Say::Progress(_)))));
+        let cx = Context::from_waker(Waker::noop());
+        assert!(matches!(inbox.poll_next(&cx), Poll::Ready((0, Say::Progress(_)))));
         assert!(call.progress(step(1000.0)), "there is room again");
         assert!(call.complete(Outcome::Text("done".into())), "an answer is never dropped");
         let mut last = None;
-        while let Poll::Ready((_, said)) = inbox.poll_next(&mut cx) {
+        while let Poll::Ready((_, said)) = inbox.poll_next(&cx) {
             last = Some(said);
         }
         assert!(matches!(last, Some(Say::Done(_))), "{last:?}");

@@ -223,8 +223,11 @@ fn fits(operator: Operator, names: &[String], text: &str) -> bool {
     if names.len() > 1 {
         return text.split(operator.separator()).count() == names.len();
     }
-    // Without a prefix of its own an empty match would make "a/{x}" match "a/".
-    !(text.is_empty() && operator.prefix().is_empty()) && !(operator == Operator::Path && text.contains('/'))
+    match operator {
+        Operator::Path => !text.contains('/'),
+        // Without a prefix of its own an empty match would make "a/{x}" match "a/".
+        _ => !text.is_empty() || !operator.prefix().is_empty(),
+    }
 }
 
 /// The variables of a text that [`fits`].
