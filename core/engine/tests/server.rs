@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use trunnion::client::{CallResult, Client};
 use trunnion::model::{CompletionReference, Content, PromptMessage, ResourceContents};
@@ -535,4 +536,62 @@ async fn connections_are_counted_until_the_client_leaves() {
     while server.connections() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_time_limit_may_be_for_ever() {
+    let tool = Tool::new("t", async || {
+        tokio::task::yield_now().await;
+        "done"
+    });
+    let result = brings(tool.timeout(Duration::MAX)).await.expect("a result");
+    assert_eq!(result.text(), "done");
+}
+
+/// What a server answers to the beginning of a POST with these headers, and then `more` bytes, one at a time, each
+/// after `pause`.
+async fn posted(headers: &str, more: usize, pause: Duration) -> String {
+    let listening = server(Tool::new("add", add)).http().bind("127.0.0.1:0").await.expect("listening");
+    let stream = tokio::net::TcpStream::connect(listening.address()).await.expect("connected");
+    let (mut reading, mut writing) = stream.into_split();
+    let head = format!("POST /mcp HTTP/1.1\r\nContent-Type: application/json\r\n{headers}\r\n{{");
+    writing.write_all(head.as_bytes()).await.expect("written");
+    let trickle = tokio::spawn(async move {
+        for _ in 0..more {
+            tokio::time::sleep(pause).await;
+            if writing.write_all(b" ").await.is_err() {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut answer = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(600), reading.read_to_end(&mut answer));
+    let _ = end.await.expect("the server closes the connection");
+    trickle.abort();
+    String::from_utf8(answer).expect("UTF-8")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_frees_its_connection() {
+    for more in [0, 1000] {
+        let headers = "Host: localhost\r\nContent-Length: 2000\r\n";
+        let answer = posted(headers, more, Duration::from_secs(1)).await;
+        // What a client sends on takes the answer with it.
+        let lost = more > 0 && answer.is_empty();
+        assert!(lost || answer.starts_with("HTTP/1.1 408 "), "{more}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn every_host_and_origin_must_be_allowed() {
+    for headers in ["Host: localhost\r\nHost: evil.example\r\n", "Host: [::1].evil.example\r\n"] {
+        let answer =
+            posted(&format!("{headers}Connection: close\r\nContent-Length: 1\r\n"), 0, Duration::ZERO).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    let headers = "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n";
+    let answer =
+        posted(&format!("{headers}Connection: close\r\nContent-Length: 1\r\n"), 0, Duration::ZERO).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 }

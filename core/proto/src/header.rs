@@ -74,8 +74,14 @@ impl ParamHeader {
             return true;
         }
         let value = self.path.iter().try_fold(arguments, |value, key| value.get(key));
-        value.is_some_and(Value::is_number)
-            && matches!((header.parse::<f64>(), expected.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+        if !value.is_some_and(Value::is_number) {
+            return false;
+        }
+        // Floats tell only integers up to 2^53 apart.
+        match (header.parse::<i128>(), expected.parse::<i128>()) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => matches!((header.parse::<f64>(), expected.parse::<f64>()), (Ok(a), Ok(b)) if a == b),
+        }
     }
 }
 
@@ -203,5 +209,7 @@ mod tests {
         assert!(header.matches("42.0", &json!({"n": 42})));
         assert!(!header.matches("43", &json!({"n": 42})));
         assert!(!header.matches("42.0", &json!({"n": "42"})));
+        assert!(header.matches("+9007199254740993", &json!({"n": 9_007_199_254_740_993_u64})));
+        assert!(!header.matches("9007199254740993", &json!({"n": 9_007_199_254_740_992_u64})));
     }
 }

@@ -51,7 +51,11 @@ impl Listener {
             if rustix::net::sockopt::set_tcp_nodelay(&fd, true).is_err() {
                 continue;
             }
-            return Ok((Conn(Watched::new(&self.driver, fd)?), peer));
+            match Watched::new(&self.driver, fd) {
+                Ok(watched) => return Ok((Conn(watched), peer)),
+                // A shortage too: of places in the set of watched descriptors.
+                Err(error) => pause(&self.driver, &error).await,
+            }
         }
     }
 
@@ -151,12 +155,16 @@ async fn accept(driver: &Driver, socket: &Watched) -> io::Result<OwnedFd> {
                 | Errno::TIMEDOUT,
             ) => {}
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                tracing::warn!(%error, "cannot accept a connection; pausing");
-                driver.sleep(EXHAUSTED_PAUSE).await;
+                pause(driver, &error).await;
             }
             _ => return Err(error),
         }
     }
+}
+
+async fn pause(driver: &Driver, error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a connection; pausing");
+    driver.sleep(EXHAUSTED_PAUSE).await;
 }
 
 #[cfg(not(target_vendor = "apple"))]

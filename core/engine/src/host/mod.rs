@@ -149,7 +149,9 @@ impl Engine {
 
     /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        self.0.queue.set_wake(wake);
+        if !self.0.forked() {
+            self.0.queue.set_wake(wake);
+        }
     }
 
     /// Answer one exchange. False: it was answered or cancelled before.
@@ -182,7 +184,8 @@ impl Engine {
         if inner.forked() || inner.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        let until = Instant::now() + deadline;
+        // Past what a clock can count is as good as for ever.
+        let until = Instant::now() + deadline.min(Duration::from_secs(1 << 30));
         inner.tables.begin_close();
         loop {
             if let Some(reactor) = &inner.reactor {
@@ -206,7 +209,11 @@ impl Engine {
     }
 
     /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations, connections}`.
+    /// In a forked child nothing is.
     pub fn live(&self) -> String {
+        if self.0.forked() {
+            return tables::live_of([0; 5]);
+        }
         self.0.tables.live()
     }
 

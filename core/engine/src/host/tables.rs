@@ -118,14 +118,13 @@ impl Tables {
     }
 
     pub fn live(&self) -> String {
-        format!(
-            "{{\"servers\":{},\"clients\":{},\"exchanges\":{},\"operations\":{},\"connections\":{}}}",
-            lock(&self.servers).len(),
-            lock(&self.clients).len(),
-            lock(&self.exchanges).len(),
-            lock(&self.operations).len(),
+        live_of([
+            lock(&self.servers).len() as u64,
+            lock(&self.clients).len() as u64,
+            lock(&self.exchanges).len() as u64,
+            lock(&self.operations).len() as u64,
             self.counters.live(Kind::Connection),
-        )
+        ])
     }
 
     /// Refuse what is in flight and tell everything to drain.
@@ -170,6 +169,14 @@ impl Tables {
             }
         }
     }
+}
+
+/// How many of each live, as JSON.
+pub(super) fn live_of([servers, clients, exchanges, operations, connections]: [u64; 5]) -> String {
+    format!(
+        "{{\"servers\":{servers},\"clients\":{clients},\"exchanges\":{exchanges},\"operations\":{operations},\
+         \"connections\":{connections}}}"
+    )
 }
 
 /// Phases only go forward.

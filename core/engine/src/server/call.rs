@@ -89,14 +89,15 @@ impl Call {
         self.0.inbox.push(self.0.key, Say::Done(outcome))
     }
 
-    /// Report progress. False: nobody asked, or the call is over.
+    /// Report progress. False: nobody asked, the call is over, or too much waits for a caller who does not read.
     pub fn progress(&self, step: Progress) -> bool {
         self.0.progress_token.is_some()
             && !self.is_over()
             && self.0.inbox.push(self.0.key, Say::Progress(step))
     }
 
-    /// Send a log message. False: the call is over. Messages below the level asked for are dropped.
+    /// Send a log message. False: the call is over, or too much waits for a caller who does not read. Messages below
+    /// the level asked for are dropped.
     pub fn log(&self, entry: LogEntry) -> bool {
         !self.is_over() && self.0.inbox.push(self.0.key, Say::Log(entry))
     }
@@ -227,6 +228,23 @@ pub(crate) enum Say {
     Done(Outcome),
 }
 
+/// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller who does not
+/// read must not make the server keep what a busy handler has to say.
+const MAX_WAITING: usize = 1 << 20;
+
+impl Say {
+    /// About how many bytes it holds, if it may be dropped; an answer may not.
+    fn size(&self) -> usize {
+        match self {
+            Say::Progress(step) => size_of::<Say>() + step.message.as_ref().map_or(0, String::len),
+            Say::Log(entry) => {
+                size_of::<Say>() + entry.data.get().len() + entry.logger.as_ref().map_or(0, String::len)
+            }
+            Say::Done(_) => 0,
+        }
+    }
+}
+
 /// Where the calls of one connection speak to it.
 #[derive(Default)]
 pub(crate) struct Inbox(Mutex<InboxState>);
@@ -234,6 +252,8 @@ pub(crate) struct Inbox(Mutex<InboxState>);
 #[derive(Default)]
 struct InboxState {
     queue: VecDeque<(u64, Say)>,
+    /// The sizes of what is queued.
+    waiting: usize,
     waker: Option<Waker>,
     closed: bool,
 }
@@ -245,6 +265,11 @@ impl Inbox {
             if state.closed {
                 return false;
             }
+            let size = say.size();
+            if size > 0 && state.waiting > 0 && state.waiting + size > MAX_WAITING {
+                return false;
+            }
+            state.waiting += size;
             state.queue.push_back((key, say));
             state.waker.take()
         };
@@ -258,7 +283,10 @@ impl Inbox {
     pub(crate) fn poll_next(&self, cx: &std::task::Context<'_>) -> Poll<(u64, Say)> {
         let mut state = lock(&self.0);
         match state.queue.pop_front() {
-            Some(said) => Poll::Ready(said),
+            Some(said) => {
+                state.waiting -= said.1.size();
+                Poll::Ready(said)
+            }
             None => {
                 if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                     state.waker = Some(cx.waker().clone());
@@ -278,6 +306,47 @@ impl Inbox {
         let mut state = lock(&self.0);
         state.closed = true;
         state.queue.clear();
+        state.waiting = 0;
         state.waker = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+
+    use bytes::Bytes;
+    use trunnion_proto::server::{Output, ServerConn, Settings};
+
+    use super::*;
+
+    fn request() -> Request {
+        let frame = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"progressToken":1,
+            "io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+        let mut conn = ServerConn::new(Settings::default());
+        conn.recv(Bytes::from_static(frame));
+        match conn.poll() {
+            Some(Output::Request(_, request)) => *request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_does_not_pile_up() {
+        let inbox = Arc::new(Inbox::default());
+        let call = Call::new(inbox.clone(), 0, "http", request());
+        let message = "x".repeat(10_000);
+        let step = |progress| Progress { progress, total: None, message: Some(message.clone()) };
+        let taken = (0..1000).filter(|&n| call.progress(step(f64::from(n)))).count();
+        assert!((2..200).contains(&taken), "{taken}");
+        let cx = Context::from_waker(Waker::noop());
+        assert!(matches!(inbox.poll_next(&cx), Poll::Ready((0, Say::Progress(_)))));
+        assert!(call.progress(step(1000.0)), "there is room again");
+        assert!(call.complete(Outcome::Text("done".into())), "an answer is never dropped");
+        let mut last = None;
+        while let Poll::Ready((_, said)) = inbox.poll_next(&cx) {
+            last = Some(said);
+        }
+        assert!(matches!(last, Some(Say::Done(_))), "{last:?}");
     }
 }

@@ -30,6 +30,10 @@ use trunnion_proto::server::catalog::Dispatch;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client may take to send the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take to send a request's body, besides a second for each [`BODY_RATE`] bytes of it.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of a body in a second that count as sending it.
+const BODY_RATE: u64 = 1024;
 /// Most bytes of a request's head.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -170,7 +174,7 @@ impl Endpoint {
             return plain(StatusCode::NOT_ACCEPTABLE, message.into());
         }
         let settings = self.server.catalog.settings();
-        let body = match read_body(body, &head.headers, settings.limits.message_bytes).await {
+        let body = match self.read_body(body, &head.headers, settings.limits.message_bytes).await {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
@@ -203,6 +207,68 @@ impl Endpoint {
                             work.limit = Some(self.driver.sleep(timeout));
                         }
                         self.respond(exchange, work, accepts).await
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_body(
+        &self,
+        mut body: Incoming,
+        headers: &HeaderMap,
+        limit: usize,
+    ) -> Result<Bytes, Refusal> {
+        let too_large = || {
+            let error = RpcError::new(
+                ErrorKind::InvalidRequest,
+                format!("message exceeds {limit} bytes (maxMessageBytes)"),
+            );
+            Box::new(json(413, jsonrpc::error(None, &error)))
+        };
+        let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
+        let began = Instant::now();
+        // Most bodies come with their head and need none.
+        let mut timer = None;
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        loop {
+            let frame = std::future::poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                Poll::Pending => {
+                    let earned = Duration::from_secs(first.len().max(rest.len()) as u64 / BODY_RATE);
+                    let limit = || self.driver.sleep_until(began + BODY_LIMIT + earned);
+                    Pin::new(timer.get_or_insert_with(limit)).poll(cx).map(Err)
+                }
+            });
+            let frame = frame.await;
+            timer = None;
+            match frame {
+                Err(()) => {
+                    let message = "the body took too long".into();
+                    return Err(Box::new(plain(StatusCode::REQUEST_TIMEOUT, message)));
+                }
+                Ok(None) => return Ok(if rest.is_empty() { first } else { rest.freeze() }),
+                Ok(Some(Err(_))) => {
+                    return Err(Box::new(plain(StatusCode::BAD_REQUEST, "the body broke off".into())));
+                }
+                Ok(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if first.len().max(rest.len()) + data.len() > limit {
+                        return Err(too_large());
+                    }
+                    // One frame is the common case, and needs no copy.
+                    if first.is_empty() && rest.is_empty() {
+                        first = data;
+                    } else {
+                        if rest.is_empty() {
+                            rest.reserve(declared.unwrap_or(0) as usize);
+                            rest.extend_from_slice(&first);
+                        }
+                        rest.extend_from_slice(&data);
                     }
                 }
             }
@@ -256,7 +322,8 @@ impl Endpoint {
             let error = RpcError::new(ErrorKind::InvalidRequest, message);
             Err(Box::new(json(403, jsonrpc::error(None, &error))))
         };
-        if let Some(host) = headers.get(HOST) {
+        // All of them: which of several another program would go by is anybody's guess.
+        for host in headers.get_all(HOST) {
             let allowed = host.to_str().is_ok_and(|host| {
                 is_local_authority(host, self.local.ip()) || listed(&self.options.allowed_hosts, host)
             });
@@ -264,7 +331,7 @@ impl Endpoint {
                 return refuse("Host", host.as_bytes(), "allowedHosts");
             }
         }
-        if let Some(origin) = headers.get(ORIGIN) {
+        for origin in headers.get_all(ORIGIN) {
             let allowed = origin.to_str().is_ok_and(|origin| {
                 let authority = origin.split_once("://").map(|(_, authority)| authority);
                 authority.is_some_and(|authority| is_local_authority(authority, self.local.ip()))
@@ -284,10 +351,14 @@ fn listed(list: &[String], value: &str) -> bool {
 
 /// `localhost`, a loopback address, or the very address that is bound; any port.
 fn is_local_authority(authority: &str, bound: IpAddr) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or((rest, "]")),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
     if host.eq_ignore_ascii_case("localhost") {
         return true;
     }
@@ -325,47 +396,6 @@ impl Accepts {
         }
         // No Accept header accepts everything (RFC 9110, 12.5.1).
         if any { accepts } else { Accepts { json: true, events: true } }
-    }
-}
-
-async fn read_body(mut body: Incoming, headers: &HeaderMap, limit: usize) -> Result<Bytes, Refusal> {
-    let too_large = || {
-        let error = RpcError::new(
-            ErrorKind::InvalidRequest,
-            format!("message exceeds {limit} bytes (maxMessageBytes)"),
-        );
-        Box::new(json(413, jsonrpc::error(None, &error)))
-    };
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
-        match frame {
-            None => return Ok(if rest.is_empty() { first } else { rest.freeze() }),
-            Some(Err(_)) => {
-                return Err(Box::new(plain(StatusCode::BAD_REQUEST, "the body broke off".into())));
-            }
-            Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if first.len().max(rest.len()) + data.len() > limit {
-                    return Err(too_large());
-                }
-                // One frame is the common case, and needs no copy.
-                if first.is_empty() && rest.is_empty() {
-                    first = data;
-                } else {
-                    if rest.is_empty() {
-                        rest.reserve(declared.unwrap_or(0) as usize);
-                        rest.extend_from_slice(&first);
-                    }
-                    rest.extend_from_slice(&data);
-                }
-            }
-        }
     }
 }
 
@@ -525,4 +555,35 @@ fn empty(status: StatusCode) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Full(Bytes::new()));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_names_of_this_machine_are_local() {
+        let bound = IpAddr::from([192, 0, 2, 7]);
+        for local in
+            ["localhost", "LOCALHOST:80", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:80", "192.0.2.7:80"]
+        {
+            assert!(is_local_authority(local, bound), "{local}");
+        }
+        for other in [
+            "",
+            ":80",
+            "localhost.example",
+            "example",
+            "192.0.2.8",
+            "[::1].example",
+            "[::1",
+            "[::1]80x",
+            "localhost:80@example",
+            "127.0.0.1.example",
+            "::1:x",
+        ] {
+            assert!(!is_local_authority(other, bound), "{other}");
+        }
+        assert!(!is_local_authority("0.0.0.0:80", IpAddr::from([0, 0, 0, 0])));
+    }
 }

@@ -21,7 +21,9 @@ use trunnion_proto::server::catalog::Dispatch;
 
 /// How long requests in flight may still be answered after the peer closed its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-/// Unsent bytes above which nothing more is read.
+/// How long a peer may take, after that, to read what is left for it.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+/// Unsent bytes above which nothing more is read, and handlers are not listened to.
 const OUT_HIGH_WATER: usize = 8 << 20;
 
 /// What carries frames.
@@ -60,6 +62,8 @@ pub(crate) async fn serve(
         origin: Instant::now(),
         timer: None,
         closing: false,
+        cancelled: false,
+        given_up: false,
         server,
         driver,
         transport,
@@ -89,7 +93,12 @@ struct Link {
     out: Vec<u8>,
     origin: Instant,
     timer: Option<(Instant, Sleep)>,
+    /// Nothing more is read.
     closing: bool,
+    /// What had not been answered in time when closing was cancelled.
+    cancelled: bool,
+    /// The peer does not read what is left for it.
+    given_up: bool,
 }
 
 impl Link {
@@ -108,7 +117,8 @@ impl Link {
                     return Poll::Ready(());
                 }
             }
-            if self.closing && self.conn.in_flight() == 0 && self.out.is_empty() && self.sink.is_idle() {
+            let done = self.conn.in_flight() == 0 && self.out.is_empty() && self.sink.is_idle();
+            if self.closing && (done || self.given_up) {
                 return Poll::Ready(());
             }
             if !progressed {
@@ -120,7 +130,8 @@ impl Link {
     /// What handlers say.
     fn hear(&mut self, cx: &mut Context<'_>) -> bool {
         let mut heard = false;
-        while let Poll::Ready((key, say)) = self.inbox.poll_next(cx) {
+        while self.out.len() <= OUT_HIGH_WATER {
+            let Poll::Ready((key, say)) = self.inbox.poll_next(cx) else { break };
             heard = true;
             match say {
                 Say::Done(outcome) => self.answer(key, outcome),
@@ -131,6 +142,7 @@ impl Link {
                     self.conn.log(key, &entry);
                 }
             }
+            self.obey();
         }
         while let Poll::Ready(Some((key, outcome))) = Pin::new(&mut self.running).poll_next(cx) {
             heard = true;
@@ -171,14 +183,19 @@ impl Link {
     fn begin_to_close(&mut self) {
         if !self.closing {
             self.closing = true;
-            let at = Instant::now() + DRAIN_LIMIT;
-            self.timer = Some((at, self.driver.sleep_until(at)));
+            self.allow(DRAIN_LIMIT);
         }
+    }
+
+    fn allow(&mut self, time: Duration) {
+        let at = Instant::now() + time;
+        self.timer = Some((at, self.driver.sleep_until(at)));
     }
 
     fn run_timer(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.closing {
-            let wanted = self.conn.next_deadline().map(|deadline| self.origin + deadline);
+            // Past what a clock can count is never.
+            let wanted = self.conn.next_deadline().and_then(|deadline| self.origin.checked_add(deadline));
             match (&mut self.timer, wanted) {
                 (None, None) => return false,
                 (timer, None) => *timer = None,
@@ -191,8 +208,12 @@ impl Link {
             return false;
         }
         self.timer = None;
-        if self.closing {
+        if self.cancelled {
+            self.given_up = true;
+        } else if self.closing {
+            self.cancelled = true;
             self.conn.peer_closed();
+            self.allow(FLUSH_LIMIT);
         } else {
             self.conn.on_deadline(self.origin.elapsed(), self.server.catalog.stamp());
         }
@@ -218,7 +239,7 @@ impl Link {
                             exchange.answered_by(&entry, &request);
                         }
                         if let Some(timeout) = entry.timeout {
-                            self.conn.set_deadline(key, self.origin.elapsed() + timeout);
+                            self.conn.set_deadline(key, self.origin.elapsed().saturating_add(timeout));
                         }
                         let call = Call::new(self.inbox.clone(), key, self.transport, *request);
                         self.calls.insert(key, call.clone());
@@ -396,5 +417,48 @@ impl Sink {
             sent = true;
             *busy = Some(Box::pin(async move { taken.write_all(&bytes).await.map(|()| taken) }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+
+    use trunnion_proto::server::catalog::{Catalog, Input, Item, Offer};
+    use trunnion_proto::server::{Settings, Stamp};
+
+    use super::super::call::Handler;
+    use super::*;
+
+    /// More than a socket holds.
+    struct Much;
+
+    impl Handler for Much {
+        fn start(&self, _: Call, _: Input) -> Start {
+            Start::Done(Outcome::Text("x".repeat(4 << 20)))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_cannot_keep_the_connection_open() {
+        let offer = Offer { stamp: Stamp::new("{}", 0, "private"), instructions: None, page_size: 10 };
+        let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
+        catalog.add(Item::Tool, r#"{"name":"much"}"#, None, Arc::new(Much)).expect("valid");
+        let server = Arc::new(ServerCore { catalog, counters: Arc::default() });
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let driver = Driver::Tokio(tokio::runtime::Handle::current());
+        let reader = driver.reader(ours.try_clone().expect("a duplicate").into()).expect("a reader");
+        let writer = driver.writer(ours.into()).expect("a writer");
+        let call = concat!(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"much","_meta":"#,
+            r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#,
+            "\n"
+        );
+        theirs.write_all(call.as_bytes()).expect("written");
+        theirs.shutdown(std::net::Shutdown::Write).expect("shut");
+        let carrier = Carrier::Lines { reader, writer };
+        serve(server.clone(), driver, carrier, "stdio", std::future::pending()).await;
+        assert!(server.counters.is_idle());
     }
 }

@@ -445,8 +445,9 @@ fn call_tool<H>(
     }
     // A model can correct its arguments when it reads what was wrong with them, so this is a result, not a
     // protocol error (2025-11-25, tools, "Error Handling").
+    let size = request.arguments.as_bytes().len();
     if let Some(violations) =
-        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments"))
+        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments", size))
     {
         return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
     }
@@ -502,6 +503,13 @@ fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcEr
         .map_err(|_| invalid("params.argument is required"))?;
     if !["name", "value"].iter().all(|member| argument.get(member).is_some_and(Value::is_string)) {
         return Err(invalid("params.argument needs a name and a value"));
+    }
+    if !request.context.is_empty() {
+        let context: Map<String, Value> = serde_json::from_str(request.context.as_str())
+            .map_err(|_| invalid("params.context must be an object"))?;
+        if !matches!(context.get("arguments"), None | Some(Value::Null | Value::Object(_))) {
+            return Err(invalid("params.context.arguments must be an object"));
+        }
     }
     match state.get(Item::Completion, &key) {
         Some(entry) => Ok(Dispatch::Run {

@@ -177,17 +177,18 @@ impl Exchange {
         self.resource.as_ref().map(|(uri, mime)| (uri.as_str(), mime.as_deref()))
     }
 
-    /// A progress notification. `None` where nobody asked, where the exchange is over, or where progress did
-    /// not increase (it MUST: patterns, "Progress").
+    /// A progress notification. `None` where nobody asked, where the exchange is over, or where progress is not
+    /// finite or did not increase (it MUST: patterns, "Progress").
     pub fn progress(&mut self, step: &Progress) -> Option<Vec<u8>> {
         let token = self.progress_token.as_ref()?;
-        if self.over || step.progress <= self.last_progress {
+        // JSON has no other numbers, and what is no number would let any that follows pass.
+        if self.over || !step.progress.is_finite() || step.progress <= self.last_progress {
             return None;
         }
         self.last_progress = step.progress;
         let mut params =
             format!("{{\"progressToken\":{},\"progress\":{}", token.as_json(), number(step.progress));
-        if let Some(total) = step.total {
+        if let Some(total) = step.total.filter(|total| total.is_finite()) {
             params.push_str(&format!(",\"total\":{}", number(total)));
         }
         if let Some(message) = step.message.as_ref().filter(|_| self.revision >= Revision::V2025_03_26) {
@@ -239,4 +240,25 @@ impl Exchange {
 /// A float as JSON, integral values without a fraction.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 9e15 { format!("{}", value as i64) } else { format!("{value}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_that_is_no_number_is_not_sent() {
+        let method = methods::by_role(Role::CallTool);
+        let token = Some(Id::number(7));
+        let mut exchange = Exchange::new(Id::number(1), method, Revision::LATEST, token, None);
+        let mut sent = |progress, total| {
+            let message = exchange.progress(&Progress { progress, total, message: None });
+            message.map(|message| String::from_utf8(message).expect("UTF-8"))
+        };
+        assert_eq!(sent(f64::NAN, None), None);
+        assert_eq!(sent(f64::INFINITY, None), None);
+        let first = sent(1.0, Some(f64::INFINITY)).expect("sent");
+        assert!(first.ends_with(r#""params":{"progressToken":7,"progress":1}}"#), "{first}");
+        assert_eq!(sent(0.5, None), None);
+    }
 }

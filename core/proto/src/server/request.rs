@@ -134,6 +134,10 @@ impl<'a> Params<'a> {
 
     pub fn meta(&self) -> Result<RequestMeta<'a>, RpcError> {
         let Some(meta) = self.meta else { return Ok(RequestMeta::default()) };
+        // serde would take an array for a struct's fields in their order.
+        if !meta.get().starts_with('{') {
+            return Err(invalid("params._meta must be an object"));
+        }
         serde_json::from_str(meta.get())
             .map_err(|error| invalid(format!("params._meta: {}", json::complaint(&error))))
     }
@@ -197,6 +201,13 @@ pub(crate) fn request(
                 .ok_or_else(|| invalid("params._meta.progressToken must be a string or an integer"))?,
         ),
     };
+    let client_info = meta.client_info.or(params.client_info);
+    let client_capabilities = meta.client_capabilities.or(params.capabilities);
+    for (what, raw) in [("clientInfo", client_info), ("the client's capabilities", client_capabilities)] {
+        if raw.is_some_and(|raw| !raw.get().starts_with('{')) {
+            return Err(invalid(format!("{what} must be an object")));
+        }
+    }
     let exchange =
         Exchange::new(id.clone(), method, revision, progress_token.clone(), meta.log_level.as_deref());
     let request = Request {
@@ -212,8 +223,8 @@ pub(crate) fn request(
         argument: share(params.argument),
         context: share(params.context),
         meta: share(params.meta),
-        client_info: share(meta.client_info.or(params.client_info)),
-        client_capabilities: share(meta.client_capabilities.or(params.capabilities)),
+        client_info: share(client_info),
+        client_capabilities: share(client_capabilities),
     };
     Ok((exchange, request))
 }

@@ -54,6 +54,11 @@ impl Operator {
         matches!(self, Operator::Parameter | Operator::Query | Operator::Continuation)
     }
 
+    /// Whether a text must be read to know if it fits.
+    fn looks_inside(self, names: &[String]) -> bool {
+        self.named() || self == Operator::Path || names.len() > 1
+    }
+
     fn allows(self, byte: u8) -> bool {
         match self {
             Operator::Reserved | Operator::Fragment => true,
@@ -116,10 +121,18 @@ impl Template {
     /// The variables of a URI, percent-decoded, or `None` where it does not match. A URI whose variables
     /// would climb out of a folder (`..` as a path segment) or hold a NUL never matches.
     pub(crate) fn matches(&self, uri: &str) -> Option<Vec<(String, String)>> {
-        let mut found = Vec::new();
-        let matched =
-            match_parts(&self.parts, uri, &mut found) && found.iter().all(|(_, value)| is_safe(value));
-        matched.then_some(found)
+        let mut search = Search {
+            found: Vec::new(),
+            steps: MIN_STEPS.saturating_add(uri.len().saturating_mul(STEPS_PER_BYTE)),
+        };
+        if !search.matches(&self.parts, uri) {
+            return None;
+        }
+        let mut variables = Vec::new();
+        for (operator, names, text) in search.found {
+            assign(operator, names, text, &mut variables);
+        }
+        variables.iter().all(|(_, value)| is_safe(value)).then_some(variables)
     }
 }
 
@@ -128,73 +141,110 @@ fn is_safe(value: &str) -> bool {
     !value.contains('\0') && !value.split(['/', '\\']).any(|segment| segment == "..")
 }
 
-fn match_parts(parts: &[Part], text: &str, found: &mut Vec<(String, String)>) -> bool {
-    let Some((part, rest)) = parts.split_first() else { return text.is_empty() };
-    match part {
-        Part::Literal(literal) => {
-            text.strip_prefix(literal.as_str()).is_some_and(|text| match_parts(rest, text, found))
+/// Where a separator can stand at many places (`{a}-{b}-{c}`), the ways to cut a URI grow with a power of its
+/// length; a caller who makes one up for that is refused after this much looking.
+const MIN_STEPS: usize = 1 << 20;
+const STEPS_PER_BYTE: usize = 16;
+
+struct Search<'t> {
+    /// The expressions passed so far, and the text each stands for.
+    found: Vec<(Operator, &'t [String], &'t str)>,
+    /// Bytes that may still be looked at.
+    steps: usize,
+}
+
+impl<'t> Search<'t> {
+    fn matches(&mut self, parts: &'t [Part], text: &'t str) -> bool {
+        let Some((part, rest)) = parts.split_first() else { return text.is_empty() };
+        match part {
+            Part::Literal(literal) => {
+                text.strip_prefix(literal.as_str()).is_some_and(|text| self.matches(rest, text))
+            }
+            Part::Variables { operator, names } => {
+                self.expands(*operator, names, rest, text)
+                    // An undefined expression expands to nothing.
+                    || (operator.prefix() != "" && self.matches(rest, text))
+            }
         }
-        Part::Variables { operator, names } => {
-            let before = found.len();
-            // An undefined expression expands to nothing.
-            let Some(body) = text.strip_prefix(operator.prefix()) else {
-                return operator.prefix() != "" && match_parts(rest, text, found);
-            };
+    }
+
+    /// Whether `text` begins with an expansion of an expression and goes on with `rest`.
+    fn expands(&mut self, operator: Operator, names: &'t [String], rest: &'t [Part], text: &'t str) -> bool {
+        let Some(body) = text.strip_prefix(operator.prefix()) else { return false };
+        let longest = body.bytes().position(|byte| {
+            !operator.allows(byte)
+                && byte != operator.separator() as u8
+                && !(operator.named() && byte == b'=')
+        });
+        let longest = longest.unwrap_or(body.len());
+        // The last expression ends where the text does.
+        let shortest = if rest.is_empty() { body.len() } else { 0 };
+        let before = self.found.len();
+        self.spend(longest);
+        for end in (shortest..=longest).rev() {
+            if !self.spend(1) {
+                break;
+            }
+            if !body.is_char_boundary(end) {
+                continue;
+            }
             // Where a literal follows, only the places where it stands can end this expression.
-            let longest = body.bytes().position(|byte| {
-                !operator.allows(byte)
-                    && byte != operator.separator() as u8
-                    && !(operator.named() && byte == b'=')
-            });
-            let longest = longest.unwrap_or(body.len());
-            for end in (0..=longest).rev() {
-                if !body.is_char_boundary(end) {
-                    continue;
-                }
-                if let Some(Part::Literal(literal)) = rest.first()
-                    && !body[end..].starts_with(literal.as_str())
-                {
-                    continue;
-                }
-                found.truncate(before);
-                if assign(*operator, names, &body[..end], found) && match_parts(rest, &body[end..], found) {
+            if let Some(Part::Literal(literal)) = rest.first()
+                && !body[end..].starts_with(literal.as_str())
+            {
+                continue;
+            }
+            if operator.looks_inside(names) {
+                self.spend(end);
+            }
+            if fits(operator, names, &body[..end]) {
+                self.found.push((operator, names, &body[..end]));
+                if self.matches(rest, &body[end..]) {
                     return true;
                 }
+                self.found.truncate(before);
             }
-            found.truncate(before);
-            operator.prefix() != "" && match_parts(rest, text, found)
         }
+        false
+    }
+
+    /// False: that was the last.
+    fn spend(&mut self, steps: usize) -> bool {
+        self.steps = self.steps.saturating_sub(steps);
+        self.steps > 0
     }
 }
 
-fn assign(operator: Operator, names: &[String], text: &str, found: &mut Vec<(String, String)>) -> bool {
+/// Whether an expression can expand to this text, its prefix aside.
+fn fits(operator: Operator, names: &[String], text: &str) -> bool {
     if operator.named() {
-        for pair in text.split(operator.separator()).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !names.iter().any(|known| known == name) {
-                return false;
-            }
-            found.push((name.to_owned(), decode(value)));
-        }
-        return true;
+        return pairs(operator, text).all(|(name, _)| names.iter().any(|known| known == name));
     }
-    if let [name] = names {
+    if names.len() > 1 {
+        return text.split(operator.separator()).count() == names.len();
+    }
+    match operator {
+        Operator::Path => !text.contains('/'),
         // Without a prefix of its own an empty match would make "a/{x}" match "a/".
-        if text.is_empty() && operator.prefix().is_empty() {
-            return false;
-        }
-        if operator == Operator::Path && text.contains('/') {
-            return false;
-        }
-        found.push((name.clone(), decode(text)));
-        return true;
+        _ => !text.is_empty() || !operator.prefix().is_empty(),
     }
-    let values: Vec<&str> = text.split(operator.separator()).collect();
-    if values.len() != names.len() {
-        return false;
+}
+
+/// The variables of a text that [`fits`].
+fn assign(operator: Operator, names: &[String], text: &str, found: &mut Vec<(String, String)>) {
+    match names {
+        _ if operator.named() => {
+            found.extend(pairs(operator, text).map(|(name, value)| (name.to_owned(), decode(value))));
+        }
+        [name] => found.push((name.clone(), decode(text))),
+        _ => found.extend(names.iter().cloned().zip(text.split(operator.separator()).map(decode))),
     }
-    found.extend(names.iter().cloned().zip(values.into_iter().map(decode)));
-    true
+}
+
+fn pairs(operator: Operator, text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(operator.separator())
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 fn decode(text: &str) -> String {
@@ -239,6 +289,26 @@ mod tests {
         case("a://h{/p}{?q,r}", "a://h", "");
         case("a://{x}.{y}", "a://b.c", "x=b y=c");
         case("file:///{+path}{#frag}", "file:///a/b#c", "path=a/b#c");
+    }
+
+    #[test]
+    fn a_made_up_uri_does_not_keep_the_server_busy() {
+        let long = 1 << 20;
+        // Each would take a number of steps that is the square of its length at least.
+        for (template, piece) in [
+            ("a://{x}-{y}-{z}/end", "-"),
+            ("a://{x}{y}{z}/end", "z"),
+            ("a://{+path}.txt", ".txt "),
+            ("a://{x,y}-{z}!", "-,"),
+            ("a:/{/x}{/y}{/z}!", "/x"),
+            ("a://{?x}{&y}{&z}!", "?x=1&x=1&"),
+        ] {
+            assert_eq!(matched(template, &format!("a://{}", piece.repeat(long / piece.len()))), None);
+        }
+        // What is merely long is still found.
+        let long = "x".repeat(long);
+        let found = matched("a://{+path}.{kind}", &format!("a://{long}.txt"));
+        assert_eq!(found, Some(format!("path={long} kind=txt")));
     }
 
     #[test]
