@@ -386,12 +386,15 @@ impl Accepts {
         for value in headers.get_all(ACCEPT) {
             any = true;
             for item in value.to_str().unwrap_or_default().split(',') {
-                match item.split(';').next().unwrap_or(item).trim() {
-                    "*/*" => (accepts.json, accepts.events) = (true, true),
-                    "application/json" | "application/*" => accepts.json = true,
-                    "text/event-stream" | "text/*" => accepts.events = true,
-                    _ => {}
+                let mut parts = item.split(';').map(str::trim);
+                let media_type = parts.next().unwrap_or_default();
+                let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+                if weight.is_some_and(|weight| weight.parse() == Ok(0.0)) {
+                    continue;
                 }
+                let is = |names: [&str; 3]| names.iter().any(|name| media_type.eq_ignore_ascii_case(name));
+                accepts.json |= is(["application/json", "application/*", "*/*"]);
+                accepts.events |= is(["text/event-stream", "text/*", "*/*"]);
             }
         }
         // No Accept header accepts everything (RFC 9110, 12.5.1).
@@ -560,6 +563,22 @@ fn empty(status: StatusCode) -> Response<ResponseBody> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_accept_header_takes() {
+        let takes = |value: &'static str| {
+            let accepts = Accepts::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]));
+            (accepts.json, accepts.events)
+        };
+        assert_eq!(takes("application/json, text/event-stream"), (true, true));
+        assert_eq!(takes("Application/JSON;q=0.5"), (true, false));
+        assert_eq!(takes("text/event-stream ; charset=utf-8, application/json; q=0"), (false, true));
+        assert_eq!(takes("*/*"), (true, true));
+        assert_eq!(takes("text/html, application/*"), (true, false));
+        assert_eq!(takes("image/png"), (false, false));
+        let none = Accepts::of(&HeaderMap::new());
+        assert!(none.json && none.events);
+    }
 
     #[test]
     fn only_the_names_of_this_machine_are_local() {

@@ -1,6 +1,6 @@
 //! Serving one byte stream: stdio, or a pair in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ pub(crate) async fn serve(
         calls: HashMap::new(),
         running: FuturesUnordered::new(),
         source,
+        unread: VecDeque::new(),
         sink,
         out: Vec::new(),
         origin: Instant::now(),
@@ -89,6 +90,8 @@ struct Link {
     calls: HashMap<u64, Call>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
     source: Source,
+    /// Read, and not yet dealt with.
+    unread: VecDeque<Frame>,
     sink: Sink,
     out: Vec<u8>,
     origin: Instant,
@@ -158,26 +161,28 @@ impl Link {
         self.conn.complete(key, outcome, self.server.catalog.stamp());
     }
 
+    /// One frame at a time, so that the answers to what was read together cannot pile up above the mark.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.closing || self.out.len() > OUT_HIGH_WATER {
-            return false;
-        }
-        match self.source.poll_frames(cx) {
-            Poll::Pending => false,
-            Poll::Ready(Some(frames)) => {
-                for frame in frames {
-                    match frame {
-                        Frame::Message(frame) => self.conn.recv(frame),
-                        Frame::Oversized(beginning) => self.conn.oversized(&beginning),
+        let mut progressed = false;
+        while !self.closing && self.out.len() <= OUT_HIGH_WATER {
+            match self.unread.pop_front() {
+                Some(Frame::Message(frame)) => self.conn.recv(frame),
+                Some(Frame::Oversized(beginning)) => self.conn.oversized(&beginning),
+                // The next read waits for the others' turns.
+                None if progressed => return true,
+                None => match self.source.poll_frames(cx) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Some(frames)) => {
+                        self.unread.extend(frames);
+                        continue;
                     }
-                }
-                true
+                    Poll::Ready(None) => self.begin_to_close(),
+                },
             }
-            Poll::Ready(None) => {
-                self.begin_to_close();
-                true
-            }
+            progressed = true;
+            self.obey();
         }
+        progressed
     }
 
     fn begin_to_close(&mut self) {

@@ -214,7 +214,9 @@ fn check_output(schema: &Schema, outcome: &Outcome) -> Result<(), RpcError> {
         _ => return Ok(()),
     };
     match serde_json::from_str(structured) {
-        Ok(value) => schema.violations(&value, "structuredContent").map_or(Ok(()), |why| unfit(&why)),
+        Ok(value) => {
+            schema.violations(&value, "structuredContent", structured.len()).map_or(Ok(()), |why| unfit(&why))
+        }
         Err(_) => Ok(()),
     }
 }
