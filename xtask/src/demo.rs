@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::fixtures::LANGUAGES;
 use crate::process::{free_port, sh};
 use crate::session::{Session, root};
 use crate::setup;
@@ -34,7 +33,7 @@ struct Answer {
 /// `cargo xtask demo`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     args.done()?;
-    let languages = setup::languages_with(session, &LANGUAGES, &setup::LEAN);
+    let languages = setup::languages(session);
     if !languages.iter().any(|language| language == "python") {
         return Err("the demo's server needs Python".into());
     }

@@ -46,12 +46,7 @@ pub fn languages(session: &Session) -> Vec<String> {
 
 /// Set up these languages; those that are usable afterwards.
 pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
-    languages_with(session, wanted, &WHOLE)
-}
-
-/// Set up these languages after that build of the workspace.
-pub fn languages_with(session: &Session, wanted: &[&str], build: &[&str]) -> Vec<String> {
-    if !session.step("build the Rust workspace", |log| cargo(["build"].iter().chain(build)).run(log)) {
+    if !session.step("build the Rust workspace", |log| cargo(["build"].iter().chain(&WHOLE)).run(log)) {
         return Vec::new();
     }
     let mut usable = Vec::new();
@@ -77,14 +72,10 @@ pub fn languages_with(session: &Session, wanted: &[&str], build: &[&str]) -> Vec
     usable
 }
 
-/// The whole workspace, its tests and the generators. Everything that CI does with cargo chooses exactly this, and so
-/// the same features of the shared dependencies: a build of one package alone, or without the tests, would compile
-/// most of them again.
+/// The whole workspace, its tests and the generators. Lint, test and demo choose exactly this, and so the same features
+/// of the shared dependencies: a build of one package alone, or without the tests, would compile most of them again.
 pub const WHOLE: [&str; 4] =
     ["--workspace", "--all-targets", "--features", "trunnion-c/header,trunnion-swift/bindgen"];
-
-/// The workspace without tests and generators, for those who only want to see it run.
-pub const LEAN: [&str; 1] = ["--workspace"];
 
 /// Tells the scripts of the languages that the libraries in the target folder are fresh.
 pub const PREBUILT: &str = "TRUNNION_PREBUILT";

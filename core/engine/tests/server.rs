@@ -282,6 +282,28 @@ async fn progress_and_logs_come_before_the_answer() {
 }
 
 #[tokio::test]
+async fn log_messages_reach_the_client() {
+    async fn say(context: Context) -> Result<(), Error> {
+        context.log(LogLevel::Debug, "below the level")?;
+        context.log(LogLevel::Warning, json!({"w": 1}))?;
+        context.log_as("disk", LogLevel::Error, "full")
+    }
+    let server = server(Tool::new("say", say));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let connecting = Client::builder().era(Era::Legacy).on_notification(move |event, params| {
+        let _ = tell.send((event.to_owned(), params));
+    });
+    let client = connecting.connect(&server).await.expect("connected");
+    client.call_tool("say", ()).await.expect("a result");
+    for expected in [
+        json!({"level": "warning", "data": {"w": 1}}),
+        json!({"level": "error", "data": "full", "logger": "disk"}),
+    ] {
+        assert_eq!(told.recv().await, Some(("log".to_owned(), expected)));
+    }
+}
+
+#[tokio::test]
 async fn what_a_handler_knows_of_its_call() {
     async fn who(context: Context) -> Value {
         json!({

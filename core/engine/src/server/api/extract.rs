@@ -185,8 +185,17 @@ impl Context {
     /// Send a log message, which a client sees if it asked for this level. Fails with kind `usage` if `data` does not
     /// become JSON.
     pub fn log(&self, level: LogLevel, data: impl Serialize) -> Result<(), Error> {
+        self.send_log(level, data, None)
+    }
+
+    /// [`Context::log`] with the name of who says it.
+    pub fn log_as(&self, logger: &str, level: LogLevel, data: impl Serialize) -> Result<(), Error> {
+        self.send_log(level, data, Some(logger.to_owned()))
+    }
+
+    fn send_log(&self, level: LogLevel, data: impl Serialize, logger: Option<String>) -> Result<(), Error> {
         let data = serde_json::value::to_raw_value(&data).map_err(|error| Error::usage(error.to_string()))?;
-        self.0.log(LogEntry { level, data, logger: None });
+        self.0.log(LogEntry { level, data, logger });
         Ok(())
     }
 
