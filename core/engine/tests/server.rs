@@ -617,3 +617,70 @@ async fn every_host_and_origin_must_be_allowed() {
         posted(&format!("{headers}Connection: close\r\nContent-Length: 1\r\n"), 0, Duration::ZERO).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 }
+
+#[tokio::test]
+async fn an_answered_call_is_not_cancelled() {
+    let (keep, mut kept) = mpsc::unbounded_channel();
+    let tool = Tool::new("t", move |context: Context| {
+        let _ = keep.send(context);
+        std::future::ready("at once")
+    });
+    let server = server(tool);
+    let serving = server.http().bind("127.0.0.1:0").await.expect("listening");
+    let over_http = Client::connect(serving.url()).await.expect("connected");
+    for client in [over_http, connect(&server).await] {
+        client.call_tool("t", ()).await.expect("a result");
+        let context = kept.recv().await.expect("the handler ran");
+        assert!(!context.is_cancelled(), "{}", context.transport());
+    }
+}
+
+#[test]
+fn a_program_may_end_with_its_client_idle_or_a_call_in_flight() {
+    for in_flight in [false, true] {
+        let dropped = Arc::new(Notify::new());
+        let tool = {
+            let dropped = dropped.clone();
+            Tool::new("t", move |context: Context| {
+                let guard = NotifyOnDrop(dropped.clone());
+                async move {
+                    context.progress(1.0, None, None);
+                    std::future::pending::<()>().await;
+                    drop(guard);
+                }
+            })
+        };
+        let server = server(tool);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let left = runtime.block_on(async {
+            let serving = server.http().bind("127.0.0.1:0").await.expect("listening");
+            let client = Client::connect(serving.url()).await.expect("connected");
+            if in_flight {
+                let (report, mut reports) = mpsc::unbounded_channel();
+                let call = client.call_tool("t", ()).with_progress(move |step| {
+                    let _ = report.send(step.progress);
+                });
+                tokio::spawn(async move { call.await.map(drop) });
+                reports.recv().await.expect("it runs");
+            }
+            (serving, client)
+        });
+        drop(runtime);
+        assert_eq!(server.connections(), 0);
+        drop(left);
+        if in_flight {
+            let ended = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            ended.block_on(dropped.notified());
+        }
+    }
+}
+
+#[tokio::test]
+async fn closing_twice_is_closing_once() {
+    let server = server(Tool::new("t", async || ()));
+    let client = connect(&server).await;
+    client.close().await;
+    client.close().await;
+    assert_eq!(client.call_tool("t", ()).await.expect_err("closed").kind, "closed");
+}

@@ -89,6 +89,11 @@ impl Call {
         self.0.inbox.push(self.0.key, Say::Done(outcome))
     }
 
+    /// It was answered without the inbox: what comes after is neither an answer nor a cancellation.
+    pub(crate) fn settle(&self) {
+        self.0.over.store(true, Ordering::Release);
+    }
+
     /// Report progress. False: nobody asked, the call is over, or too much waits for a caller who does not read.
     pub fn progress(&self, step: Progress) -> bool {
         self.0.progress_token.is_some()

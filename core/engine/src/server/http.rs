@@ -195,6 +195,7 @@ impl Endpoint {
                         match start {
                             // What it said on the way comes before its answer.
                             Start::Done(outcome) if work.inbox.is_empty() => {
+                                call.settle();
                                 return self.answer(&mut exchange, outcome);
                             }
                             Start::Done(outcome) => {
