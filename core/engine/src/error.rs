@@ -20,8 +20,11 @@ pub struct Error {
 /// The failures that never travel: code and name.
 pub(crate) mod local {
     pub const CLOSED: (i64, &str) = (1, "closed");
+    pub const CANCELLED: (i64, &str) = (3, "cancelled");
+    pub const LIMIT: (i64, &str) = (5, "limit");
     pub const TRANSPORT: (i64, &str) = (4, "transport");
     pub const USAGE: (i64, &str) = (6, "usage");
+    pub const PROTOCOL: (i64, &str) = (7, "protocol");
 }
 
 impl Error {

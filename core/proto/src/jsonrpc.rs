@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -147,6 +148,47 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// Most messages of one batch.
+const MAX_BATCH: usize = 100;
+
+/// Whether a frame holds a batch: an array.
+pub(crate) fn is_batch(frame: &[u8]) -> bool {
+    frame.trim_ascii_start().first() == Some(&b'[')
+}
+
+/// The messages of a batch, unread (2025-03-26, "Batching").
+pub(crate) fn batch(frame: &Bytes, limits: &Limits) -> Result<Vec<Bytes>, Malformed> {
+    let invalid =
+        |message: String| Malformed { id: None, error: RpcError::new(ErrorKind::InvalidRequest, message) };
+    if frame.len() > limits.message_bytes {
+        return Err(invalid(format!("message exceeds {} bytes", limits.message_bytes)));
+    }
+    if exceeds_depth(frame, limits.depth) {
+        return Err(invalid(format!("message nests deeper than {}", limits.depth)));
+    }
+    let messages: Vec<&RawValue> = serde_json::from_slice(frame).map_err(|_| Malformed {
+        id: None,
+        error: RpcError::new(ErrorKind::ParseError, "message is not valid JSON"),
+    })?;
+    if messages.is_empty() || messages.len() > MAX_BATCH {
+        return Err(invalid(format!("a batch holds 1 to {MAX_BATCH} messages")));
+    }
+    Ok(messages.into_iter().map(|message| frame.slice_ref(message.get().as_bytes())).collect())
+}
+
+/// Several messages as one batch.
+pub(crate) fn join(messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for message in messages {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(message);
+    }
+    out.push(b']');
+    out
+}
+
 /// Read one frame.
 pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malformed> {
     let malformed =
@@ -162,7 +204,11 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         return Err(malformed(salvage_id(frame), ErrorKind::InvalidRequest, message));
     }
     if text.trim_start().starts_with('[') {
-        return Err(malformed(None, ErrorKind::InvalidRequest, "batches are not supported".into()));
+        return Err(malformed(
+            None,
+            ErrorKind::InvalidRequest,
+            "batches exist in revision 2025-03-26 only, after its handshake".into(),
+        ));
     }
     let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => malformed(

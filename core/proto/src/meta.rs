@@ -17,6 +17,9 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 /// Key of the server's name and version in a result.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
+/// Key of the subscription that a notification was delivered on.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
 /// The members of a request's `_meta` that the engine acts on.
 #[derive(Debug, Default, Deserialize)]
 pub struct RequestMeta<'a> {

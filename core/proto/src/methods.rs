@@ -57,6 +57,8 @@ pub struct Method {
     pub capability: Option<&'static str>,
     /// The member of the result that holds the page of a list.
     pub list: Option<&'static str>,
+    /// Whether its handler may ask the client for input before it answers (2026-07-28, "Multi Round-Trip Requests").
+    pub asks: bool,
     /// What the engine does with it.
     pub role: Role,
 }
@@ -85,6 +87,15 @@ pub enum Role {
     ResourcesChanged,
     PromptsChanged,
     ResourceUpdated,
+    Sample,
+    Elicit,
+    ListRoots,
+    RootsChanged,
+    ElicitationComplete,
+    Subscribe,
+    Unsubscribe,
+    Listen,
+    ListenAcknowledged,
 }
 
 const OLDEST: Revision = Revision::V2024_11_05;
@@ -102,6 +113,7 @@ const ROW: Method = Method {
     name_source: None,
     capability: None,
     list: None,
+    asks: false,
     role: Role::Ping,
 };
 
@@ -138,6 +150,7 @@ pub static METHODS: &[Method] = &[
         op: "call_tool",
         name_source: Some(NameSource::Name),
         capability: Some("tools"),
+        asks: true,
         role: Role::CallTool,
         ..ROW
     },
@@ -165,6 +178,7 @@ pub static METHODS: &[Method] = &[
         cacheable: true,
         name_source: Some(NameSource::Uri),
         capability: Some("resources"),
+        asks: true,
         role: Role::ReadResource,
         ..ROW
     },
@@ -182,6 +196,7 @@ pub static METHODS: &[Method] = &[
         op: "get_prompt",
         name_source: Some(NameSource::Name),
         capability: Some("prompts"),
+        asks: true,
         role: Role::GetPrompt,
         ..ROW
     },
@@ -253,6 +268,78 @@ pub static METHODS: &[Method] = &[
         role: Role::ResourceUpdated,
         ..ROW
     },
+    // Requests in the legacy era; in the modern one they are asked inside results.
+    Method {
+        name: "sampling/createMessage",
+        op: "sample",
+        direction: Direction::ToClient,
+        role: Role::Sample,
+        ..ROW
+    },
+    Method {
+        name: "elicitation/create",
+        op: "elicit",
+        direction: Direction::ToClient,
+        since: Revision::V2025_06_18,
+        role: Role::Elicit,
+        ..ROW
+    },
+    Method {
+        name: "roots/list",
+        op: "list_roots",
+        direction: Direction::ToClient,
+        role: Role::ListRoots,
+        ..ROW
+    },
+    Method {
+        name: "notifications/roots/list_changed",
+        op: "roots_changed",
+        kind: Kind::Notification,
+        until: LEGACY,
+        role: Role::RootsChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/elicitation/complete",
+        op: "elicitation_complete",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2025_11_25,
+        until: LEGACY,
+        role: Role::ElicitationComplete,
+        ..ROW
+    },
+    Method {
+        name: "resources/subscribe",
+        until: LEGACY,
+        name_source: Some(NameSource::Uri),
+        capability: Some("resources"),
+        role: Role::Subscribe,
+        ..ROW
+    },
+    Method {
+        name: "resources/unsubscribe",
+        until: LEGACY,
+        name_source: Some(NameSource::Uri),
+        capability: Some("resources"),
+        role: Role::Unsubscribe,
+        ..ROW
+    },
+    Method {
+        name: "subscriptions/listen",
+        op: "listen",
+        since: Revision::V2026_07_28,
+        role: Role::Listen,
+        ..ROW
+    },
+    Method {
+        name: "notifications/subscriptions/acknowledged",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2026_07_28,
+        role: Role::ListenAcknowledged,
+        ..ROW
+    },
 ];
 
 impl Method {
@@ -274,8 +361,17 @@ pub fn request_to_server(name: &str, revision: Revision) -> Option<&'static Meth
     })
 }
 
-/// The row of a request that hosts call `op`.
+/// The row of a request that a client's host calls `op`.
 pub fn by_op(op: &str) -> Option<&'static Method> {
+    request_by_op(op).filter(|method| method.direction != Direction::ToClient)
+}
+
+/// The row of what a handler asks the client under the name `op`.
+pub fn question_by_op(op: &str) -> Option<&'static Method> {
+    request_by_op(op).filter(|method| method.direction == Direction::ToClient)
+}
+
+fn request_by_op(op: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.op == op && method.kind == Kind::Request && !op.is_empty())
 }
 

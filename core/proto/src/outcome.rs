@@ -2,6 +2,7 @@
 
 use crate::error::RpcError;
 use crate::json::Json;
+use crate::server::Question;
 
 /// The answer to one request, the same for every revision. The short forms become the result of the method
 /// at hand; see `[[outcome]]` in `bindings/surface.toml`.
@@ -19,6 +20,13 @@ pub enum Outcome {
     ToolError(String),
     /// A protocol error.
     Error(RpcError),
+    /// The client is asked these first; then it sends the request again, with this sealed state (modern era only).
+    InputRequired {
+        /// What it is asked.
+        questions: Vec<Question>,
+        /// What it sends back unread.
+        state: String,
+    },
     /// A result object that is already written for the revision, for the lists that the engine keeps ready.
     Prepared(Json),
 }

@@ -57,6 +57,17 @@ impl Revision {
     /// know (lifecycle, "Version Negotiation").
     pub const LATEST_LEGACY: Revision = Revision::V2025_11_25;
 
+    /// Whether messages may come in batches (2025-03-26, "Batching"; removed by the next one).
+    pub fn has_batches(self) -> bool {
+        self == Revision::V2025_03_26
+    }
+
+    /// Whether an event stream begins with an empty event that only carries an id (2025-11-25, "Sending Messages to the
+    /// Server"). Clients of older revisions try to read its data.
+    pub fn primes_streams(self) -> bool {
+        self == Revision::V2025_11_25
+    }
+
     /// The date as it stands on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

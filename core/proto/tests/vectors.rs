@@ -52,7 +52,7 @@ fn catalog(definition: &Value) -> Catalog<&'static str> {
         (Item::Prompt, "greet", json!({"name": "greet", "arguments": [{"name": "name", "required": true}]})),
         (Item::Completion, "names", json!({"ref": {"type": "ref/prompt", "name": "greet"}})),
     ] {
-        catalog.add(item, &definition.to_string(), None, handler).expect("valid");
+        catalog.add(item, &definition.to_string(), Default::default(), handler).expect("valid");
     }
     catalog
 }
@@ -85,8 +85,12 @@ impl Peer {
                 Output::Cancelled(key, _) => {
                     *self.hanging.get_mut(&key).expect("only hang is ever cancelled here") = true;
                 }
+                Output::Answered(..) | Output::Withdrawn(_) | Output::RootsChanged => {
+                    panic!("nothing was asked")
+                }
                 Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
+                    Dispatch::Listen(granted) => self.conn.listen(key, granted),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
                         exchange.answered_by(&entry, &request);

@@ -48,9 +48,14 @@ impl Engine {
         Ok(id)
     }
 
-    /// Ask the server one thing by its neutral name (`call_tool`, …); returns the operation.
+    /// Ask the peer one thing; returns the operation. Of a client: the server, by the neutral name of the method
+    /// (`call_tool`, …). Of an exchange: its client, with `op` `ask` and `{key: {op, params?}}` as the params; `op` is then
+    /// `elicit`, `sample` or `list_roots`. The result is `{key: answer}`.
     pub fn request(&self, client: u64, op: &str, params: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
+        if let Some(call) = inner.tables.exchange(client) {
+            return inner.ask(&call, op, params);
+        }
         let method = methods::by_op(op).ok_or_else(|| Error::usage(format!("unknown operation {op:?}")))?;
         let params = if params.trim().is_empty() { "{}" } else { params };
         if !params.trim_start().starts_with('{') || serde_json::from_str::<&RawValue>(params).is_err() {
@@ -77,6 +82,9 @@ impl Engine {
         let tables = &self.0.tables;
         if self.0.forked() {
             return false;
+        }
+        if tables.give_up_ask(id, reason) {
+            return true;
         }
         if let Some(client) = tables.client_of(id) {
             return lock(&tables.clients).get(&client).is_some_and(|entry| entry.handle.cancel(id, reason));

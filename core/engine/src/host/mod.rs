@@ -4,6 +4,7 @@
 //! is an [`Event`]; everything the host asks for is an operation that ends with one `result` or one `error`
 //! event. Nothing here calls user code.
 
+mod asking;
 mod clients;
 mod options;
 mod queue;
@@ -208,11 +209,12 @@ impl Engine {
         inner.queue.end();
     }
 
-    /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations, connections}`.
+    /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations,
+    /// connections, sessions}`.
     /// In a forked child nothing is.
     pub fn live(&self) -> String {
         if self.0.forked() {
-            return tables::live_of([0; 5]);
+            return tables::live_of([0; 6]);
         }
         self.0.tables.live()
     }

@@ -1,6 +1,8 @@
 //! Options as the hosts write them: JSON objects whose unknown keys are refused.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,6 +11,8 @@ use serde_json::value::RawValue;
 use trunnion_proto::limits::Limits;
 
 use crate::error::Error;
+use crate::server::http::{Callers, HttpOptions, is_public_url};
+use crate::server::seal::DEFAULT_TTL;
 
 /// Read an options object; empty text is `{}`. `what` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
@@ -82,6 +86,10 @@ pub(crate) struct ServerDefinition {
     pub cache_scope: CacheScope,
     #[serde(default = "default_page_size")]
     pub page_size: usize,
+    #[serde(default)]
+    pub state_keys: Vec<String>,
+    #[serde(default = "default_state_ttl")]
+    pub state_ttl_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,6 +113,10 @@ fn both_eras() -> Vec<EraName> {
 
 fn default_page_size() -> usize {
     1000
+}
+
+fn default_state_ttl() -> u64 {
+    DEFAULT_TTL.as_millis() as u64
 }
 
 impl ServerDefinition {
@@ -131,6 +143,7 @@ impl ServerDefinition {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct ItemOptions {
     pub timeout_ms: u64,
+    pub asks: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -145,6 +158,11 @@ pub(crate) struct ServeHttp {
     pub path: String,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub sessions: bool,
+    pub session_idle_ms: u64,
+    pub max_sessions: usize,
 }
 
 impl Default for ServeHttp {
@@ -155,7 +173,37 @@ impl Default for ServeHttp {
             path: "/mcp".into(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            sessions: true,
+            session_idle_ms: 30 * 60 * 1000,
+            max_sessions: 10_000,
         }
+    }
+}
+
+impl ServeHttp {
+    /// As the endpoint has them.
+    pub fn http(self, max_connections: usize) -> Result<HttpOptions, Error> {
+        if !self.path.starts_with('/') {
+            return Err(Error::usage("path must begin with '/'"));
+        }
+        if self.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
+            return Err(Error::usage("publicUrl must be an http or https URL"));
+        }
+        Ok(HttpOptions {
+            path: self.path,
+            callers: Callers {
+                allowed_hosts: self.allowed_hosts,
+                allowed_origins: self.allowed_origins,
+                public_url: self.public_url,
+                trusted_proxies: self.trusted_proxies,
+            },
+            max_connections,
+            sessions: self.sessions,
+            session_idle: Duration::from_millis(self.session_idle_ms),
+            max_sessions: self.max_sessions,
+        })
     }
 }
 

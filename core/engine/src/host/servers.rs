@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use trunnion_proto::json;
-use trunnion_proto::server::{Settings, Stamp};
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Item, Offer};
+use trunnion_proto::server::{Settings, Stamp, questions};
 
 use super::options::{self, CacheScope, EraName, ItemOptions, NoOptions, ServeHttp, ServerDefinition};
 use super::queue::{Event, kind};
@@ -17,9 +18,9 @@ use crate::error::{Error, local};
 use crate::lock;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Input, Start};
-use crate::server::http::{self, HttpOptions, Phase};
+use crate::server::http::{self, Phase};
+use crate::server::seal::Sealer;
 use crate::server::stream::{self, Carrier};
-use trunnion_proto::server::catalog::{Catalog, Item, Offer};
 
 /// How long handlers may go on after a server was told to close.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -49,11 +50,20 @@ impl Engine {
             instructions: definition.instructions,
             page_size: definition.page_size,
         };
-        let core = Arc::new(ServerCore {
-            catalog: Catalog::new(settings, offer),
-            counters: inner.tables.counters.clone(),
-        });
+        let ttl = Duration::from_millis(definition.state_ttl_ms);
+        let sealer = Sealer::new(&definition.state_keys, ttl).map_err(Error::usage)?;
         let id = inner.tables.next_id();
+        let queue = inner.tables.queue.clone();
+        let roots_changed = Box::new(move || {
+            let payload = "{\"event\":\"roots_changed\",\"params\":{}}".to_owned();
+            queue.push(Event { kind: kind::NOTIFICATION, id, target: 0, payload });
+        });
+        let core = Arc::new(ServerCore::new(
+            Catalog::new(settings, offer),
+            inner.tables.counters.clone(),
+            sealer,
+            Some(roots_changed),
+        ));
         let phase = watch::Sender::new(Phase::Serving);
         lock(&inner.tables.servers).insert(id, ServerEntry { core, phase });
         Ok(id)
@@ -75,15 +85,18 @@ impl Engine {
         let core = inner.server(server)?.0;
         let options: ItemOptions = options::parse("options", options)?;
         let timeout = (options.timeout_ms > 0).then(|| Duration::from_millis(options.timeout_ms));
+        let asks = match &options.asks {
+            Some(asks) => questions(asks.get()).map_err(|error| Error::usage(error.message))?,
+            None => Vec::new(),
+        };
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
-        core.catalog
-            .add(parse_item(item)?, definition, timeout, handler)
+        core.add(parse_item(item)?, definition, Behaviour { timeout, asks }, handler)
             .map_err(|invalid| Error::usage(invalid.0))
     }
 
     /// Remove an item by its name, URI or template. False: there was none.
     pub fn server_remove(&self, server: u64, item: &str, key: &str) -> Result<bool, Error> {
-        Ok(self.check()?.server(server)?.0.catalog.remove(parse_item(item)?, key))
+        Ok(self.check()?.server(server)?.0.remove(parse_item(item)?, key))
     }
 
     /// Serve the process's standard streams; returns the operation. From then on fd 1 is stderr, so that stray
@@ -115,18 +128,15 @@ impl Engine {
         let inner = self.check()?;
         let (core, server_phase) = inner.server(server)?;
         let options: ServeHttp = options::parse("options", options)?;
-        if !options.path.starts_with('/') {
-            return Err(Error::usage("path must begin with '/'"));
-        }
         let address = (options.host.as_str(), options.port)
             .to_socket_addrs()
             .ok()
             .and_then(|mut addresses| addresses.next())
             .ok_or_else(|| Error::usage(format!("host {:?} is not an address", options.host)))?;
+        let options = options.http(inner.options.max_connections)?;
         let stop = watch::Sender::new(Phase::Serving);
         let op = inner.tables.begin(Operation::Serve(stop.clone()));
         let (tables, driver) = (inner.tables.clone(), inner.driver.clone());
-        let max_connections = inner.options.max_connections;
         driver.clone().spawn(async move {
             let listener = match driver.listen(address).await {
                 Ok(listener) => listener,
@@ -145,14 +155,8 @@ impl Engine {
                 local.port()
             );
             tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
-            let http_options = HttpOptions {
-                path: options.path,
-                allowed_hosts: options.allowed_hosts,
-                allowed_origins: options.allowed_origins,
-                max_connections,
-            };
             driver.spawn(follow(server_phase, stop.clone()));
-            http::serve(core, driver.clone(), listener, http_options, stop.subscribe(), DRAIN_LIMIT).await;
+            http::serve(core, driver.clone(), listener, options, stop.subscribe(), DRAIN_LIMIT).await;
             tables.end(op, Ok("{}".into()));
         });
         Ok(op)

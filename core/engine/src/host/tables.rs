@@ -29,6 +29,8 @@ pub(crate) enum Operation {
     Serve(watch::Sender<Phase>),
     /// A request of a client.
     Request { client: u64 },
+    /// Questions of a handler.
+    Ask,
 }
 
 /// The tables. Ids are never used twice.
@@ -106,6 +108,13 @@ impl Tables {
         }
     }
 
+    /// Wait no longer for the answers to questions. False: there are none of that id.
+    pub fn give_up_ask(&self, id: u64, reason: &str) -> bool {
+        let is_ask = matches!(lock(&self.operations).get(&id), Some((Operation::Ask, _)));
+        let message = if reason.is_empty() { "cancelled by the caller" } else { reason };
+        is_ask && self.end(id, Err(Error::local(local::CANCELLED, message)))
+    }
+
     /// Tell a serve operation to stop. False: there is none of that id.
     pub fn stop_serving(&self, id: u64) -> bool {
         match lock(&self.operations).get(&id) {
@@ -124,6 +133,7 @@ impl Tables {
             lock(&self.exchanges).len() as u64,
             lock(&self.operations).len() as u64,
             self.counters.live(Kind::Connection),
+            self.counters.live(Kind::Session),
         ])
     }
 
@@ -172,10 +182,10 @@ impl Tables {
 }
 
 /// How many of each live, as JSON.
-pub(super) fn live_of([servers, clients, exchanges, operations, connections]: [u64; 5]) -> String {
+pub(super) fn live_of([servers, clients, exchanges, operations, connections, sessions]: [u64; 6]) -> String {
     format!(
         "{{\"servers\":{servers},\"clients\":{clients},\"exchanges\":{exchanges},\"operations\":{operations},\
-         \"connections\":{connections}}}"
+         \"connections\":{connections},\"sessions\":{sessions}}}"
     )
 }
 

@@ -3,18 +3,24 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::jsonrpc::Id;
+use trunnion_proto::methods::Method;
 use trunnion_proto::outcome::Outcome;
-use trunnion_proto::revision::Revision;
+use trunnion_proto::revision::{Era, Revision};
 pub use trunnion_proto::server::catalog::Input;
-use trunnion_proto::server::{LogEntry, Progress, Request};
+use trunnion_proto::server::memory::{self, MAX_KEPT, Memory};
+use trunnion_proto::server::{LogEntry, Notice, Progress, Question, Request};
 
+use super::asking::{Asked, Reply, answers_json};
+use super::notices::Listener;
+use crate::error::{Error, local};
 use crate::lock;
 
 /// How a handler began.
@@ -52,8 +58,21 @@ struct Inner {
     meta: Json,
     client_info: Json,
     client_capabilities: Json,
+    about: About,
+    memory: Mutex<Memory>,
+    /// What was asked before the handler ran: `{key: answer}`.
+    answers: OnceLock<String>,
+    /// Whether the stream of the answer may be closed while the call goes on.
+    resumable: AtomicBool,
     over: AtomicBool,
     cancel: Mutex<Cancel>,
+}
+
+/// What a call is about: what the state it leaves with the client is bound to.
+struct About {
+    method: &'static Method,
+    name: String,
+    arguments: Json,
 }
 
 #[derive(Default)]
@@ -62,11 +81,23 @@ struct Cancel {
     happened: bool,
     observer: Option<(Arc<dyn Observer>, u64)>,
     wakers: Vec<Waker>,
+    /// Woken by the answer too.
+    settled: Vec<Waker>,
 }
 
 impl Call {
-    pub(crate) fn new(inbox: Arc<Inbox>, key: u64, transport: &'static str, request: Request) -> Call {
+    pub(crate) fn new(
+        inbox: Arc<Inbox>,
+        key: u64,
+        transport: &'static str,
+        request: Request,
+        memory: Memory,
+    ) -> Call {
         Call(Arc::new(Inner {
+            about: About { method: request.method, name: request.name, arguments: request.arguments },
+            memory: Mutex::new(memory),
+            answers: OnceLock::new(),
+            resumable: AtomicBool::new(false),
             inbox,
             key,
             id: request.id,
@@ -85,6 +116,9 @@ impl Call {
     pub fn complete(&self, outcome: Outcome) -> bool {
         if self.0.over.swap(true, Ordering::AcqRel) {
             return false;
+        }
+        for waker in std::mem::take(&mut lock(&self.0.cancel).settled) {
+            waker.wake();
         }
         self.0.inbox.push(self.0.key, Say::Done(outcome))
     }
@@ -132,6 +166,117 @@ impl Call {
         .await;
     }
 
+    /// Completes when the call is answered or cancelled.
+    pub(crate) async fn settled(&self) {
+        poll_fn(|cx| {
+            let mut cancel = lock(&self.0.cancel);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            cancel.settled.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Ask the client; `reply` is told the answers as `{key: answer}`. In the modern era, what is not answered yet ends this
+    /// run of the handler as if the caller had left: the client sends its request again, with the answers.
+    pub(crate) fn ask_with(&self, questions: Vec<Question>, reply: Reply) {
+        let inner = &*self.0;
+        let asked = Asked::new(questions, reply);
+        if !inner.about.method.asks {
+            return asked.reply(Err(Error::usage("only tools, prompts and resources can ask")));
+        }
+        let refused =
+            asked.questions.iter().find_map(|q| q.allowed(inner.revision, &inner.client_capabilities).err());
+        if let Some(error) = refused {
+            return asked.reply(Err(error.into()));
+        }
+        if inner.revision.era() == Era::Modern {
+            match self.answered(&asked.questions) {
+                Ok(Some(answers)) => return asked.reply(Ok(answers)),
+                Ok(None) => {}
+                Err(error) => return asked.reply(Err(error)),
+            }
+        }
+        // Dropped where nobody listens any more, which cancels it.
+        if !self.is_over() {
+            inner.inbox.push(inner.key, Say::Ask(asked));
+        }
+    }
+
+    /// [`Call::ask_with`] for those who can wait.
+    pub(crate) async fn ask(&self, questions: Vec<Question>) -> Result<String, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask_with(questions, Box::new(move |result| drop(sender.send(result))));
+        receiver.await.unwrap_or_else(|_| Err(Error::local(local::CANCELLED, "the call is over")))
+    }
+
+    /// The answers that this request brought, if it brought all of them.
+    fn answered(&self, questions: &[Question]) -> Result<Option<String>, Error> {
+        let mut memory = lock(&self.0.memory);
+        let mut answers = Vec::with_capacity(questions.len());
+        for question in questions {
+            let Some(answer) = memory.answer(question).cloned() else { return Ok(None) };
+            question.check(answer.as_str()).map_err(|why| {
+                Error::invalid_params(format!("params.inputResponses.{}: {why}", question.key))
+            })?;
+            answers.push(answer);
+        }
+        for question in questions {
+            memory.used(question);
+        }
+        let keys = questions.iter().map(|question| question.key.as_str());
+        Ok(Some(answers_json(keys.zip(answers.iter().map(Json::as_str)))))
+    }
+
+    pub(crate) fn set_answers(&self, answers: String) {
+        let _ = self.0.answers.set(answers);
+    }
+
+    /// What was asked before the handler ran, as `{key: answer}`.
+    pub(crate) fn answers(&self) -> Option<&str> {
+        self.0.answers.get().map(String::as_str)
+    }
+
+    /// Store a value under a key, for this run and those that follow it. Fails with kind `limit` when too much is stored.
+    pub(crate) fn remember(&self, key: &str, value: &str) -> Result<bool, Error> {
+        if self.is_over() {
+            return Ok(false);
+        }
+        if lock(&self.0.memory).keep(key, value) {
+            return Ok(true);
+        }
+        Err(Error::local(local::LIMIT, format!("a call can store {MAX_KEPT} bytes")))
+    }
+
+    /// What is stored under a key, as JSON text.
+    pub(crate) fn recall(&self, key: &str) -> Option<Json> {
+        lock(&self.0.memory).kept(key).cloned()
+    }
+
+    pub(crate) fn with_memory<T>(&self, read: impl FnOnce(&Memory) -> T) -> T {
+        read(&lock(&self.0.memory))
+    }
+
+    /// What the state it leaves with the client is bound to.
+    pub(crate) fn binding(&self) -> Vec<u8> {
+        let About { method, name, arguments } = &self.0.about;
+        memory::binding(method, name, arguments, "")
+    }
+
+    pub(crate) fn set_resumable(&self) {
+        self.0.resumable.store(true, Ordering::Release);
+    }
+
+    /// Close the stream that the answer would be sent on; the client comes back for it (2025-11-25, Streamable HTTP,
+    /// "Sending Messages to the Server"). False: this call has none that can be closed.
+    pub fn close_stream(&self) -> bool {
+        self.0.resumable.load(Ordering::Acquire)
+            && !self.is_over()
+            && self.0.inbox.push(self.0.key, Say::CloseStream)
+    }
+
     /// Why the caller has left, where it said so.
     pub fn cancel_reason(&self) -> Option<String> {
         lock(&self.0.cancel).reason.clone()
@@ -168,7 +313,7 @@ impl Call {
     }
 
     /// What is known of the request, as JSON text: `{requestId, era, revision, transport, progressToken?,
-    /// clientInfo?, clientCapabilities, meta?}`.
+    /// clientInfo?, clientCapabilities, meta?, answers?, memory?}`.
     pub fn describe(&self) -> String {
         let inner = &*self.0;
         let mut out = format!(
@@ -188,6 +333,9 @@ impl Call {
         let capabilities = inner.client_capabilities.as_str();
         add("clientCapabilities", if capabilities.is_empty() { "{}" } else { capabilities });
         add("meta", inner.meta.as_str());
+        add("answers", self.answers().unwrap_or_default());
+        let memory = self.with_memory(Memory::kept_json).unwrap_or_default();
+        add("memory", &memory);
         out.push('}');
         out
     }
@@ -201,7 +349,9 @@ impl Call {
             let mut cancel = lock(&self.0.cancel);
             cancel.happened = true;
             cancel.reason.clone_from(&reason);
-            (cancel.observer.take(), std::mem::take(&mut cancel.wakers))
+            let mut wakers = std::mem::take(&mut cancel.wakers);
+            wakers.append(&mut cancel.settled);
+            (cancel.observer.take(), wakers)
         };
         for waker in wakers {
             waker.wake();
@@ -230,7 +380,11 @@ impl Drop for Inner {
 pub(crate) enum Say {
     Progress(Progress),
     Log(LogEntry),
+    Ask(Asked),
+    CloseStream,
     Done(Outcome),
+    /// Not of a call: something has changed that the connection may want to hear of.
+    Notice(Notice),
 }
 
 /// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller who does not
@@ -245,7 +399,8 @@ impl Say {
             Say::Log(entry) => {
                 size_of::<Say>() + entry.data.get().len() + entry.logger.as_ref().map_or(0, String::len)
             }
-            Say::Done(_) => 0,
+            Say::Notice(Notice::Resource(uri)) => size_of::<Say>() + uri.len(),
+            Say::Ask(_) | Say::CloseStream | Say::Done(_) | Say::Notice(_) => 0,
         }
     }
 }
@@ -284,6 +439,14 @@ impl Inbox {
         true
     }
 
+    /// Say that something has changed, once for as long as it has not been heard.
+    pub(crate) fn push_notice(&self, notice: &Notice) {
+        let waits = |said: &(u64, Say)| matches!(&said.1, Say::Notice(known) if known == notice);
+        if !lock(&self.0).queue.iter().any(waits) {
+            self.push(0, Say::Notice(notice.clone()));
+        }
+    }
+
     /// The next thing said; pending registers the waker.
     pub(crate) fn poll_next(&self, cx: &std::task::Context<'_>) -> Poll<(u64, Say)> {
         let mut state = lock(&self.0);
@@ -308,11 +471,21 @@ impl Inbox {
 
     /// The connection is gone: nobody listens any more.
     pub(crate) fn close(&self) {
-        let mut state = lock(&self.0);
-        state.closed = true;
-        state.queue.clear();
-        state.waiting = 0;
-        state.waker = None;
+        let unheard = {
+            let mut state = lock(&self.0);
+            state.closed = true;
+            state.waiting = 0;
+            state.waker = None;
+            std::mem::take(&mut state.queue)
+        };
+        // Questions among it are told that they are cancelled: not under the lock.
+        drop(unheard);
+    }
+}
+
+impl Listener for Inbox {
+    fn notice(&self, notice: &Notice) {
+        self.push_notice(notice);
     }
 }
 
@@ -339,7 +512,7 @@ mod tests {
     #[test]
     fn what_nobody_reads_does_not_pile_up() {
         let inbox = Arc::new(Inbox::default());
-        let call = Call::new(inbox.clone(), 0, "http", request());
+        let call = Call::new(inbox.clone(), 0, "http", request(), Memory::default());
         let message = "x".repeat(10_000);
         let step = |progress| Progress { progress, total: None, message: Some(message.clone()) };
         let taken = (0..1000).filter(|&n| call.progress(step(f64::from(n)))).count();

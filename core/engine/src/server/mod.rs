@@ -1,12 +1,15 @@
 //! Servers: what is offered, and what carries it.
 
 mod api;
+pub(crate) mod asking;
 pub(crate) mod call;
 pub(crate) mod http;
+pub(crate) mod notices;
+pub(crate) mod seal;
 pub(crate) mod stream;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,7 +17,8 @@ use futures_util::future::{BoxFuture, Either, select};
 use trunnion_proto::error::{ErrorKind, RpcError};
 pub use trunnion_proto::limits::Limits;
 pub use trunnion_proto::outcome::Outcome;
-use trunnion_proto::server::catalog::Catalog;
+use trunnion_proto::server::Notice;
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Invalid, Item as ItemKind};
 
 pub use api::{
     Args, BlockingFn, Completion, Context, ForCompletion, ForPrompt, ForResource, ForTool, FromCall,
@@ -22,6 +26,8 @@ pub use api::{
     ResourceTemplate, Server, ServerBuilder, State, Tool, ToolError, Uri,
 };
 use call::{Call, Handler};
+use notices::{Bus, Hub, Listener};
+use seal::Sealer;
 
 use crate::lock;
 
@@ -29,6 +35,65 @@ use crate::lock;
 pub(crate) struct ServerCore {
     pub catalog: Catalog<Arc<dyn Handler>>,
     pub counters: Arc<Counters>,
+    pub sealer: Sealer,
+    pub hub: Arc<Hub>,
+    bus: Arc<dyn Bus>,
+    /// Told when the roots of a legacy client have changed.
+    pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl ServerCore {
+    pub fn new(
+        catalog: Catalog<Arc<dyn Handler>>,
+        counters: Arc<Counters>,
+        sealer: Sealer,
+        on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
+    ) -> ServerCore {
+        let hub = Arc::new(Hub::default());
+        let bus = Arc::new(notices::Local::default());
+        let listener: Weak<dyn Listener> = Arc::<Hub>::downgrade(&hub);
+        bus.subscribe(listener);
+        ServerCore { catalog, counters, sealer, hub, bus, on_roots_changed }
+    }
+
+    /// Offer one thing more, and say so.
+    pub fn add(
+        &self,
+        item: ItemKind,
+        definition: &str,
+        behaviour: Behaviour,
+        handler: Arc<dyn Handler>,
+    ) -> Result<(), Invalid> {
+        self.catalog.add(item, definition, behaviour, handler)?;
+        self.changed(item);
+        Ok(())
+    }
+
+    /// Offer something no longer, and say so. False: it was not there.
+    pub fn remove(&self, item: ItemKind, key: &str) -> bool {
+        let removed = self.catalog.remove(item, key);
+        if removed {
+            self.changed(item);
+        }
+        removed
+    }
+
+    /// Tell whoever listens.
+    pub fn publish(&self, notice: &Notice) {
+        self.bus.publish(notice);
+    }
+
+    fn changed(&self, item: ItemKind) {
+        if let Some(notice) = item.notice() {
+            self.publish(&notice);
+        }
+    }
+
+    fn roots_changed(&self) {
+        if let Some(tell) = &self.on_roots_changed {
+            tell();
+        }
+    }
 }
 
 /// What is alive: zero everywhere when everything was closed.
@@ -42,6 +107,7 @@ pub(crate) struct Counters {
 struct Counts {
     connections: u64,
     operations: u64,
+    sessions: u64,
 }
 
 /// What [`Counters`] count.
@@ -49,6 +115,8 @@ struct Counts {
 pub(crate) enum Kind {
     Connection,
     Operation,
+    /// Of a legacy client over HTTP.
+    Session,
 }
 
 impl Counters {
@@ -80,6 +148,7 @@ impl Counts {
         match kind {
             Kind::Connection => &mut self.connections,
             Kind::Operation => &mut self.operations,
+            Kind::Session => &mut self.sessions,
         }
     }
 

@@ -1,9 +1,9 @@
 //! Serving one byte stream: stdio, or a pair in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,16 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use trunnion_proto::outcome::Outcome;
-use trunnion_proto::server::{Output, ServerConn};
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::catalog::{Dispatch, Entry, Input};
+use trunnion_proto::server::{Output, Request, ServerConn};
 
-use super::call::{Call, Inbox, Say, Start};
+use super::asking::{self, Asked, Asks, recall, suspend};
+use super::call::{Call, Handler, Inbox, Say, Start};
+use super::notices::{Listener, Membership};
 use super::{ServerCore, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
-use trunnion_proto::server::catalog::Dispatch;
 
 /// How long requests in flight may still be answered after the peer closed its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -55,6 +58,9 @@ pub(crate) async fn serve(
         conn: ServerConn::new(settings),
         inbox: Arc::new(Inbox::default()),
         calls: HashMap::new(),
+        asks: Asks::default(),
+        asked: BTreeMap::new(),
+        membership: None,
         running: FuturesUnordered::new(),
         source,
         unread: VecDeque::new(),
@@ -88,6 +94,12 @@ struct Link {
     conn: ServerConn,
     inbox: Arc<Inbox>,
     calls: HashMap<u64, Call>,
+    /// What the client of a legacy session was asked.
+    asks: Asks,
+    /// What modern calls have asked, until their runs are ended.
+    asked: BTreeMap<u64, Vec<Asked>>,
+    /// Hears of changes, once the client could want to.
+    membership: Option<Membership>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
     source: Source,
     /// Read, and not yet dealt with.
@@ -144,8 +156,20 @@ impl Link {
                 Say::Log(entry) => {
                     self.conn.log(key, &entry);
                 }
+                Say::Ask(asked) => self.ask(key, asked),
+                // One channel for everything: there is no stream to close.
+                Say::CloseStream => {}
+                Say::Notice(notice) => self.conn.notice(&notice),
             }
             self.obey();
+        }
+        // What was asked in one go is asked together.
+        for (key, asked) in std::mem::take(&mut self.asked) {
+            if let Some(call) = self.calls.get(&key).cloned() {
+                let outcome = suspend(&call, &self.server.sealer, &asked);
+                self.answer(key, outcome);
+                self.obey();
+            }
         }
         while let Poll::Ready(Some((key, outcome))) = Pin::new(&mut self.running).poll_next(cx) {
             heard = true;
@@ -159,6 +183,24 @@ impl Link {
     fn answer(&mut self, key: u64, outcome: Outcome) {
         self.calls.remove(&key);
         self.conn.complete(key, outcome, self.server.catalog.stamp());
+    }
+
+    fn ask(&mut self, key: u64, asked: Asked) {
+        let Some(call) = self.calls.get(&key) else { return };
+        if call.revision().era() == Era::Modern {
+            self.asked.entry(key).or_default().push(asked);
+            return;
+        }
+        let conn = &mut self.conn;
+        self.asks.begin(asked, call.revision(), |question, id| conn.ask(key, question, id));
+    }
+
+    /// From here on the client may want to hear of changes.
+    fn hear_of_changes(&mut self) {
+        if self.membership.is_none() && self.conn.is_listening() {
+            let inbox: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
+            self.membership = Some(self.server.hub.join(inbox));
+        }
     }
 
     /// One frame at a time, so that the answers to what was read together cannot pile up above the mark.
@@ -188,6 +230,7 @@ impl Link {
     fn begin_to_close(&mut self) {
         if !self.closing {
             self.closing = true;
+            self.conn.end_listening(self.server.catalog.stamp());
             self.allow(DRAIN_LIMIT);
         }
     }
@@ -237,32 +280,50 @@ impl Link {
                         call.cancel(reason);
                     }
                 }
+                Output::Answered(ask, result) => {
+                    self.asks.answered(ask, result);
+                }
+                Output::Withdrawn(ask) => self.asks.forget([ask]),
+                Output::RootsChanged => self.server.roots_changed(),
                 Output::Request(key, request) => match self.server.catalog.dispatch(&request, None) {
-                    Dispatch::Answer(outcome) => self.answer(key, outcome),
-                    Dispatch::Run { entry, input } => {
-                        if let Some(exchange) = self.conn.exchange_mut(key) {
-                            exchange.answered_by(&entry, &request);
-                        }
-                        if let Some(timeout) = entry.timeout {
-                            self.conn.set_deadline(key, self.origin.elapsed().saturating_add(timeout));
-                        }
-                        let call = Call::new(self.inbox.clone(), key, self.transport, *request);
-                        self.calls.insert(key, call.clone());
-                        match entry.handler.start(call.clone(), input) {
-                            Start::Done(outcome) => {
-                                call.complete(outcome);
-                            }
-                            Start::Later => {}
-                            Start::Future(future) => {
-                                let future = guarded(future, call);
-                                self.running.push(Box::pin(async move { (key, future.await) }));
-                            }
-                        }
+                    Dispatch::Answer(outcome) => {
+                        self.answer(key, outcome);
+                        self.hear_of_changes();
                     }
+                    Dispatch::Listen(granted) => {
+                        self.conn.listen(key, granted);
+                        self.hear_of_changes();
+                    }
+                    Dispatch::Run { entry, input } => self.run(key, *request, &entry, input),
                 },
             }
         }
         obeyed
+    }
+
+    fn run(&mut self, key: u64, request: Request, entry: &Entry<Arc<dyn Handler>>, input: Input) {
+        let memory = match recall(&self.server.sealer, &request) {
+            Ok(memory) => memory,
+            Err(error) => return self.answer(key, Outcome::Error(error)),
+        };
+        if let Some(exchange) = self.conn.exchange_mut(key) {
+            exchange.answered_by(entry, &request);
+        }
+        if let Some(timeout) = entry.timeout {
+            self.conn.set_deadline(key, self.origin.elapsed().saturating_add(timeout));
+        }
+        let call = Call::new(self.inbox.clone(), key, self.transport, request, memory);
+        self.calls.insert(key, call.clone());
+        match asking::start(entry, &call, input) {
+            Start::Done(outcome) => {
+                call.complete(outcome);
+            }
+            Start::Later => {}
+            Start::Future(future) => {
+                let future = guarded(future, call);
+                self.running.push(Box::pin(async move { (key, future.await) }));
+            }
+        }
     }
 }
 
@@ -430,10 +491,10 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;
 
-    use trunnion_proto::server::catalog::{Catalog, Input, Item, Offer};
+    use trunnion_proto::server::catalog::{Behaviour, Catalog, Item, Offer};
     use trunnion_proto::server::{Settings, Stamp};
 
-    use super::super::call::Handler;
+    use super::super::seal::{DEFAULT_TTL, Sealer};
     use super::*;
 
     /// More than a socket holds.
@@ -449,8 +510,10 @@ mod tests {
     async fn a_peer_that_does_not_read_cannot_keep_the_connection_open() {
         let offer = Offer { stamp: Stamp::new("{}", 0, "private"), instructions: None, page_size: 10 };
         let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
-        catalog.add(Item::Tool, r#"{"name":"much"}"#, None, Arc::new(Much)).expect("valid");
-        let server = Arc::new(ServerCore { catalog, counters: Arc::default() });
+        let much = r#"{"name":"much"}"#;
+        catalog.add(Item::Tool, much, Behaviour::default(), Arc::new(Much)).expect("valid");
+        let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
+        let server = Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None));
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let driver = Driver::Tokio(tokio::runtime::Handle::current());
         let reader = driver.reader(ours.try_clone().expect("a duplicate").into()).expect("a reader");

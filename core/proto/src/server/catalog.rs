@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::post::{Headers, check_params};
 use super::schema::Schema;
 use super::template::Template;
-use super::{Request, Settings, Stamp};
+use super::{Filter, Notice, Question, Request, Settings, Stamp};
 
 /// What can be registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +46,16 @@ impl Item {
             "completion" => Item::Completion,
             _ => return None,
         })
+    }
+
+    /// What clients are told when one comes or goes.
+    pub fn notice(self) -> Option<Notice> {
+        match self {
+            Item::Tool => Some(Notice::Tools),
+            Item::Resource | Item::ResourceTemplate => Some(Notice::Resources),
+            Item::Prompt => Some(Notice::Prompts),
+            Item::Completion => None,
+        }
     }
 
     /// The member of its definition that tells it from others.
@@ -91,6 +101,8 @@ pub enum Input {
 pub enum Dispatch<H> {
     /// The engine answers.
     Answer(Outcome),
+    /// It stays open as a stream of notices: see [`Exchange::listen`](super::Exchange::listen).
+    Listen(Filter),
     /// A handler does.
     Run {
         /// The entry it is registered with.
@@ -107,6 +119,8 @@ pub struct Entry<H> {
     pub handler: H,
     /// How long that may take.
     pub timeout: Option<Duration>,
+    /// What the client is asked before the handler runs.
+    pub asks: Vec<Question>,
     definition: String,
     mime_type: Option<String>,
     input: Option<Schema>,
@@ -121,6 +135,15 @@ impl<H> Entry<H> {
     pub fn mime_type(&self) -> Option<&str> {
         self.mime_type.as_deref()
     }
+}
+
+/// How an item is run.
+#[derive(Debug, Default)]
+pub struct Behaviour {
+    /// How long a call may take.
+    pub timeout: Option<Duration>,
+    /// What the client is asked before the handler runs.
+    pub asks: Vec<Question>,
 }
 
 /// Options of a server that shape its answers.
@@ -184,22 +207,21 @@ impl<H> Catalog<H> {
 
     /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
     /// client trips over it.
-    pub fn add(
-        &self,
-        item: Item,
-        definition: &str,
-        timeout: Option<Duration>,
-        handler: H,
-    ) -> Result<(), Invalid> {
+    pub fn add(&self, item: Item, definition: &str, behaviour: Behaviour, handler: H) -> Result<(), Invalid> {
         let value: Value = serde_json::from_str(definition)
             .map_err(|error| Invalid(format!("the definition is not valid JSON: {error}")))?;
         let Value::Object(mut members) = value else {
             return Err(Invalid("the definition must be a JSON object".into()));
         };
         let key = key_of(item, &members)?;
+        let Behaviour { timeout, asks } = behaviour;
+        if !asks.is_empty() && item == Item::Completion {
+            return Err(Invalid("completions cannot ask anything".into()));
+        }
         let mut entry = Entry {
             handler,
             timeout,
+            asks,
             definition: String::new(),
             mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
             input: None,
@@ -319,6 +341,15 @@ impl<H> Catalog<H> {
             Role::ReadResource => read_resource(state, request),
             Role::GetPrompt => get_prompt(state, request),
             Role::Complete => complete(state, request),
+            // Nothing can be told of what is not there.
+            Role::Subscribe => {
+                find_resource(state, &request.name).map(|_| Dispatch::Answer(Outcome::Result("{}".into())))
+            }
+            Role::Unsubscribe => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
+            Role::Listen => {
+                let filter = request.filter.clone().unwrap_or_default();
+                Ok(Dispatch::Listen(filter.granted(&state.capabilities())))
+            }
             _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
         }
     }
@@ -371,16 +402,17 @@ impl<H> State<H> {
 
     fn capabilities(&self) -> Map<String, Value> {
         let mut capabilities = Map::new();
-        let mut declare = |name: &str, there: bool| {
+        let mut declare = |name: &str, there: bool, how: Value| {
             if there {
-                capabilities.insert(name.to_owned(), json!({}));
+                capabilities.insert(name.to_owned(), how);
             }
         };
-        declare("tools", self.has(Item::Tool));
-        declare("resources", self.has(Item::Resource) || self.has(Item::ResourceTemplate));
-        declare("prompts", self.has(Item::Prompt));
-        declare("completions", self.has(Item::Completion));
-        declare("logging", true);
+        let resources = self.has(Item::Resource) || self.has(Item::ResourceTemplate);
+        declare("tools", self.has(Item::Tool), json!({"listChanged": true}));
+        declare("resources", resources, json!({"subscribe": true, "listChanged": true}));
+        declare("prompts", self.has(Item::Prompt), json!({"listChanged": true}));
+        declare("completions", self.has(Item::Completion), json!({}));
+        declare("logging", true, json!({}));
         capabilities
     }
 }
@@ -455,10 +487,16 @@ fn call_tool<H>(
 }
 
 fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let uri = &request.name;
+    let (entry, params) = find_resource(state, &request.name)?;
+    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: request.name.clone(), params } })
+}
+
+/// The resource or template of a URI, with the template's variables.
+type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
+
+fn find_resource<'s, H>(state: &'s State<H>, uri: &str) -> Result<Found<'s, H>, RpcError> {
     if let Some(entry) = state.get(Item::Resource, uri) {
-        let input = Input::Resource { uri: uri.clone(), params: Vec::new() };
-        return Ok(Dispatch::Run { entry: entry.clone(), input });
+        return Ok((entry, Vec::new()));
     }
     let templates = state.entries.get(&Item::ResourceTemplate);
     let matched = templates
@@ -467,15 +505,10 @@ fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, 
         .find_map(|entry| {
             entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
         });
-    match matched {
-        Some((entry, params)) => {
-            Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: uri.clone(), params } })
-        }
-        None => {
-            Err(RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
-                .with_data(json!({ "uri": uri })))
-        }
-    }
+    matched.ok_or_else(|| {
+        RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
+            .with_data(json!({ "uri": uri }))
+    })
 }
 
 fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {

@@ -12,9 +12,12 @@ use crate::jsonrpc::{self, Id, Message};
 use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
+use crate::server::asking::Question;
 use crate::server::encode::Stamp;
-use crate::server::exchange::{Exchange, LogEntry, LogLevel, Progress};
+use crate::server::exchange::{Exchange, LogEntry, Progress};
+use crate::server::notice::{Filter, Notice};
 use crate::server::request::{self, Params, Request, Settings, invalid};
+use crate::server::session::Session;
 
 /// Monotonic time, from an origin of the driver's choice.
 pub type Time = Duration;
@@ -28,21 +31,27 @@ pub enum Output {
     Request(u64, Box<Request>),
     /// The caller gave this up; stop working on it. Completing it has no effect any more.
     Cancelled(u64, Option<String>),
-}
-
-/// What the handshake told of a legacy client.
-#[derive(Debug)]
-struct Session {
-    revision: Revision,
-    client_info: Json,
-    capabilities: Json,
-    log_level: Option<LogLevel>,
+    /// The client answered what [`ServerConn::ask`] asked.
+    Answered(u64, Result<Json, RpcError>),
+    /// The request that asked this is over; no answer will come.
+    Withdrawn(u64),
+    /// The client says that its roots have changed.
+    RootsChanged,
 }
 
 #[derive(Debug)]
 struct Live {
     exchange: Exchange,
     deadline: Option<Time>,
+    /// The batch that its answer belongs to.
+    batch: Option<u64>,
+}
+
+/// Answers that are sent together (2025-03-26, "Batching").
+#[derive(Debug, Default)]
+struct Batch {
+    left: usize,
+    answers: Vec<Vec<u8>>,
 }
 
 /// The server's end of one byte stream.
@@ -53,6 +62,9 @@ pub struct ServerConn {
     live: BTreeMap<u64, Live>,
     /// The keys of the live requests by their ids.
     keys: BTreeMap<Id, u64>,
+    /// What the client was asked, and by which request.
+    asks: BTreeMap<u64, u64>,
+    batches: BTreeMap<u64, Batch>,
     out: VecDeque<Output>,
     next_key: u64,
 }
@@ -65,26 +77,73 @@ impl ServerConn {
             session: None,
             live: BTreeMap::new(),
             keys: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            batches: BTreeMap::new(),
             out: VecDeque::new(),
-            next_key: 1,
+            next_key: 0,
         }
     }
 
     /// One frame came in.
     pub fn recv(&mut self, frame: Bytes) {
+        let batches = self.session.as_ref().is_some_and(|session| session.revision.has_batches());
+        if !batches || !jsonrpc::is_batch(&frame) {
+            return self.message(frame, None);
+        }
+        let messages = match jsonrpc::batch(&frame, &self.settings.limits) {
+            Ok(messages) => messages,
+            Err(malformed) => {
+                let error = jsonrpc::error(malformed.id.as_ref(), &malformed.error);
+                return self.out.push_back(Output::Send(error));
+            }
+        };
+        let key = self.fresh_key();
+        // Held open by one more, until all of them are in.
+        self.batches.insert(key, Batch { left: 1, answers: Vec::new() });
+        for message in messages {
+            self.message(message, Some(key));
+        }
+        self.answered(key, None);
+    }
+
+    fn message(&mut self, frame: Bytes, batch: Option<u64>) {
         let limits = self.settings.limits;
         match jsonrpc::parse(&frame, &limits) {
-            Err(malformed) => {
-                self.out.push_back(Output::Send(jsonrpc::error(malformed.id.as_ref(), &malformed.error)))
-            }
+            Err(malformed) => self.refuse(malformed.id.as_ref(), &malformed.error, batch),
             Ok(Message::Request { id, method, params }) => {
-                if let Err(error) = self.request(&frame, id.clone(), &method, params) {
-                    self.out.push_back(Output::Send(jsonrpc::error(Some(&id), &error)));
+                if let Err(error) = self.request(&frame, id.clone(), &method, params, batch) {
+                    self.refuse(Some(&id), &error, batch);
                 }
             }
             Ok(Message::Notification { method, params }) => self.notification(&method, params),
-            // Nothing is ever asked of the client on this stream, so no response can be expected.
-            Ok(Message::Response { .. }) => {}
+            Ok(Message::Response { id, result }) => {
+                let ask = id.and_then(|id| id.as_number());
+                if let Some(ask) = ask.filter(|ask| self.asks.remove(ask).is_some()) {
+                    let result = result.map(|raw| Json::share(&frame, raw));
+                    self.out.push_back(Output::Answered(ask, result));
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: Option<&Id>, error: &RpcError, batch: Option<u64>) {
+        let message = jsonrpc::error(id, error);
+        match batch.and_then(|batch| self.batches.get_mut(&batch)) {
+            Some(batch) => batch.answers.push(message),
+            None => self.out.push_back(Output::Send(message)),
+        }
+    }
+
+    /// One request of a batch has come to its end, with or without an answer.
+    fn answered(&mut self, key: u64, answer: Option<Vec<u8>>) {
+        let Some(batch) = self.batches.get_mut(&key) else { return };
+        batch.answers.extend(answer);
+        batch.left -= 1;
+        if batch.left == 0
+            && let Some(batch) = self.batches.remove(&key)
+            && !batch.answers.is_empty()
+        {
+            self.out.push_back(Output::Send(jsonrpc::join(&batch.answers)));
         }
     }
 
@@ -99,13 +158,62 @@ impl ServerConn {
 
     /// The answer to a request. False: it was answered, cancelled or timed out before.
     pub fn complete(&mut self, key: u64, outcome: Outcome, stamp: &Stamp) -> bool {
-        let finished = self.release(key).and_then(|mut live| live.exchange.finish(outcome, stamp));
-        match finished {
-            Some(finished) => {
-                self.out.push_back(Output::Send(finished.bytes));
-                true
-            }
-            None => false,
+        let Some(mut live) = self.release(key) else { return false };
+        let finished = live.exchange.finish(outcome, stamp).map(|finished| finished.bytes);
+        let sent = finished.is_some();
+        match live.batch {
+            Some(batch) => self.answered(batch, finished),
+            None => self.out.extend(finished.map(Output::Send)),
+        }
+        sent
+    }
+
+    /// Ask the client on behalf of a request of the legacy era; [`Output::Answered`] follows under the number returned,
+    /// unless the request ends first. `None`: it has ended.
+    pub fn ask(&mut self, key: u64, question: &Question, elicitation_id: Option<&str>) -> Option<u64> {
+        let revision = self.live.get(&key)?.exchange.revision();
+        let ask = self.fresh_key();
+        self.asks.insert(ask, key);
+        let params = question.params(revision, elicitation_id);
+        let request = jsonrpc::request(&Id::number(ask), question.method.name, &params);
+        self.out.push_back(Output::Send(request));
+        Some(ask)
+    }
+
+    /// Keep a request open as a stream to listen on.
+    pub fn listen(&mut self, key: u64, granted: Filter) {
+        if let Some(live) = self.live.get_mut(&key) {
+            let acknowledgement = live.exchange.listen(granted);
+            self.out.push_back(Output::Send(acknowledgement));
+        }
+    }
+
+    /// Something has changed: tell who wants to hear of it.
+    pub fn notice(&mut self, notice: &Notice) {
+        if self.session.as_ref().is_some_and(|session| session.wants(notice)) {
+            self.out.push_back(Output::Send(notice.message(None)));
+        }
+        let streams = self.live.values().filter_map(|live| live.exchange.notice(notice));
+        self.out.extend(streams.map(Output::Send));
+    }
+
+    /// Whether anybody could want to hear of changes.
+    pub fn is_listening(&self) -> bool {
+        self.session.is_some() || self.live.values().any(|live| live.exchange.is_listening())
+    }
+
+    /// The server is about to close: end the streams that are listened on (2026-07-28, subscriptions, "Graceful Closure";
+    /// cancellation, "Behavior Requirements").
+    pub fn end_listening(&mut self, stamp: &Stamp) {
+        let streams: Vec<u64> =
+            self.live.iter().filter(|(_, live)| live.exchange.is_listening()).map(|(key, _)| *key).collect();
+        for key in streams {
+            let Some(mut live) = self.release(key) else { continue };
+            let params = format!("{{\"requestId\":{}}}", live.exchange.id().as_json());
+            let name = methods::by_role(Role::Cancelled).name;
+            self.out.push_back(Output::Send(jsonrpc::notification(name, &params)));
+            let finished = live.exchange.end_listening(stamp);
+            self.out.extend(finished.map(|finished| Output::Send(finished.bytes)));
         }
     }
 
@@ -153,6 +261,8 @@ impl ServerConn {
     /// The peer is gone: whatever is live is cancelled.
     pub fn peer_closed(&mut self) {
         self.keys.clear();
+        self.asks.clear();
+        self.batches.clear();
         for (key, _) in std::mem::take(&mut self.live) {
             self.out.push_back(Output::Cancelled(key, Some("the connection closed".into())));
         }
@@ -174,6 +284,7 @@ impl ServerConn {
         id: Id,
         method: &str,
         params: Option<&RawValue>,
+        batch: Option<u64>,
     ) -> Result<(), RpcError> {
         if self.live.len() >= self.settings.limits.in_flight {
             let message =
@@ -197,30 +308,28 @@ impl ServerConn {
         let row = request::method_in(method, revision)?;
         let (mut exchange, mut request) = request::request(frame, id, row, revision, &params, &meta)?;
         match (&mut self.session, row.role) {
-            (_, Role::Initialize) => {
-                self.session = Some(Session {
-                    revision,
-                    client_info: request.client_info.clone(),
-                    capabilities: request.client_capabilities.clone(),
-                    log_level: None,
-                });
+            (_, Role::Initialize) if batch.is_some() => {
+                return Err(RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch"));
             }
+            (_, Role::Initialize) => self.session = Some(Session::of(&request)),
             (Some(session), _) if revision.era() == Era::Legacy => {
-                request.client_info = session.client_info.clone();
-                request.client_capabilities = session.capabilities.clone();
-                session.log_level = request.log_level.or(session.log_level);
-                if let Some(level) = session.log_level {
-                    exchange.set_log_level(level);
-                }
+                session.adopt(&mut request, &mut exchange)?
             }
             _ => {}
         }
-        let key = self.next_key;
-        self.next_key += 1;
+        if let Some(batch) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
+            batch.left += 1;
+        }
+        let key = self.fresh_key();
         self.keys.insert(request.id.clone(), key);
-        self.live.insert(key, Live { exchange, deadline: None });
+        self.live.insert(key, Live { exchange, deadline: None, batch });
         self.out.push_back(Output::Request(key, Box::new(request)));
         Ok(())
+    }
+
+    fn fresh_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
     }
 
     /// The revision of a request that carries no modern metadata.
@@ -256,13 +365,19 @@ impl ServerConn {
     fn notification(&mut self, method: &str, params: Option<&RawValue>) {
         // Unknown and malformed notifications are ignored, as are those for requests that are over
         // (patterns, "Cancellation").
-        if methods::by_name(method).map(|row| row.role) != Some(Role::Cancelled) {
-            return;
+        match methods::by_name(method).map(|row| row.role) {
+            Some(Role::Cancelled) => {}
+            Some(Role::RootsChanged) if self.session.is_some() => {
+                return self.out.push_back(Output::RootsChanged);
+            }
+            _ => return,
         }
         let Ok(params) = Params::parse(params) else { return };
         let Some(id) = params.request_id.and_then(|raw| Id::from_json(raw.get())) else { return };
         if let Some(key) = self.keys.get(&id).copied() {
-            self.release(key);
+            if let Some(batch) = self.release(key).and_then(|live| live.batch) {
+                self.answered(batch, None);
+            }
             self.out.push_back(Output::Cancelled(key, params.reason.map(|reason| reason.into_owned())));
         }
     }
@@ -270,6 +385,15 @@ impl ServerConn {
     fn release(&mut self, key: u64) -> Option<Live> {
         let live = self.live.remove(&key)?;
         self.keys.remove(live.exchange.id());
+        let open: Vec<u64> =
+            self.asks.iter().filter(|(_, asker)| **asker == key).map(|(ask, _)| *ask).collect();
+        for ask in open {
+            self.asks.remove(&ask);
+            self.out.push_back(Output::Withdrawn(ask));
+            let params = format!("{{\"requestId\":{ask},\"reason\":\"the request it belongs to is over\"}}");
+            let name = methods::by_role(Role::Cancelled).name;
+            self.out.push_back(Output::Send(jsonrpc::notification(name, &params)));
+        }
         Some(live)
     }
 

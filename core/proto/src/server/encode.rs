@@ -26,6 +26,7 @@ pub struct Stamp {
     server_info: String,
     plain: String,
     cacheable: String,
+    input_required: String,
 }
 
 impl Stamp {
@@ -36,6 +37,7 @@ impl Stamp {
         Stamp {
             server_info: server_info.to_owned(),
             plain: format!("{{\"resultType\":\"complete\",{meta}"),
+            input_required: format!("{{\"resultType\":\"input_required\",{meta}"),
             cacheable: format!(
                 "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"{cache_scope}\",{meta}"
             ),
@@ -139,6 +141,26 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
         Outcome::Error(error) => return Err(for_revision(error, exchange)),
         Outcome::Prepared(json) => return Ok(Body::Whole(json.as_str().to_owned())),
         Outcome::Result(text) => return whole(exchange, &text, stamp).map(Body::Whole),
+        Outcome::InputRequired { questions, state } => {
+            let revision = exchange.revision();
+            let asked: Vec<String> = questions
+                .iter()
+                .map(|question| {
+                    let params = question.params(revision, None);
+                    format!(
+                        "{}:{{\"method\":\"{}\",\"params\":{params}}}",
+                        json::string(&question.key),
+                        question.method.name
+                    )
+                })
+                .collect();
+            return Ok(Body::Whole(format!(
+                "{},\"inputRequests\":{{{}}},\"requestState\":{}}}",
+                stamp.input_required,
+                asked.join(","),
+                json::string(&state)
+            )));
+        }
         Outcome::ToolError(text) if role == Role::CallTool => {
             out.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
             json::push_string(&mut out, &text);
@@ -232,6 +254,10 @@ fn structured_fits(value: &str, revision: Revision) -> bool {
 /// `-32002` is for the legacy era only; `-32602` took its place, told apart by the URI in its data (2026-07-28, resources,
 /// "Error Handling").
 fn for_revision(mut error: RpcError, exchange: &Exchange) -> RpcError {
+    // The code came with the modern era.
+    if error.kind() == ErrorKind::MissingCapability && exchange.revision().era() == Era::Legacy {
+        error.code = ErrorKind::InvalidRequest.code();
+    }
     if error.kind() != ErrorKind::ResourceNotFound {
         return error;
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use crate::error::RpcError;
 use crate::json;
 use crate::jsonrpc::{self, Id};
+use crate::meta;
 use crate::methods::{self, Method, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::catalog::Entry;
 use crate::server::encode::{self, Finished, Stamp};
+use crate::server::notice::{Filter, Notice};
 use crate::server::request::{Request, invalid};
 use crate::server::schema::Schema;
 use serde::Deserialize;
@@ -106,6 +108,8 @@ pub struct Exchange {
     /// URI and MIME type of the resource being read, for the short outcome forms.
     resource: Option<(String, Option<String>)>,
     output: Option<Arc<Schema>>,
+    /// What is told on it, where it is a stream to listen on.
+    filter: Option<Filter>,
     over: bool,
 }
 
@@ -132,6 +136,7 @@ impl Exchange {
             log_level,
             resource: None,
             output: None,
+            filter: None,
             over: false,
         }
     }
@@ -211,6 +216,30 @@ impl Exchange {
         let data = entry.data.get().replace(['\n', '\r'], " ");
         params.push_str(&format!(",\"data\":{data}}}"));
         Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params))
+    }
+
+    /// Become a stream to listen on; returns the acknowledgement, its first message.
+    pub fn listen(&mut self, granted: Filter) -> Vec<u8> {
+        let acknowledgement = granted.acknowledgement(&self.id);
+        self.filter = Some(granted);
+        acknowledgement
+    }
+
+    /// Whether it is a stream to listen on.
+    pub fn is_listening(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// The notification of a change, if it is listened for.
+    pub fn notice(&self, notice: &Notice) -> Option<Vec<u8>> {
+        let wanted = !self.over && self.filter.as_ref().is_some_and(|filter| filter.covers(notice));
+        wanted.then(|| notice.message(Some(&self.id)))
+    }
+
+    /// The server ends a stream to listen on (2026-07-28, subscriptions, "Graceful Closure").
+    pub fn end_listening(&mut self, stamp: &Stamp) -> Option<Finished> {
+        let result = format!("{{\"_meta\":{{\"{}\":{}}}}}", meta::SUBSCRIPTION_ID, self.id.as_json());
+        self.finish(Outcome::Result(result), stamp)
     }
 
     /// Replace the least level of log message, by what the session has asked for.

@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{ErrorKind, RpcError};
 use crate::header::{self, ParamHeader};
+use crate::json::Json;
 use crate::jsonrpc::{self, Id, Message};
 use crate::methods::{self, Role};
 use crate::revision::{Era, Revision};
@@ -35,8 +37,12 @@ pub trait Headers {
 pub enum Admission {
     /// Find an answer.
     Request(Box<(Exchange, Request)>),
-    /// A notification or a response: 202 without a body.
-    Accepted,
+    /// A notification: 202 without a body.
+    Notification(Note),
+    /// An answer to what the session's client was asked: 202 without a body.
+    Response(Id, Result<Json, RpcError>),
+    /// Several messages of a session whose revision has batches.
+    Batch(Vec<Admission>),
     /// An answer that no handler needs to see.
     Refused {
         /// HTTP status.
@@ -46,8 +52,56 @@ pub enum Admission {
     },
 }
 
-/// Read the body of a POST. Host, Origin, size and media type were checked before.
-pub fn admit_post(settings: &Settings, headers: &dyn Headers, body: &Bytes) -> Admission {
+/// What a notification of a client means.
+#[derive(Debug)]
+pub enum Note {
+    /// It gives a request up.
+    Cancelled(Id, Option<String>),
+    /// Its roots have changed.
+    RootsChanged,
+    /// Nothing that matters here.
+    Other,
+}
+
+impl Note {
+    fn of(method: &str, params: Option<&RawValue>) -> Note {
+        let cancelled = || {
+            let params = Params::parse(params).ok()?;
+            let id = params.request_id.and_then(|raw| Id::from_json(raw.get()))?;
+            Some(Note::Cancelled(id, params.reason.map(std::borrow::Cow::into_owned)))
+        };
+        match methods::by_name(method).map(|row| row.role) {
+            Some(Role::Cancelled) => cancelled().unwrap_or(Note::Other),
+            Some(Role::RootsChanged) => Note::RootsChanged,
+            _ => Note::Other,
+        }
+    }
+}
+
+/// Read the body of a POST. Host, Origin, size and media type were checked before. `session`: what was negotiated for the
+/// session that the POST belongs to, if it belongs to one.
+pub fn admit_post(
+    settings: &Settings,
+    headers: &dyn Headers,
+    body: &Bytes,
+    session: Option<Revision>,
+) -> Admission {
+    if session.is_some_and(Revision::has_batches) && jsonrpc::is_batch(body) {
+        return match jsonrpc::batch(body, &settings.limits) {
+            Err(malformed) => Admission::Refused {
+                status: 400,
+                body: jsonrpc::error(malformed.id.as_ref(), &malformed.error),
+            },
+            Ok(messages) => {
+                let admit = |message: &Bytes| admit(settings, headers, message, session);
+                Admission::Batch(messages.iter().map(admit).collect())
+            }
+        };
+    }
+    admit(settings, headers, body, session)
+}
+
+fn admit(settings: &Settings, headers: &dyn Headers, body: &Bytes, session: Option<Revision>) -> Admission {
     let refuse = |era, id: Option<&Id>, error: RpcError| Admission::Refused {
         // A malformed modern request is 400 even where a handler's error of that code would be 200.
         status: match (era, error.kind()) {
@@ -63,12 +117,17 @@ pub fn admit_post(settings: &Settings, headers: &dyn Headers, body: &Bytes) -> A
                 Ok(params) => params,
                 Err(error) => return refuse(Era::Modern, Some(&id), error),
             };
-            match admit_request(settings, headers, body, id.clone(), &method, &params) {
+            match admit_request(settings, headers, body, session, id.clone(), &method, &params) {
                 Ok(admitted) => Admission::Request(Box::new(admitted)),
                 Err((era, error)) => refuse(era, Some(&id), error),
             }
         }
-        Ok(Message::Notification { .. } | Message::Response { .. }) => Admission::Accepted,
+        Ok(Message::Notification { method, params }) => Admission::Notification(Note::of(&method, params)),
+        Ok(Message::Response { id: Some(id), result }) => {
+            Admission::Response(id, result.map(|raw| Json::share(body, raw)))
+        }
+        // An error about a message of ours that the client could not read: there is nobody to tell.
+        Ok(Message::Response { id: None, .. }) => Admission::Notification(Note::Other),
     }
 }
 
@@ -107,6 +166,7 @@ fn admit_request(
     settings: &Settings,
     headers: &dyn Headers,
     body: &Bytes,
+    session: Option<Revision>,
     id: Id,
     method: &str,
     params: &Params<'_>,
@@ -118,7 +178,7 @@ fn admit_request(
 
     if meta.revision.is_none()
         && settings.legacy
-        && let Some(revision) = legacy_revision(settings, version, method, params).map_err(legacy)?
+        && let Some(revision) = legacy_revision(settings, version, session, method, params).map_err(legacy)?
     {
         let row = request::method_in(method, revision).map_err(legacy)?;
         return request::request(body, id, row, revision, params, &meta).map_err(legacy);
@@ -166,6 +226,7 @@ fn admit_request(
 fn legacy_revision(
     settings: &Settings,
     version: Lookup<'_>,
+    session: Option<Revision>,
     method: &str,
     params: &Params<'_>,
 ) -> Result<Option<Revision>, RpcError> {
@@ -177,7 +238,7 @@ fn legacy_revision(
     };
     let Some(revision) = header.filter(|revision| revision.era() == Era::Legacy) else { return Ok(None) };
     if methods::by_name(method).map(|row| row.role) != Some(Role::Initialize) {
-        return Ok(Some(revision));
+        return Ok(Some(session.unwrap_or(revision)));
     }
     let requested = params.protocol_version.as_deref();
     requested

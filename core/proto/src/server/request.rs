@@ -15,6 +15,7 @@ use crate::meta::RequestMeta;
 use crate::methods::{self, Method, NameSource, Role};
 use crate::revision::{Era, Revision};
 use crate::server::exchange::{Exchange, LogLevel};
+use crate::server::notice::Filter;
 
 /// What a server is willing to do, fixed for its life.
 #[derive(Debug, Clone)]
@@ -90,6 +91,12 @@ pub struct Request {
     pub client_info: Json,
     /// What the client can do; empty where unknown.
     pub client_capabilities: Json,
+    /// `params.inputResponses` of a request that is sent again; empty where absent.
+    pub input_responses: Json,
+    /// `params.requestState` of a request that is sent again.
+    pub request_state: Option<String>,
+    /// `params.notifications` of a request to listen.
+    pub filter: Option<Filter>,
 }
 
 /// The members of any request's params that the engine acts on.
@@ -123,6 +130,12 @@ pub(crate) struct Params<'a> {
     pub level: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub reason: Option<Cow<'a, str>>,
+    #[serde(rename = "inputResponses", borrow, default)]
+    pub input_responses: Option<&'a RawValue>,
+    #[serde(rename = "requestState", borrow, default)]
+    pub request_state: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub notifications: Option<&'a RawValue>,
 }
 
 impl<'a> Params<'a> {
@@ -194,6 +207,10 @@ pub(crate) fn request(
         }
         _ => None,
     };
+    let filter = match method.role {
+        Role::Listen => Some(Filter::parse(params.notifications.map_or("", RawValue::get))?),
+        _ => None,
+    };
     let progress_token = match meta.progress_token {
         None => None,
         Some(raw) => Some(
@@ -225,6 +242,9 @@ pub(crate) fn request(
         meta: share(params.meta),
         client_info: share(client_info),
         client_capabilities: share(client_capabilities),
+        input_responses: share(params.input_responses),
+        request_state: params.request_state.as_deref().map(str::to_owned),
+        filter,
     };
     Ok((exchange, request))
 }

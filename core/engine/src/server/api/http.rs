@@ -1,6 +1,6 @@
 //! Serving Streamable HTTP from a Rust program.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::driver;
 use crate::error::{Error, local};
 use crate::server::ServerCore;
-use crate::server::http::{self, HttpOptions, Phase};
+use crate::server::http::{self, HttpOptions, Phase, is_public_url};
 
 /// How Streamable HTTP is to be served; from [`Server::http`](super::Server::http).
 #[derive(Clone)]
@@ -35,13 +35,45 @@ impl HttpServer {
     /// A `Host` header that is accepted besides loopback names and the bound address; `*` accepts all. What protects a
     /// server on this machine from web pages (DNS rebinding) is the refusal of all others.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
-        self.options.allowed_hosts.push(host.into());
+        self.options.callers.allowed_hosts.push(host.into());
         self
     }
 
     /// An `Origin` header that is accepted besides loopback ones; `*` accepts all.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.options.allowed_origins.push(origin.into());
+        self.options.callers.allowed_origins.push(origin.into());
+        self
+    }
+
+    /// Where clients reach the endpoint from outside, such as `https://mcp.example.com/mcp`: its host and its origin are
+    /// accepted. Fails in [`HttpServer::bind`] if it is no http or https URL.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.options.callers.public_url = Some(url.into());
+        self
+    }
+
+    /// The address of a proxy in front of the endpoint: its `X-Forwarded-Host` is checked like a `Host`.
+    pub fn trusted_proxy(mut self, address: IpAddr) -> Self {
+        self.options.callers.trusted_proxies.push(address);
+        self
+    }
+
+    /// Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes and come back to no
+    /// stream, and any process can answer any request. Default: they do.
+    pub fn sessions(mut self, sessions: bool) -> Self {
+        self.options.sessions = sessions;
+        self
+    }
+
+    /// After how long without use a session ends. Default: half an hour.
+    pub fn session_idle(mut self, limit: Duration) -> Self {
+        self.options.session_idle = limit;
+        self
+    }
+
+    /// Most sessions at a time; more are refused. Default: 10,000.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.options.max_sessions = sessions;
         self
     }
 
@@ -62,6 +94,9 @@ impl HttpServer {
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Listening, Error> {
         if !self.options.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
+        }
+        if self.options.callers.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
+            return Err(Error::usage("public_url must be an http or https URL"));
         }
         let driver = driver()?;
         let mut listener = Err(std::io::Error::other("the name has no address"));

@@ -7,7 +7,7 @@ use schemars::Schema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use trunnion_proto::model;
-use trunnion_proto::server::catalog::Item as Kind;
+use trunnion_proto::server::catalog::{Behaviour, Item as Kind};
 
 use super::States;
 use super::handler::{Blocking, BlockingFn, HandlerFn, Recipe};
@@ -22,7 +22,7 @@ pub struct Item {
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) definition: String,
-    pub(super) timeout: Option<Duration>,
+    pub(super) behaviour: Behaviour,
     pub(super) bind: Bind,
 }
 
@@ -35,19 +35,19 @@ impl std::fmt::Debug for Item {
 impl Item {
     fn new(kind: Kind, name: String, definition: &impl Serialize, offered: Offered) -> Item {
         let definition = serde_json::to_string(definition).expect("a definition is always JSON");
-        Item { kind, name, definition, timeout: offered.timeout, bind: offered.bind }
+        Item { kind, name, definition, behaviour: offered.behaviour, bind: offered.bind }
     }
 }
 
 /// What every kind of item has besides its definition.
 struct Offered {
-    timeout: Option<Duration>,
+    behaviour: Behaviour,
     bind: Bind,
 }
 
 impl Offered {
     fn new<K: 'static, M: 'static>(handler: impl HandlerFn<K, M>) -> Offered {
-        Offered { timeout: None, bind: Box::new(|states| Recipe::bind(handler, states)) }
+        Offered { behaviour: Behaviour::default(), bind: Box::new(|states| Recipe::bind(handler, states)) }
     }
 }
 
@@ -75,7 +75,7 @@ macro_rules! describing {
 
             /// How long a call may take; then the caller gets an error and the handler is dropped. Default: no limit.
             pub fn timeout(mut self, limit: Duration) -> Self {
-                self.offered.timeout = Some(limit);
+                self.offered.behaviour.timeout = Some(limit);
                 self
             }
         }

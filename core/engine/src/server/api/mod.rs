@@ -15,7 +15,7 @@ use trunnion_proto::limits::Limits;
 use trunnion_proto::model::Implementation;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Catalog, Item as Kind, Offer};
-use trunnion_proto::server::{Settings, Stamp};
+use trunnion_proto::server::{Notice, Settings, Stamp};
 
 pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri};
 pub use handler::{BlockingFn, HandlerFn};
@@ -23,6 +23,7 @@ pub use http::{HttpServer, Listening};
 pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
 pub use respond::{ForCompletion, ForPrompt, ForResource, ForTool, IntoResult, Json, ToolError};
 
+use super::seal::{DEFAULT_TTL, Sealer};
 use super::stream::{self, Carrier};
 use super::{Kind as Live, ServerCore};
 use crate::client::{Target, memory_pair};
@@ -75,35 +76,38 @@ impl Server {
             limits: Limits::default(),
             states: States::default(),
             items: Vec::new(),
+            state_keys: Vec::new(),
+            state_ttl: DEFAULT_TTL,
+            on_roots_changed: None,
         }
     }
 
     /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
     /// there already, or when it wants a [`State`] that the server does not have.
     pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
-        let Item { kind, definition, timeout, bind, name } = item.into();
+        let Item { kind, definition, behaviour, bind, name } = item.into();
         let handler = bind(self.states.clone()).map_err(|why| Error::usage(format!("{name}: {why}")))?;
-        self.core.catalog.add(kind, &definition, timeout, handler).map_err(|invalid| Error::usage(invalid.0))
+        self.core.add(kind, &definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
 
     /// Offer a tool no longer. False: there was none. Calls in flight are finished.
     pub fn remove_tool(&self, name: &str) -> bool {
-        self.core.catalog.remove(Kind::Tool, name)
+        self.core.remove(Kind::Tool, name)
     }
 
     /// Offer a resource no longer. False: there was none.
     pub fn remove_resource(&self, uri: &str) -> bool {
-        self.core.catalog.remove(Kind::Resource, uri)
+        self.core.remove(Kind::Resource, uri)
     }
 
     /// Offer a resource template no longer. False: there was none.
     pub fn remove_resource_template(&self, uri_template: &str) -> bool {
-        self.core.catalog.remove(Kind::ResourceTemplate, uri_template)
+        self.core.remove(Kind::ResourceTemplate, uri_template)
     }
 
     /// Offer a prompt no longer. False: there was none.
     pub fn remove_prompt(&self, name: &str) -> bool {
-        self.core.catalog.remove(Kind::Prompt, name)
+        self.core.remove(Kind::Prompt, name)
     }
 
     /// Serve the standard streams until the client closes standard input. Standard output belongs to the protocol: from
@@ -132,6 +136,11 @@ impl Server {
     /// Serve Streamable HTTP with options.
     pub fn http(&self) -> HttpServer {
         HttpServer::new(self.core.clone())
+    }
+
+    /// Tell clients that watch this resource that it has changed.
+    pub fn resource_updated(&self, uri: impl Into<String>) {
+        self.core.publish(&Notice::Resource(uri.into()));
     }
 
     /// How many connections are open, over all transports.
@@ -178,6 +187,9 @@ pub struct ServerBuilder {
     limits: Limits,
     states: States,
     items: Vec<Item>,
+    state_keys: Vec<String>,
+    state_ttl: Duration,
+    on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl ServerBuilder {
@@ -215,6 +227,25 @@ impl ServerBuilder {
     /// What a client cannot exceed: size and depth of a message, requests in flight.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The keys that seal what a call leaves with the client while it asks something: 32 bytes each in Base64. The first
+    /// seals, all of them open. Where several processes serve, all need the same; without keys, each has one of its own.
+    pub fn state_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        self.state_keys = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long a client may take to come back with answers. Default: an hour.
+    pub fn state_ttl(mut self, limit: Duration) -> Self {
+        self.state_ttl = limit;
+        self
+    }
+
+    /// Called when a legacy client says that its roots have changed. It must not block.
+    pub fn on_roots_changed(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_roots_changed = Some(Box::new(tell));
         self
     }
 
@@ -276,7 +307,9 @@ impl ServerBuilder {
             instructions: self.instructions,
             page_size: self.page_size,
         };
-        let core = ServerCore { catalog: Catalog::new(settings, offer), counters: Arc::default() };
+        let sealer = Sealer::new(&self.state_keys, self.state_ttl).map_err(Error::usage)?;
+        let core =
+            ServerCore::new(Catalog::new(settings, offer), Arc::default(), sealer, self.on_roots_changed);
         let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
         for item in self.items {
             server.add(item)?;

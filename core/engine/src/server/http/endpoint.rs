@@ -1,0 +1,452 @@
+//! The MCP endpoint: a request's head and body in, a response out, whatever carries them.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::Body;
+use tokio::sync::watch;
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::header;
+use trunnion_proto::jsonrpc;
+use trunnion_proto::methods::Role;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::catalog::{Dispatch, Entry, Input};
+use trunnion_proto::server::post::{Admission, Note, admit_post};
+use trunnion_proto::server::{Exchange, Request, Session as Facts};
+
+use super::answer::{self, ResponseBody, empty, event, json, plain, refusal};
+use super::body::{self, Refusal};
+use super::caller::{Accepts, HeaderView, is_json};
+use super::listen::ListenEvents;
+use super::log::StreamLog;
+use super::pump::{OpenCalls, Pump};
+use super::sessions::{InSession, STANDING, Session, Sessions};
+use super::work::{Work, WorkEvents, refuse_ask};
+use super::{HttpOptions, Phase};
+use crate::driver::Driver;
+use crate::server::asking::{self, recall};
+use crate::server::call::{Call, Handler, Inbox, Say, Start};
+use crate::server::{ServerCore, guarded};
+
+/// One endpoint of one server.
+pub(crate) struct Endpoint {
+    pub server: Arc<ServerCore>,
+    driver: Driver,
+    options: HttpOptions,
+    bound: Option<IpAddr>,
+    sessions: Arc<Sessions>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// Where a request comes in: the session it belongs to, and what its sender reads.
+struct Place<'a> {
+    headers: &'a HeaderMap,
+    session: Option<Arc<Session>>,
+    accepts: Accepts,
+}
+
+impl Endpoint {
+    /// `bound`: the address that is listened on, if any.
+    pub fn new(
+        server: Arc<ServerCore>,
+        driver: Driver,
+        options: HttpOptions,
+        bound: Option<IpAddr>,
+        phase: watch::Receiver<Phase>,
+    ) -> Endpoint {
+        let sessions = Sessions::new(options.session_idle, options.max_sessions);
+        Endpoint { server, driver, options, bound, sessions, phase }
+    }
+
+    /// Answer one request. `peer`: who has connected.
+    pub async fn handle<B: Body<Data = Bytes>>(
+        &self,
+        head: &Parts,
+        body: B,
+        peer: Option<IpAddr>,
+    ) -> Response<ResponseBody> {
+        if let Err(message) = self.options.callers.check(&head.headers, self.bound, peer) {
+            return refusal(403, message);
+        }
+        if head.uri.path() != self.options.path {
+            return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
+        }
+        match head.method {
+            Method::POST => self.post(&head.headers, body).await,
+            Method::GET if self.has_sessions() => self.get(&head.headers),
+            Method::DELETE if self.has_sessions() => self.delete(&head.headers),
+            _ => {
+                let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
+                let mut response =
+                    plain(StatusCode::METHOD_NOT_ALLOWED, format!("the endpoint takes {allowed}"));
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+                response
+            }
+        }
+    }
+
+    /// No more requests come in: streams that wait for nothing but changes end.
+    pub fn drain(&self) {
+        self.sessions.drain();
+    }
+
+    /// Everything is over.
+    pub fn close(&self) {
+        self.sessions.close_all();
+    }
+
+    fn has_sessions(&self) -> bool {
+        self.options.sessions && self.server.catalog.settings().legacy
+    }
+
+    /// The session that a request names, if it names one.
+    fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+        let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
+            return Ok(None);
+        };
+        let session = id.to_str().ok().and_then(|id| self.sessions.get(id));
+        // The client is to begin a new one (2025-11-25, "Session Management").
+        session.map(Some).ok_or_else(|| Box::new(refusal(404, "the session is over; initialize again")))
+    }
+
+    async fn post<B: Body<Data = Bytes>>(&self, headers: &HeaderMap, body: B) -> Response<ResponseBody> {
+        if !is_json(headers) {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into());
+        }
+        let accepts = Accepts::of(headers);
+        if !accepts.json && !accepts.events {
+            let message = "Accept must list application/json and text/event-stream";
+            return plain(StatusCode::NOT_ACCEPTABLE, message.into());
+        }
+        let settings = self.server.catalog.settings();
+        let body = match body::read(&self.driver, body, headers, settings.limits.message_bytes).await {
+            Ok(body) => body,
+            Err(refusal) => return *refusal,
+        };
+        // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
+        let session = self.session(headers);
+        let revision = session.as_ref().ok().and_then(Option::as_ref).map(|session| session.revision);
+        let admission = admit_post(settings, &HeaderView(headers), &body, revision);
+        let modern =
+            matches!(&admission, Admission::Request(admitted) if admitted.1.revision.era() == Era::Modern);
+        let session = match session {
+            Ok(session) => session.filter(|_| !modern),
+            Err(_) if modern => None,
+            Err(refusal) => return *refusal,
+        };
+        let place = Place { headers, session, accepts };
+        match admission {
+            Admission::Refused { status, body } => json(status, body),
+            Admission::Notification(note) => self.note(&place, note),
+            Admission::Response(id, result) => {
+                if let Some(session) = &place.session {
+                    session.answered(&id, result);
+                }
+                empty(StatusCode::ACCEPTED)
+            }
+            Admission::Request(admitted) => {
+                let (exchange, request) = *admitted;
+                self.request(&place, exchange, request).await
+            }
+            Admission::Batch(batch) => self.batch(&place, batch),
+        }
+    }
+
+    fn note(&self, place: &Place<'_>, note: Note) -> Response<ResponseBody> {
+        match (note, &place.session) {
+            (Note::Cancelled(id, reason), Some(session)) => session.cancel(&id, reason),
+            (Note::RootsChanged, Some(_)) => self.server.roots_changed(),
+            _ => {}
+        }
+        empty(StatusCode::ACCEPTED)
+    }
+
+    async fn request(
+        &self,
+        place: &Place<'_>,
+        mut exchange: Exchange,
+        mut request: Request,
+    ) -> Response<ResponseBody> {
+        if request.revision.era() == Era::Legacy && request.method.role != Role::Initialize {
+            let adopted = match &place.session {
+                Some(session) => session.adopt(&mut request, &mut exchange),
+                None if self.has_sessions() => Err(RpcError::new(
+                    ErrorKind::InvalidRequest,
+                    "Mcp-Session-Id is required; initialize gives one",
+                )),
+                None => Ok(()),
+            };
+            if let Err(error) = adopted {
+                return self.answer(&mut exchange, Outcome::Error(error));
+            }
+        }
+        match self.server.catalog.dispatch(&request, Some(&HeaderView(place.headers))) {
+            Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
+                self.initialize(&mut exchange, &request, outcome)
+            }
+            Dispatch::Answer(outcome) => self.answer(&mut exchange, outcome),
+            Dispatch::Listen(_) if !place.accepts.events => {
+                plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
+            }
+            Dispatch::Listen(granted) => {
+                let stream = ListenEvents::new(&self.server, exchange, granted, self.phase.clone());
+                answer::events(&self.driver, stream)
+            }
+            Dispatch::Run { entry, input } => {
+                let work = match self.begin(&mut exchange, request, &entry, input, place) {
+                    Ok(work) => work,
+                    Err(outcome) => return self.answer(&mut exchange, outcome),
+                };
+                match &place.session {
+                    Some(session) => match session.begin(exchange.id().clone(), &work.call) {
+                        Ok(guard) => self.respond_in_session(exchange, work, guard, place.accepts).await,
+                        Err(error) => self.answer(&mut exchange, Outcome::Error(error)),
+                    },
+                    None => self.respond(exchange, work, place.accepts).await,
+                }
+            }
+        }
+    }
+
+    fn initialize(
+        &self,
+        exchange: &mut Exchange,
+        request: &Request,
+        outcome: Outcome,
+    ) -> Response<ResponseBody> {
+        if !self.has_sessions() {
+            return self.answer(exchange, outcome);
+        }
+        let Some(session) = self.sessions.open(&self.server, &self.driver, Facts::of(request)) else {
+            let message = format!("more than {} sessions (maxSessions)", self.options.max_sessions);
+            let error = RpcError::new(ErrorKind::InternalError, message);
+            return json(503, jsonrpc::error(Some(exchange.id()), &error));
+        };
+        let mut response = self.answer(exchange, outcome);
+        let id = HeaderValue::from_str(&session.id).expect("an id is hexadecimal");
+        response.headers_mut().insert(HeaderName::from_static(header::SESSION_ID), id);
+        response
+    }
+
+    /// Start a handler. The other outcome answers at once.
+    fn begin(
+        &self,
+        exchange: &mut Exchange,
+        request: Request,
+        entry: &Entry<Arc<dyn Handler>>,
+        input: Input,
+        place: &Place<'_>,
+    ) -> Result<Work, Outcome> {
+        let memory = recall(&self.server.sealer, &request).map_err(Outcome::Error)?;
+        exchange.answered_by(entry, &request);
+        let inbox = Arc::new(Inbox::default());
+        let call = Call::new(inbox.clone(), 0, "http", request, memory);
+        if place.accepts.events && place.session.as_ref().is_some_and(|s| s.revision.primes_streams()) {
+            call.set_resumable();
+        }
+        let start = asking::start(entry, &call, input);
+        let server = self.server.clone();
+        let mut work =
+            Work { call: call.clone(), inbox, future: None, limit: None, server, asked: Vec::new() };
+        match start {
+            // What it said on the way comes before its answer.
+            Start::Done(outcome) if work.inbox.is_empty() => {
+                call.settle();
+                return Err(outcome);
+            }
+            Start::Done(outcome) => {
+                call.complete(outcome);
+            }
+            Start::Later => {}
+            Start::Future(future) => work.future = Some(Box::pin(guarded(future, call))),
+        }
+        work.limit = entry.timeout.map(|timeout| self.driver.sleep(timeout));
+        Ok(work)
+    }
+
+    fn answer(&self, exchange: &mut Exchange, outcome: Outcome) -> Response<ResponseBody> {
+        match exchange.finish(outcome, self.server.catalog.stamp()) {
+            Some(finished) => json(finished.status, finished.bytes),
+            None => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// JSON or an event stream, chosen late: a stream only once there is something to say before the answer.
+    async fn respond(
+        &self,
+        mut exchange: Exchange,
+        mut work: Work,
+        accepts: Accepts,
+    ) -> Response<ResponseBody> {
+        loop {
+            let message = match std::future::poll_fn(|cx| work.poll_next(cx)).await {
+                Say::Done(outcome) => return self.answer(&mut exchange, outcome),
+                Say::Progress(step) => exchange.progress(&step),
+                Say::Log(entry) => exchange.log(&entry),
+                Say::Ask(asked) => {
+                    refuse_ask(asked);
+                    None
+                }
+                Say::CloseStream | Say::Notice(_) => None,
+            };
+            let Some(first) = message.filter(|_| accepts.events) else { continue };
+            let pending = VecDeque::from([event(&first)]);
+            return answer::events(&self.driver, WorkEvents { exchange, work, pending, over: false });
+        }
+    }
+
+    /// The same in a session, where a stream outlives its connection.
+    async fn respond_in_session(
+        &self,
+        mut exchange: Exchange,
+        mut work: Work,
+        guard: InSession,
+        accepts: Accepts,
+    ) -> Response<ResponseBody> {
+        let first = loop {
+            let over = std::future::poll_fn(|cx| {
+                if let std::task::Poll::Ready(say) = work.poll_next(cx) {
+                    return std::task::Poll::Ready(Some(say));
+                }
+                // Given up by a notification: there will be no answer.
+                let mut cancelled = std::pin::pin!(work.call.cancelled());
+                cancelled.as_mut().poll(cx).map(|()| None)
+            });
+            match over.await {
+                None => return empty(StatusCode::ACCEPTED),
+                Some(Say::Done(outcome)) => return self.answer(&mut exchange, outcome),
+                Some(Say::Ask(asked)) if !accepts.events => refuse_ask(asked),
+                Some(say) if accepts.events => break say,
+                Some(_) => {}
+            }
+        };
+        let stream = guard.session.new_stream();
+        let mut pump = self.pump(exchange, work, guard, Arc::new(OpenCalls(stream.clone())));
+        // Whoever reads is there before the first message: it may ask to close the connection.
+        let reader = stream.read(0, pump.guard.session.revision.primes_streams());
+        pump.say(first);
+        self.driver.spawn(pump.run());
+        match reader {
+            Some(reader) => answer::events(&self.driver, reader),
+            None => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    fn pump(&self, exchange: Exchange, work: Work, guard: InSession, open: Arc<OpenCalls>) -> Pump {
+        let stream = open.0.clone();
+        Pump { exchange, work, guard, stream, _open: open, driver: self.driver.clone(), abandoned: None }
+    }
+
+    /// Several messages of a 2025-03-26 session: their answers come on one stream, each when it is there.
+    fn batch(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
+        let Some(session) = &place.session else { return empty(StatusCode::BAD_REQUEST) };
+        if !place.accepts.events {
+            return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
+        }
+        let stream = session.new_stream();
+        let all = Arc::new(OpenCalls(stream.clone()));
+        let mut asks = false;
+        for admission in batch {
+            match admission {
+                Admission::Notification(note) => drop(self.note(place, note)),
+                Admission::Response(id, result) => session.answered(&id, result),
+                Admission::Refused { body, .. } => {
+                    asks = true;
+                    stream.append(&body);
+                }
+                Admission::Request(admitted) => {
+                    asks = true;
+                    let (exchange, request) = *admitted;
+                    if let Some(answer) = self.batched(place, session, &all, exchange, request) {
+                        stream.append(&answer);
+                    }
+                }
+                Admission::Batch(_) => {}
+            }
+        }
+        let reader = stream.read(0, false);
+        drop(all);
+        match reader.filter(|_| asks) {
+            Some(reader) => answer::events(&self.driver, reader),
+            None => empty(StatusCode::ACCEPTED),
+        }
+    }
+
+    /// One request of a batch: its answer, if that is there at once.
+    fn batched(
+        &self,
+        place: &Place<'_>,
+        session: &Arc<Session>,
+        all: &Arc<OpenCalls>,
+        mut exchange: Exchange,
+        mut request: Request,
+    ) -> Option<Vec<u8>> {
+        let stamp = self.server.catalog.stamp();
+        let finish = |exchange: &mut Exchange, outcome| exchange.finish(outcome, stamp).map(|f| f.bytes);
+        if request.method.role == Role::Initialize {
+            let error = RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch");
+            return finish(&mut exchange, Outcome::Error(error));
+        }
+        if let Err(error) = session.adopt(&mut request, &mut exchange) {
+            return finish(&mut exchange, Outcome::Error(error));
+        }
+        match self.server.catalog.dispatch(&request, None) {
+            Dispatch::Answer(outcome) => finish(&mut exchange, outcome),
+            Dispatch::Listen(_) => None,
+            Dispatch::Run { entry, input } => {
+                let work = match self.begin(&mut exchange, request, &entry, input, place) {
+                    Ok(work) => work,
+                    Err(outcome) => return finish(&mut exchange, outcome),
+                };
+                match session.begin(exchange.id().clone(), &work.call) {
+                    Ok(guard) => {
+                        self.driver.spawn(self.pump(exchange, work, guard, all.clone()).run());
+                        None
+                    }
+                    Err(error) => finish(&mut exchange, Outcome::Error(error)),
+                }
+            }
+        }
+    }
+
+    /// The standing stream of a session, or the rest of one that was broken off.
+    fn get(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+        if !Accepts::of(headers).events {
+            return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
+        }
+        let session = match self.session(headers) {
+            Ok(Some(session)) => session,
+            Ok(None) => return refusal(400, "Mcp-Session-Id is required"),
+            Err(refusal) => return *refusal,
+        };
+        let (stream, after) = match headers.get("last-event-id") {
+            None => (STANDING, None),
+            Some(id) => match id.to_str().ok().and_then(StreamLog::parse_id) {
+                Some((stream, after)) => (stream, Some(after)),
+                None => return refusal(400, "Last-Event-ID is none of this server's"),
+            },
+        };
+        let reader = session.stream(stream).and_then(|stream| match after {
+            Some(after) => stream.read(after, false),
+            None => stream.read(stream.sent(), session.revision.primes_streams()),
+        });
+        match reader {
+            Some(reader) => answer::events(&self.driver, reader),
+            None => refusal(400, "the events after Last-Event-ID are not kept any more"),
+        }
+    }
+
+    fn delete(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+        match headers.get(header::SESSION_ID) {
+            None => refusal(400, "Mcp-Session-Id is required"),
+            Some(id) if id.to_str().is_ok_and(|id| self.sessions.close(id)) => empty(StatusCode::NO_CONTENT),
+            Some(_) => refusal(404, "the session is over"),
+        }
+    }
+}

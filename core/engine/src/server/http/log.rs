@@ -1,0 +1,295 @@
+//! An event stream of a legacy session that outlives its connection: what a client has not seen it gets when it comes back
+//! with `Last-Event-ID` (2025-11-25, Streamable HTTP, "Resumability and Redelivery").
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::answer::Events;
+use crate::lock;
+
+/// Bytes of events that are kept after they were sent, for clients that come back.
+const KEPT: usize = 64 << 10;
+/// Bytes of unsent events above which the writer has to wait.
+const FULL: usize = 1 << 20;
+/// When a client is to come back after its stream was closed.
+const RETRY: Duration = Duration::from_millis(1000);
+
+/// The events of one stream. One reader at a time: a new one takes the place of the old.
+pub(super) struct StreamLog {
+    id: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+    /// Of what was sent to a reader, the newest.
+    sent: u64,
+    next: u64,
+    over: bool,
+    generation: u64,
+    /// Since when nobody reads.
+    left: Option<Instant>,
+    /// This reader's connection is to be closed.
+    closing: Option<u64>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl StreamLog {
+    pub fn new(id: u64) -> Arc<StreamLog> {
+        let state = State { next: 1, left: Some(Instant::now()), ..State::default() };
+        Arc::new(StreamLog { id, state: Mutex::new(state) })
+    }
+
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The newest event that was sent to a reader; 0: none.
+    pub fn sent(&self) -> u64 {
+        lock(&self.state).sent
+    }
+
+    /// The stream and event of a `Last-Event-ID`.
+    pub fn parse_id(text: &str) -> Option<(u64, u64)> {
+        let (stream, event) = text.trim().split_once('-')?;
+        Some((stream.parse().ok()?, event.parse().ok()?))
+    }
+
+    /// Add a message.
+    pub fn append(&self, message: &[u8]) {
+        self.change(|state| {
+            let event = state.next;
+            state.next += 1;
+            let mut out = format!("id: {}-{event}\nevent: message\ndata: ", self.id).into_bytes();
+            out.extend_from_slice(message);
+            out.extend_from_slice(b"\n\n");
+            state.bytes += out.len();
+            state.events.push_back((event, Bytes::from(out)));
+        });
+    }
+
+    /// Add a message unless it waits to be sent already, or too much does.
+    pub fn append_once(&self, message: &[u8]) {
+        let waits = {
+            let state = lock(&self.state);
+            state.is_full()
+                || state.events.iter().rev().take_while(|(event, _)| *event > state.sent).any(|(_, sent)| {
+                    // The message stands before the empty line that ends the event.
+                    sent.strip_suffix(b"\n\n").is_some_and(|sent| sent.ends_with(message))
+                })
+        };
+        if !waits {
+            self.append(message);
+        }
+    }
+
+    /// Nothing more will come.
+    pub fn end(&self) {
+        self.change(|state| state.over = true);
+    }
+
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).over
+    }
+
+    /// Close the connection of whoever reads, once it has what there is; the stream goes on.
+    pub fn close_reader(&self) {
+        self.change(|state| state.closing = Some(state.generation));
+    }
+
+    /// Ready when there is room for more; pending wakes the task then, when a reader leaves, and when the stream ends.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        state.writer = Some(cx.waker().clone());
+        if state.is_full() && !state.over { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Since when nobody has read.
+    pub fn left(&self) -> Option<Instant> {
+        lock(&self.state).left
+    }
+
+    /// Read from behind an event on; 0: from the beginning. `primed`: begin with an event that only carries an id. `None`:
+    /// what is wanted is not kept any more.
+    pub fn read(self: &Arc<Self>, after: u64, primed: bool) -> Option<LogReader> {
+        let mut state = lock(&self.state);
+        let first = state.events.front().map_or(state.next, |(event, _)| *event);
+        if after >= state.next || after + 1 < first {
+            return None;
+        }
+        state.generation += 1;
+        state.left = None;
+        let replaced = state.reader.take();
+        let generation = state.generation;
+        drop(state);
+        if let Some(replaced) = replaced {
+            replaced.wake();
+        }
+        let retry = RETRY.as_millis();
+        let priming =
+            primed.then(|| Bytes::from(format!("id: {}-{after}\nretry: {retry}\ndata: \n\n", self.id)));
+        Some(LogReader { log: self.clone(), generation, after, priming })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let wakers = {
+            let mut state = lock(&self.state);
+            if state.over {
+                return;
+            }
+            change(&mut state);
+            let writer = if state.over { state.writer.take() } else { None };
+            [state.reader.take(), writer]
+        };
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.bytes > FULL
+    }
+
+    /// Drop what was sent and is more than is kept.
+    fn trim(&mut self) {
+        while self.bytes > KEPT
+            && let Some((event, bytes)) = self.events.front()
+            && *event <= self.sent
+        {
+            self.bytes -= bytes.len();
+            self.events.pop_front();
+        }
+    }
+}
+
+/// A connection that reads a stream.
+pub(super) struct LogReader {
+    log: Arc<StreamLog>,
+    generation: u64,
+    after: u64,
+    priming: Option<Bytes>,
+}
+
+impl Events for LogReader {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(priming) = self.priming.take() {
+            return Poll::Ready(Some(priming));
+        }
+        let mut state = lock(&self.log.state);
+        if state.generation != self.generation {
+            return Poll::Ready(None);
+        }
+        let after = self.after;
+        let first = state.events.front().map_or(0, |(event, _)| *event);
+        let at = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let next = state.events.get(at).map(|(event, bytes)| (*event, bytes.clone()));
+        if let Some((event, bytes)) = next {
+            self.after = event;
+            state.sent = state.sent.max(event);
+            state.trim();
+            let writer = state.writer.take();
+            drop(state);
+            if let Some(writer) = writer {
+                writer.wake();
+            }
+            return Poll::Ready(Some(bytes));
+        }
+        if state.over || state.closing == Some(self.generation) {
+            return Poll::Ready(None);
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for LogReader {
+    fn drop(&mut self) {
+        let mut state = lock(&self.log.state);
+        if state.generation == self.generation {
+            state.left = Some(Instant::now());
+            let writer = state.writer.take();
+            drop(state);
+            if let Some(writer) = writer {
+                writer.wake();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(reader: &mut LogReader) -> Option<String> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match reader.poll_event(&mut cx) {
+            Poll::Ready(event) => event.map(|event| String::from_utf8(event.to_vec()).expect("UTF-8")),
+            Poll::Pending => Some("pending".into()),
+        }
+    }
+
+    #[test]
+    fn who_comes_back_gets_what_it_has_missed() {
+        let log = StreamLog::new(7);
+        let mut first = log.read(0, true).expect("a reader");
+        assert_eq!(next(&mut first).as_deref(), Some("id: 7-0\nretry: 1000\ndata: \n\n"));
+        log.append(b"{\"a\":1}");
+        assert_eq!(next(&mut first).as_deref(), Some("id: 7-1\nevent: message\ndata: {\"a\":1}\n\n"));
+        assert_eq!(next(&mut first).as_deref(), Some("pending"));
+        log.close_reader();
+        assert_eq!(next(&mut first), None);
+        drop(first);
+        assert!(log.left().is_some());
+        log.append(b"{\"b\":2}");
+        log.end();
+        let mut second = log.read(1, false).expect("a reader");
+        assert_eq!(next(&mut second).as_deref(), Some("id: 7-2\nevent: message\ndata: {\"b\":2}\n\n"));
+        assert_eq!(next(&mut second), None);
+        assert!(log.read(5, false).is_none(), "an event that never was");
+        let mut again = log.read(0, false).expect("a reader");
+        assert!(next(&mut again).expect("an event").contains("7-1"));
+    }
+
+    #[test]
+    fn a_new_reader_takes_the_place_of_the_old() {
+        let log = StreamLog::new(1);
+        let mut old = log.read(0, false).expect("a reader");
+        let mut new = log.read(0, false).expect("a reader");
+        log.append(b"{}");
+        assert_eq!(next(&mut old), None);
+        drop(old);
+        assert!(log.left().is_none(), "somebody reads");
+        assert!(next(&mut new).is_some_and(|event| event.contains("1-1")));
+    }
+
+    #[test]
+    fn what_nobody_reads_does_not_grow_and_is_not_repeated() {
+        let log = StreamLog::new(1);
+        log.append_once(b"{\"x\":1}");
+        log.append_once(b"{\"x\":1}");
+        log.append_once(b"{\"y\":1}");
+        assert_eq!(lock(&log.state).events.len(), 2);
+        let large = vec![b'1'; 600 << 10];
+        let cx = Context::from_waker(Waker::noop());
+        log.append(&large);
+        assert!(log.poll_room(&cx).is_ready());
+        log.append(&large);
+        assert!(log.poll_room(&cx).is_pending());
+        log.append_once(b"{\"z\":1}");
+        assert_eq!(lock(&log.state).events.len(), 4, "nothing more is taken");
+        let mut reader = log.read(0, false).expect("a reader");
+        while next(&mut reader).is_some_and(|event| event != "pending") {}
+        assert!(log.poll_room(&cx).is_ready());
+        assert!(lock(&log.state).bytes <= KEPT + large.len());
+        assert!(log.read(0, false).is_none(), "its beginning is gone");
+    }
+}

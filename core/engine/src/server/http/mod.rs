@@ -1,0 +1,154 @@
+//! Streamable HTTP on a listener of our own, on either driver.
+
+mod answer;
+mod body;
+mod caller;
+mod endpoint;
+mod listen;
+mod log;
+mod pump;
+mod sessions;
+mod work;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hyper::service::service_fn;
+use tokio::sync::watch;
+
+pub(crate) use caller::{Callers, is_public_url};
+pub(crate) use endpoint::Endpoint;
+
+use super::{Kind, ServerCore};
+use crate::driver::{Conn, Driver, Listener};
+
+/// How long a client may take to send the head of a request.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// Most bytes of a request's head.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Where and to whom an endpoint listens.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpOptions {
+    /// Path of the endpoint.
+    pub path: String,
+    /// Whose requests are taken.
+    pub callers: Callers,
+    /// Most open connections.
+    pub max_connections: usize,
+    /// Whether legacy clients get sessions.
+    pub sessions: bool,
+    /// After how long without use a session ends.
+    pub session_idle: Duration,
+    /// Most sessions.
+    pub max_sessions: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions {
+            path: "/mcp".into(),
+            callers: Callers::default(),
+            max_connections: 10_000,
+            sessions: true,
+            session_idle: Duration::from_secs(30 * 60),
+            max_sessions: 10_000,
+        }
+    }
+}
+
+/// How far an endpoint is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections and requests; those in flight are answered.
+    Draining,
+    /// Everything is dropped.
+    Stopped,
+}
+
+/// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended.
+pub(crate) async fn serve(
+    server: Arc<ServerCore>,
+    driver: Driver,
+    listener: Listener,
+    options: HttpOptions,
+    mut phase: watch::Receiver<Phase>,
+    drain_limit: Duration,
+) {
+    let max_connections = options.max_connections;
+    let bound = Some(listener.local_addr().ip());
+    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, bound, phase.clone()));
+    // Every connection holds a receiver: closed when the last one has ended, dropped to end them all.
+    let open = watch::Sender::new(());
+    loop {
+        let accepted = {
+            let accept = std::pin::pin!(listener.accept());
+            let stop = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
+            match select(accept, stop).await {
+                Either::Left((accepted, _)) => accepted,
+                Either::Right(_) => break,
+            }
+        };
+        let Ok((conn, peer)) = accepted else { break };
+        if open.receiver_count() >= max_connections {
+            continue;
+        }
+        let (endpoint, mut open, phase) = (endpoint.clone(), open.subscribe(), phase.clone());
+        let timer = driver.clone();
+        driver.spawn(async move {
+            let serving = std::pin::pin!(connection(endpoint, timer, conn, peer.ip(), phase));
+            let dropped = std::pin::pin!(open.changed());
+            select(serving, dropped).await;
+        });
+    }
+    drop(listener);
+    endpoint.drain();
+    // The connections end by themselves while draining; what is left is dropped at the limit or when stopped.
+    let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
+    let limit = std::pin::pin!(driver.sleep(drain_limit));
+    let ended = std::pin::pin!(open.closed());
+    let _ = select(select(stopped, limit), ended).await;
+    endpoint.close();
+}
+
+async fn connection(
+    endpoint: Arc<Endpoint>,
+    timer: Driver,
+    conn: Conn,
+    peer: IpAddr,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let _counted = endpoint.server.counters.count(Kind::Connection);
+    let service = {
+        let endpoint = endpoint.clone();
+        service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            let endpoint = endpoint.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                Ok::<_, Infallible>(endpoint.handle(&head, body, Some(peer)).await)
+            }
+        })
+    };
+    let mut serving = std::pin::pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(timer)
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(HEAD_BYTES.max(8192))
+            .pipeline_flush(true)
+            .serve_connection(conn, service)
+    );
+    {
+        let draining = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
+        // An error is the client's: there is nobody left to tell.
+        if let Either::Left(_) = select(serving.as_mut(), draining).await {
+            return;
+        }
+    }
+    serving.as_mut().graceful_shutdown();
+    let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
+    let _ = select(serving, stopped).await;
+}

@@ -1,0 +1,125 @@
+//! A handler at work for one request of a POST, and the event stream it may become.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::Exchange;
+
+use super::answer::{Events, event};
+use crate::driver::Sleep;
+use crate::server::ServerCore;
+use crate::server::asking::{Asked, suspend};
+use crate::server::call::{Call, Inbox, Say};
+
+/// A handler at work. Dropping it before the answer tells the handler that the caller has left.
+pub(super) struct Work {
+    pub call: Call,
+    pub inbox: Arc<Inbox>,
+    pub future: Option<BoxFuture<'static, Outcome>>,
+    pub limit: Option<Sleep>,
+    pub server: Arc<ServerCore>,
+    /// What a modern call has asked, until its run is ended.
+    pub asked: Vec<Asked>,
+}
+
+impl Work {
+    /// The next thing it says. [`Say::Ask`] comes in the legacy era only.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Say> {
+        loop {
+            let said = self.poll_said(cx);
+            match said {
+                Poll::Ready(Say::Ask(asked)) if self.call.revision().era() == Era::Modern => {
+                    self.asked.push(asked);
+                }
+                // What was asked in one go is asked together.
+                Poll::Pending if !self.asked.is_empty() => {
+                    let asked = std::mem::take(&mut self.asked);
+                    return Poll::Ready(Say::Done(suspend(&self.call, &self.server.sealer, &asked)));
+                }
+                said => return said,
+            }
+        }
+    }
+
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Say> {
+        if let Poll::Ready((_, say)) = self.inbox.poll_next(cx) {
+            return Poll::Ready(say);
+        }
+        if let Some(future) = &mut self.future
+            && let Poll::Ready(outcome) = future.as_mut().poll(cx)
+        {
+            self.future = None;
+            self.call.complete(outcome);
+            if let Poll::Ready((_, say)) = self.inbox.poll_next(cx) {
+                return Poll::Ready(say);
+            }
+        }
+        // What the future has just said.
+        if let Poll::Ready((_, say)) = self.inbox.poll_next(cx) {
+            return Poll::Ready(say);
+        }
+        if let Some(limit) = &mut self.limit
+            && Pin::new(limit).poll(cx).is_ready()
+        {
+            self.limit = None;
+            self.call.cancel(Some("time limit".into()));
+            return Poll::Ready(Say::Done(Outcome::ToolError("the tool exceeded its time limit".into())));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.call.cancel(Some("the connection closed".into()));
+        self.inbox.close();
+    }
+}
+
+/// Messages of one exchange that ends with its connection; the answer is the last.
+pub(super) struct WorkEvents {
+    pub exchange: Exchange,
+    pub work: Work,
+    pub pending: VecDeque<Bytes>,
+    pub over: bool,
+}
+
+impl Events for WorkEvents {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(event) = self.pending.pop_front() {
+                return Poll::Ready(Some(event));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            let message = match std::task::ready!(self.work.poll_next(cx)) {
+                Say::Progress(step) => self.exchange.progress(&step),
+                Say::Log(entry) => self.exchange.log(&entry),
+                Say::Ask(asked) => {
+                    refuse_ask(asked);
+                    None
+                }
+                Say::CloseStream | Say::Notice(_) => None,
+                Say::Done(outcome) => {
+                    self.over = true;
+                    let stamp = self.work.server.catalog.stamp();
+                    self.exchange.finish(outcome, stamp).map(|finished| finished.bytes)
+                }
+            };
+            self.pending.extend(message.map(|message| event(&message)));
+        }
+    }
+}
+
+/// A legacy client can be asked in its session only: that is where its answer would come in.
+pub(super) fn refuse_ask(asked: Asked) {
+    let message = "the client cannot be asked: it has no session, or does not accept text/event-stream";
+    asked.reply(Err(crate::error::Error::local(crate::error::local::TRANSPORT, message)));
+}

@@ -1,0 +1,147 @@
+//! Changes that clients are told of, and who wants to hear of which (2026-07-28, "Subscriptions"; 2025-11-25, tools,
+//! prompts and resources, "List Changed Notification" and "Subscriptions").
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::RpcError;
+use crate::json;
+use crate::jsonrpc::{self, Id};
+use crate::meta;
+use crate::methods::{self, Role};
+use crate::server::request::invalid;
+
+/// Most resources that one session or stream may watch.
+pub(crate) const MAX_WATCHED: usize = 1024;
+
+/// Something has changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Notice {
+    /// The list of tools.
+    Tools,
+    /// The lists of resources and templates.
+    Resources,
+    /// The list of prompts.
+    Prompts,
+    /// The resource at this URI.
+    Resource(String),
+}
+
+impl Notice {
+    /// From its neutral name and parameters: `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated
+    /// {uri}`. `None` for another name.
+    pub fn parse(event: &str, params: &str) -> Option<Result<Notice, RpcError>> {
+        #[derive(Deserialize)]
+        struct Updated {
+            uri: String,
+        }
+        let role = methods::METHODS.iter().find(|method| method.op == event)?.role;
+        Some(Ok(match role {
+            Role::ToolsChanged => Notice::Tools,
+            Role::ResourcesChanged => Notice::Resources,
+            Role::PromptsChanged => Notice::Prompts,
+            Role::ResourceUpdated => match serde_json::from_str::<Updated>(params) {
+                Ok(updated) => Notice::Resource(updated.uri),
+                Err(error) => return Some(Err(invalid(format!("{event}: {}", json::complaint(&error))))),
+            },
+            _ => return None,
+        }))
+    }
+
+    fn role(&self) -> Role {
+        match self {
+            Notice::Tools => Role::ToolsChanged,
+            Notice::Resources => Role::ResourcesChanged,
+            Notice::Prompts => Role::PromptsChanged,
+            Notice::Resource(_) => Role::ResourceUpdated,
+        }
+    }
+
+    /// The notification. `subscription`: the stream it is delivered on, in the modern era.
+    pub fn message(&self, subscription: Option<&Id>) -> Vec<u8> {
+        let mut members = Vec::new();
+        if let Some(id) = subscription {
+            members.push(format!("\"_meta\":{{\"{}\":{}}}", meta::SUBSCRIPTION_ID, id.as_json()));
+        }
+        if let Notice::Resource(uri) = self {
+            members.push(format!("\"uri\":{}", json::string(uri)));
+        }
+        let params = if members.is_empty() { String::new() } else { format!("{{{}}}", members.join(",")) };
+        jsonrpc::notification(methods::by_role(self.role()).name, &params)
+    }
+}
+
+/// What a client listens for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Filter {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: BTreeSet<String>,
+}
+
+impl Filter {
+    /// From `params.notifications` of `subscriptions/listen`.
+    pub(crate) fn parse(notifications: &str) -> Result<Filter, RpcError> {
+        if !notifications.starts_with('{') {
+            return Err(invalid("params.notifications must be an object"));
+        }
+        let filter: Filter = serde_json::from_str(notifications)
+            .map_err(|error| invalid(format!("params.notifications: {}", json::complaint(&error))))?;
+        if filter.resource_subscriptions.len() > MAX_WATCHED {
+            return Err(invalid(format!(
+                "more than {MAX_WATCHED} resources cannot be watched on one stream"
+            )));
+        }
+        Ok(filter)
+    }
+
+    /// The part of it that a server with these capabilities can honour.
+    pub(crate) fn granted(mut self, capabilities: &Map<String, Value>) -> Filter {
+        self.tools_list_changed &= capabilities.contains_key("tools");
+        self.prompts_list_changed &= capabilities.contains_key("prompts");
+        self.resources_list_changed &= capabilities.contains_key("resources");
+        if !capabilities.contains_key("resources") {
+            self.resource_subscriptions.clear();
+        }
+        self
+    }
+
+    /// Whether it lets a notice through.
+    pub fn covers(&self, notice: &Notice) -> bool {
+        match notice {
+            Notice::Tools => self.tools_list_changed,
+            Notice::Resources => self.resources_list_changed,
+            Notice::Prompts => self.prompts_list_changed,
+            Notice::Resource(uri) => self.resource_subscriptions.contains(uri),
+        }
+    }
+
+    /// The acknowledgement that opens a stream.
+    pub(crate) fn acknowledgement(&self, subscription: &Id) -> Vec<u8> {
+        let mut granted = Map::new();
+        for (key, wanted) in [
+            ("toolsListChanged", self.tools_list_changed),
+            ("promptsListChanged", self.prompts_list_changed),
+            ("resourcesListChanged", self.resources_list_changed),
+        ] {
+            if wanted {
+                granted.insert(key.into(), true.into());
+            }
+        }
+        if !self.resource_subscriptions.is_empty() {
+            let uris = self.resource_subscriptions.iter().map(|uri| Value::from(uri.as_str())).collect();
+            granted.insert("resourceSubscriptions".into(), Value::Array(uris));
+        }
+        let params = format!(
+            "{{\"_meta\":{{\"{}\":{}}},\"notifications\":{}}}",
+            meta::SUBSCRIPTION_ID,
+            subscription.as_json(),
+            Value::Object(granted)
+        );
+        jsonrpc::notification(methods::by_role(Role::ListenAcknowledged).name, &params)
+    }
+}
