@@ -97,8 +97,14 @@
  *     Who may cache them: private or public.
  *   pageSize (integer, default 1000)
  *     Entries per page of a list.
+ *   stateKeys (array, default [])
+ *     Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own.
+ *   stateTtlMs (integer, default 3600000)
+ *     How long a client may take to come back with the answers, in milliseconds.
  *
  * tool
+ *   asks (object, default {})
+ *     What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
  *   timeoutMs (integer, default 0)
  *     The handler is cancelled and the caller told after this long; 0: no limit.
  *
@@ -113,6 +119,18 @@
  *     Host header values accepted besides loopback names and the bound address; a * accepts all.
  *   allowedOrigins (array, default [])
  *     Origin header values accepted besides loopback ones; a * accepts all.
+ *   publicUrl (string, default none)
+ *     Where clients reach the endpoint from outside; its host and its origin are accepted.
+ *   trustedProxies (array, default [])
+ *     Addresses of proxies whose X-Forwarded-Host is checked like a Host.
+ *   sessions (boolean, default true)
+ *     Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request.
+ *   sessionIdleMs (integer, default 1800000)
+ *     After how long without use a session ends, in milliseconds.
+ *   maxSessions (integer, default 10000)
+ *     Most sessions at a time.
+ *   carried (boolean, default false)
+ *     No listener: the host gives the requests by http_request.
  *
  * connect
  *   clientInfo (object, default {"name":"trunnion","version":"<version>"})
@@ -203,10 +221,14 @@ typedef enum {
     TRN_EVENT_PROGRESS = 12,
     // id: serve operation. payload: {url, host, port}.
     TRN_EVENT_LISTENING = 13,
-    // id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated.
+    // id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
     TRN_EVENT_NOTIFICATION = 14,
     // id: client. The connection is over. payload: {reason}.
     TRN_EVENT_CLOSED = 15,
+    // id: carried request. payload: {status, headers: [[name, value], …]}.
+    TRN_EVENT_HTTP_HEAD = 16,
+    // id: carried request. payload: a piece of the response's body, as a string.
+    TRN_EVENT_HTTP_CHUNK = 17,
 } trn_event_kind;
 
 // What a completion says, and so what its payload is.
@@ -353,9 +375,24 @@ trn_status trn_progress(trn_engine *engine, uint64_t id, trn_str payload, trn_er
 // TRN_STATUS_FALSE: the exchange is over. Messages below the level that the caller asked for are dropped.
 trn_status trn_log(trn_engine *engine, uint64_t id, trn_str payload, trn_error **error);
 
+// Store a value with an exchange, for this run of its handler and those that follow when it asks the client something.
+// value: JSON. What was stored is in trn_context as `memory`. TRN_STATUS_FALSE: the exchange is over.
+trn_status trn_remember(trn_engine *engine,
+                        uint64_t id,
+                        trn_str key,
+                        trn_str value,
+                        trn_error **error);
+
+// Close the response stream of an exchange over legacy HTTP; the call goes on and the client comes back for the rest.
+// TRN_STATUS_FALSE: it has none that can be closed.
+trn_status trn_close_stream(trn_engine *engine,
+                            uint64_t id,
+                            trn_error **error);
+
 // What is known of an exchange, as JSON: {requestId, era, revision, transport, progressToken?, clientInfo?,
-// clientCapabilities, meta?}. Free it with trn_string_free. NULL when the exchange is over.
-char *trn_context(trn_engine *engine, uint64_t id);
+// clientCapabilities, meta?, answers?, memory?}. Free it with trn_string_free. NULL when the exchange is over.
+char *trn_context(trn_engine *engine,
+                  uint64_t id);
 
 // Give up an operation (a call, a connect, a serve). Its TRN_EVENT_ERROR of kind `cancelled` follows.
 // reason: told to the peer; may be empty. TRN_STATUS_FALSE: it had ended.
@@ -420,6 +457,28 @@ trn_status trn_serve_http(trn_engine *engine,
                           trn_str options,
                           uint64_t *operation,
                           trn_error **error);
+
+// Hand a request to an endpoint that the program carries itself: the operation of trn_serve_http with the option `carried`.
+// head: JSON {method, target, headers: [[name, value], ...], peer?}; target is path and query.
+// body: the request's body; any bytes.
+// operation: receives its handle. TRN_EVENT_HTTP_HEAD with it, TRN_EVENT_HTTP_CHUNKs, then TRN_EVENT_RESULT. When the
+// caller has left, trn_cancel it.
+trn_status trn_http_request(trn_engine *engine,
+                            uint64_t endpoint,
+                            trn_str head,
+                            trn_str body,
+                            uint64_t *operation,
+                            trn_error **error);
+
+// Tell the peers of a server or of a client that something has changed.
+// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed" or "prompts_changed"; for a client
+// "roots_changed" {roots}.
+// params: JSON. TRN_STATUS_FALSE: there is no server or client of that id.
+trn_status trn_notify(trn_engine *engine,
+                      uint64_t id,
+                      const char *event,
+                      trn_str params,
+                      trn_error **error);
 
 // End every serve operation of a server and forget it. Forgetting it twice is allowed.
 trn_status trn_server_close(trn_engine *engine, uint64_t server, trn_error **error);

@@ -171,8 +171,39 @@ pub unsafe extern "C" fn trn_log(
     unsafe { guard(error, || Ok(answer(self::engine(engine)?.log(id, text(payload, "payload")?)?))) }
 }
 
+/// Store a value with an exchange, for this run of its handler and those that follow when it asks the client something.
+/// value: JSON. What was stored is in trn_context as `memory`. TRN_STATUS_FALSE: the exchange is over.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trn_remember(
+    engine: *mut trn_engine,
+    id: u64,
+    key: trn_str,
+    value: trn_str,
+    error: *mut *mut trn_error,
+) -> trn_status {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        guard(error, || {
+            let (key, value) = (text(key, "key")?, text(value, "value")?);
+            Ok(answer(self::engine(engine)?.remember(id, key, value)?))
+        })
+    }
+}
+
+/// Close the response stream of an exchange over legacy HTTP; the call goes on and the client comes back for the rest.
+/// TRN_STATUS_FALSE: it has none that can be closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trn_close_stream(
+    engine: *mut trn_engine,
+    id: u64,
+    error: *mut *mut trn_error,
+) -> trn_status {
+    // SAFETY: the pointers are as the header asks.
+    unsafe { guard(error, || Ok(answer(self::engine(engine)?.close_stream(id)))) }
+}
+
 /// What is known of an exchange, as JSON: {requestId, era, revision, transport, progressToken?, clientInfo?,
-/// clientCapabilities, meta?}. Free it with trn_string_free. NULL when the exchange is over.
+/// clientCapabilities, meta?, answers?, memory?}. Free it with trn_string_free. NULL when the exchange is over.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_context(engine: *mut trn_engine, id: u64) -> *mut c_char {
     shield(std::ptr::null_mut(), || {

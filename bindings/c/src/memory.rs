@@ -160,17 +160,23 @@ pub(crate) unsafe fn whole<'a>(engine: *const trn_engine) -> Result<&'a trn_engi
     if engine.process == std::process::id() { Ok(engine) } else { Err(forked()) }
 }
 
-/// Borrowed text as UTF-8.
-pub(crate) unsafe fn text<'a>(text: trn_str, name: &str) -> Result<&'a str, Error> {
+/// Borrowed bytes.
+pub(crate) unsafe fn bytes<'a>(text: trn_str, name: &str) -> Result<&'a [u8], Error> {
     if text.ptr.is_null() {
         return if text.len == 0 {
-            Ok("")
+            Ok(&[])
         } else {
             Err(usage(format!("{name}: ptr is NULL but len is not 0")))
         };
     }
     // SAFETY: the caller vouches for len readable bytes at ptr.
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) };
+    Ok(unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) })
+}
+
+/// Borrowed text as UTF-8.
+pub(crate) unsafe fn text<'a>(text: trn_str, name: &str) -> Result<&'a str, Error> {
+    // SAFETY: as for `bytes`.
+    let bytes = unsafe { bytes(text, name) }?;
     std::str::from_utf8(bytes).map_err(|error| usage(format!("{name} is not UTF-8: {error}")))
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::memory::{engine, name, options, place, text, trn_engine, trn_str};
+use crate::memory::{bytes, engine, name, options, place, text, trn_engine, trn_str};
 use crate::status::{answer, guard, trn_error};
 use crate::surface::trn_status;
 
@@ -113,6 +113,53 @@ pub unsafe extern "C" fn trn_serve_http(
             *operation = 0;
             *operation = self::engine(engine)?.serve_http(server, self::options(options)?)?;
             Ok(trn_status::Ok)
+        })
+    }
+}
+
+/// Hand a request to an endpoint that the program carries itself: the operation of trn_serve_http with the option `carried`.
+/// head: JSON {method, target, headers: [[name, value], ...], peer?}; target is path and query.
+/// body: the request's body; any bytes.
+/// operation: receives its handle. TRN_EVENT_HTTP_HEAD with it, TRN_EVENT_HTTP_CHUNKs, then TRN_EVENT_RESULT. When the
+/// caller has left, trn_cancel it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trn_http_request(
+    engine: *mut trn_engine,
+    endpoint: u64,
+    head: trn_str,
+    body: trn_str,
+    operation: *mut u64,
+    error: *mut *mut trn_error,
+) -> trn_status {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        guard(error, || {
+            let operation = place(operation, "operation")?;
+            *operation = 0;
+            let (head, body) = (text(head, "head")?, bytes(body, "body")?);
+            *operation = self::engine(engine)?.http_request(endpoint, head, body)?;
+            Ok(trn_status::Ok)
+        })
+    }
+}
+
+/// Tell the peers of a server or of a client that something has changed.
+/// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed" or "prompts_changed"; for a client
+/// "roots_changed" {roots}.
+/// params: JSON. TRN_STATUS_FALSE: there is no server or client of that id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trn_notify(
+    engine: *mut trn_engine,
+    id: u64,
+    event: *const c_char,
+    params: trn_str,
+    error: *mut *mut trn_error,
+) -> trn_status {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        guard(error, || {
+            let (event, params) = (name(event, "event")?, self::options(params)?);
+            Ok(answer(self::engine(engine)?.notify(id, event, params)?))
         })
     }
 }

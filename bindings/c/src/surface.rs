@@ -124,10 +124,14 @@ pub enum trn_event_kind {
     Progress = 12,
     /// id: serve operation. payload: {url, host, port}.
     Listening = 13,
-    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated.
+    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
     Notification = 14,
     /// id: client. The connection is over. payload: {reason}.
     Closed = 15,
+    /// id: carried request. payload: {status, headers: [[name, value], …]}.
+    HttpHead = 16,
+    /// id: carried request. payload: a piece of the response's body, as a string.
+    HttpChunk = 17,
 }
 
 /// What a completion says, and so what its payload is.

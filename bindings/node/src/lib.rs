@@ -115,6 +115,18 @@ impl Engine {
         guard(env, || self.inner().log(handle(id), &payload))
     }
 
+    /// `remember` a JSON value with an exchange.
+    #[napi]
+    pub fn remember(&self, env: Env, id: i64, key: String, value: String) -> napi::Result<bool> {
+        guard(env, || self.inner().remember(handle(id), &key, &value))
+    }
+
+    /// `close_stream` of an exchange.
+    #[napi]
+    pub fn close_stream(&self, id: i64) -> bool {
+        self.inner().close_stream(handle(id))
+    }
+
     /// `context` of an exchange as JSON text; null when it is over.
     #[napi]
     pub fn context(&self, id: i64) -> Option<String> {
@@ -178,6 +190,18 @@ impl Engine {
     #[napi]
     pub fn serve_http(&self, env: Env, server: i64, options: String) -> napi::Result<i64> {
         guard(env, || self.inner().serve_http(handle(server), &options)).map(number)
+    }
+
+    /// `http_request` to an endpoint that the host carries.
+    #[napi]
+    pub fn http_request(&self, env: Env, endpoint: i64, head: String, body: &[u8]) -> napi::Result<i64> {
+        guard(env, || self.inner().http_request(handle(endpoint), &head, body)).map(number)
+    }
+
+    /// `notify` the peers of a server or a client.
+    #[napi]
+    pub fn notify(&self, env: Env, id: i64, event: String, params: String) -> napi::Result<bool> {
+        guard(env, || self.inner().notify(handle(id), &event, &params))
     }
 
     /// `server_close`.

@@ -142,6 +142,18 @@ impl Engine {
         py.detach(|| engine.log(id, &payload)).map_err(raise)
     }
 
+    /// Store a JSON value with an exchange. False: it is over.
+    fn remember(&self, py: Python<'_>, id: u64, key: &str, value: &str) -> PyResult<bool> {
+        let engine = self.engine()?;
+        py.detach(|| engine.remember(id, key, value)).map_err(raise)
+    }
+
+    /// Close the response stream of an exchange; the call goes on. False: it has none.
+    fn close_stream(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
+        let engine = self.engine()?;
+        Ok(py.detach(|| engine.close_stream(id)))
+    }
+
     /// What is known of an exchange as JSON text; None when it is over.
     fn context(&self, py: Python<'_>, id: u64) -> PyResult<Option<String>> {
         let engine = self.engine()?;
@@ -207,6 +219,19 @@ impl Engine {
     fn serve_http(&self, py: Python<'_>, server: u64, options: &str) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.serve_http(server, options)).map_err(raise)
+    }
+
+    /// Hand a request to an endpoint that the host carries; returns the operation.
+    fn http_request(&self, py: Python<'_>, endpoint: u64, head: &str, body: &[u8]) -> PyResult<u64> {
+        let engine = self.engine()?;
+        py.detach(|| engine.http_request(endpoint, head, body)).map_err(raise)
+    }
+
+    /// Tell the peers of a server or a client that something has changed. False: there is none of that id.
+    #[pyo3(signature = (id, event, params = "{}"))]
+    fn notify(&self, py: Python<'_>, id: u64, event: &str, params: &str) -> PyResult<bool> {
+        let engine = self.engine()?;
+        py.detach(|| engine.notify(id, event, params)).map_err(raise)
     }
 
     /// End every serve operation of a server and forget it.

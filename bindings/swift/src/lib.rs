@@ -116,6 +116,16 @@ impl Engine {
         Ok(self.0.log(id, &payload)?)
     }
 
+    /// Store a JSON value with an exchange. False: it is over.
+    pub fn remember(&self, id: u64, key: String, value: String) -> Result<bool> {
+        Ok(self.0.remember(id, &key, &value)?)
+    }
+
+    /// Close the response stream of an exchange; the call goes on. False: it has none.
+    pub fn close_stream(&self, id: u64) -> Result<bool> {
+        Ok(self.0.close_stream(id))
+    }
+
     /// What is known of an exchange as JSON text; nil when it is over.
     pub fn context(&self, id: u64) -> Result<Option<String>> {
         Ok(self.0.context(id))
@@ -167,6 +177,16 @@ impl Engine {
     /// Serve Streamable HTTP; returns the operation.
     pub fn serve_http(&self, server: u64, options: String) -> Result<u64> {
         Ok(self.0.serve_http(server, &options)?)
+    }
+
+    /// Hand a request to an endpoint that the host carries; returns the operation.
+    pub fn http_request(&self, endpoint: u64, head: String, body: Vec<u8>) -> Result<u64> {
+        Ok(self.0.http_request(endpoint, &head, &body)?)
+    }
+
+    /// Tell the peers of a server or a client that something has changed. False: there is none of that id.
+    pub fn notify(&self, id: u64, event: String, params: String) -> Result<bool> {
+        Ok(self.0.notify(id, &event, &params)?)
     }
 
     /// End every serve operation of a server and forget it.

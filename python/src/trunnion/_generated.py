@@ -17,6 +17,8 @@ FUNCTIONS = (
     "complete",
     "progress",
     "log",
+    "remember",
+    "close_stream",
     "context",
     "cancel",
     "close",
@@ -27,6 +29,8 @@ FUNCTIONS = (
     "server_remove",
     "serve_stdio",
     "serve_http",
+    "http_request",
+    "notify",
     "server_close",
     "connect",
     "request",
@@ -45,6 +49,8 @@ EVENT_PROGRESS = 12
 EVENT_LISTENING = 13
 EVENT_NOTIFICATION = 14
 EVENT_CLOSED = 15
+EVENT_HTTP_HEAD = 16
+EVENT_HTTP_CHUNK = 17
 
 # Outcomes: the second field of a completion.
 OUTCOME_RESULT = 0
@@ -78,6 +84,8 @@ EVENTS = {
     "listening": EVENT_LISTENING,
     "notification": EVENT_NOTIFICATION,
     "closed": EVENT_CLOSED,
+    "http_head": EVENT_HTTP_HEAD,
+    "http_chunk": EVENT_HTTP_CHUNK,
 }
 OUTCOMES = {
     "result": OUTCOME_RESULT,
@@ -115,8 +123,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "ttl_ms": "ttlMs",
         "cache_scope": "cacheScope",
         "page_size": "pageSize",
+        "state_keys": "stateKeys",
+        "state_ttl_ms": "stateTtlMs",
     },
     "tool": {
+        "asks": "asks",
         "timeout_ms": "timeoutMs",
     },
     "serve_http": {
@@ -125,6 +136,12 @@ OPTIONS: dict[str, dict[str, str]] = {
         "path": "path",
         "allowed_hosts": "allowedHosts",
         "allowed_origins": "allowedOrigins",
+        "public_url": "publicUrl",
+        "trusted_proxies": "trustedProxies",
+        "sessions": "sessions",
+        "session_idle_ms": "sessionIdleMs",
+        "max_sessions": "maxSessions",
+        "carried": "carried",
     },
     "connect": {
         "client_info": "clientInfo",

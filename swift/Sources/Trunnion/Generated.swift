@@ -20,10 +20,14 @@ enum EventKind: UInt32, CaseIterable {
     case progress = 12
     /// id: serve operation. payload: {url, host, port}.
     case listening = 13
-    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated.
+    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
     case notification = 14
     /// id: client. The connection is over. payload: {reason}.
     case closed = 15
+    /// id: carried request. payload: {status, headers: [[name, value], …]}.
+    case httpHead = 16
+    /// id: carried request. payload: a piece of the response's body, as a string.
+    case httpChunk = 17
 }
 
 /// What a completion says.
@@ -168,30 +172,42 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var cacheScope: String?
     /// Entries per page of a list. Default: 1000.
     public var pageSize: Int?
+    /// Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own. Default: [].
+    public var stateKeys: [String]?
+    /// How long a client may take to come back with the answers, in milliseconds. Default: 3600000.
+    public var stateTtlMs: Int?
 
     /// Name only what should differ from the default.
     public init(
         eras: [String]? = nil,
         ttlMs: Int? = nil,
         cacheScope: String? = nil,
-        pageSize: Int? = nil
+        pageSize: Int? = nil,
+        stateKeys: [String]? = nil,
+        stateTtlMs: Int? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
         self.cacheScope = cacheScope
         self.pageSize = pageSize
+        self.stateKeys = stateKeys
+        self.stateTtlMs = stateTtlMs
     }
 }
 
 /// Options of a tool. What is nil keeps the engine's default.
 public struct ToolOptions: Sendable, Hashable, Codable {
+    /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
+    public var asks: [String: JSONValue]?
     /// The handler is cancelled and the caller told after this long; 0: no limit. Default: 0.
     public var timeoutMs: Int?
 
     /// Name only what should differ from the default.
     public init(
+        asks: [String: JSONValue]? = nil,
         timeoutMs: Int? = nil
     ) {
+        self.asks = asks
         self.timeoutMs = timeoutMs
     }
 }
@@ -208,6 +224,18 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var allowedHosts: [String]?
     /// Origin header values accepted besides loopback ones; a * accepts all. Default: [].
     public var allowedOrigins: [String]?
+    /// Where clients reach the endpoint from outside; its host and its origin are accepted. Default: none.
+    public var publicUrl: String?
+    /// Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: [].
+    public var trustedProxies: [String]?
+    /// Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request. Default: true.
+    public var sessions: Bool?
+    /// After how long without use a session ends, in milliseconds. Default: 1800000.
+    public var sessionIdleMs: Int?
+    /// Most sessions at a time. Default: 10000.
+    public var maxSessions: Int?
+    /// No listener: the host gives the requests by http_request. Default: false.
+    public var carried: Bool?
 
     /// Name only what should differ from the default.
     public init(
@@ -215,13 +243,25 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
         port: Int? = nil,
         path: String? = nil,
         allowedHosts: [String]? = nil,
-        allowedOrigins: [String]? = nil
+        allowedOrigins: [String]? = nil,
+        publicUrl: String? = nil,
+        trustedProxies: [String]? = nil,
+        sessions: Bool? = nil,
+        sessionIdleMs: Int? = nil,
+        maxSessions: Int? = nil,
+        carried: Bool? = nil
     ) {
         self.host = host
         self.port = port
         self.path = path
         self.allowedHosts = allowedHosts
         self.allowedOrigins = allowedOrigins
+        self.publicUrl = publicUrl
+        self.trustedProxies = trustedProxies
+        self.sessions = sessions
+        self.sessionIdleMs = sessionIdleMs
+        self.maxSessions = maxSessions
+        self.carried = carried
     }
 }
 

@@ -596,6 +596,24 @@ fileprivate struct FfiConverterString: FfiConverter {
     }
 }
 
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterData: FfiConverterRustBuffer {
+    typealias SwiftType = Data
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Data {
+        let len: Int32 = try readInt(&buf)
+        return Data(try readBytes(&buf, count: Int(len)))
+    }
+
+    public static func write(_ value: Data, into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        writeBytes(&buf, value)
+    }
+}
+
 
 
 
@@ -618,6 +636,11 @@ public protocol EngineProtocol: AnyObject, Sendable {
      * Stop everything within the deadline. Idempotent. Blocks.
      */
     func close(deadlineMs: UInt64) throws
+
+    /**
+     * Close the response stream of an exchange; the call goes on. False: it has none.
+     */
+    func closeStream(id: UInt64) throws  -> Bool
 
     /**
      * Answer one exchange. False: it was answered or cancelled before.
@@ -645,6 +668,11 @@ public protocol EngineProtocol: AnyObject, Sendable {
     func fd() throws  -> Int32
 
     /**
+     * Hand a request to an endpoint that the host carries; returns the operation.
+     */
+    func httpRequest(endpoint: UInt64, head: String, body: Data) throws  -> UInt64
+
+    /**
      * Live-handle counters as JSON text.
      */
     func live() throws  -> String
@@ -655,9 +683,19 @@ public protocol EngineProtocol: AnyObject, Sendable {
     func log(id: UInt64, payload: String) throws  -> Bool
 
     /**
+     * Tell the peers of a server or a client that something has changed. False: there is none of that id.
+     */
+    func notify(id: UInt64, event: String, params: String) throws  -> Bool
+
+    /**
      * Report progress of an exchange.
      */
     func progress(id: UInt64, payload: String) throws  -> Bool
+
+    /**
+     * Store a JSON value with an exchange. False: it is over.
+     */
+    func remember(id: UInt64, key: String, value: String) throws  -> Bool
 
     /**
      * Ask the server one thing by its neutral name; returns the operation.
@@ -807,6 +845,19 @@ open func close(deadlineMs: UInt64)throws   {try rustCallWithError(FfiConverterT
 }
 
     /**
+     * Close the response stream of an exchange; the call goes on. False: it has none.
+     */
+open func closeStream(id: UInt64)throws  -> Bool  {
+    return try  FfiConverterBool.lift(try rustCallWithError(FfiConverterTypeEngineError_lift) {
+        uniffiCallStatus in
+    uniffi_trunnion_swift_fn_method_engine_close_stream(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt64.lower(id),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * Answer one exchange. False: it was answered or cancelled before.
      */
 open func complete(id: UInt64, outcome: UInt32, payload: String)throws  -> Bool  {
@@ -874,6 +925,21 @@ open func fd()throws  -> Int32  {
 }
 
     /**
+     * Hand a request to an endpoint that the host carries; returns the operation.
+     */
+open func httpRequest(endpoint: UInt64, head: String, body: Data)throws  -> UInt64  {
+    return try  FfiConverterUInt64.lift(try rustCallWithError(FfiConverterTypeEngineError_lift) {
+        uniffiCallStatus in
+    uniffi_trunnion_swift_fn_method_engine_http_request(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt64.lower(endpoint),
+        FfiConverterString.lower(head),
+        FfiConverterData.lower(body),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * Live-handle counters as JSON text.
      */
 open func live()throws  -> String  {
@@ -900,6 +966,21 @@ open func log(id: UInt64, payload: String)throws  -> Bool  {
 }
 
     /**
+     * Tell the peers of a server or a client that something has changed. False: there is none of that id.
+     */
+open func notify(id: UInt64, event: String, params: String)throws  -> Bool  {
+    return try  FfiConverterBool.lift(try rustCallWithError(FfiConverterTypeEngineError_lift) {
+        uniffiCallStatus in
+    uniffi_trunnion_swift_fn_method_engine_notify(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt64.lower(id),
+        FfiConverterString.lower(event),
+        FfiConverterString.lower(params),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * Report progress of an exchange.
      */
 open func progress(id: UInt64, payload: String)throws  -> Bool  {
@@ -909,6 +990,21 @@ open func progress(id: UInt64, payload: String)throws  -> Bool  {
             self.uniffiCloneHandle(),
         FfiConverterUInt64.lower(id),
         FfiConverterString.lower(payload),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Store a JSON value with an exchange. False: it is over.
+     */
+open func remember(id: UInt64, key: String, value: String)throws  -> Bool  {
+    return try  FfiConverterBool.lift(try rustCallWithError(FfiConverterTypeEngineError_lift) {
+        uniffiCallStatus in
+    uniffi_trunnion_swift_fn_method_engine_remember(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt64.lower(id),
+        FfiConverterString.lower(key),
+        FfiConverterString.lower(value),uniffiCallStatus
     )
 })
 }
@@ -1451,6 +1547,9 @@ private let initializationResult: InitializationResult = {
     if (uniffi_trunnion_swift_checksum_method_engine_close() != 2923) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_trunnion_swift_checksum_method_engine_close_stream() != 19338) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_trunnion_swift_checksum_method_engine_complete() != 45500) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -1466,13 +1565,22 @@ private let initializationResult: InitializationResult = {
     if (uniffi_trunnion_swift_checksum_method_engine_fd() != 59642) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_trunnion_swift_checksum_method_engine_http_request() != 42088) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_trunnion_swift_checksum_method_engine_live() != 6501) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_trunnion_swift_checksum_method_engine_log() != 30860) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_trunnion_swift_checksum_method_engine_notify() != 56159) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_trunnion_swift_checksum_method_engine_progress() != 32176) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_trunnion_swift_checksum_method_engine_remember() != 37385) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_trunnion_swift_checksum_method_engine_request() != 28807) {

@@ -273,6 +273,11 @@ void uniffi_trunnion_swift_fn_method_engine_client_close(uint64_t ptr, uint64_t 
 void uniffi_trunnion_swift_fn_method_engine_close(uint64_t ptr, uint64_t deadline_ms, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_CLOSE_STREAM
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_CLOSE_STREAM
+int8_t uniffi_trunnion_swift_fn_method_engine_close_stream(uint64_t ptr, uint64_t id, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_COMPLETE
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_COMPLETE
 int8_t uniffi_trunnion_swift_fn_method_engine_complete(uint64_t ptr, uint64_t id, uint32_t outcome, RustBuffer payload, RustCallStatus *_Nonnull out_status
@@ -298,6 +303,11 @@ RustBuffer uniffi_trunnion_swift_fn_method_engine_drain(uint64_t ptr, RustBuffer
 int32_t uniffi_trunnion_swift_fn_method_engine_fd(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_HTTP_REQUEST
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_HTTP_REQUEST
+uint64_t uniffi_trunnion_swift_fn_method_engine_http_request(uint64_t ptr, uint64_t endpoint, RustBuffer head, RustBuffer body, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_LIVE
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_LIVE
 RustBuffer uniffi_trunnion_swift_fn_method_engine_live(uint64_t ptr, RustCallStatus *_Nonnull out_status
@@ -308,9 +318,19 @@ RustBuffer uniffi_trunnion_swift_fn_method_engine_live(uint64_t ptr, RustCallSta
 int8_t uniffi_trunnion_swift_fn_method_engine_log(uint64_t ptr, uint64_t id, RustBuffer payload, RustCallStatus *_Nonnull out_status
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_NOTIFY
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_NOTIFY
+int8_t uniffi_trunnion_swift_fn_method_engine_notify(uint64_t ptr, uint64_t id, RustBuffer event, RustBuffer params, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_PROGRESS
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_PROGRESS
 int8_t uniffi_trunnion_swift_fn_method_engine_progress(uint64_t ptr, uint64_t id, RustBuffer payload, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_REMEMBER
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_REMEMBER
+int8_t uniffi_trunnion_swift_fn_method_engine_remember(uint64_t ptr, uint64_t id, RustBuffer key, RustBuffer value, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_FN_METHOD_ENGINE_REQUEST
@@ -643,6 +663,12 @@ uint16_t uniffi_trunnion_swift_checksum_method_engine_close(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_CLOSE_STREAM
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_CLOSE_STREAM
+uint16_t uniffi_trunnion_swift_checksum_method_engine_close_stream(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_COMPLETE
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_COMPLETE
 uint16_t uniffi_trunnion_swift_checksum_method_engine_complete(void
@@ -673,6 +699,12 @@ uint16_t uniffi_trunnion_swift_checksum_method_engine_fd(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_HTTP_REQUEST
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_HTTP_REQUEST
+uint16_t uniffi_trunnion_swift_checksum_method_engine_http_request(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_LIVE
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_LIVE
 uint16_t uniffi_trunnion_swift_checksum_method_engine_live(void
@@ -685,9 +717,21 @@ uint16_t uniffi_trunnion_swift_checksum_method_engine_log(void
 
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_NOTIFY
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_NOTIFY
+uint16_t uniffi_trunnion_swift_checksum_method_engine_notify(void
+
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_PROGRESS
 #define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_PROGRESS
 uint16_t uniffi_trunnion_swift_checksum_method_engine_progress(void
+
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_REMEMBER
+#define UNIFFI_FFIDEF_UNIFFI_TRUNNION_SWIFT_CHECKSUM_METHOD_ENGINE_REMEMBER
+uint16_t uniffi_trunnion_swift_checksum_method_engine_remember(void
 
 );
 #endif

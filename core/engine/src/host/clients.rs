@@ -83,7 +83,7 @@ impl Engine {
         if self.0.forked() {
             return false;
         }
-        if tables.give_up_ask(id, reason) {
+        if tables.give_up(id, reason) {
             return true;
         }
         if let Some(client) = tables.client_of(id) {

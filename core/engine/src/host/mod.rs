@@ -5,6 +5,7 @@
 //! event. Nothing here calls user code.
 
 mod asking;
+mod carried;
 mod clients;
 mod options;
 mod queue;

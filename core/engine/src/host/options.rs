@@ -163,6 +163,7 @@ pub(crate) struct ServeHttp {
     pub sessions: bool,
     pub session_idle_ms: u64,
     pub max_sessions: usize,
+    pub carried: bool,
 }
 
 impl Default for ServeHttp {
@@ -178,6 +179,7 @@ impl Default for ServeHttp {
             sessions: true,
             session_idle_ms: 30 * 60 * 1000,
             max_sessions: 10_000,
+            carried: false,
         }
     }
 }

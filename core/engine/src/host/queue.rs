@@ -21,6 +21,8 @@ pub(crate) mod kind {
     pub const LISTENING: u32 = 13;
     pub const NOTIFICATION: u32 = 14;
     pub const CLOSED: u32 = 15;
+    pub const HTTP_HEAD: u32 = 16;
+    pub const HTTP_CHUNK: u32 = 17;
 }
 
 /// One thing that happened. See `[[event]]` in `bindings/surface.toml` for the kinds.

@@ -9,6 +9,7 @@ use trunnion_proto::json;
 use trunnion_proto::server::catalog::{Behaviour, Catalog, Item, Offer};
 use trunnion_proto::server::{Settings, Stamp, questions};
 
+use super::carried;
 use super::options::{self, CacheScope, EraName, ItemOptions, NoOptions, ServeHttp, ServerDefinition};
 use super::queue::{Event, kind};
 use super::tables::{Operation, ServerEntry, Tables, advance};
@@ -23,7 +24,7 @@ use crate::server::seal::Sealer;
 use crate::server::stream::{self, Carrier};
 
 /// How long handlers may go on after a server was told to close.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Register a server; returns its handle.
@@ -113,7 +114,7 @@ impl Engine {
         let writer = in_runtime(&driver, || driver.writer(output)).map_err(failed)?;
 
         let stop = watch::Sender::new(Phase::Serving);
-        let op = inner.tables.begin(Operation::Serve(stop.clone()));
+        let op = inner.tables.begin(Operation::Serve(stop.clone(), None));
         let tables = inner.tables.clone();
         driver.clone().spawn(async move {
             let carrier = Carrier::Lines { reader, writer };
@@ -123,11 +124,15 @@ impl Engine {
         Ok(op)
     }
 
-    /// Serve Streamable HTTP; returns the operation.
+    /// Serve Streamable HTTP on a listener, or, with the option `carried`, by [`Engine::http_request`]; returns the operation.
     pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, server_phase) = inner.server(server)?;
         let options: ServeHttp = options::parse("options", options)?;
+        if options.carried {
+            let options = options.http(inner.options.max_connections)?;
+            return Ok(carried::serve(&inner.tables, core, &inner.driver, options, server_phase));
+        }
         let address = (options.host.as_str(), options.port)
             .to_socket_addrs()
             .ok()
@@ -135,7 +140,7 @@ impl Engine {
             .ok_or_else(|| Error::usage(format!("host {:?} is not an address", options.host)))?;
         let options = options.http(inner.options.max_connections)?;
         let stop = watch::Sender::new(Phase::Serving);
-        let op = inner.tables.begin(Operation::Serve(stop.clone()));
+        let op = inner.tables.begin(Operation::Serve(stop.clone(), None));
         let (tables, driver) = (inner.tables.clone(), inner.driver.clone());
         driver.clone().spawn(async move {
             let listener = match driver.listen(address).await {

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::AbortHandle;
 use tokio::sync::watch;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
 
+use super::carried::Carried;
 use super::clients::ClientEntry;
 use super::queue::{Event, Queue, kind};
 use crate::error::{Error, local};
@@ -25,8 +27,10 @@ pub(crate) struct ServerEntry {
 
 /// Something the host asked for that has not ended.
 pub(crate) enum Operation {
-    /// Serving, until its phase says stop.
-    Serve(watch::Sender<Phase>),
+    /// Serving, until its phase says stop; the endpoint where the host carries it.
+    Serve(watch::Sender<Phase>, Option<Arc<Carried>>),
+    /// A request that the host carries.
+    Carry(AbortHandle),
     /// A request of a client.
     Request { client: u64 },
     /// Questions of a handler.
@@ -108,17 +112,29 @@ impl Tables {
         }
     }
 
-    /// Wait no longer for the answers to questions. False: there are none of that id.
-    pub fn give_up_ask(&self, id: u64, reason: &str) -> bool {
-        let is_ask = matches!(lock(&self.operations).get(&id), Some((Operation::Ask, _)));
+    /// Give up questions, or a request that the host carries. False: there are none of that id.
+    pub fn give_up(&self, id: u64, reason: &str) -> bool {
+        match lock(&self.operations).get(&id) {
+            Some((Operation::Ask, _)) => {}
+            Some((Operation::Carry(abort), _)) => abort.abort(),
+            _ => return false,
+        }
         let message = if reason.is_empty() { "cancelled by the caller" } else { reason };
-        is_ask && self.end(id, Err(Error::local(local::CANCELLED, message)))
+        self.end(id, Err(Error::local(local::CANCELLED, message)))
+    }
+
+    /// An endpoint that the host carries.
+    pub fn carried(&self, id: u64) -> Option<Arc<Carried>> {
+        match lock(&self.operations).get(&id) {
+            Some((Operation::Serve(_, carried), _)) => carried.clone(),
+            _ => None,
+        }
     }
 
     /// Tell a serve operation to stop. False: there is none of that id.
     pub fn stop_serving(&self, id: u64) -> bool {
         match lock(&self.operations).get(&id) {
-            Some((Operation::Serve(phase), _)) => {
+            Some((Operation::Serve(phase, _), _)) => {
                 advance(phase, Phase::Draining);
                 true
             }
@@ -174,7 +190,7 @@ impl Tables {
             advance(&entry.phase, to);
         }
         for (operation, _) in lock(&self.operations).values() {
-            if let Operation::Serve(phase) = operation {
+            if let Operation::Serve(phase, _) = operation {
                 advance(phase, to);
             }
         }
