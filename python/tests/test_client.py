@@ -372,5 +372,5 @@ def test_results_keep_what_they_do_not_know(script):
             return tool
 
     tool = asyncio.run(go())
-    assert tool.raw["name"] == "echo" and tool == type(tool)(json.loads(json.dumps(tool.raw)))
+    assert tool.raw["name"] == "echo" and tool == type(tool).from_json(json.loads(json.dumps(tool.raw)))
     assert "echo" in repr(tool)
