@@ -3,7 +3,7 @@
 import Foundation
 
 /// Who says something, or whom it is for.
-public struct Role: JSONChoice {
+public struct Role: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
@@ -15,7 +15,7 @@ public struct Role: JSONChoice {
 }
 
 /// The JSON Schema type of a number.
-public struct NumberType: JSONChoice {
+public struct NumberType: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
@@ -27,7 +27,7 @@ public struct NumberType: JSONChoice {
 }
 
 /// What a person can do with a question.
-public struct ElicitAction: JSONChoice {
+public struct ElicitAction: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
@@ -42,7 +42,7 @@ public struct ElicitAction: JSONChoice {
 }
 
 /// Whose context goes into a question to the model.
-public struct IncludeContext: JSONChoice {
+public struct IncludeContext: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
@@ -57,7 +57,7 @@ public struct IncludeContext: JSONChoice {
 }
 
 /// Whether the model uses tools.
-public struct ToolChoiceMode: JSONChoice {
+public struct ToolChoiceMode: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
@@ -72,7 +72,7 @@ public struct ToolChoiceMode: JSONChoice {
 }
 
 /// Hints on how to use content or a resource.
-public struct Annotations: JSONModel {
+public struct Annotations: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -108,7 +108,7 @@ public struct Annotations: JSONModel {
 }
 
 /// Text.
-public struct TextContent: JSONModel {
+public struct TextContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -138,7 +138,7 @@ public struct TextContent: JSONModel {
 }
 
 /// An image.
-public struct ImageContent: JSONModel {
+public struct ImageContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -176,7 +176,7 @@ public struct ImageContent: JSONModel {
 }
 
 /// Sound; the same shape as an image.
-public struct AudioContent: JSONModel {
+public struct AudioContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -214,7 +214,7 @@ public struct AudioContent: JSONModel {
 }
 
 /// A resource that can be read.
-public struct ResourceLink: JSONModel {
+public struct ResourceLink: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -292,7 +292,7 @@ public struct ResourceLink: JSONModel {
 }
 
 /// A resource itself.
-public struct EmbeddedResource: JSONModel {
+public struct EmbeddedResource: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -322,7 +322,7 @@ public struct EmbeddedResource: JSONModel {
 }
 
 /// What a resource holds: one of `text` and `blob`.
-public struct ResourceContents: JSONModel {
+public struct ResourceContents: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -368,7 +368,7 @@ public struct ResourceContents: JSONModel {
 }
 
 /// Who a client or server is.
-public struct Implementation: JSONModel {
+public struct Implementation: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -428,7 +428,7 @@ public struct Implementation: JSONModel {
 }
 
 /// An icon.
-public struct Icon: JSONModel {
+public struct Icon: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -472,7 +472,7 @@ public struct Icon: JSONModel {
 }
 
 /// A tool.
-public struct Tool: JSONModel {
+public struct Tool: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -542,7 +542,7 @@ public struct Tool: JSONModel {
 }
 
 /// Hints on what a tool does.
-public struct ToolAnnotations: JSONModel {
+public struct ToolAnnotations: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -594,7 +594,7 @@ public struct ToolAnnotations: JSONModel {
 }
 
 /// A resource.
-public struct Resource: JSONModel {
+public struct Resource: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -672,7 +672,7 @@ public struct Resource: JSONModel {
 }
 
 /// A family of resources.
-public struct ResourceTemplate: JSONModel {
+public struct ResourceTemplate: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -742,7 +742,7 @@ public struct ResourceTemplate: JSONModel {
 }
 
 /// A prompt.
-public struct Prompt: JSONModel {
+public struct Prompt: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -796,7 +796,7 @@ public struct Prompt: JSONModel {
 }
 
 /// What a prompt takes.
-public struct PromptArgument: JSONModel {
+public struct PromptArgument: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -840,7 +840,7 @@ public struct PromptArgument: JSONModel {
 }
 
 /// What a tool call brought.
-public struct ToolResult: JSONModel {
+public struct ToolResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -878,7 +878,7 @@ public struct ToolResult: JSONModel {
 }
 
 /// What a resource holds.
-public struct ReadResult: JSONModel {
+public struct ReadResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -900,7 +900,7 @@ public struct ReadResult: JSONModel {
 }
 
 /// A prompt, filled in.
-public struct PromptResult: JSONModel {
+public struct PromptResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -930,7 +930,7 @@ public struct PromptResult: JSONModel {
 }
 
 /// One message of a prompt.
-public struct PromptMessage: JSONModel {
+public struct PromptMessage: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -958,7 +958,7 @@ public struct PromptMessage: JSONModel {
 }
 
 /// Values that complete an argument.
-public struct CompletionValues: JSONModel {
+public struct CompletionValues: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -994,7 +994,7 @@ public struct CompletionValues: JSONModel {
 }
 
 /// How far an operation is.
-public struct ProgressUpdate: JSONModel {
+public struct ProgressUpdate: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1030,7 +1030,7 @@ public struct ProgressUpdate: JSONModel {
 }
 
 /// A form: JSON Schema of a flat object.
-public struct Form: JSONModel {
+public struct Form: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1058,7 +1058,7 @@ public struct Form: JSONModel {
 }
 
 /// Text.
-public struct TextField: JSONModel {
+public struct TextField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1118,7 +1118,7 @@ public struct TextField: JSONModel {
 }
 
 /// A number.
-public struct NumberField: JSONModel {
+public struct NumberField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1178,7 +1178,7 @@ public struct NumberField: JSONModel {
 }
 
 /// Yes or no.
-public struct BooleanField: JSONModel {
+public struct BooleanField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1214,7 +1214,7 @@ public struct BooleanField: JSONModel {
 }
 
 /// One of some values (`UntitledSingleSelectEnumSchema`).
-public struct ChoiceField: JSONModel {
+public struct ChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1258,7 +1258,7 @@ public struct ChoiceField: JSONModel {
 }
 
 /// One of some values, each with a title (`TitledSingleSelectEnumSchema`).
-public struct TitledChoiceField: JSONModel {
+public struct TitledChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1302,7 +1302,7 @@ public struct TitledChoiceField: JSONModel {
 }
 
 /// One of some values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
-public struct NamedChoiceField: JSONModel {
+public struct NamedChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1354,7 +1354,7 @@ public struct NamedChoiceField: JSONModel {
 }
 
 /// Several of some values (`UntitledMultiSelectEnumSchema`).
-public struct ChoicesField: JSONModel {
+public struct ChoicesField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1414,7 +1414,7 @@ public struct ChoicesField: JSONModel {
 }
 
 /// Several of some values, each with a title (`TitledMultiSelectEnumSchema`).
-public struct TitledChoicesField: JSONModel {
+public struct TitledChoicesField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1474,7 +1474,7 @@ public struct TitledChoicesField: JSONModel {
 }
 
 /// The values of a field that takes several.
-public struct Choices: JSONModel {
+public struct Choices: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1494,7 +1494,7 @@ public struct Choices: JSONModel {
 }
 
 /// The values, with their titles, of a field that takes several.
-public struct TitledChoices: JSONModel {
+public struct TitledChoices: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1514,7 +1514,7 @@ public struct TitledChoices: JSONModel {
 }
 
 /// A value and what people see of it.
-public struct TitledValue: JSONModel {
+public struct TitledValue: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1542,7 +1542,7 @@ public struct TitledValue: JSONModel {
 }
 
 /// A form to fill in; its content goes through the client.
-public struct ElicitForm: JSONModel {
+public struct ElicitForm: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1580,7 +1580,7 @@ public struct ElicitForm: JSONModel {
 }
 
 /// A page to visit; what happens there does not go through the client.
-public struct ElicitUrl: JSONModel {
+public struct ElicitUrl: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1618,7 +1618,7 @@ public struct ElicitUrl: JSONModel {
 }
 
 /// What the person did with a question (result of `elicitation/create`).
-public struct ElicitResult: JSONModel {
+public struct ElicitResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1648,7 +1648,7 @@ public struct ElicitResult: JSONModel {
 }
 
 /// A question to the client's model (parameters of `sampling/createMessage`).
-public struct CreateMessageRequest: JSONModel {
+public struct CreateMessageRequest: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1742,7 +1742,7 @@ public struct CreateMessageRequest: JSONModel {
 }
 
 /// One message of a conversation with a model.
-public struct SamplingMessage: JSONModel {
+public struct SamplingMessage: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1772,7 +1772,7 @@ public struct SamplingMessage: JSONModel {
 }
 
 /// The model wants a tool used.
-public struct ToolUseContent: JSONModel {
+public struct ToolUseContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1810,7 +1810,7 @@ public struct ToolUseContent: JSONModel {
 }
 
 /// What a tool brought that the model wanted used.
-public struct ToolResultContent: JSONModel {
+public struct ToolResultContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1856,7 +1856,7 @@ public struct ToolResultContent: JSONModel {
 }
 
 /// Which model would be best; the client decides.
-public struct ModelPreferences: JSONModel {
+public struct ModelPreferences: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1900,7 +1900,7 @@ public struct ModelPreferences: JSONModel {
 }
 
 /// A model that would do.
-public struct ModelHint: JSONModel {
+public struct ModelHint: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1920,7 +1920,7 @@ public struct ModelHint: JSONModel {
 }
 
 /// How the model uses tools.
-public struct ToolChoice: JSONModel {
+public struct ToolChoice: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1940,7 +1940,7 @@ public struct ToolChoice: JSONModel {
 }
 
 /// What the client's model said (result of `sampling/createMessage`).
-public struct CreateMessageResult: JSONModel {
+public struct CreateMessageResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -1986,7 +1986,7 @@ public struct CreateMessageResult: JSONModel {
 }
 
 /// A place that the client lets the server work in.
-public struct Root: JSONModel {
+public struct Root: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -2016,7 +2016,7 @@ public struct Root: JSONModel {
 }
 
 /// One piece of content (`ContentBlock`).
-public struct Content: JSONModel {
+public struct Content: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -2065,7 +2065,7 @@ public struct Content: JSONModel {
 }
 
 /// One field of a form.
-public struct FormField: JSONModel {
+public struct FormField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -2146,7 +2146,7 @@ public struct FormField: JSONModel {
 }
 
 /// A question to the person (parameters of `elicitation/create`).
-public struct ElicitRequest: JSONModel {
+public struct ElicitRequest: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
@@ -2179,7 +2179,7 @@ public struct ElicitRequest: JSONModel {
 }
 
 /// One item of a conversation with a model.
-public struct SamplingContent: JSONModel {
+public struct SamplingContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 

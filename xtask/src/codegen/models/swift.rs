@@ -30,7 +30,7 @@ pub fn file(models: &Models) -> String {
         out += &open_choice(choice);
     }
     for record in &models.records {
-        out += &structure(models, record);
+        out += &structure(record);
     }
     for each in &models.unions {
         out += &union(models, each);
@@ -40,7 +40,7 @@ pub fn file(models: &Models) -> String {
 
 fn open_choice(choice: &Choice) -> String {
     let name = named(NAMES, &choice.name);
-    let mut out = format!("\n/// {}\npublic struct {name}: JSONChoice {{\n", choice.doc);
+    let mut out = format!("\n/// {}\npublic struct {name}: JSONChoice, JSONField {{\n", choice.doc);
     out += "    public var rawValue: String\n    public init(rawValue: String) { self.rawValue = rawValue }\n";
     for (case, wire, doc) in &choice.values {
         // A static member `none` would be taken for the `none` of an optional.
@@ -50,15 +50,14 @@ fn open_choice(choice: &Choice) -> String {
     out + "}\n"
 }
 
-fn structure(models: &Models, record: &Record) -> String {
+fn structure(record: &Record) -> String {
     let fields: Vec<&Field> = record.fields.iter().filter(|field| !is_fixed(field)).collect();
-    let mut out = format!("\n/// {}\npublic struct {}: JSONModel {{\n", record.doc, named(NAMES, &record.name));
+    let mut out = format!("\n/// {}\npublic struct {}: JSONModel, JSONField {{\n", record.doc, named(NAMES, &record.name));
     out += "    public var json: [String: JSONValue]\n    public init(json: [String: JSONValue]) { self.json = json }\n\n";
     out += &memberwise(record, &fields);
     for field in fields.iter().filter(|field| field.wire != "_meta") {
         out += &accessor(record, field);
     }
-    let _ = models;
     out + "}\n"
 }
 
@@ -106,7 +105,7 @@ fn accessor(record: &Record, field: &Field) -> String {
 
 fn union(models: &Models, union: &Union) -> String {
     let own = named(NAMES, &union.name);
-    let mut out = format!("\n/// {}\npublic struct {own}: JSONModel {{\n", union.doc);
+    let mut out = format!("\n/// {}\npublic struct {own}: JSONModel, JSONField {{\n", union.doc);
     out += "    public var json: [String: JSONValue]\n    public init(json: [String: JSONValue]) { self.json = json }\n\n";
     out += "    /// Which of the types it is.\n    public enum Kind: Sendable, Hashable {\n";
     for variant in &union.variants {
