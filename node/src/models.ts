@@ -43,7 +43,7 @@ export interface TextContent {
 /** An image. */
 export interface ImageContent {
   type: "image";
-  /** Its bytes. Base64. */
+  /** Its bytes, in Base64. */
   data: string;
   /** Media type. */
   mimeType: string;
@@ -53,10 +53,10 @@ export interface ImageContent {
   _meta?: Record<string, unknown>;
 }
 
-/** Sound; the same shape as an image. */
+/** Sound. */
 export interface AudioContent {
   type: "audio";
-  /** Its bytes. Base64. */
+  /** Its bytes, in Base64. */
   data: string;
   /** Media type. */
   mimeType: string;
@@ -108,7 +108,7 @@ export interface ResourceContents {
   mimeType?: string;
   /** Text. */
   text?: string;
-  /** Bytes. Base64. */
+  /** Bytes, in Base64. */
   blob?: string;
   /** Metadata. */
   _meta?: Record<string, unknown>;

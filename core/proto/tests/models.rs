@@ -60,7 +60,8 @@ const TYPES: &[(&str, Again)] = &[
 ];
 
 fn check(name: &str, value: &Value, origin: &str) {
-    let (_, again) = TYPES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no type {name}"));
+    let (_, again) =
+        TYPES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no type {name}"));
     let written = again(value).unwrap_or_else(|why| panic!("{origin}: {why}: {value}"));
     assert_eq!(plain(&written), plain(value), "{origin}");
 }

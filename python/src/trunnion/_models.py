@@ -204,7 +204,7 @@ class Image(Model):
 
 
 class Audio(Model):
-    """Sound; the same shape as an image.
+    """Sound.
 
     Args:
         data: its bytes.

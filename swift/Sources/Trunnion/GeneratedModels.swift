@@ -175,7 +175,7 @@ public struct ImageContent: JSONModel, JSONField {
     }
 }
 
-/// Sound; the same shape as an image.
+/// Sound.
 public struct AudioContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }

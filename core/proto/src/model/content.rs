@@ -119,7 +119,7 @@ pub struct ImageContent {
     pub extra: Extra,
 }
 
-/// Sound; the same shape as an image.
+/// Sound.
 pub type AudioContent = ImageContent;
 
 /// A resource that can be read.

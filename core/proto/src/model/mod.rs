@@ -9,17 +9,17 @@ mod results;
 
 pub use asking::{
     ElicitAction, ElicitAnswer, ElicitForm, ElicitRequest, ElicitUrl, FormMode, IncludeContext, ModelHint,
-    ModelPreferences, OneOrMany, Root, SampleAnswer, SampleRequest, SamplingContent, SamplingMessage, ToolChoice,
-    ToolChoiceMode, ToolResultContent, ToolUseContent, UrlMode,
+    ModelPreferences, OneOrMany, Root, SampleAnswer, SampleRequest, SamplingContent, SamplingMessage,
+    ToolChoice, ToolChoiceMode, ToolResultContent, ToolUseContent, UrlMode,
 };
 pub use content::{
     Annotations, AudioContent, Content, EmbeddedResource, ImageContent, ResourceContents, ResourceLink, Role,
     TextContent,
 };
 pub use form::{
-    ArrayType, BooleanField, BooleanType, ChoiceField, Choices, ChoicesField, Form, FormField, NamedChoiceField,
-    NumberField, NumberType, ObjectType, Ordered, StringType, TextField, TitledChoiceField, TitledChoices,
-    TitledChoicesField, TitledValue,
+    ArrayType, BooleanField, BooleanType, ChoiceField, Choices, ChoicesField, Form, FormField,
+    NamedChoiceField, NumberField, NumberType, ObjectType, Ordered, StringType, TextField, TitledChoiceField,
+    TitledChoices, TitledChoicesField, TitledValue,
 };
 pub use items::{
     Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, ToolAnnotations,

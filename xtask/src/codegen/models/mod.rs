@@ -29,6 +29,7 @@ pub fn files() -> Result<[(&'static str, String); 3], String> {
 
 /// The name in `own`, else the protocol's name, else Rust's.
 fn named<'a>(own: &[(&str, &'a str)], rust: &'a str) -> &'a str {
-    let find = |table: &[(&str, &'a str)]| table.iter().find(|(known, _)| *known == rust).map(|(_, name)| *name);
+    let find =
+        |table: &[(&str, &'a str)]| table.iter().find(|(known, _)| *known == rust).map(|(_, name)| *name);
     find(own).or_else(|| find(OFFICIAL)).unwrap_or(rust)
 }

@@ -8,7 +8,9 @@ const NAMES: &[(&str, &str)] = &[("Content", "ContentBlock")];
 
 /// The whole file.
 pub fn file(models: &Models) -> String {
-    let mut out = format!("// {MARK}\n\n// The objects of the protocol as JSON carries them. Members that are not listed are kept.\n\n");
+    let mut out = format!(
+        "// {MARK}\n\n// The objects of the protocol as JSON carries them. Members that are not listed are kept.\n\n"
+    );
     out += "import type { JsonObject } from \"./types.js\";\n";
     for choice in models.real_choices() {
         let values: Vec<_> = choice.values.iter().map(|(_, wire, _)| format!("\"{wire}\"")).collect();
@@ -20,7 +22,7 @@ pub fn file(models: &Models) -> String {
         );
     }
     for record in &models.records {
-        out += &interface(models, record);
+        out += &interface(record);
     }
     for union in &models.unions {
         let members: Vec<_> = union.variants.iter().map(|variant| named(NAMES, &variant.record)).collect();
@@ -34,14 +36,14 @@ pub fn file(models: &Models) -> String {
     out
 }
 
-fn interface(models: &Models, record: &Record) -> String {
+fn interface(record: &Record) -> String {
     let name = named(NAMES, &record.name);
     let mut out = format!("\n/** {} */\nexport interface {name} {{\n", record.doc);
     if let Some((key, value)) = &record.tag {
         out += &format!("  {key}: \"{value}\";\n");
     }
     for field in &record.fields {
-        out += &member(models, field);
+        out += &member(field);
     }
     // The protocol leaves results open, and only these: elsewhere a misspelt member is worth an error.
     if name.ends_with("Result") {
@@ -50,17 +52,16 @@ fn interface(models: &Models, record: &Record) -> String {
     out + "}\n"
 }
 
-fn member(models: &Models, field: &Field) -> String {
+fn member(field: &Field) -> String {
     let mark = if field.presence == Presence::Optional { "?" } else { "" };
-    let doc = if field.ty == Ty::Bytes || matches!(&field.ty, Ty::List(inner) if **inner == Ty::Bytes) {
-        format!("{} Base64.", field.doc)
-    } else {
-        field.doc.clone()
+    let doc = match field.ty {
+        Ty::Bytes => format!("{}, in Base64.", field.doc.trim_end_matches('.')),
+        _ => field.doc.clone(),
     };
-    format!("  /** {doc} */\n  {}{mark}: {};\n", field.wire, type_of(models, &field.ty))
+    format!("  /** {doc} */\n  {}{mark}: {};\n", field.wire, type_of(&field.ty))
 }
 
-fn type_of(models: &Models, ty: &Ty) -> String {
+fn type_of(ty: &Ty) -> String {
     match ty {
         Ty::Text | Ty::Bytes => "string".into(),
         Ty::Bool => "boolean".into(),
@@ -68,9 +69,9 @@ fn type_of(models: &Models, ty: &Ty) -> String {
         Ty::Any => "unknown".into(),
         Ty::Object => "Record<string, unknown>".into(),
         Ty::Schema => "JsonObject".into(),
-        Ty::List(inner) => format!("{}[]", type_of(models, inner)),
-        Ty::Dict(inner) => format!("Record<string, {}>", type_of(models, inner)),
-        Ty::OneOrMany(inner) => format!("{0} | {0}[]", type_of(models, inner)),
+        Ty::List(inner) => format!("{}[]", type_of(inner)),
+        Ty::Dict(inner) => format!("Record<string, {}>", type_of(inner)),
+        Ty::OneOrMany(inner) => format!("{0} | {0}[]", type_of(inner)),
         Ty::Model(name) | Ty::Choice(name) => named(NAMES, name).into(),
         Ty::Constant(value) => format!("\"{value}\""),
     }

@@ -43,7 +43,9 @@ from ._model import Model, Unknown, UnknownContent, emit_any, one, parse_any
 
 /// The whole file.
 pub fn file(models: &Models) -> String {
-    let mut out = format!("# {MARK}\n\"\"\"The objects of the protocol. What is not known here is kept in `extra`.\"\"\"\n");
+    let mut out = format!(
+        "# {MARK}\n\"\"\"The objects of the protocol. What is not known here is kept in `extra`.\"\"\"\n"
+    );
     out += IMPORTS;
     let shapes: Vec<_> = SHAPES.iter().map(|(_, shape, _)| *shape).collect();
     out += &format!("from ._shapes import {}\n\n", shapes.join(", "));
@@ -69,7 +71,11 @@ fn class(models: &Models, record: &Record) -> String {
     let shape = SHAPES.iter().find(|(name, ..)| *name == record.name);
     let bases = shape.map_or("Model".into(), |(_, shape, _)| format!("{shape}, Model"));
     let slots: Vec<&Field> = record.fields.iter().filter(|field| !is_fixed(field)).collect();
-    let mut out = format!("\n\nclass {}({bases}):\n    \"\"\"{}\n\n    Args:\n", named(NAMES, &record.name), record.doc);
+    let mut out = format!(
+        "\n\nclass {}({bases}):\n    \"\"\"{}\n\n    Args:\n",
+        named(NAMES, &record.name),
+        record.doc
+    );
     for field in ordered(&slots) {
         out += &format!("        {}: {}\n", attribute(field), lower(&field.doc));
     }
@@ -85,12 +91,12 @@ fn class(models: &Models, record: &Record) -> String {
         out += &format!("    {}: Literal[\"{value}\"] = \"{value}\"\n", attribute(field));
     }
     for field in &slots {
-        out += &format!("    {}: {}\n", attribute(field), optional(field, &annotation(models, &field.ty)));
+        out += &format!("    {}: {}\n", attribute(field), optional(field, &annotation(&field.ty)));
     }
     if shape.is_none_or(|(.., own_init)| !own_init) {
         out += &init(models, &slots);
     }
-    out + &from_json(models, record, &slots) + &to_json(models, record, &slots)
+    out + &from_json(models, record, &slots) + &to_json(record, &slots)
 }
 
 fn init(models: &Models, slots: &[&Field]) -> String {
@@ -99,17 +105,19 @@ fn init(models: &Models, slots: &[&Field]) -> String {
         slots.iter().partition(|field| field.presence != Presence::Optional);
     for field in first {
         let default = if field.presence == Presence::Defaulted { " = ()" } else { "" };
-        out += &format!("        {}: {}{default},\n", attribute(field), parameter(models, &field.ty));
+        out += &format!("        {}: {}{default},\n", attribute(field), parameter(&field.ty));
     }
     out += "        *,\n";
     for field in rest {
-        out += &format!("        {}: {} | None = None,\n", attribute(field), parameter(models, &field.ty));
+        out += &format!("        {}: {} | None = None,\n", attribute(field), parameter(&field.ty));
     }
     out += "        extra: dict[str, Any] | None = None,\n    ) -> None:\n";
     for field in slots {
         let name = attribute(field);
         let value = match coerced(models, &field.ty, &name) {
-            Some(made) if field.presence == Presence::Optional => format!("None if {name} is None else {made}"),
+            Some(made) if field.presence == Presence::Optional => {
+                format!("None if {name} is None else {made}")
+            }
             Some(made) => made,
             None => name.clone(),
         };
@@ -119,7 +127,8 @@ fn init(models: &Models, slots: &[&Field]) -> String {
 }
 
 fn from_json(models: &Models, record: &Record, slots: &[&Field]) -> String {
-    let mut out = String::from("\n    @classmethod\n    def from_json(cls, value: Mapping[str, Any]) -> Self:\n");
+    let mut out =
+        String::from("\n    @classmethod\n    def from_json(cls, value: Mapping[str, Any]) -> Self:\n");
     out += "        \"\"\"Read the protocol's JSON object; one of another shape is a KeyError, TypeError or ValueError.\"\"\"\n";
     out += "        rest = dict(value)\n        pop = rest.pop\n        self = cls.__new__(cls)\n";
     if let Some((key, _)) = &record.tag {
@@ -140,14 +149,18 @@ fn from_json(models: &Models, record: &Record, slots: &[&Field]) -> String {
             Some(read) if field.presence == Presence::Optional => {
                 format!("        got = {got}\n        self.{name} = None if got is None else {read}\n")
             }
-            Some(_) => format!("        self.{name} = {}\n", parsed(models, &field.ty, &got).expect("as above")),
+            Some(_) => {
+                format!("        self.{name} = {}\n", parsed(models, &field.ty, &got).expect("as above"))
+            }
         };
     }
     out + "        self.extra = rest\n        return self\n"
 }
 
-fn to_json(models: &Models, record: &Record, slots: &[&Field]) -> String {
-    let mut out = String::from("\n    def to_json(self) -> dict[str, Any]:\n        \"\"\"The protocol's JSON object.\"\"\"\n");
+fn to_json(record: &Record, slots: &[&Field]) -> String {
+    let mut out = String::from(
+        "\n    def to_json(self) -> dict[str, Any]:\n        \"\"\"The protocol's JSON object.\"\"\"\n",
+    );
     out += "        wire: dict[str, Any] = {";
     let mut rows = String::new();
     if let Some((key, value)) = &record.tag {
@@ -156,7 +169,7 @@ fn to_json(models: &Models, record: &Record, slots: &[&Field]) -> String {
     for field in record.fields.iter().filter(|field| field.presence != Presence::Optional) {
         let value = match &field.ty {
             Ty::Constant(value) => format!("\"{value}\""),
-            ty => written(models, ty, &format!("self.{}", attribute(field))),
+            ty => written(ty, &format!("self.{}", attribute(field))),
         };
         rows += &format!("            \"{}\": {value},\n", field.wire);
     }
@@ -164,7 +177,7 @@ fn to_json(models: &Models, record: &Record, slots: &[&Field]) -> String {
     for field in slots.iter().filter(|field| field.presence == Presence::Optional) {
         let value = format!("self.{}", attribute(field));
         out += &format!("        if {value} is not None:\n");
-        out += &format!("            wire[\"{}\"] = {}\n", field.wire, written(models, &field.ty, &value));
+        out += &format!("            wire[\"{}\"] = {}\n", field.wire, written(&field.ty, &value));
     }
     out + "        if self.extra:\n            wire.update(self.extra)\n        return wire\n"
 }
@@ -176,7 +189,8 @@ fn union(models: &Models, union: &Union) -> String {
     let mut out = format!("\n\n# {}\n{name} = Union[{}, {unknown}]\n", union.doc, members.join(", "));
     let function = reader(&union.name);
     if union.tag.is_some() {
-        out += &format!("_{}: dict[str, Callable[[Mapping[str, Any]], {name}]] = {{\n", function.to_uppercase());
+        out +=
+            &format!("_{}: dict[str, Callable[[Mapping[str, Any]], {name}]] = {{\n", function.to_uppercase());
         for variant in &union.variants {
             let tag = variant.tag.as_deref().expect("a variant of a tagged union has a tag");
             out += &format!("    \"{tag}\": {}.from_json,\n", named(NAMES, &variant.record));
@@ -184,7 +198,9 @@ fn union(models: &Models, union: &Union) -> String {
         out += "}\n";
     }
     out += &format!("\n\ndef {function}(value: Mapping[str, Any]) -> {name}:\n");
-    out += &format!("    \"\"\"Read the protocol's JSON object; one that is not known here becomes `{unknown}`.\"\"\"\n    try:\n");
+    out += &format!(
+        "    \"\"\"Read the protocol's JSON object; one that is not known here becomes `{unknown}`.\"\"\"\n    try:\n"
+    );
     if let Some(tag) = &union.tag {
         out += &format!("        return _{}[value[\"{tag}\"]](value)\n", function.to_uppercase());
     } else {
@@ -225,7 +241,7 @@ fn conditions(models: &Models, record: &Record, object: &str) -> Vec<String> {
 }
 
 /// The attribute's type.
-fn annotation(models: &Models, ty: &Ty) -> String {
+fn annotation(ty: &Ty) -> String {
     match ty {
         Ty::Text => "str".into(),
         Ty::Bool => "bool".into(),
@@ -234,10 +250,10 @@ fn annotation(models: &Models, ty: &Ty) -> String {
         Ty::Any => "Any".into(),
         Ty::Object | Ty::Schema => "dict[str, Any]".into(),
         Ty::Bytes => "bytes".into(),
-        Ty::List(inner) => format!("Sequence[{}]", annotation(models, inner)),
-        Ty::Dict(inner) => format!("Mapping[str, {}]", annotation(models, inner)),
+        Ty::List(inner) => format!("Sequence[{}]", annotation(inner)),
+        Ty::Dict(inner) => format!("Mapping[str, {}]", annotation(inner)),
         Ty::OneOrMany(inner) => {
-            let inner = annotation(models, inner);
+            let inner = annotation(inner);
             format!("{inner} | Sequence[{inner}]")
         }
         Ty::Model(name) | Ty::Choice(name) => named(NAMES, name).into(),
@@ -246,16 +262,16 @@ fn annotation(models: &Models, ty: &Ty) -> String {
 }
 
 /// What the constructor takes: where an object is wanted, its JSON form will do.
-fn parameter(models: &Models, ty: &Ty) -> String {
+fn parameter(ty: &Ty) -> String {
     match ty {
         Ty::Model(name) => format!("{} | Mapping[str, Any]", named(NAMES, name)),
-        Ty::List(inner) => format!("Sequence[{}]", parameter(models, inner)),
-        Ty::Dict(inner) => format!("Mapping[str, {}]", parameter(models, inner)),
+        Ty::List(inner) => format!("Sequence[{}]", parameter(inner)),
+        Ty::Dict(inner) => format!("Mapping[str, {}]", parameter(inner)),
         Ty::OneOrMany(inner) => {
-            let inner = parameter(models, inner);
+            let inner = parameter(inner);
             format!("{inner} | Sequence[{inner}]")
         }
-        other => annotation(models, other),
+        other => annotation(other),
     }
 }
 
@@ -263,7 +279,9 @@ fn coerced(models: &Models, ty: &Ty, value: &str) -> Option<String> {
     Some(match ty {
         Ty::Model(name) => format!("one({}, {value})", parser(models, name)),
         Ty::List(inner) => format!("[{} for item in {value}]", coerced(models, inner, "item")?),
-        Ty::Dict(inner) => format!("{{key: {} for key, item in {value}.items()}}", coerced(models, inner, "item")?),
+        Ty::Dict(inner) => {
+            format!("{{key: {} for key, item in {value}.items()}}", coerced(models, inner, "item")?)
+        }
         Ty::OneOrMany(inner) => match &**inner {
             Ty::Model(name) => format!("parse_any({}, {value})", parser(models, name)),
             _ => return None,
@@ -277,21 +295,25 @@ fn parsed(models: &Models, ty: &Ty, value: &str) -> Option<String> {
         Ty::Bytes => format!("a2b_base64({value})"),
         Ty::Model(name) => format!("{}({value})", parser(models, name)),
         Ty::List(inner) => format!("[{} for item in {value}]", parsed(models, inner, "item")?),
-        Ty::Dict(inner) => format!("{{key: {} for key, item in {value}.items()}}", parsed(models, inner, "item")?),
+        Ty::Dict(inner) => {
+            format!("{{key: {} for key, item in {value}.items()}}", parsed(models, inner, "item")?)
+        }
         Ty::OneOrMany(_) => return coerced(models, ty, value),
         _ => return None,
     })
 }
 
-fn written(models: &Models, ty: &Ty, value: &str) -> String {
-    let plain = |ty: &Ty| written(models, ty, "item") == "item";
+fn written(ty: &Ty, value: &str) -> String {
+    let plain = |ty: &Ty| written(ty, "item") == "item";
     match ty {
         Ty::Bytes => format!("base64({value})"),
         Ty::Model(_) => format!("{value}.to_json()"),
         Ty::List(inner) if plain(inner) => format!("list({value})"),
-        Ty::List(inner) => format!("[{} for item in {value}]", written(models, inner, "item")),
+        Ty::List(inner) => format!("[{} for item in {value}]", written(inner, "item")),
         Ty::Dict(inner) if plain(inner) => format!("dict({value})"),
-        Ty::Dict(inner) => format!("{{key: {} for key, item in {value}.items()}}", written(models, inner, "item")),
+        Ty::Dict(inner) => {
+            format!("{{key: {} for key, item in {value}.items()}}", written(inner, "item"))
+        }
         Ty::OneOrMany(_) => format!("emit_any({value})"),
         _ => value.into(),
     }
@@ -310,7 +332,10 @@ fn is_fixed(field: &Field) -> bool {
 }
 
 fn attribute(field: &Field) -> String {
-    FIELDS.iter().find(|(rust, _)| *rust == field.name).map_or(field.name.clone(), |(_, own)| (*own).to_owned())
+    FIELDS
+        .iter()
+        .find(|(rust, _)| *rust == field.name)
+        .map_or(field.name.clone(), |(_, own)| (*own).to_owned())
 }
 
 fn optional(field: &Field, ty: &str) -> String {

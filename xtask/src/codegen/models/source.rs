@@ -198,7 +198,8 @@ impl Models {
                 }
             }
             Item::Type(item) => {
-                let target = path_name(&item.ty).ok_or_else(|| format!("{} is not understood", item.ident))?;
+                let target =
+                    path_name(&item.ty).ok_or_else(|| format!("{} is not understood", item.ident))?;
                 aliases.push((item.ident.to_string(), target, doc(&item.attrs)));
             }
             _ => {}
@@ -259,7 +260,8 @@ fn record(item: &syn::ItemStruct) -> Result<Record, String> {
     let mut open = false;
     for field in &item.fields {
         let serde = Serde::read(&field.attrs)?;
-        let rust = field.ident.as_ref().ok_or_else(|| format!("{name} has a field without a name"))?.to_string();
+        let rust =
+            field.ident.as_ref().ok_or_else(|| format!("{name} has a field without a name"))?.to_string();
         if serde.flatten {
             open = true;
             continue;
@@ -269,7 +271,9 @@ fn record(item: &syn::ItemStruct) -> Result<Record, String> {
             None => (ty(&field.ty)?, false),
         };
         if optional != serde.skips_none {
-            return Err(format!("{name}.{rust}: what is optional is skipped when it is None, and nothing else is"));
+            return Err(format!(
+                "{name}.{rust}: what is optional is skipped when it is None, and nothing else is"
+            ));
         }
         let presence = match (optional, serde.default) {
             (true, _) => Presence::Optional,
@@ -312,7 +316,10 @@ fn union(item: &syn::ItemEnum) -> Result<Union, String> {
             continue;
         }
         let tag = container.tag.as_ref().map(|_| {
-            serde.rename.clone().unwrap_or_else(|| renamed_variant(&variant_name, container.rename_all.as_deref()))
+            serde
+                .rename
+                .clone()
+                .unwrap_or_else(|| renamed_variant(&variant_name, container.rename_all.as_deref()))
         });
         variants.push(Variant { name: variant_name, doc: doc(&variant.attrs), record, tag });
     }
@@ -323,7 +330,9 @@ fn union(item: &syn::ItemEnum) -> Result<Union, String> {
 }
 
 fn ty(rust: &Type) -> Result<Ty, String> {
-    for (outer, make) in [("Vec", Ty::List as fn(Box<Ty>) -> Ty), ("Ordered", Ty::Dict), ("OneOrMany", Ty::OneOrMany)] {
+    for (outer, make) in
+        [("Vec", Ty::List as fn(Box<Ty>) -> Ty), ("Ordered", Ty::Dict), ("OneOrMany", Ty::OneOrMany)]
+    {
         if let Some(inner) = generic(rust, outer) {
             return Ok(make(Box::new(ty(inner)?)));
         }
@@ -383,7 +392,9 @@ impl Serde {
                     "flatten" => found.flatten = true,
                     "default" => found.default = true,
                     "untagged" => {}
-                    "skip_serializing_if" if meta.value()?.parse::<LitStr>()?.value() == "Option::is_none" => {
+                    "skip_serializing_if"
+                        if meta.value()?.parse::<LitStr>()?.value() == "Option::is_none" =>
+                    {
                         found.skips_none = true;
                     }
                     other => return Err(meta.error(format!("serde({other}) is not understood"))),
@@ -397,12 +408,13 @@ impl Serde {
 }
 
 fn doc(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| {
-        match &attribute.meta.require_name_value().ok()?.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
-            _ => None,
-        }
-    });
+    let lines =
+        attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| {
+            match &attribute.meta.require_name_value().ok()?.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
+                _ => None,
+            }
+        });
     lines.collect::<Vec<_>>().join(" ")
 }
 
@@ -437,7 +449,9 @@ mod tests {
     fn what_is_not_understood_is_refused() {
         let refused = |source: &str| Models::parse(&[source.to_owned()]).err().unwrap_or_default();
         assert!(refused("struct A { a: String }").contains("does not keep"));
-        assert!(refused("#[serde(transparent)] struct A { #[serde(flatten)] x: Extra }").contains("transparent"));
+        assert!(
+            refused("#[serde(transparent)] struct A { #[serde(flatten)] x: Extra }").contains("transparent")
+        );
         assert!(refused("struct A { b: B, #[serde(flatten)] x: Extra }").contains("B is not known"));
         assert!(refused("struct A { a: Option<String>, #[serde(flatten)] x: Extra }").contains("A.a"));
         assert!(refused("enum A { B(C) }").contains("does not keep"));

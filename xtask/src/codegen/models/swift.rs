@@ -41,7 +41,8 @@ pub fn file(models: &Models) -> String {
 fn open_choice(choice: &Choice) -> String {
     let name = named(NAMES, &choice.name);
     let mut out = format!("\n/// {}\npublic struct {name}: JSONChoice, JSONField {{\n", choice.doc);
-    out += "    public var rawValue: String\n    public init(rawValue: String) { self.rawValue = rawValue }\n";
+    out +=
+        "    public var rawValue: String\n    public init(rawValue: String) { self.rawValue = rawValue }\n";
     for (case, wire, doc) in &choice.values {
         // A static member `none` would be taken for the `none` of an optional.
         let case = if case == "None" { "nothing".into() } else { camel_case(case) };
@@ -52,7 +53,11 @@ fn open_choice(choice: &Choice) -> String {
 
 fn structure(record: &Record) -> String {
     let fields: Vec<&Field> = record.fields.iter().filter(|field| !is_fixed(field)).collect();
-    let mut out = format!("\n/// {}\npublic struct {}: JSONModel, JSONField {{\n", record.doc, named(NAMES, &record.name));
+    let mut out = format!(
+        "\n/// {}\npublic struct {}: JSONModel, JSONField {{\n",
+        record.doc,
+        named(NAMES, &record.name)
+    );
     out += "    public var json: [String: JSONValue]\n    public init(json: [String: JSONValue]) { self.json = json }\n\n";
     out += &memberwise(record, &fields);
     for field in fields.iter().filter(|field| field.wire != "_meta") {
@@ -72,8 +77,12 @@ fn memberwise(record: &Record, fields: &[&Field]) -> String {
     for field in rest {
         parameters.push(format!("{}: {}? = nil", name(record, field), type_of(&field.ty)));
     }
-    let mut out = format!("    /// What is nil is left out.\n    public init(\n        {}\n    ) {{\n", parameters.join(",\n        "));
-    let mut fixed: Vec<String> = record.tag.iter().map(|(key, value)| format!("\"{key}\": \"{value}\"")).collect();
+    let mut out = format!(
+        "    /// What is nil is left out.\n    public init(\n        {}\n    ) {{\n",
+        parameters.join(",\n        ")
+    );
+    let mut fixed: Vec<String> =
+        record.tag.iter().map(|(key, value)| format!("\"{key}\": \"{value}\"")).collect();
     for field in &record.fields {
         if let (true, Ty::Constant(value)) = (is_fixed(field), &field.ty) {
             fixed.push(format!("\"{}\": \"{value}\"", field.wire));
@@ -120,7 +129,10 @@ fn union(models: &Models, union: &Union) -> String {
             for variant in &union.variants {
                 let value = variant.tag.as_deref().expect("a variant of a tagged union has a tag");
                 let record = named(NAMES, &variant.record);
-                out += &format!("        case \"{value}\": .{}({record}(json: json))\n", camel_case(&variant.name));
+                out += &format!(
+                    "        case \"{value}\": .{}({record}(json: json))\n",
+                    camel_case(&variant.name)
+                );
             }
             out += "        default: .other(json)\n        }\n";
         }
@@ -140,7 +152,8 @@ fn union(models: &Models, union: &Union) -> String {
     out += "    }\n";
     for variant in &union.variants {
         let record = named(NAMES, &variant.record);
-        out += &format!("\n    /// {}\n    public init(_ item: {record}) {{ json = item.json }}\n", variant.doc);
+        out +=
+            &format!("\n    /// {}\n    public init(_ item: {record}) {{ json = item.json }}\n", variant.doc);
     }
     out + "}\n"
 }
@@ -151,7 +164,9 @@ fn conditions(models: &Models, record: &Record, object: &str) -> Vec<String> {
     for field in &record.fields {
         let at = format!("{object}[\"{}\"]", field.wire);
         match (&field.ty, field.presence) {
-            (Ty::Constant(value), Presence::Optional) => out.push(format!("[nil, \"{value}\"].contains({at})")),
+            (Ty::Constant(value), Presence::Optional) => {
+                out.push(format!("[nil, \"{value}\"].contains({at})"))
+            }
             (_, Presence::Optional | Presence::Defaulted) => {}
             (Ty::Constant(value), _) => out.push(format!("{at} == \"{value}\"")),
             (Ty::Choice(name), _) => {
