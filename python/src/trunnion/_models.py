@@ -428,7 +428,7 @@ class EmbeddedResource(Model):
 class ResourceContents(ContentsShape, Model):
     """What a resource holds: one of `text` and `blob`.
 
-    Args:
+    Attributes:
         uri: where it is.
         mime_type: media type.
         text: text.
@@ -1207,7 +1207,7 @@ class ReadResult(ReadShape, Model):
 class PromptResult(PromptShape, Model):
     """A prompt, filled in.
 
-    Args:
+    Attributes:
         messages: what to say to the model.
         description: what it is.
         meta: metadata.
@@ -1248,7 +1248,7 @@ class PromptResult(PromptShape, Model):
 class Message(MessageShape, Model):
     """One message of a prompt.
 
-    Args:
+    Attributes:
         role: who says it.
         content: what.
         extra: members that are not known here.
@@ -1283,7 +1283,7 @@ class Message(MessageShape, Model):
 class Completion(CompletionShape, Model):
     """Values that complete an argument.
 
-    Args:
+    Attributes:
         values: at most 100.
         total: how many there are.
         has_more: whether there are more than `values`.

@@ -71,8 +71,10 @@ fn class(models: &Models, record: &Record) -> String {
     let shape = SHAPES.iter().find(|(name, ..)| *name == record.name);
     let bases = shape.map_or("Model".into(), |(_, shape, _)| format!("{shape}, Model"));
     let slots: Vec<&Field> = record.fields.iter().filter(|field| !is_fixed(field)).collect();
+    let own_init = shape.is_some_and(|(.., own_init)| *own_init);
+    let heading = if own_init { "Attributes" } else { "Args" };
     let mut out = format!(
-        "\n\nclass {}({bases}):\n    \"\"\"{}\n\n    Args:\n",
+        "\n\nclass {}({bases}):\n    \"\"\"{}\n\n    {heading}:\n",
         named(NAMES, &record.name),
         record.doc
     );
@@ -93,7 +95,7 @@ fn class(models: &Models, record: &Record) -> String {
     for field in &slots {
         out += &format!("    {}: {}\n", attribute(field), optional(field, &annotation(&field.ty)));
     }
-    if shape.is_none_or(|(.., own_init)| !own_init) {
+    if !own_init {
         out += &init(models, &slots);
     }
     out + &from_json(models, record, &slots) + &to_json(record, &slots)
