@@ -1,16 +1,9 @@
 // Results: what tools, resources and prompts give back, on the server to be sent and on the client as received.
 
-import type { ContentBlock, PromptMessage, ResourceContents } from "./types.js";
+import type { CallToolResult, ContentBlock, GetPromptResult, PromptMessage, ReadResourceResult, ResourceContents } from "./types.js";
 
 /** The fields of a tool's result. */
-export interface ToolResultFields {
-  content?: ContentBlock[];
-  /** Typed output, as the tool's output schema describes it. */
-  structuredContent?: unknown;
-  /** True: the tool failed, and the content says how. */
-  isError?: boolean;
-  _meta?: Record<string, unknown>;
-}
+export type ToolResultFields = Partial<Pick<CallToolResult, "content" | "structuredContent" | "isError" | "_meta">>;
 
 /** A tool's whole result. A handler returns one when content or typed output alone will not do. */
 export class ToolResult<T = any> {
@@ -36,7 +29,7 @@ export class ReadResult {
   contents: ResourceContents[] = [];
   declare _meta?: Record<string, unknown>;
 
-  constructor(fields: { contents: ResourceContents[] }) {
+  constructor(fields: Pick<ReadResourceResult, "contents" | "_meta">) {
     Object.assign(this, fields);
   }
 
@@ -59,7 +52,7 @@ export class PromptResult {
   messages: PromptMessage[] = [];
   declare _meta?: Record<string, unknown>;
 
-  constructor(fields: { messages: PromptMessage[]; description?: string }) {
+  constructor(fields: Pick<GetPromptResult, "messages" | "description" | "_meta">) {
     Object.assign(this, fields);
   }
 

@@ -16,6 +16,7 @@ from trunnion import (
     Context,
     InvalidParamsError,
     McpError,
+    ProtocolError,
     Server,
     SyncClient,
     TimeoutError,
@@ -372,5 +373,44 @@ def test_results_keep_what_they_do_not_know(script):
             return tool
 
     tool = asyncio.run(go())
-    assert tool.raw["name"] == "echo" and tool == type(tool)(json.loads(json.dumps(tool.raw)))
+    assert tool.raw["name"] == "echo" and tool == type(tool).from_json(json.loads(json.dumps(tool.raw)))
     assert "echo" in repr(tool)
+
+
+MISSHAPEN = """
+import json, sys
+answers = {
+    "initialize": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}, "prompts": {}, "resources": {}},
+        "serverInfo": {"name": "misshapen", "version": "1"},
+    },
+    "tools/list": {"tools": [{"title": "no name"}]},
+    "prompts/get": {"messages": [{"role": "user"}]},
+    "resources/read": {"contents": 3},
+    "completion/complete": {"completion": {}},
+}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        answer = {"jsonrpc": "2.0", "id": message["id"]}
+        if message["method"] in answers:
+            answer["result"] = answers[message["method"]]
+        else:
+            answer["error"] = {"code": -32601, "message": "no such method"}
+        print(json.dumps(answer), flush=True)
+"""
+
+
+def test_answers_of_another_shape_are_protocol_errors(tmp_path):
+    path = tmp_path / "misshapen.py"
+    path.write_text(MISSHAPEN)
+    with SyncClient([sys.executable, str(path)], era="legacy") as client:
+        for ask in (
+            client.list_tools,
+            lambda: client.get_prompt("p"),
+            lambda: client.read_resource("x://r"),
+            lambda: client.complete("a", "v", prompt="p"),
+        ):
+            with pytest.raises(ProtocolError):
+                ask()

@@ -144,7 +144,7 @@ def test_prompts():
         listed = {p.name: p for p in await client.list_prompts()}
         assert listed["simple"].description == "Simple."
         assert (listed["full"].title, listed["full"].description) == ("Full", "All kinds.")
-        assert listed["full"].arguments == [
+        assert [argument.to_json() for argument in listed["full"].arguments] == [
             {"name": "topic", "description": "what about", "required": True},
             {"name": "count", "description": "how many", "required": False},
             {"name": "tags", "required": False},

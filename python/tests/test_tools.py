@@ -27,6 +27,7 @@ from trunnion import (
     ResourceLink,
     Server,
     Text,
+    ToolAnnotations,
     ToolError,
     ToolResult,
 )
@@ -289,7 +290,7 @@ def test_names_and_details_can_be_given():
     assert tool("x") == {"a": "x"}
     info = schema_of(server, "other")
     assert (info.title, info.description) == ("Other", "Does.")
-    assert info.annotations == {"readOnlyHint": True}
+    assert info.annotations == ToolAnnotations(read_only_hint=True)
     assert info.meta["k"] == 1
     assert info.output_schema == {"type": "object"}
     assert call(server, "other", {"a": "x", "b": "ignored"}).structured == {"a": "x"}

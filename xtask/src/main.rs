@@ -22,7 +22,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo                                   set up, serve docsearch in Python, search from every language
   test [--filter TEXT]                   set up and run every test
   lint [--filter TEXT]                   formatting, clippy, dependency direction, types, house rules
-  codegen [--check]                      write what comes from bindings/surface.toml (or only compare)
+  codegen [--check]                      write what comes from bindings/surface.toml and from
+                                         the engine's model types (or only compare)
   interop [--foreign] [--filter TEXT] [--json FILE]
                                          every client x every server x {stdio, http}, the official SDKs
                                          included (--foreign: those alone, as a control)

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from . import _content
-from ._content import CONTENT, PromptResult, ResourceContents, ToolResult
+from ._content import CONTENT, ToolResult
 from ._context import Context
 from ._errors import McpError, ToolError
 from ._generated import (
@@ -25,6 +25,7 @@ from ._generated import (
     InvalidParamsError,
 )
 from ._json import base64, dumps, loads
+from ._models import Completion, PromptResult, ResourceContents
 from ._schema import Schemas, dumper, is_object, loader
 from ._signature import EMPTY, Signature
 
@@ -295,13 +296,13 @@ def _has_content(tp: Any) -> bool:
 
 def _structured(value: Any, dump: Callable[[Any], Any] | None = None) -> Answer:
     if isinstance(value, ToolResult):
-        return OUTCOME_RESULT, dumps(value.to_wire())
+        return OUTCOME_RESULT, dumps(value.to_json())
     return OUTCOME_VALUE, dumps(value if dump is None else dump(value))
 
 
 def _wrapped(value: Any) -> Answer:
     if isinstance(value, ToolResult):
-        return OUTCOME_RESULT, dumps(value.to_wire())
+        return OUTCOME_RESULT, dumps(value.to_json())
     json = dumps(value)
     return _wrap(value if isinstance(value, str) else json, json)
 
@@ -317,7 +318,7 @@ def tool_answer(value: Any) -> Answer:
     if isinstance(value, str):
         return OUTCOME_TEXT, value
     if isinstance(value, ToolResult):
-        return OUTCOME_RESULT, dumps(value.to_wire())
+        return OUTCOME_RESULT, dumps(value.to_json())
     if value is None:
         return OUTCOME_RESULT, '{"content":[]}'
     if isinstance(value, (*CONTENT, ResourceContents)):
@@ -341,7 +342,7 @@ def _resource_answer(value: Any) -> Answer:
     if isinstance(value, ResourceContents):
         value = [value]
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, ResourceContents) for v in value):
-        return OUTCOME_RESULT, dumps({"contents": [v.to_wire() for v in value]})
+        return OUTCOME_RESULT, dumps({"contents": [v.to_json() for v in value]})
     return OUTCOME_VALUE, dumps(value)
 
 
@@ -350,12 +351,12 @@ def _prompt_answer(value: Any) -> Answer:
         return OUTCOME_TEXT, value
     if not isinstance(value, PromptResult):
         value = PromptResult(value)
-    return OUTCOME_RESULT, dumps(value.to_wire())
+    return OUTCOME_RESULT, dumps(value.to_json())
 
 
 def _completion_answer(value: Any) -> Answer:
-    if isinstance(value, _content.Completion):
-        return OUTCOME_RESULT, dumps(value.to_wire())
+    if isinstance(value, Completion):
+        return OUTCOME_RESULT, dumps({"completion": value.to_json()})
     return OUTCOME_VALUE, dumps([] if value is None else list(value))
 
 

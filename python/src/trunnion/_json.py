@@ -22,9 +22,8 @@ def plain(value: Any) -> Any:
     dump = getattr(type(value), "model_dump", None)
     if dump is not None:
         return value.model_dump(mode="json", by_alias=True)
-    wire = getattr(type(value), "to_wire", None)
-    if wire is not None:
-        return value.to_wire()
+    if getattr(type(value), "__trunnion_model__", False):
+        return value.to_json()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64(value)
     if isinstance(value, (set, frozenset)):

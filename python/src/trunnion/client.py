@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, Mapping, TypeVar, Union
 
-from ._content import Completion, PromptResult
 from ._errors import ToolError
 from ._generated import (
     OP_CALL_TOOL,
@@ -20,19 +19,20 @@ from ._generated import (
     OP_PING,
     OP_READ_RESOURCE,
     ClosedError,
+    ProtocolError,
 )
 from ._json import dumps, loads
-from ._results import (
+from ._models import (
     CallResult,
+    Completion,
     PromptInfo,
+    PromptResult,
     ReadResult,
     ResourceInfo,
     ResourceTemplateInfo,
-    ServerInfo,
     ToolInfo,
-    completion_from_wire,
-    prompt_from_wire,
 )
+from ._results import ServerInfo
 from .server import Server, refuse_options, take_options
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ _FAREWELL = 10
 
 # Where the entries of each list stand in its result, and what they are.
 _LISTS: dict[str, tuple[str, Any]] = {
-    OP_LIST_TOOLS: ("tools", ToolInfo),
-    OP_LIST_RESOURCES: ("resources", ResourceInfo),
-    OP_LIST_RESOURCE_TEMPLATES: ("resourceTemplates", ResourceTemplateInfo),
-    OP_LIST_PROMPTS: ("prompts", PromptInfo),
+    OP_LIST_TOOLS: ("tools", ToolInfo.from_json),
+    OP_LIST_RESOURCES: ("resources", ResourceInfo.from_json),
+    OP_LIST_RESOURCE_TEMPLATES: ("resourceTemplates", ResourceTemplateInfo.from_json),
+    OP_LIST_PROMPTS: ("prompts", PromptInfo.from_json),
 }
 
 
@@ -155,7 +155,7 @@ class _Base:
             self._gone.settle("null", None)
 
     def _called(self, raw: dict[str, Any], raise_on_error: bool | None) -> CallResult:
-        result = CallResult(raw)
+        result = _read(CallResult.from_json, raw)
         if result.is_error and (self._raise if raise_on_error is None else raise_on_error):
             raise ToolError(result.text, result)
         return result
@@ -314,14 +314,14 @@ class Client(_Base):
 
     async def read_resource(self, uri: str, *, timeout: float | None = None) -> ReadResult:
         """Read a resource."""
-        return ReadResult(await self._request(OP_READ_RESOURCE, {"uri": uri}, timeout))
+        return _read(ReadResult.from_json, await self._request(OP_READ_RESOURCE, {"uri": uri}, timeout))
 
     async def get_prompt(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> PromptResult:
         """Get the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
-        return prompt_from_wire(await self._request(OP_GET_PROMPT, params, timeout))
+        return _read(PromptResult.from_json, await self._request(OP_GET_PROMPT, params, timeout))
 
     async def complete(
         self,
@@ -342,7 +342,7 @@ class Client(_Base):
             arguments: the other arguments that are known already.
         """
         params = completion_params(argument, value, prompt, resource, arguments)
-        return completion_from_wire(await self._request(OP_COMPLETE, params, timeout))
+        return _read(_completion, await self._request(OP_COMPLETE, params, timeout))
 
     async def ping(self, *, timeout: float | None = None) -> None:
         """Ask for a sign of life."""
@@ -358,7 +358,7 @@ class Client(_Base):
         while True:
             page = await self._request(op, params)
             for item in page.get(key) or []:
-                yield make(item)
+                yield _read(make, item)
             cursor = page.get("nextCursor")
             if cursor is None:
                 return
@@ -502,14 +502,14 @@ class SyncClient(_Base):
 
     def read_resource(self, uri: str, *, timeout: float | None = None) -> ReadResult:
         """Read a resource."""
-        return ReadResult(self._request(OP_READ_RESOURCE, {"uri": uri}, timeout))
+        return _read(ReadResult.from_json, self._request(OP_READ_RESOURCE, {"uri": uri}, timeout))
 
     def get_prompt(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> PromptResult:
         """Get the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
-        return prompt_from_wire(self._request(OP_GET_PROMPT, params, timeout))
+        return _read(PromptResult.from_json, self._request(OP_GET_PROMPT, params, timeout))
 
     def complete(
         self,
@@ -523,7 +523,7 @@ class SyncClient(_Base):
     ) -> Completion:
         """Ask for values that complete an argument: see `Client.complete`."""
         params = completion_params(argument, value, prompt, resource, arguments)
-        return completion_from_wire(self._request(OP_COMPLETE, params, timeout))
+        return _read(_completion, self._request(OP_COMPLETE, params, timeout))
 
     def ping(self, *, timeout: float | None = None) -> None:
         """Ask for a sign of life."""
@@ -539,7 +539,7 @@ class SyncClient(_Base):
         while True:
             page = self._request(op, params)
             for item in page.get(key) or []:
-                yield make(item)
+                yield _read(make, item)
             cursor = page.get("nextCursor")
             if cursor is None:
                 return
@@ -567,6 +567,17 @@ class SyncClient(_Base):
 
             operation.on_progress = report
         return loads(host.finish(id, operation))
+
+
+def _read(parse: Callable[[Any], R], raw: Any) -> R:
+    try:
+        return parse(raw)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ProtocolError(f"the server's answer is not of the protocol's shape: {error!r}") from error
+
+
+def _completion(raw: dict[str, Any]) -> Completion:
+    return Completion.from_json(raw["completion"])
 
 
 def request_options(timeout: float | None, progress: Any, meta: Mapping[str, Any] | None) -> str:

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A type of the protocol: a JSON object with typed accessors. What this version does not know stays in `json`.
+/// A type of the protocol: a JSON object with typed members. What this version does not know stays in `json`.
 public protocol JSONModel: Codable, Sendable, Hashable {
     /// The object as it was or will be on the wire.
     var json: [String: JSONValue] { get set }
@@ -24,197 +24,102 @@ extension JSONModel {
         set { json["_meta"] = newValue.map(JSONValue.object) }
     }
 
-    func text(_ key: String) -> String { json[key]?.stringValue ?? "" }
-    func list<T: JSONModel>(_ key: String) -> [T] {
-        (json[key]?.arrayValue ?? []).map { T(json: $0.objectValue ?? [:]) }
+    func optionalMember<T: JSONField>(_ key: String) -> T? { json[key].flatMap(T.init(jsonValue:)) }
+    func member<T: JSONField>(_ key: String) -> T { optionalMember(key) ?? .absent }
+}
+
+/// A word of the protocol. Some are known and have names; any other is kept.
+public protocol JSONChoice: RawRepresentable, Codable, Sendable, Hashable, ExpressibleByStringLiteral
+where RawValue == String {
+    init(rawValue: String)
+}
+
+extension JSONChoice {
+    public init(stringLiteral value: String) { self.init(rawValue: value) }
+}
+
+/// One item, or a list of them; which of both it was is kept.
+public enum OneOrMany<Item: JSONModel>: Sendable, Hashable, ExpressibleByArrayLiteral {
+    case one(Item)
+    case many([Item])
+
+    public init(arrayLiteral elements: Item...) { self = .many(elements) }
+
+    /// All of them.
+    public var items: [Item] {
+        switch self {
+        case .one(let item): [item]
+        case .many(let items): items
+        }
     }
 }
 
-extension Sequence where Element: JSONModel {
-    var jsonValue: JSONValue { .array(map { .object($0.json) }) }
-}
-
-/// A tool as a server lists it.
-public struct Tool: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    public var name: String { text("name") }
-    public var title: String? { json["title"]?.stringValue }
-    public var description: String? { json["description"]?.stringValue }
-    /// The JSON Schema of the arguments.
-    public var inputSchema: JSONValue { json["inputSchema"] ?? [:] }
-    /// The JSON Schema of the structured content, if the tool tells.
-    public var outputSchema: JSONValue? { json["outputSchema"] }
-    public var annotations: ToolAnnotations? { json["annotations"].flatMap { try? $0.decode() } }
-}
-
-/// Hints on what a tool does. None of them is a promise.
-public struct ToolAnnotations: Codable, Sendable, Hashable {
-    public var title: String?
-    /// It changes nothing.
-    public var readOnlyHint: Bool?
-    /// It may destroy something.
-    public var destructiveHint: Bool?
-    /// Calling it twice with the same arguments is the same as once.
-    public var idempotentHint: Bool?
-    /// It deals with the world outside.
-    public var openWorldHint: Bool?
-
-    public init(
-        title: String? = nil, readOnlyHint: Bool? = nil, destructiveHint: Bool? = nil,
-        idempotentHint: Bool? = nil, openWorldHint: Bool? = nil
-    ) {
-        self.title = title
-        self.readOnlyHint = readOnlyHint
-        self.destructiveHint = destructiveHint
-        self.idempotentHint = idempotentHint
-        self.openWorldHint = openWorldHint
-    }
-}
-
-/// A resource as a server lists it.
-public struct Resource: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    public var uri: String { text("uri") }
-    public var name: String { text("name") }
-    public var title: String? { json["title"]?.stringValue }
-    public var description: String? { json["description"]?.stringValue }
-    public var mimeType: String? { json["mimeType"]?.stringValue }
-    /// In bytes.
-    public var size: Int? { json["size"]?.intValue }
-}
-
-/// A family of resources as a server lists it.
-public struct ResourceTemplate: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    /// RFC 6570, for example `doc://{path}`.
-    public var uriTemplate: String { text("uriTemplate") }
-    public var name: String { text("name") }
-    public var title: String? { json["title"]?.stringValue }
-    public var description: String? { json["description"]?.stringValue }
-    public var mimeType: String? { json["mimeType"]?.stringValue }
-}
-
-/// A prompt as a server lists it.
-public struct Prompt: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    public var name: String { text("name") }
-    public var title: String? { json["title"]?.stringValue }
-    public var description: String? { json["description"]?.stringValue }
-    public var arguments: [PromptArgument] { list("arguments") }
-}
-
-/// One argument of a prompt.
-public struct PromptArgument: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    public init(_ name: String, _ description: String? = nil, required: Bool? = nil) {
-        json = ["name": .string(name)]
-        json["description"] = description.map(JSONValue.string)
-        json["required"] = required.map(JSONValue.bool)
-    }
-
-    public var name: String { text("name") }
-    public var description: String? { json["description"]?.stringValue }
-    public var required: Bool { json["required"]?.boolValue ?? false }
-}
-
-/// One piece of what a tool answers or a prompt says.
-public struct Content: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
+extension Content {
     /// Text.
-    public static func text(_ text: String) -> Content {
-        Content(json: ["type": "text", "text": .string(text)])
-    }
+    public static func text(_ text: String) -> Content { Content(TextContent(text: text)) }
 
     /// A picture, for example of type `image/png`.
     public static func image(_ data: Data, mimeType: String) -> Content {
-        Content(json: [
-            "type": "image", "data": .string(data.base64EncodedString()), "mimeType": .string(mimeType),
-        ])
+        Content(ImageContent(data: data, mimeType: mimeType))
     }
 
     /// Sound, for example of type `audio/wav`.
     public static func audio(_ data: Data, mimeType: String) -> Content {
-        Content(json: [
-            "type": "audio", "data": .string(data.base64EncodedString()), "mimeType": .string(mimeType),
-        ])
+        Content(AudioContent(data: data, mimeType: mimeType))
     }
 
     /// A resource with its contents.
     public static func resource(_ contents: ResourceContents) -> Content {
-        Content(json: ["type": "resource", "resource": .object(contents.json)])
+        Content(EmbeddedResource(resource: contents))
     }
 
     /// A resource to be read by whoever wants it.
     public static func link(_ uri: String, name: String, mimeType: String? = nil) -> Content {
-        var json: [String: JSONValue] = ["type": "resource_link", "uri": .string(uri), "name": .string(name)]
-        json["mimeType"] = mimeType.map(JSONValue.string)
-        return Content(json: json)
+        Content(ResourceLink(uri: uri, name: name, mimeType: mimeType))
     }
 
     /// `text`, `image`, `audio`, `resource`, `resource_link`, or what a later revision adds.
-    public var type: String { text("type") }
+    public var type: String { member("type") }
     /// The text of a text item.
-    public var text: String? { json["text"]?.stringValue }
+    public var text: String? { optionalMember("text") }
     /// The bytes of an image or audio item.
-    public var data: Data? { json["data"]?.stringValue.flatMap { Data(base64Encoded: $0) } }
-    public var mimeType: String? { json["mimeType"]?.stringValue }
+    public var data: Data? { optionalMember("data") }
+    public var mimeType: String? { optionalMember("mimeType") }
     /// The contents of an embedded resource.
-    public var resource: ResourceContents? { json["resource"]?.objectValue.map(ResourceContents.init(json:)) }
+    public var resource: ResourceContents? { optionalMember("resource") }
     /// The address of a linked resource.
-    public var uri: String? { json["uri"]?.stringValue }
+    public var uri: String? { optionalMember("uri") }
 }
 
-/// The contents of a resource: text or bytes.
-public struct ResourceContents: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
+extension SamplingContent {
+    /// Text.
+    public static func text(_ text: String) -> SamplingContent { SamplingContent(TextContent(text: text)) }
 
+    /// The text of a text item.
+    public var text: String? { optionalMember("text") }
+}
+
+extension ResourceContents {
     public static func text(_ text: String, uri: String, mimeType: String? = nil) -> ResourceContents {
-        ResourceContents(uri: uri, mimeType: mimeType, field: "text", value: text)
+        ResourceContents(uri: uri, mimeType: mimeType, text: text)
     }
 
     public static func data(_ data: Data, uri: String, mimeType: String? = nil) -> ResourceContents {
-        ResourceContents(uri: uri, mimeType: mimeType, field: "blob", value: data.base64EncodedString())
+        ResourceContents(uri: uri, mimeType: mimeType, data: data)
     }
-
-    private init(uri: String, mimeType: String?, field: String, value: String) {
-        json = ["uri": .string(uri), field: .string(value)]
-        json["mimeType"] = mimeType.map(JSONValue.string)
-    }
-
-    public var uri: String { text("uri") }
-    public var mimeType: String? { json["mimeType"]?.stringValue }
-    public var text: String? { json["text"]?.stringValue }
-    public var data: Data? { json["blob"]?.stringValue.flatMap { Data(base64Encoded: $0) } }
 }
 
-/// What a tool answers.
-public struct ToolResult: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
+extension PromptArgument {
+    public init(_ name: String, _ description: String? = nil, required: Bool? = nil) {
+        self.init(name: name, description: description, required: required)
+    }
+}
 
+extension ToolResult {
     public init(_ content: [Content], structured: JSONValue? = nil, isError: Bool? = nil) {
-        json = ["content": content.jsonValue]
-        json["structuredContent"] = structured
-        json["isError"] = isError.map(JSONValue.bool)
+        self.init(content: content, structuredContent: structured, isError: isError)
     }
 
-    public var content: [Content] { list("content") }
-    public var structuredContent: JSONValue? { json["structuredContent"] }
-    /// The tool failed; `text` says why.
-    public var isError: Bool { json["isError"]?.boolValue ?? false }
     /// All text items, a line break between them.
     public var text: String { content.compactMap(\.text).joined(separator: "\n") }
 
@@ -226,48 +131,27 @@ public struct ToolResult: JSONModel {
     }
 }
 
-/// What reading a resource gives.
-public struct ReadResult: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
+extension ReadResult {
+    public init(_ contents: [ResourceContents]) { self.init(contents: contents) }
 
-    public init(_ contents: [ResourceContents]) { json = ["contents": contents.jsonValue] }
-
-    public var contents: [ResourceContents] { list("contents") }
     /// The text of the first contents that have one.
     public var text: String? { contents.lazy.compactMap(\.text).first }
 }
 
-/// One message of a prompt.
-public struct PromptMessage: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
-    public init(role: String, _ content: Content) {
-        json = ["role": .string(role), "content": .object(content.json)]
-    }
-
-    public static func user(_ content: Content) -> PromptMessage { PromptMessage(role: "user", content) }
+extension PromptMessage {
+    public static func user(_ content: Content) -> PromptMessage { PromptMessage(role: .user, content: content) }
     public static func user(_ text: String) -> PromptMessage { user(.text(text)) }
-    public static func assistant(_ content: Content) -> PromptMessage { PromptMessage(role: "assistant", content) }
+    public static func assistant(_ content: Content) -> PromptMessage {
+        PromptMessage(role: .assistant, content: content)
+    }
     public static func assistant(_ text: String) -> PromptMessage { assistant(.text(text)) }
-
-    public var role: String { text("role") }
-    public var content: Content { Content(json: json["content"]?.objectValue ?? [:]) }
 }
 
-/// What a prompt gives.
-public struct PromptResult: JSONModel {
-    public var json: [String: JSONValue]
-    public init(json: [String: JSONValue]) { self.json = json }
-
+extension PromptResult {
     public init(_ messages: [PromptMessage], description: String? = nil) {
-        json = ["messages": messages.jsonValue]
-        json["description"] = description.map(JSONValue.string)
+        self.init(messages: messages, description: description)
     }
 
-    public var description: String? { json["description"]?.stringValue }
-    public var messages: [PromptMessage] { list("messages") }
     /// All text, a line break between messages.
     public var text: String { messages.compactMap(\.content.text).joined(separator: "\n") }
 }
@@ -277,24 +161,12 @@ public struct CompletionResult: JSONModel {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
-    private var completion: JSONValue { json["completion"] ?? [:] }
-    public var values: [String] { (completion["values"]?.arrayValue ?? []).compactMap(\.stringValue) }
+    /// The values with what is said of them.
+    public var completion: CompletionValues { member("completion") }
+    public var values: [String] { completion.values }
     /// How many there are in all, if the server tells.
-    public var total: Int? { completion["total"]?.intValue }
-    public var hasMore: Bool { completion["hasMore"]?.boolValue ?? false }
-}
-
-/// How far a call has come.
-public struct ProgressUpdate: Codable, Sendable, Hashable {
-    public var progress: Double
-    public var total: Double?
-    public var message: String?
-
-    public init(progress: Double, total: Double? = nil, message: String? = nil) {
-        self.progress = progress
-        self.total = total
-        self.message = message
-    }
+    public var total: Int? { completion.total }
+    public var hasMore: Bool { completion.hasMore }
 }
 
 /// How bad it is, from RFC 5424.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Extra, Icon};
+use super::{Base64, Extra, Icon};
 
 /// One piece of content (`ContentBlock`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,8 +104,8 @@ pub struct TextContent {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageContent {
-    /// Base64.
-    pub data: String,
+    /// Its bytes.
+    pub data: Base64,
     /// Media type.
     pub mime_type: String,
     /// Hints.
@@ -119,7 +119,7 @@ pub struct ImageContent {
     pub extra: Extra,
 }
 
-/// Sound; the same shape as an image.
+/// Sound.
 pub type AudioContent = ImageContent;
 
 /// A resource that can be read.
@@ -184,9 +184,9 @@ pub struct ResourceContents {
     /// Text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Bytes in Base64.
+    /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub blob: Option<String>,
+    pub blob: Option<Base64>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,

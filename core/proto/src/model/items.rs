@@ -1,9 +1,8 @@
 //! What a server offers.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Annotations, Extra};
+use super::{Annotations, Extra, Schema};
 
 /// Who a client or server is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -63,10 +62,10 @@ pub struct Tool {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// JSON Schema of its arguments.
-    pub input_schema: Value,
+    pub input_schema: Schema,
     /// JSON Schema of its structured content.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_schema: Option<Value>,
+    pub output_schema: Option<Schema>,
     /// Hints; not to be trusted from servers that are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<ToolAnnotations>,

@@ -1,13 +1,25 @@
 //! The protocol's objects as Rust types (2026-07-28, schema). One shape serves every revision: what a revision
 //! lacks is absent, and members that are not known here are kept in `extra`.
 
+mod asking;
 mod content;
+mod form;
 mod items;
 mod results;
 
+pub use asking::{
+    ElicitAction, ElicitAnswer, ElicitForm, ElicitRequest, ElicitUrl, FormMode, IncludeContext, ModelHint,
+    ModelPreferences, OneOrMany, Root, SampleAnswer, SampleRequest, SamplingContent, SamplingMessage,
+    ToolChoice, ToolChoiceMode, ToolResultContent, ToolUseContent, UrlMode,
+};
 pub use content::{
     Annotations, AudioContent, Content, EmbeddedResource, ImageContent, ResourceContents, ResourceLink, Role,
     TextContent,
+};
+pub use form::{
+    ArrayType, BooleanField, BooleanType, ChoiceField, Choices, ChoicesField, Form, FormField,
+    NamedChoiceField, NumberField, NumberType, ObjectType, Ordered, StringType, TextField, TitledChoiceField,
+    TitledChoices, TitledChoicesField, TitledValue,
 };
 pub use items::{
     Icon, Implementation, Prompt, PromptArgument, Resource, ResourceTemplate, Tool, ToolAnnotations,
@@ -19,6 +31,12 @@ pub use results::{
 
 /// Members that this version does not know, kept as they came.
 pub type Extra = serde_json::Map<String, serde_json::Value>;
+
+/// Bytes as the protocol carries them: text in Base64 (RFC 4648, section 4).
+pub type Base64 = String;
+
+/// A JSON Schema.
+pub type Schema = serde_json::Value;
 
 #[cfg(test)]
 mod tests {

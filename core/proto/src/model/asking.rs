@@ -1,0 +1,347 @@
+//! What a server asks of a client: of the person (elicitation), of the model (sampling), and for its roots.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AudioContent, Content, Extra, Form, ImageContent, Role, TextContent, Tool};
+
+/// A question to the person (parameters of `elicitation/create`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ElicitRequest {
+    /// A page to visit.
+    Url(ElicitUrl),
+    /// A form to fill in.
+    Form(ElicitForm),
+    /// A mode that is not known here, as it came.
+    Other(Value),
+}
+
+/// A form to fill in; its content goes through the client.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElicitForm {
+    /// `form`; what does not say is a form too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FormMode>,
+    /// What is asked for and why.
+    pub message: String,
+    /// The form: a flat object of primitive fields.
+    pub requested_schema: Form,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A page to visit; what happens there does not go through the client.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElicitUrl {
+    /// `url`.
+    pub mode: UrlMode,
+    /// Why the page is to be visited.
+    pub message: String,
+    /// The page.
+    pub url: String,
+    /// Names the question until it is told to be complete; 2025-11-25 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elicitation_id: Option<String>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// The mode of a form.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FormMode {
+    /// A form.
+    #[default]
+    Form,
+}
+
+/// The mode of a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UrlMode {
+    /// A page.
+    #[default]
+    Url,
+}
+
+/// What the person did with a question (result of `elicitation/create`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElicitAnswer {
+    /// What the person did.
+    pub action: ElicitAction,
+    /// The fields of an accepted form: strings, numbers, booleans, or arrays of strings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Extra>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What a person can do with a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ElicitAction {
+    /// Said yes.
+    Accept,
+    /// Said no.
+    Decline,
+    /// Left without an answer.
+    Cancel,
+}
+
+/// A question to the client's model (parameters of `sampling/createMessage`).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleRequest {
+    /// The conversation so far.
+    pub messages: Vec<SamplingMessage>,
+    /// At most so many tokens.
+    pub max_tokens: u64,
+    /// Which model would be best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_preferences: Option<ModelPreferences>,
+    /// The system prompt; the client may change it or leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+    /// Whose context to add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_context: Option<IncludeContext>,
+    /// Randomness, in the model's own scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Texts that end the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_sequences: Option<Vec<String>>,
+    /// For the model's provider, in its own format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Extra>,
+    /// Tools that the model may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Tool>>,
+    /// How the model uses them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Whose context goes into a question to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IncludeContext {
+    /// Nobody's.
+    None,
+    /// That of the server that asks.
+    ThisServer,
+    /// That of all servers.
+    AllServers,
+}
+
+/// One message of a conversation with a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SamplingMessage {
+    /// Who says it.
+    pub role: Role,
+    /// What: one item or a list.
+    pub content: OneOrMany<SamplingContent>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// One item of a conversation with a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SamplingContent {
+    /// Text.
+    Text(TextContent),
+    /// An image.
+    Image(ImageContent),
+    /// Sound.
+    Audio(AudioContent),
+    /// The model wants a tool used.
+    ToolUse(ToolUseContent),
+    /// What that tool brought.
+    ToolResult(ToolResultContent),
+    /// A type that is not known here, as it came.
+    #[serde(untagged)]
+    Other(Value),
+}
+
+/// The model wants a tool used.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolUseContent {
+    /// Names this use; its result names it too.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub input: Extra,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// What a tool brought that the model wanted used.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolResultContent {
+    /// The `id` of the use.
+    pub tool_use_id: String,
+    /// For the model.
+    pub content: Vec<Content>,
+    /// As the tool's output schema says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structured_content: Option<Value>,
+    /// The tool failed; `content` says how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_error: Option<bool>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Which model would be best; the client decides.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelPreferences {
+    /// Names or parts of names, the best first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hints: Option<Vec<ModelHint>>,
+    /// How much low cost matters, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_priority: Option<f64>,
+    /// How much speed matters, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed_priority: Option<f64>,
+    /// How much intelligence matters, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intelligence_priority: Option<f64>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A model that would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelHint {
+    /// A name or a part of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// How the model uses tools.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolChoice {
+    /// `auto` where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ToolChoiceMode>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Whether the model uses tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ToolChoiceMode {
+    /// As it likes.
+    Auto,
+    /// At least one.
+    Required,
+    /// Not at all.
+    None,
+}
+
+/// What the client's model said (result of `sampling/createMessage`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SampleAnswer {
+    /// Who says it: the assistant.
+    pub role: Role,
+    /// What: one item or a list.
+    pub content: OneOrMany<SamplingContent>,
+    /// The model's name.
+    pub model: String,
+    /// Why it stopped: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or the provider's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<String>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A place that the client lets the server work in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Root {
+    /// A `file://` URI.
+    pub uri: String,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Metadata.
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Extra>,
+    /// What else it says.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// One item, or a list of them; which of both it was is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// A list.
+    Many(Vec<T>),
+    /// One item.
+    One(T),
+}
+
+impl<T> OneOrMany<T> {
+    /// All of them.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            OneOrMany::Many(items) => items,
+            OneOrMany::One(item) => std::slice::from_ref(item),
+        }
+    }
+}
