@@ -345,3 +345,40 @@ impl<T> OneOrMany<T> {
         }
     }
 }
+
+impl SamplingMessage {
+    /// The user says this.
+    pub fn user(text: impl Into<String>) -> SamplingMessage {
+        SamplingMessage::of(Role::User, text.into())
+    }
+
+    /// The model has said this.
+    pub fn assistant(text: impl Into<String>) -> SamplingMessage {
+        SamplingMessage::of(Role::Assistant, text.into())
+    }
+
+    fn of(role: Role, text: String) -> SamplingMessage {
+        let text = TextContent { text, ..TextContent::default() };
+        let content = OneOrMany::One(SamplingContent::Text(text));
+        SamplingMessage { role, content, meta: None, extra: Extra::default() }
+    }
+}
+
+impl SampleRequest {
+    /// Ask this, for an answer of at most so many tokens.
+    pub fn text(prompt: impl Into<String>, max_tokens: u64) -> SampleRequest {
+        let messages = vec![SamplingMessage::user(prompt)];
+        SampleRequest { messages, max_tokens, ..SampleRequest::default() }
+    }
+}
+
+impl SampleAnswer {
+    /// The text of it, its parts joined.
+    pub fn text(&self) -> String {
+        let texts = self.content.as_slice().iter().filter_map(|item| match item {
+            SamplingContent::Text(text) => Some(text.text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
