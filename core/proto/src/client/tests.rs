@@ -3,7 +3,6 @@
 mod connecting;
 mod endings;
 mod incoming;
-mod random;
 mod requests;
 
 use std::time::Duration;
