@@ -35,8 +35,8 @@ fuzz_target!(|input: &[u8]| {
     let [transport, era, lines @ ..] = input else { return };
     let stream = |restartable| Transport::Stream { restartable };
     let transport = [stream(false), stream(true), Transport::Http][usize::from(transport % 3)];
-    let era = [EraPolicy::Auto, EraPolicy::Only(Era::Legacy), EraPolicy::Only(Era::Modern)]
-        [usize::from(era % 3)];
+    let era =
+        [EraPolicy::Auto, EraPolicy::Only(Era::Legacy), EraPolicy::Only(Era::Modern)][usize::from(era % 3)];
     let limits = Limits { message_bytes: 2048, depth: 32, in_flight: 8 };
     let config = ClientConfig { transport, era, limits, ..ClientConfig::default() };
     let mut run = Run {
