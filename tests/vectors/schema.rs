@@ -274,6 +274,7 @@ fn schemas() -> Option<&'static BTreeMap<String, Schema>> {
 }
 
 /// Add a line to the log, once for each message that differs from those before.
+#[allow(clippy::disallowed_types, reason = "the protocol does no I/O, its tests may")]
 fn record(end: End, kind: &str, method: &str, revision: &str, message: &Value) {
     static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let Some(file) = std::env::var_os("MCP_MESSAGE_LOG") else { return };
