@@ -7,6 +7,7 @@ const target = process.argv.at(-1);
 try {
   const client = await connect(target.startsWith("stdio:") ? target.slice(6).split(" ") : target, {
     clientInfo: { name: "everything-client-node", version: "1.0.0" },
+    era: process.env.MCP_INTEROP_ERA,
   });
   const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
   if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
@@ -29,6 +30,7 @@ async function tour(client) {
   const prompt = await client.getPrompt("test_prompt_with_arguments", { arg1: "hello", arg2: "world" });
   const completion = await client.complete({ prompt: "test_prompt_with_arguments" }, { name: "arg1", value: "pa" });
   return {
+    revision: client.server.revision,
     tools: ["add", "echo", "slow", "fail"].every((name) => names.has(name)),
     sum: structuredContent.sum,
     echo: (await client.callTool("echo", { text: 'héllo ✓ 😀\n"q"' })).text,

@@ -15,7 +15,7 @@ from trunnion import Client, McpError, ToolError
 
 async def tour(client: Client) -> dict[str, Any]:
     """Use every kind of request once."""
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"revision": client.info.raw["revision"]}
     names = {tool.name for tool in await client.list_tools()}
     seen["tools"] = {"add", "echo", "slow", "fail"} <= names
     seen["sum"] = (await client.call_tool("add", {"a": 2, "b": 3})).data["sum"]
@@ -104,7 +104,12 @@ async def conform(client: Client, scenario: str) -> None:
 async def main(target: str) -> None:
     command = target.removeprefix("stdio:")
     scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO")
-    client = Client(target if command == target else command.split(), name="everything-client", version="0.1.0")
+    client = Client(
+        target if command == target else command.split(),
+        name="everything-client",
+        version="0.1.0",
+        era=os.environ.get("MCP_INTEROP_ERA"),
+    )
     async with client:
         if scenario:
             await conform(client, scenario)

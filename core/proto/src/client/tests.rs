@@ -3,8 +3,9 @@
 mod connecting;
 mod endings;
 mod incoming;
-mod random;
 mod requests;
+#[path = "../../../../tests/vectors/schema.rs"]
+mod schema;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ struct Rig {
     conn: ClientConn,
     now: Duration,
     seen: Vec<Output>,
+    said: schema::Conversation,
 }
 
 fn op(name: &str) -> &'static Method {
@@ -31,7 +33,8 @@ fn op(name: &str) -> &'static Method {
 
 fn rig(transport: Transport, era: EraPolicy) -> Rig {
     let conn = ClientConn::new(ClientConfig { transport, era, ..ClientConfig::default() });
-    let mut rig = Rig { conn, now: Duration::ZERO, seen: Vec::new() };
+    let said = schema::Conversation::new(schema::End::Client);
+    let mut rig = Rig { conn, now: Duration::ZERO, seen: Vec::new(), said };
     rig.conn.connect(rig.now);
     rig.drain();
     rig
@@ -66,7 +69,13 @@ fn initialized(revision: &str) -> Value {
 
 impl Rig {
     fn drain(&mut self) {
-        self.seen.extend(std::iter::from_fn(|| self.conn.poll()));
+        while let Some(output) = self.conn.poll() {
+            if let Output::Send { bytes, .. } = &output {
+                let message = serde_json::from_slice(bytes).expect("a message is JSON");
+                self.said.sent(&message).expect("what the schema allows");
+            }
+            self.seen.push(output);
+        }
     }
 
     fn take(&mut self) -> Vec<Output> {
@@ -105,7 +114,9 @@ impl Rig {
     }
 
     fn recv(&mut self, message: Value) {
-        self.conn.recv(self.now, None, Bytes::from(message.to_string()));
+        let frame = message.to_string();
+        self.said.heard(frame.as_bytes());
+        self.conn.recv(self.now, None, Bytes::from(frame));
     }
 
     fn answer(&mut self, id: u64, result: Value) {
