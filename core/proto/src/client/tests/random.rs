@@ -28,7 +28,7 @@ fn in_any_order_every_operation_ends_once() {
         let mut ids: Vec<u64> = vec![1];
         for step in 0..120 {
             let id = ids[random.below(ids.len())] + u64::from(random.below(12) == 0);
-            match random.below(16) {
+            match random.below(20) {
                 0..=2 => {
                     started += 1;
                     let name = ["list_tools", "call_tool", "ping", "get_prompt", "discover"][random.below(5)];
@@ -59,7 +59,16 @@ fn in_any_order_every_operation_ends_once() {
                 13 => rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"{\"jsonrpc\"")),
                 14 if random.below(8) == 0 => rig.conn.peer_closed("gone"),
                 14 => rig.conn.restarted(),
-                _ if random.below(20) == 0 => rig.conn.close(),
+                15 if random.below(20) == 0 => rig.conn.close(),
+                15 | 16 => rig.conn.stream_marked(
+                    id,
+                    StreamMark {
+                        last_event_id: Some(step.to_string()),
+                        retry: Some(Duration::from_millis(random.below(300) as u64)),
+                    },
+                ),
+                17 => rig.conn.failed(rig.now, id, TransportFailure::Connection("reset".into())),
+                18 => rig.conn.endpoint_found(id),
                 _ => rig.conn.session_assigned(id, "s"),
             }
             for output in rig.take() {
@@ -70,6 +79,7 @@ fn in_any_order_every_operation_ends_once() {
                         ids.extend(post.map(|post| post.post));
                         ids.drain(..ids.len().saturating_sub(8));
                     }
+                    Output::Open { head, .. } => ids.push(head.post),
                     Output::Result { op, .. } | Output::Error { op, .. } => {
                         *ended.entry(op).or_default() += 1
                     }
