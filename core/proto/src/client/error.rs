@@ -69,7 +69,7 @@ impl TransportFailure {
             TransportFailure::Connection(message) => ClientError::local(kind::TRANSPORT, message),
             TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
             TransportFailure::NoStream => {
-                ClientError::local(kind::TRANSPORT, "the server answered with what is no event stream")
+                ClientError::local(kind::TRANSPORT, "the server offers no such event stream")
             }
         }
     }

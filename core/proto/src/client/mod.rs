@@ -158,7 +158,7 @@ pub enum TransportFailure {
     Connection(String),
     /// The response exceeds a limit; the text names the option key.
     Limit(String),
-    /// A GET was answered with what is no event stream.
+    /// A GET brought no event stream, or one of another kind than was asked for.
     NoStream,
 }
 

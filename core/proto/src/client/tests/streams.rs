@@ -512,5 +512,5 @@ fn a_server_without_either_transport_is_told_of_as_it_refused_the_first() {
     let mut rig = http(HttpTransport::Sse, EraPolicy::Auto);
     let get = channel(&mut rig);
     rig.conn.failed(rig.now, get, TransportFailure::NoStream);
-    assert!(rig.connect_failure().message.contains("no event stream"));
+    assert!(rig.connect_failure().message.contains("no such event stream"));
 }
