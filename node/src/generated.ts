@@ -313,6 +313,8 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: `10000`. */
   connectTimeoutMs?: number;
+  /** Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: `auto`. */
+  transport?: string;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
 }
@@ -333,6 +335,6 @@ export const OPTION_KEYS = {
   server: ["eras", "ttlMs", "cacheScope", "pageSize"],
   tool: ["timeoutMs"],
   serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "headers"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "headers"],
   request: ["timeoutMs", "progress", "meta"],
 } as const;
