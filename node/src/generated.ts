@@ -15,8 +15,6 @@ export const FUNCTIONS = [
   "complete",
   "progress",
   "log",
-  "remember",
-  "close_stream",
   "context",
   "cancel",
   "close",
@@ -27,8 +25,6 @@ export const FUNCTIONS = [
   "server_remove",
   "serve_stdio",
   "serve_http",
-  "http_request",
-  "notify",
   "server_close",
   "connect",
   "request",
@@ -55,14 +51,10 @@ export const EVENT = {
   progress: 12,
   /** id: serve operation. payload: {url, host, port}. */
   listening: 13,
-  /** id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed. */
+  /** id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. */
   notification: 14,
   /** id: client. The connection is over. payload: {reason}. */
   closed: 15,
-  /** id: carried request. payload: {status, headers: [[name, value], …]}. */
-  httpHead: 16,
-  /** id: carried request. payload: a piece of the response's body, as a string. */
-  httpChunk: 17,
 } as const;
 
 /** What a completion says. */
@@ -287,16 +279,10 @@ export interface ServerOptions {
   cacheScope?: string;
   /** Entries per page of a list. Default: `1000`. */
   pageSize?: number;
-  /** Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own. Default: `[]`. */
-  stateKeys?: readonly string[];
-  /** How long a client may take to come back with the answers, in milliseconds. Default: `3600000`. */
-  stateTtlMs?: number;
 }
 
 /** Options of scope `tool`. */
 export interface ToolOptions {
-  /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
-  asks?: Readonly<Record<string, unknown>>;
   /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
   timeoutMs?: number;
 }
@@ -313,18 +299,6 @@ export interface ServeHttpOptions {
   allowedHosts?: readonly string[];
   /** Origin header values accepted besides loopback ones; a * accepts all. Default: `[]`. */
   allowedOrigins?: readonly string[];
-  /** Where clients reach the endpoint from outside; its host and its origin are accepted. Default: `none`. */
-  publicUrl?: string;
-  /** Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: `[]`. */
-  trustedProxies?: readonly string[];
-  /** Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request. Default: `true`. */
-  sessions?: boolean;
-  /** After how long without use a session ends, in milliseconds. Default: `1800000`. */
-  sessionIdleMs?: number;
-  /** Most sessions at a time. Default: `10000`. */
-  maxSessions?: number;
-  /** No listener: the host gives the requests by http_request. Default: `false`. */
-  carried?: boolean;
 }
 
 /** Options of scope `connect`. */
@@ -339,6 +313,8 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: `10000`. */
   connectTimeoutMs?: number;
+  /** Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: `auto`. */
+  transport?: string;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
 }
@@ -356,9 +332,9 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
-  tool: ["asks", "timeoutMs"],
-  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "headers"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize"],
+  tool: ["timeoutMs"],
+  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "headers"],
   request: ["timeoutMs", "progress", "meta"],
 } as const;

@@ -143,6 +143,8 @@
  *     Default time limit of a request, in milliseconds; progress restarts it. 0: no limit.
  *   connectTimeoutMs (integer, default 10000)
  *     Time limit of connecting, era probe included, in milliseconds. 0: no limit.
+ *   transport (string, default auto)
+ *     Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only.
  *   headers (object, default {})
  *     HTTP headers added to every request.
  *

@@ -149,6 +149,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "era": "era",
         "timeout_ms": "timeoutMs",
         "connect_timeout_ms": "connectTimeoutMs",
+        "transport": "transport",
         "headers": "headers",
     },
     "request": {

@@ -277,6 +277,8 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var timeoutMs: Int?
     /// Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: 10000.
     public var connectTimeoutMs: Int?
+    /// Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: auto.
+    public var transport: String?
     /// HTTP headers added to every request. Default: {}.
     public var headers: [String: JSONValue]?
 
@@ -287,6 +289,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         era: String? = nil,
         timeoutMs: Int? = nil,
         connectTimeoutMs: Int? = nil,
+        transport: String? = nil,
         headers: [String: JSONValue]? = nil
     ) {
         self.clientInfo = clientInfo
@@ -294,6 +297,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         self.era = era
         self.timeoutMs = timeoutMs
         self.connectTimeoutMs = connectTimeoutMs
+        self.transport = transport
         self.headers = headers
     }
 }

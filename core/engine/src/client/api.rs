@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use trunnion_proto::client::{ClientError, EraPolicy, ServerFacts, kind};
+use trunnion_proto::client::{ClientError, EraPolicy, HttpTransport, ServerFacts, kind};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods::{self, Method};
 use trunnion_proto::model::{
@@ -236,6 +236,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Speak this transport only; by default Streamable HTTP, and HTTP+SSE to servers that refuse it.
+    pub fn transport(mut self, transport: HttpTransport) -> Self {
+        self.options.transport = transport;
+        self
+    }
+
     /// Time limit of requests that set none; progress restarts it. Default: a minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
@@ -260,7 +266,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime.
+    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime. What is no URL fails with
+    /// kind `usage`.
     pub async fn connect(self, target: impl Into<Target>) -> Result<Client, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| ClientError::local(kind::USAGE, "connecting needs a tokio runtime"))?;

@@ -6,6 +6,7 @@ mod exchange;
 mod http;
 mod memory;
 mod run;
+mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, ServerFacts, kind};
+use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, HttpTransport, ServerFacts, kind};
 use trunnion_proto::json::Json;
 use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::Method;
+
+pub(crate) use http::server_url;
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
 pub use memory::{MemoryEnd, memory_pair};
@@ -26,7 +29,7 @@ pub use memory::{MemoryEnd, memory_pair};
 /// What to connect to.
 #[derive(Debug)]
 pub enum Target {
-    /// Streamable HTTP at a URL.
+    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://` or `https://`.
     Url(String),
     /// A child process that speaks on its standard streams.
     Command {
@@ -54,6 +57,8 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// Time limit of connecting, the era probe included. Zero: no limit.
     pub connect_timeout: Duration,
+    /// Which transports over HTTP may be spoken.
+    pub transport: HttpTransport,
     /// HTTP headers added to every request.
     pub headers: Vec<(String, String)>,
     /// What the server cannot exceed.
@@ -200,6 +205,7 @@ impl Default for ConnectOptions {
             era: EraPolicy::Auto,
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
+            transport: HttpTransport::Auto,
             headers: Vec::new(),
             limits: Limits::default(),
         }

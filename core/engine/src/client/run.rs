@@ -1,11 +1,15 @@
 //! The task of one connection: commands and transport events in, sink events out.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
-use trunnion_proto::client::{ClientConfig, ClientConn, ClientError, Output, Transport, kind};
+use trunnion_proto::client::{
+    ClientConfig, ClientConn, ClientError, Output, Transport, TransportFailure, kind,
+};
 
 use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
@@ -28,7 +32,7 @@ enum Link {
     Memory(MemoryEnd),
     Http(Box<HttpLink>),
     /// Could not be made; tells why once.
-    Failed(Option<String>),
+    Failed(Option<ClientError>),
 }
 
 enum Event {
@@ -51,6 +55,8 @@ pub(super) async fn run(
         era: options.era,
         connect_timeout: options.connect_timeout,
         limits: options.limits,
+        http: options.transport,
+        seed: RandomState::new().hash_one(()),
         ..ClientConfig::default()
     };
     if !options.client_info.is_empty() {
@@ -62,12 +68,12 @@ pub(super) async fn run(
     let mut link = match target {
         Target::Url(url) => match HttpLink::new(&url, &options.headers, options.limits.message_bytes) {
             Ok(http) => Link::Http(Box::new(http)),
-            Err(reason) => Link::Failed(Some(reason)),
+            Err(reason) => Link::Failed(Some(ClientError::local(kind::USAGE, reason))),
         },
         Target::Command { argv, env, cwd } => {
             match ChildLink::spawn(argv, env, cwd, options.limits.message_bytes) {
                 Ok(child) => Link::Child(Box::new(child)),
-                Err(reason) => Link::Failed(Some(reason)),
+                Err(reason) => Link::Failed(Some(ClientError::local(kind::TRANSPORT, reason))),
             }
         }
         Target::Memory(end) => Link::Memory(end),
@@ -76,9 +82,10 @@ pub(super) async fn run(
     let begun = Instant::now();
     let mut conn = ClientConn::new(config);
     conn.connect(Duration::ZERO);
-    if let Link::Failed(reason) = &mut link {
-        let reason = reason.take().unwrap_or_default();
-        conn.broken(ClientError::local(kind::TRANSPORT, reason));
+    if let Link::Failed(error) = &mut link
+        && let Some(error) = error.take()
+    {
+        conn.broken(error);
     }
     let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
     let mut armed = None;
@@ -172,7 +179,20 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
         Event::Link(LinkEvent::Closed(reason)) => conn.peer_closed(&reason),
         Event::Link(LinkEvent::Broken(error)) => conn.broken(error),
         Event::Http(HttpEvent::Session { post, session }) => conn.session_assigned(post, &session),
-        Event::Http(HttpEvent::Frames { post, frames, ended }) => {
+        Event::Http(HttpEvent::Endpoint { post, endpoint }) => {
+            let Link::Http(http) = link else { return };
+            match http.send_to(&endpoint) {
+                Ok(()) => conn.endpoint_found(post),
+                Err(reason) => {
+                    http.abort(post);
+                    conn.failed(now, post, TransportFailure::Connection(reason));
+                }
+            }
+        }
+        Event::Http(HttpEvent::Frames { post, frames, mark, ended }) => {
+            if let Some(mark) = mark {
+                conn.stream_marked(post, mark);
+            }
             for frame in frames {
                 conn.recv(now, Some(post), frame);
             }
@@ -198,6 +218,16 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut
                     (Link::Memory(end), _) => drop(end.outgoing.send(bytes.into())),
                     _ => {}
                 }
+                continue;
+            }
+            Output::Open { head, endpoint } => {
+                if let Link::Http(http) = link {
+                    http.open(*head, endpoint);
+                }
+                continue;
+            }
+            Output::StreamLost { reason } => {
+                tracing::warn!(reason, "the server's notifications are not heard any more");
                 continue;
             }
             Output::Abort { post } => {

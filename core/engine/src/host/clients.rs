@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use trunnion_proto::client::EraPolicy;
+use trunnion_proto::client::{EraPolicy, HttpTransport};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods;
 
@@ -112,7 +112,10 @@ impl Engine {
 impl Inner {
     fn target(&self, target: ConnectTarget) -> Result<Target, Error> {
         match target {
-            ConnectTarget { url: Some(url), command: None, server: None, .. } => Ok(Target::Url(url)),
+            ConnectTarget { url: Some(url), command: None, server: None, .. } => {
+                client::server_url(&url).map_err(Error::usage)?;
+                Ok(Target::Url(url))
+            }
             ConnectTarget { url: None, command: Some(argv), server: None, env, cwd } => {
                 if argv.is_empty() {
                     return Err(Error::usage("command must name a program"));
@@ -137,12 +140,15 @@ impl Inner {
 fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Error> {
     let era = EraPolicy::parse(&options.era)
         .ok_or_else(|| Error::usage(format!("era {:?}: auto, modern or legacy", options.era)))?;
+    let transport = HttpTransport::parse(&options.transport)
+        .ok_or_else(|| Error::usage(format!("transport {:?}: auto, http or sse", options.transport)))?;
     Ok(ConnectOptions {
         client_info: raw(options.client_info),
         capabilities: raw(options.capabilities),
         era,
         timeout: Duration::from_millis(options.timeout_ms),
         connect_timeout: Duration::from_millis(options.connect_timeout_ms),
+        transport,
         headers: options.headers.into_iter().collect(),
         limits: inner.options.limits(),
     })

@@ -228,6 +228,7 @@ pub(crate) struct Connect {
     pub era: String,
     pub timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    pub transport: String,
     pub headers: BTreeMap<String, String>,
 }
 
@@ -239,6 +240,7 @@ impl Default for Connect {
             era: "auto".into(),
             timeout_ms: 60_000,
             connect_timeout_ms: 10_000,
+            transport: "auto".into(),
             headers: BTreeMap::new(),
         }
     }

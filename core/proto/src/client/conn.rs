@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::connecting::State;
 use super::error::{ClientError, kind};
 use super::lower::{self, Headers, Salient};
+use super::streams::Streams;
 use super::tools::{self, Annotations};
 use super::{CallOptions, ClientConfig, Output, PostHead, ServerFacts, Transport, TransportFailure};
 use crate::error::{ErrorKind, RpcError};
@@ -29,7 +30,9 @@ pub struct ClientConn {
     pub(super) revision: Revision,
     pub(super) facts: Option<Box<ServerFacts>>,
     pub(super) session: Option<String>,
+    pub(super) streams: Streams,
     pub(super) restarted: bool,
+    pub(super) probe_was_silent: bool,
     pub(super) connect_deadline: Option<Duration>,
     pub(super) probe_deadline: Option<Duration>,
     /// [`lower::modern_meta`] of `revision`; empty in the legacy era.
@@ -54,6 +57,8 @@ struct Op {
     cap: Option<Duration>,
     reversioned: bool,
     refreshed: bool,
+    /// Sent again in a new session already.
+    renewed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,12 +88,14 @@ impl ClientConn {
     /// A connection that has not begun. [`ClientConn::connect`] begins it.
     pub fn new(config: ClientConfig) -> ClientConn {
         ClientConn {
+            streams: Streams::new(config.seed),
             config,
             state: State::Idle,
             revision: Revision::LATEST,
             facts: None,
             session: None,
             restarted: false,
+            probe_was_silent: false,
             connect_deadline: None,
             probe_deadline: None,
             entries: String::new(),
@@ -104,12 +111,13 @@ impl ClientConn {
 
     /// The next thing to do or to tell.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop_front().or_else(|| self.tidy_streams())
     }
 
     /// When [`ClientConn::on_deadline`] wants to be called; sooner does no harm.
     pub fn next_deadline(&self) -> Option<Duration> {
-        [self.connect_deadline, self.probe_deadline, self.earliest].into_iter().flatten().min()
+        let due = [self.connect_deadline, self.probe_deadline, self.earliest, self.streams.next_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// What is known of the server, once connected.
@@ -132,7 +140,7 @@ impl ClientConn {
 
     /// Whether something more is wanted of a POST. A server may leave a response stream open after its answer.
     pub fn expects(&self, post: u64) -> bool {
-        self.pending.contains_key(&post) || self.connecting_expects(post)
+        self.is_pending(post) || self.connecting_expects(post) || self.streams_expect(post)
     }
 
     /// Begin an operation. It ends with one [`Output::Result`] or one [`Output::Error`]. An `op` that
@@ -179,6 +187,7 @@ impl ClientConn {
             stage: Stage::Waiting,
             reversioned: false,
             refreshed: false,
+            renewed: false,
         };
         self.note_due(entry.due());
         self.ops.insert(op, entry);
@@ -200,6 +209,7 @@ impl ClientConn {
         if self.state == State::Closed {
             return;
         }
+        let Some(post) = self.on_stream_frame(post) else { return };
         match jsonrpc::parse(&frame, &self.config.limits) {
             Ok(Message::Response { id, result }) => {
                 // A server that could not read the id of what was posted answers with none.
@@ -230,26 +240,22 @@ impl ClientConn {
 
     /// A POST failed.
     pub fn failed(&mut self, now: Duration, post: u64, failure: TransportFailure) {
-        if self.on_connecting_failure(now, post, &failure) {
+        if self.on_stream_end(now, post, Some(&failure)) || self.on_connecting_failure(now, post, &failure) {
             return;
         }
-        match failure {
-            TransportFailure::Status { status, body } => match self.error_in(&body) {
-                Some(error) => self.on_response(now, post, Err(error)),
-                None => self.fail_exchange(post, status_error(status)),
-            },
-            TransportFailure::Connection(message) => {
-                self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
-            }
-            TransportFailure::Limit(message) => {
-                self.fail_exchange(post, ClientError::local(kind::LIMIT, message))
-            }
+        let said = match &failure {
+            TransportFailure::Status { body, .. } => self.error_in(body),
+            _ => None,
+        };
+        match said {
+            Some(error) => self.on_response(now, post, Err(error)),
+            None => self.fail_exchange(post, failure.error()),
         }
     }
 
     /// The response of a POST is over. Whatever it did not answer fails.
     pub fn stream_ended(&mut self, now: Duration, post: u64) {
-        if !self.on_connecting_end(now, post) {
+        if !self.on_stream_end(now, post, None) && !self.on_connecting_end(now, post) {
             let message = "the response ended without an answer";
             self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
         }
@@ -258,6 +264,7 @@ impl ClientConn {
     /// Time has passed.
     pub fn on_deadline(&mut self, now: Duration) {
         self.on_connecting_deadline(now);
+        self.on_stream_deadline(now);
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
@@ -284,8 +291,9 @@ impl ClientConn {
         if self.state == State::Closed {
             return;
         }
-        let connecting = !matches!(self.state, State::Ready);
+        let connecting = !matches!(self.state, State::Ready) && !self.streams.renewing();
         self.state = State::Closed;
+        self.streams = Streams::new(0);
         (self.connect_deadline, self.probe_deadline, self.earliest) = (None, None, None);
         self.waiting.clear();
         self.pending.clear();
@@ -303,10 +311,40 @@ impl ClientConn {
         self.state = State::Ready;
         (self.connect_deadline, self.probe_deadline) = (None, None);
         self.facts = Some(Box::new(facts.clone()));
-        self.outputs.push_back(Output::Ready(Box::new(facts)));
+        if !self.streams.renewed() {
+            self.outputs.push_back(Output::Ready(Box::new(facts)));
+        }
+        self.open_standalone();
+        self.send_waiting();
+    }
+
+    pub(super) fn send_waiting(&mut self) {
         for op in std::mem::take(&mut self.waiting) {
             self.send_op(op);
         }
+    }
+
+    /// What waits to be sent ends with this.
+    pub(super) fn fail_waiting(&mut self, error: &ClientError) {
+        for op in std::mem::take(&mut self.waiting) {
+            self.end(op, Err(error.clone()));
+        }
+    }
+
+    /// Take back a request that was sent in a session that is over; it waits to be sent again. False: it has had
+    /// its second chance, or is no operation's own.
+    pub(super) fn hold_back(&mut self, post: u64) -> bool {
+        let Some(Purpose::Op(op)) = self.pending.get(&post) else { return false };
+        let op = *op;
+        let Some(entry) = self.ops.get_mut(&op).filter(|entry| !entry.renewed) else { return false };
+        (entry.renewed, entry.stage) = (true, Stage::Waiting);
+        self.pending.remove(&post);
+        self.waiting.push_back(op);
+        true
+    }
+
+    pub(super) fn is_pending(&self, id: u64) -> bool {
+        self.pending.contains_key(&id)
     }
 
     pub(super) fn output(&mut self, output: Output) {
@@ -358,7 +396,7 @@ impl ClientConn {
         self.outputs.push_back(Output::Send { bytes, post });
     }
 
-    fn legacy_headers(&self) -> Headers {
+    pub(super) fn legacy_headers(&self) -> Headers {
         let mut headers: Headers = vec![("MCP-Protocol-Version".into(), self.revision.as_str().to_owned())];
         if let Some(session) = &self.session {
             headers.push(("Mcp-Session-Id".into(), session.clone()));
@@ -447,7 +485,7 @@ impl ClientConn {
         true
     }
 
-    fn fail_exchange(&mut self, id: u64, error: ClientError) {
+    pub(super) fn fail_exchange(&mut self, id: u64, error: ClientError) {
         match self.pending.remove(&id) {
             None => {}
             Some(Purpose::Op(op)) => self.end(op, Err(error)),
@@ -639,16 +677,6 @@ pub(super) fn newest_mutual(error: &RpcError, era: Era) -> Option<Revision> {
     }
     let data: Data = serde_json::from_str(error.data.as_ref()?.get()).ok()?;
     Revision::of_era(era).find(|revision| data.supported.iter().any(|text| text == revision.as_str()))
-}
-
-pub(super) fn status_error(status: u16) -> ClientError {
-    let hint = match status {
-        401 => ": the server wants authorization",
-        403 => ": the server refuses access",
-        404 => ": there is no MCP endpoint at this URL, or the session is over",
-        _ => "",
-    };
-    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}"))
 }
 
 /// Only complete results are understood; one without a `resultType` is complete (2026-07-28, basic, "Results").
