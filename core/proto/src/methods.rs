@@ -85,6 +85,15 @@ pub enum Role {
     ResourcesChanged,
     PromptsChanged,
     ResourceUpdated,
+    Sample,
+    Elicit,
+    ListRoots,
+    RootsChanged,
+    ElicitationComplete,
+    Subscribe,
+    Unsubscribe,
+    Listen,
+    ListenAcknowledged,
 }
 
 const OLDEST: Revision = Revision::V2024_11_05;
@@ -194,6 +203,7 @@ pub static METHODS: &[Method] = &[
     },
     Method {
         name: "logging/setLevel",
+        op: "set_log_level",
         until: LEGACY,
         capability: Some("logging"),
         role: Role::SetLogLevel,
@@ -253,6 +263,75 @@ pub static METHODS: &[Method] = &[
         role: Role::ResourceUpdated,
         ..ROW
     },
+    Method {
+        name: "sampling/createMessage",
+        op: "sample",
+        direction: Direction::ToClient,
+        role: Role::Sample,
+        ..ROW
+    },
+    Method {
+        name: "elicitation/create",
+        op: "elicit",
+        direction: Direction::ToClient,
+        since: Revision::V2025_06_18,
+        role: Role::Elicit,
+        ..ROW
+    },
+    Method {
+        name: "roots/list",
+        op: "list_roots",
+        direction: Direction::ToClient,
+        role: Role::ListRoots,
+        ..ROW
+    },
+    Method {
+        name: "notifications/roots/list_changed",
+        op: "roots_changed",
+        kind: Kind::Notification,
+        until: LEGACY,
+        role: Role::RootsChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/elicitation/complete",
+        op: "elicitation_complete",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2025_11_25,
+        until: LEGACY,
+        role: Role::ElicitationComplete,
+        ..ROW
+    },
+    Method {
+        name: "resources/subscribe",
+        until: LEGACY,
+        capability: Some("resources"),
+        role: Role::Subscribe,
+        ..ROW
+    },
+    Method {
+        name: "resources/unsubscribe",
+        until: LEGACY,
+        capability: Some("resources"),
+        role: Role::Unsubscribe,
+        ..ROW
+    },
+    Method {
+        name: "subscriptions/listen",
+        op: "listen",
+        since: Revision::V2026_07_28,
+        role: Role::Listen,
+        ..ROW
+    },
+    Method {
+        name: "notifications/subscriptions/acknowledged",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2026_07_28,
+        role: Role::ListenAcknowledged,
+        ..ROW
+    },
 ];
 
 impl Method {
@@ -274,9 +353,14 @@ pub fn request_to_server(name: &str, revision: Revision) -> Option<&'static Meth
     })
 }
 
-/// The row of a request that hosts call `op`.
+/// The row of a request to servers that hosts call `op`.
 pub fn by_op(op: &str) -> Option<&'static Method> {
-    METHODS.iter().find(|method| method.op == op && method.kind == Kind::Request && !op.is_empty())
+    METHODS.iter().find(|method| {
+        method.op == op
+            && method.kind == Kind::Request
+            && method.direction != Direction::ToClient
+            && !op.is_empty()
+    })
 }
 
 /// The row of a role.
@@ -295,6 +379,7 @@ mod tests {
         assert!(request_to_server("server/discover", Revision::V2025_11_25).is_none());
         assert!(request_to_server("server/discover", Revision::V2026_07_28).is_some());
         assert!(request_to_server("notifications/progress", Revision::V2026_07_28).is_none());
+        assert!(by_op("listen").is_some() && by_op("elicit").is_none(), "servers ask that, not hosts");
     }
 
     #[test]

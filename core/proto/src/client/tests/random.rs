@@ -21,17 +21,19 @@ fn in_any_order_every_operation_ends_once() {
         let transport = [STREAM, CHILD, Transport::Http][random.below(3)];
         let era =
             [EraPolicy::Auto, EraPolicy::Only(Era::Legacy), EraPolicy::Only(Era::Modern)][random.below(3)];
-        let mut rig = rig(transport, era);
+        let mut rig = rig_with(transport, era, r#"{"elicitation":{}}"#);
         let mut started = 0u64;
         let mut ended = std::collections::BTreeMap::<u64, u32>::new();
         let (mut ready, mut refused, mut closed) = (0, 0, 0);
         let mut ids: Vec<u64> = vec![1];
+        let mut open = std::collections::BTreeSet::<u64>::new();
         for step in 0..120 {
             let id = ids[random.below(ids.len())] + u64::from(random.below(12) == 0);
-            match random.below(16) {
+            match random.below(19) {
                 0..=2 => {
                     started += 1;
-                    let name = ["list_tools", "call_tool", "ping", "get_prompt", "discover"][random.below(5)];
+                    let name = ["list_tools", "call_tool", "ping", "get_prompt", "discover", "listen"]
+                        [random.below(6)];
                     let options = CallOptions {
                         timeout: (random.below(2) == 0)
                             .then(|| Duration::from_millis(random.below(5000) as u64)),
@@ -39,8 +41,13 @@ fn in_any_order_every_operation_ends_once() {
                             .then(|| Duration::from_millis(random.below(9000) as u64)),
                         progress: random.below(2) == 0,
                         meta: Json::default(),
+                        fresh: random.below(2) == 0,
                     };
-                    rig.start_with(started, name, json!({"name": "t"}), options);
+                    let params = match name {
+                        "listen" => json!({"tools": true, "resourceUris": ["test://a"]}),
+                        _ => json!({"name": "t"}),
+                    };
+                    rig.start_with(started, name, params, options);
                 }
                 3 => drop(rig.conn.cancel(random.below(started as usize + 2) as u64, "x")),
                 4 => rig.pass(Duration::from_millis(random.below(800) as u64)),
@@ -57,6 +64,20 @@ fn in_any_order_every_operation_ends_once() {
                     "params": {"progressToken": id, "progress": step}})),
                 12 => rig.recv(json!({"jsonrpc": "2.0", "id": id, "method": "ping"})),
                 13 => rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"{\"jsonrpc\"")),
+                15 => rig.recv(json!({"jsonrpc": "2.0", "id": step, "method": "elicitation/create",
+                    "params": {"message": "?", "requestedSchema": {}}})),
+                16 => rig.answer(
+                    id,
+                    json!({"resultType": "input_required", "requestState": "s",
+                    "inputRequests": {"a": {"method": "elicitation/create",
+                        "params": {"message": "?", "requestedSchema": {}}}}}),
+                ),
+                17 => {
+                    let question = *open.iter().nth(random.below(open.len().max(1))).unwrap_or(&id);
+                    let answer = ["{\"action\":\"accept\"}", "{}"][random.below(2)];
+                    let was_open = rig.conn.answer(rig.now, question, Ok(answer.to_owned()));
+                    assert_eq!(was_open, open.remove(&question), "seed {seed}");
+                }
                 14 if random.below(8) == 0 => rig.conn.peer_closed("gone"),
                 14 => rig.conn.restarted(),
                 _ if random.below(20) == 0 => rig.conn.close(),
@@ -73,6 +94,8 @@ fn in_any_order_every_operation_ends_once() {
                     Output::Result { op, .. } | Output::Error { op, .. } => {
                         *ended.entry(op).or_default() += 1
                     }
+                    Output::Ask { question, .. } => assert!(open.insert(question)),
+                    Output::Withdrawn { question, .. } => assert!(open.remove(&question), "seed {seed}"),
                     Output::Ready(_) => ready += 1,
                     Output::ConnectFailed(_) => refused += 1,
                     Output::Closed { .. } => closed += 1,
@@ -83,6 +106,7 @@ fn in_any_order_every_operation_ends_once() {
         rig.conn.close();
         for output in rig.take() {
             match output {
+                Output::Withdrawn { question, .. } => assert!(open.remove(&question), "seed {seed}"),
                 Output::Error { op, .. } => *ended.entry(op).or_default() += 1,
                 Output::ConnectFailed(_) => refused += 1,
                 Output::Closed { .. } => closed += 1,
@@ -90,6 +114,7 @@ fn in_any_order_every_operation_ends_once() {
             }
         }
         assert_eq!((ready + refused, closed), (1, 1), "seed {seed}");
+        assert!(open.is_empty(), "seed {seed}: every question ends");
         assert_eq!(ended.len() as u64, started, "seed {seed}: every operation ends");
         assert!(ended.values().all(|&count| count == 1), "seed {seed}: once");
         assert_eq!(rig.conn.next_deadline(), None);
