@@ -164,7 +164,7 @@ pub enum OneOrMany {
     /// Several.
     Many(Vec<Content>),
     /// One.
-    One(Content),
+    One(Box<Content>),
 }
 
 impl OneOrMany {
@@ -172,14 +172,14 @@ impl OneOrMany {
     pub fn as_slice(&self) -> &[Content] {
         match self {
             OneOrMany::Many(all) => all,
-            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::One(one) => std::slice::from_ref(&**one),
         }
     }
 }
 
 impl From<Content> for OneOrMany {
     fn from(content: Content) -> OneOrMany {
-        OneOrMany::One(content)
+        OneOrMany::One(Box::new(content))
     }
 }
 
