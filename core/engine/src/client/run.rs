@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 use trunnion_proto::client::{
-    ClientConfig, ClientConn, ClientError, Output, Transport, TransportFailure, kind,
+    ClientConfig, ClientConn, ClientError, EraPolicy, Output, Transport, TransportFailure, kind,
 };
 
 use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
-use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Sink, Target, closed};
+use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Reply, Sink, Target, closed, verdicts};
 
 /// As far ahead as clocks can be relied on to count.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -44,8 +44,12 @@ pub(super) async fn run(
     target: Target,
     options: ConnectOptions,
     mut commands: mpsc::UnboundedReceiver<Command>,
+    questions: mpsc::WeakUnboundedSender<Command>,
     sink: Arc<Sink>,
 ) {
+    // What is found out about a server by probing is worth keeping.
+    let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
+    let known = || key.as_deref().and_then(verdicts::recall);
     let mut config = ClientConfig {
         transport: match &target {
             Target::Url(_) => Transport::Http,
@@ -57,6 +61,10 @@ pub(super) async fn run(
         limits: options.limits,
         http: options.transport,
         seed: RandomState::new().hash_one(()),
+        roots: options.roots,
+        log_level: options.log_level,
+        cache: options.cache,
+        prior: options.revision.or_else(known),
         ..ClientConfig::default()
     };
     if !options.client_info.is_empty() {
@@ -90,8 +98,12 @@ pub(super) async fn run(
     let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
     let mut armed = None;
     let mut farewell = None;
+    let mut unknown = key;
     loop {
-        carry_out(&mut conn, &mut link, &sink, &mut farewell);
+        carry_out(&mut conn, &mut link, &sink, &questions, &mut farewell);
+        if let Some(facts) = conn.facts().filter(|_| unknown.is_some() && conn.is_ready()) {
+            verdicts::remember(&unknown.take().expect("just looked"), facts.revision);
+        }
         if conn.is_closed() {
             break;
         }
@@ -157,6 +169,12 @@ fn apply(conn: &mut ClientConn, command: Option<Command>, begun: Instant) {
         Some(Command::Cancel { op, reason }) => {
             conn.cancel(op, &reason);
         }
+        Some(Command::Answer { question, answer }) => {
+            conn.answer(begun.elapsed(), question, answer);
+        }
+        Some(Command::Roots(roots)) => {
+            conn.set_roots(roots);
+        }
         Some(Command::CancelConnect { reason }) => {
             conn.cancel_connect(&reason);
         }
@@ -207,7 +225,13 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
     }
 }
 
-fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut Option<ClientEvent>) {
+fn carry_out(
+    conn: &mut ClientConn,
+    link: &mut Link,
+    sink: &Sink,
+    questions: &mpsc::WeakUnboundedSender<Command>,
+    farewell: &mut Option<ClientEvent>,
+) {
     while let Some(output) = conn.poll() {
         let event = match output {
             Output::Send { bytes, post } => {
@@ -253,6 +277,16 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut
                 );
                 continue;
             }
+            Output::AnswerRefused { reason, .. } => {
+                tracing::warn!(reason, "an answer to the server's question is refused: it does not fit");
+                continue;
+            }
+            Output::Ask { question, kind, params } => {
+                let reply = Reply::new(questions.clone(), question);
+                ClientEvent::Ask { question, kind, params, reply }
+            }
+            Output::Withdrawn { question, reason } => ClientEvent::Withdrawn { question, reason },
+            Output::Told { op, event, params } => ClientEvent::Told { op, event, params },
             Output::Ready(facts) => ClientEvent::Ready(facts),
             Output::ConnectFailed(error) => ClientEvent::ConnectFailed(error),
             Output::Result { op, result } => ClientEvent::Result { op, result },

@@ -27,6 +27,7 @@ impl ClientConn {
     /// Whether a server that refuses the handshake so may speak the older transport.
     pub(super) fn may_be_older(&self, status: u16, said: Option<&RpcError>) -> bool {
         matches!(status, 400 | 404 | 405)
+            && self.is_http()
             && self.config.http == HttpTransport::Auto
             && self.streams.channel.is_none()
             && !self.streams.renewing()

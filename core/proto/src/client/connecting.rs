@@ -86,6 +86,20 @@ impl ClientConn {
         if self.is_http() && self.config.http == HttpTransport::Sse {
             return self.open_channel(None);
         }
+        // A modern server is asked what it is in any case: that brings its name and capabilities too.
+        let allowed = self.config.era != EraPolicy::Only(Era::Modern);
+        match self.config.prior.filter(|prior| allowed && prior.era() == Era::Legacy) {
+            Some(prior) => {
+                self.on_prior = true;
+                self.initialize(prior, false);
+            }
+            None => self.begin(now),
+        }
+    }
+
+    /// Finds the era out, knowing nothing.
+    fn begin(&mut self, now: Duration) {
+        let limit = self.connect_deadline.map(|deadline| deadline.saturating_sub(now));
         if self.config.era == EraPolicy::Only(Era::Legacy) {
             return self.initialize(Revision::LATEST_LEGACY, false);
         }
@@ -118,6 +132,9 @@ impl ClientConn {
     /// The peer was started again, as [`Output::Restart`] asked.
     pub fn restarted(&mut self) {
         if self.state == State::Restarting {
+            if std::mem::take(&mut self.on_prior) {
+                return self.probe(Revision::LATEST, false);
+            }
             self.initialize(Revision::LATEST_LEGACY, false);
         }
     }
@@ -153,13 +170,23 @@ impl ClientConn {
         }
     }
 
+    /// What the server was thought to speak is not what it speaks. False: nothing was thought.
+    fn prior_refused(&mut self, now: Duration) -> bool {
+        let refused = std::mem::take(&mut self.on_prior);
+        if refused {
+            self.session = None;
+            self.begin(now);
+        }
+        refused
+    }
+
     fn probe(&mut self, revision: Revision, again: bool) {
         self.speak(revision);
         let id = self.fresh_id();
         self.state = State::Probing { id, again };
         let method = methods::by_role(Role::Discover);
         let salient = Salient::default();
-        let params = lower::with_meta("{}", &salient, &self.entries, None, &Json::default());
+        let params = lower::with_meta("{}", &salient, &self.entries, lower::Also::default());
         let headers = lower::modern_headers(revision, method, &salient, &Default::default());
         self.send_request(id, method.name, &params, headers);
     }
@@ -171,7 +198,7 @@ impl ClientConn {
         self.state = State::Initializing { id, again };
         let params = format!(
             r#"{{"protocolVersion":"{revision}","capabilities":{},"clientInfo":{}}}"#,
-            self.config.capabilities.as_str(),
+            self.declared.of(Era::Legacy).as_str(),
             self.config.client_info.as_str()
         );
         self.send_request(id, methods::by_role(Role::Initialize).name, &params, Vec::new());
@@ -199,7 +226,7 @@ impl ClientConn {
     /// Takes the answers to what connecting asked; gives the others back.
     pub(super) fn on_connecting_response(
         &mut self,
-        _now: Duration,
+        now: Duration,
         id: u64,
         result: Result<Json, RpcError>,
     ) -> Option<Result<Json, RpcError>> {
@@ -209,7 +236,8 @@ impl ClientConn {
                 Err(error) => self.on_probe_refused(error, again),
             },
             State::Initializing { id: asked, again } if asked == id => match result {
-                Ok(result) => self.on_initialized(&result),
+                Ok(result) => self.on_initialized(now, &result),
+                Err(_) if self.prior_refused(now) => {}
                 Err(error) => self.on_initialize_refused(error, again),
             },
             _ => return Some(result),
@@ -272,15 +300,22 @@ impl ClientConn {
         }
     }
 
-    fn on_initialized(&mut self, result: &Json) {
+    fn on_initialized(&mut self, now: Duration, result: &Json) {
         let Ok(said) = serde_json::from_str::<Initialized<'_>>(result.as_str()) else {
+            if self.prior_refused(now) {
+                return;
+            }
             let message = "the server's answer to the handshake names no protocol version";
             return self.connect_failed(ClientError::local(kind::PROTOCOL, message));
         };
         let Some(revision) = Revision::parse(&said.revision).filter(|known| known.era() == Era::Legacy)
         else {
+            if self.prior_refused(now) {
+                return;
+            }
             return self.connect_failed(no_mutual(&said.revision));
         };
+        self.on_prior = false;
         self.speak(revision);
         self.facts = Some(Box::new(ServerFacts {
             revision,
@@ -330,12 +365,13 @@ impl ClientConn {
                 (None, _) => self.connect_failed(error),
             },
             State::Initializing { id, .. } if id == post => match (status, said) {
-                (Some(status), said) if self.may_be_older(status, said.as_ref()) => {
+                (Some(status), said) if !self.on_prior && self.may_be_older(status, said.as_ref()) => {
                     self.open_channel(Some(said.map_or(error, ClientError::from)));
                 }
                 (_, Some(said)) => {
                     let _ = self.on_connecting_response(now, post, Err(said));
                 }
+                (Some(_), None) if self.prior_refused(now) => {}
                 (_, None) => self.connect_failed(error),
             },
             State::Confirming { post: confirming } if confirming == post => match status {
@@ -349,11 +385,15 @@ impl ClientConn {
     }
 
     /// Takes the ends of responses to what connecting asked. False: it was something else.
-    pub(super) fn on_connecting_end(&mut self, _now: Duration, post: u64) -> bool {
+    pub(super) fn on_connecting_end(&mut self, now: Duration, post: u64) -> bool {
         let error = || ClientError::local(kind::TRANSPORT, "the response ended without an answer");
         match self.state {
             State::Probing { id, .. } if id == post => self.fall_back(error()),
-            State::Initializing { id, .. } if id == post => self.connect_failed(error()),
+            State::Initializing { id, .. } if id == post => {
+                if !self.prior_refused(now) {
+                    self.connect_failed(error());
+                }
+            }
             State::Confirming { post: confirming } if confirming == post => self.confirmed(),
             _ => return false,
         }

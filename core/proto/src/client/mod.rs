@@ -7,11 +7,18 @@
 //! The contract: mutate, then drain [`ClientConn::poll`] until `None`, then read
 //! [`ClientConn::next_deadline`].
 
+mod answers;
+mod cache;
 mod channel;
 mod conn;
 mod connecting;
+mod declared;
 mod error;
+mod form;
+mod incoming;
+mod listen;
 mod lower;
+mod questions;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -29,6 +36,7 @@ pub use streams::StreamMark;
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::revision::{Era, Revision};
+use crate::server::LogLevel;
 
 /// How messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +109,14 @@ pub struct ClientConfig {
     pub client_info: Json,
     /// `ClientCapabilities` object as JSON text.
     pub capabilities: Json,
+    /// The roots as the text of a JSON array of `{uri, name?}`; `Some` declares the capability.
+    pub roots: Option<Json>,
+    /// The least log level wanted.
+    pub log_level: Option<LogLevel>,
+    /// Results may be kept as long as the server allows.
+    pub cache: bool,
+    /// The revision that the server is thought to speak. A wrong one costs a round trip.
+    pub prior: Option<Revision>,
     /// Time limit of connecting, the probe included. Zero: no limit.
     pub connect_timeout: Duration,
     /// How long a peer may stay silent when probed before it is taken for a legacy one.
@@ -123,6 +139,10 @@ impl Default for ClientConfig {
                 r#""}"#
             )),
             capabilities: Json::from_static("{}"),
+            roots: None,
+            log_level: None,
+            cache: true,
+            prior: None,
             connect_timeout: Duration::from_secs(10),
             probe_timeout: Duration::from_secs(3),
             limits: Limits::default(),
@@ -142,6 +162,17 @@ pub struct CallOptions {
     pub progress: bool,
     /// Entries added to `_meta`: a JSON object, or empty.
     pub meta: Json,
+    /// Ask the server even where a result that was kept is fresh.
+    pub fresh: bool,
+}
+
+/// What a server asks of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionKind {
+    /// To ask the user.
+    Elicit,
+    /// To ask a model.
+    Sample,
 }
 
 /// Why a POST brought no answer, or a GET no stream.
@@ -263,6 +294,38 @@ pub enum Output {
         op: u64,
         /// `{progress, total?, message?}`
         payload: Json,
+    },
+    /// The server told something that an operation listens to.
+    Told {
+        /// The operation.
+        op: u64,
+        /// `listening` first, then the neutral name of the notification.
+        event: &'static str,
+        /// Its parameters; of `listening`: what was granted, in the shape that was asked for.
+        params: Json,
+    },
+    /// The server asks something: [`ClientConn::answer`] it.
+    Ask {
+        /// Its key.
+        question: u64,
+        /// What it is.
+        kind: QuestionKind,
+        /// The request's parameters; those of an elicitation always have their `mode`.
+        params: Json,
+    },
+    /// An answer is wanted no more.
+    Withdrawn {
+        /// Of this question.
+        question: u64,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The host's answer is not what was asked for; the server was told. Worth a warning in the log.
+    AnswerRefused {
+        /// The question.
+        question: u64,
+        /// What is wrong, without the answer itself.
+        reason: String,
     },
     /// The server told something.
     Notification {

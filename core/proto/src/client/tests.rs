@@ -1,8 +1,11 @@
 //! The machine by value, under virtual time.
 
+mod caching;
 mod connecting;
 mod endings;
 mod incoming;
+mod listening;
+mod questions;
 mod requests;
 #[path = "../../../../tests/vectors/schema.rs"]
 mod schema;
@@ -35,7 +38,16 @@ fn op(name: &str) -> &'static Method {
 }
 
 fn rig(transport: Transport, era: EraPolicy) -> Rig {
-    let conn = ClientConn::new(ClientConfig { transport, era, ..ClientConfig::default() });
+    rig_with(transport, era, "{}")
+}
+
+fn rig_with(transport: Transport, era: EraPolicy, capabilities: &str) -> Rig {
+    let capabilities = Json::from(capabilities.to_owned());
+    rig_of(ClientConfig { transport, era, capabilities, ..ClientConfig::default() })
+}
+
+fn rig_of(config: ClientConfig) -> Rig {
+    let conn = ClientConn::new(config);
     let said = schema::Conversation::new(schema::End::Client);
     let mut rig = Rig { conn, now: Duration::ZERO, seen: Vec::new(), said, standalone: 0 };
     rig.conn.connect(rig.now);
@@ -44,7 +56,11 @@ fn rig(transport: Transport, era: EraPolicy) -> Rig {
 }
 
 fn modern(transport: Transport) -> Rig {
-    let mut rig = rig(transport, EraPolicy::Auto);
+    modern_of(ClientConfig { transport, ..ClientConfig::default() })
+}
+
+fn modern_of(config: ClientConfig) -> Rig {
+    let mut rig = rig_of(config);
     let (id, _) = rig.sent("server/discover");
     rig.answer(id, discovered());
     assert!(matches!(rig.take().as_slice(), [Output::Ready(_)]));
@@ -52,10 +68,17 @@ fn modern(transport: Transport) -> Rig {
 }
 
 fn legacy(transport: Transport) -> Rig {
-    let mut rig = rig(transport, EraPolicy::Only(Era::Legacy));
+    legacy_of(ClientConfig { transport, ..ClientConfig::default() }, json!({}))
+}
+
+fn legacy_of(config: ClientConfig, capabilities: Value) -> Rig {
+    let transport = config.transport;
+    let mut rig = rig_of(ClientConfig { era: EraPolicy::Only(Era::Legacy), ..config });
     let (id, _) = rig.sent("initialize");
     rig.conn.session_assigned(id, "s-1");
-    rig.answer(id, initialized("2025-11-25"));
+    let mut said = initialized("2025-11-25");
+    said["capabilities"] = capabilities;
+    rig.answer(id, said);
     rig.confirm();
     match rig.take().as_slice() {
         [Output::Ready(_)] if transport != Transport::Http => {}

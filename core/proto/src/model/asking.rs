@@ -382,3 +382,61 @@ impl SampleAnswer {
         texts.collect()
     }
 }
+
+impl SampleAnswer {
+    /// The model of this name has said that.
+    pub fn new(text: impl Into<String>, model: impl Into<String>) -> SampleAnswer {
+        let SamplingMessage { role, content, .. } = SamplingMessage::assistant(text);
+        SampleAnswer {
+            role,
+            content,
+            model: model.into(),
+            stop_reason: None,
+            meta: None,
+            extra: Extra::default(),
+        }
+    }
+}
+
+impl ElicitRequest {
+    /// What the person is told.
+    pub fn message(&self) -> &str {
+        match self {
+            ElicitRequest::Form(form) => &form.message,
+            ElicitRequest::Url(page) => &page.message,
+            ElicitRequest::Other(other) => other.get("message").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+impl ElicitAnswer {
+    /// The person said yes; `content` is an object with the fields of a form. What it leaves out gets the form's defaults.
+    pub fn accept(content: impl Serialize) -> ElicitAnswer {
+        let content = match serde_json::to_value(content) {
+            Ok(Value::Object(fields)) => Some(fields),
+            _ => None,
+        };
+        ElicitAnswer { content, ..ElicitAnswer::of(ElicitAction::Accept) }
+    }
+
+    /// The person said no.
+    pub fn decline() -> ElicitAnswer {
+        ElicitAnswer::of(ElicitAction::Decline)
+    }
+
+    /// The person left without an answer.
+    pub fn cancel() -> ElicitAnswer {
+        ElicitAnswer::of(ElicitAction::Cancel)
+    }
+
+    fn of(action: ElicitAction) -> ElicitAnswer {
+        ElicitAnswer { action, content: None, meta: None, extra: Extra::default() }
+    }
+}
+
+impl Root {
+    /// The place at a `file://` URI.
+    pub fn new(uri: impl Into<String>) -> Root {
+        Root { uri: uri.into(), ..Root::default() }
+    }
+}

@@ -166,6 +166,18 @@ impl Model {
                         assert!(request.is_none_or(|id| id == post.post));
                     }
                 }
+                Output::Open { head, .. } => {
+                    assert!(self.http);
+                    // The rest of a POST's stream comes under the POST's own key.
+                    if !self.ids.contains(&head.post) {
+                        self.ids.push(head.post);
+                    }
+                }
+                Output::Told { op, .. } => assert!(self.live.contains_key(&op), "told to who listens"),
+                Output::Ask { .. } | Output::Withdrawn { .. } | Output::AnswerRefused { .. } => {
+                    panic!("nothing was declared that could be asked");
+                }
+                Output::StreamLost { .. } => {}
                 Output::Abort { post } => {
                     assert!(self.http && self.ids.contains(&post), "what is aborted was sent");
                     assert!(self.aborted.insert(post), "a POST is aborted once");
@@ -224,6 +236,7 @@ impl Model {
                     total: Some(Duration::from_secs(*total)),
                     progress: *progress,
                     meta: Json::default(),
+                    fresh: false,
                 };
                 let row = methods::by_op(name).expect("an operation");
                 self.live.entry(*op).or_insert(*progress);

@@ -131,9 +131,7 @@ fn a_stream_that_was_open_for_a_while_is_opened_again_for_ever() {
 fn clients_of_one_server_do_not_come_back_together() {
     let waits = |seed| {
         let config = ClientConfig { era: EraPolicy::Only(Era::Legacy), seed, ..ClientConfig::default() };
-        let mut rig =
-            Rig { conn: ClientConn::new(config), now: Duration::ZERO, seen: Vec::new(), standalone: 0 };
-        rig.conn.connect(rig.now);
+        let mut rig = rig_of(config);
         let (id, _) = rig.sent("initialize");
         rig.conn.session_assigned(id, "s");
         rig.answer(id, initialized("2025-11-25"));
@@ -421,9 +419,7 @@ fn channel(rig: &mut Rig) -> u64 {
 
 fn http(http: HttpTransport, era: EraPolicy) -> Rig {
     let config = ClientConfig { http, era, ..ClientConfig::default() };
-    let mut rig = Rig { conn: ClientConn::new(config), now: Duration::ZERO, seen: Vec::new(), standalone: 0 };
-    rig.conn.connect(rig.now);
-    rig
+    rig_of(config)
 }
 
 fn over_channel() -> (Rig, u64) {
