@@ -15,6 +15,8 @@ export const FUNCTIONS = [
   "complete",
   "progress",
   "log",
+  "remember",
+  "close_stream",
   "context",
   "cancel",
   "close",
@@ -25,6 +27,8 @@ export const FUNCTIONS = [
   "server_remove",
   "serve_stdio",
   "serve_http",
+  "http_request",
+  "notify",
   "server_close",
   "connect",
   "request",
@@ -43,6 +47,10 @@ export const EVENT = {
   complete: 4,
   /** id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}. */
   cancelled: 5,
+  /** id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR. */
+  elicit: 6,
+  /** id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR. */
+  sample: 7,
   /** id: operation (or client, for connect). payload: the result. */
   result: 10,
   /** id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR. */
@@ -51,10 +59,14 @@ export const EVENT = {
   progress: 12,
   /** id: serve operation. payload: {url, host, port}. */
   listening: 13,
-  /** id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. */
+  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed. */
   notification: 14,
   /** id: client. The connection is over. payload: {reason}. */
   closed: 15,
+  /** id: carried request. payload: {status, headers: [[name, value], …]}. */
+  httpHead: 16,
+  /** id: carried request. payload: a piece of the response's body, as a string. */
+  httpChunk: 17,
 } as const;
 
 /** What a completion says. */
@@ -85,6 +97,8 @@ export const OPS = [
   "get_prompt",
   "complete",
   "ping",
+  "listen",
+  "set_log_level",
 ] as const;
 
 /** The neutral name of a request. */
@@ -279,10 +293,16 @@ export interface ServerOptions {
   cacheScope?: string;
   /** Entries per page of a list. Default: `1000`. */
   pageSize?: number;
+  /** Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own. Default: `[]`. */
+  stateKeys?: readonly string[];
+  /** How long a client may take to come back with the answers, in milliseconds. Default: `3600000`. */
+  stateTtlMs?: number;
 }
 
 /** Options of scope `tool`. */
 export interface ToolOptions {
+  /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
+  asks?: Readonly<Record<string, unknown>>;
   /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
   timeoutMs?: number;
 }
@@ -299,6 +319,18 @@ export interface ServeHttpOptions {
   allowedHosts?: readonly string[];
   /** Origin header values accepted besides loopback ones; a * accepts all. Default: `[]`. */
   allowedOrigins?: readonly string[];
+  /** Where clients reach the endpoint from outside; its host and its origin are accepted. Default: `none`. */
+  publicUrl?: string;
+  /** Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: `[]`. */
+  trustedProxies?: readonly string[];
+  /** Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request. Default: `true`. */
+  sessions?: boolean;
+  /** After how long without use a session ends, in milliseconds. Default: `1800000`. */
+  sessionIdleMs?: number;
+  /** Most sessions at a time. Default: `10000`. */
+  maxSessions?: number;
+  /** No listener: the host gives the requests by http_request. Default: `false`. */
+  carried?: boolean;
 }
 
 /** Options of scope `connect`. */
@@ -315,6 +347,16 @@ export interface ConnectOptions {
   connectTimeoutMs?: number;
   /** Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: `auto`. */
   transport?: string;
+  /** Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: `0`. */
+  totalMs?: number;
+  /** The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: `none`. */
+  roots?: readonly string[];
+  /** The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: `the server's`. */
+  logLevel?: string;
+  /** Keep results for as long as the server allows (ttlMs). Default: `true`. */
+  cache?: boolean;
+  /** The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: `found out`. */
+  revision?: string;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
 }
@@ -323,6 +365,10 @@ export interface ConnectOptions {
 export interface RequestOptions {
   /** Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: `the client's`. */
   timeoutMs?: number;
+  /** Time limit of this request that progress does not restart, in milliseconds. 0: no limit. Default: `the client's`. */
+  totalMs?: number;
+  /** false: ask the server even where a result that was kept is fresh. Default: `true`. */
+  cache?: boolean;
   /** Ask for progress; PROGRESS events follow. Default: `false`. */
   progress?: boolean;
   /** Entries added to the request's _meta. Default: `{}`. */
@@ -332,9 +378,9 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize"],
-  tool: ["timeoutMs"],
-  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "headers"],
-  request: ["timeoutMs", "progress", "meta"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
+  tool: ["asks", "timeoutMs"],
+  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
+  request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],
 } as const;

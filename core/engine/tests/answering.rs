@@ -139,7 +139,11 @@ async fn handlers_answer_in_both_eras() {
     }
     for (method, params, code) in [
         ("sampling/createMessage", json!({"messages": [], "maxTokens": 9}), -1),
-        ("elicitation/create", json!({"message": "panic", "requestedSchema": {}}), -32603),
+        (
+            "elicitation/create",
+            json!({"message": "panic", "requestedSchema": {"type": "object", "properties": {}}}),
+            -32603,
+        ),
     ] {
         peer.send(json!({"jsonrpc": "2.0", "id": "q", "method": method, "params": params}));
         assert_eq!(peer.next().await["error"]["code"], code);
