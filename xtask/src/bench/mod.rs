@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: our servers, the official SDKs and the floor, in interleaved rounds on one machine.
 
+mod idle;
 mod inputs;
 mod report;
 
@@ -75,8 +76,23 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         print!("{}", report::table(&servers, &figures, FLOOR));
         Ok(())
     });
+    let ours: Vec<&Fixture> = servers.iter().filter(|server| server.against.is_some()).collect();
+    let mut idle = BTreeMap::new();
+    session.step("idle clients", |log| {
+        let env = inputs::write_files(&target().join("bench"))?;
+        for server in ours {
+            let found = idle::measure(server, &env, log).map_err(|e| format!("{}: {e}", server.name))?;
+            println!("  {}: {:.0} bytes a session, {:.0} a stream", server.name, found.session, found.stream);
+            idle.insert(
+                server.name.clone(),
+                json!({"bytes_per_session": found.session, "bytes_per_stream": found.stream}),
+            );
+        }
+        Ok(())
+    });
     if let Some(file) = json {
-        let report = json!({ "servers": figures, "ratios": report::ratios(&servers, &figures, FLOOR) });
+        let report =
+            json!({ "servers": figures, "idle": idle, "ratios": report::ratios(&servers, &figures, FLOOR) });
         write(&root().join(&file), &format!("{report:#}\n"))?;
     }
     Ok(())
