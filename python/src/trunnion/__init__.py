@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from ._asking import Cancelled, FormResult, Question
 from ._content import ToolResult
 from ._context import Context, RequestInfo
 from ._errors import McpError, ToolError
@@ -99,6 +100,8 @@ from .server import Server
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._results import ServerInfo
+    from ._asgi import AsgiApp
+    from ._asking import Asking, Once
     from ._serve import Serving
     from .client import Client, SyncClient
 
@@ -106,9 +109,12 @@ __version__ = _version()
 
 __all__ = [
     "Annotations",
+    "AsgiApp",
+    "Asking",
     "Audio",
     "BooleanField",
     "CallResult",
+    "Cancelled",
     "CancelledError",
     "ChoiceField",
     "Choices",
@@ -130,6 +136,7 @@ __all__ = [
     "ForkedError",
     "Form",
     "FormField",
+    "FormResult",
     "HeaderMismatchError",
     "Icon",
     "Image",
@@ -146,6 +153,7 @@ __all__ = [
     "ModelPreferences",
     "NamedChoiceField",
     "NumberField",
+    "Once",
     "PanicError",
     "ParseError",
     "Progress",
@@ -153,6 +161,7 @@ __all__ = [
     "PromptInfo",
     "PromptResult",
     "ProtocolError",
+    "Question",
     "ReadResult",
     "RemoteError",
     "RequestInfo",
@@ -191,6 +200,9 @@ __all__ = [
 
 # A server that starts from cold need not load what only clients and asyncio programs use.
 _LAZY = {
+    "AsgiApp": "_asgi",
+    "Asking": "_asking",
+    "Once": "_asking",
     "Client": "client",
     "SyncClient": "client",
     "Serving": "_serve",

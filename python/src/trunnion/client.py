@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, AsyncIterator, Callable, Iterator, Mappin
 
 from ._errors import ToolError
 from ._generated import (
+    EVENT_PROGRESS,
     OP_CALL_TOOL,
     OP_COMPLETE,
     OP_DISCOVER,
@@ -378,7 +379,7 @@ class Client(_Base):
         if progress is None:
             return loads(await host.finish(id, operation))
         started: list[Any] = []
-        operation.on_progress = _reporter(progress, started, host.loop, operation)
+        operation.listeners[EVENT_PROGRESS] = _reporter(progress, started, host.loop, operation)
         try:
             payload = await host.finish(id, operation)
         except BaseException:
@@ -565,7 +566,7 @@ class SyncClient(_Base):
                     # It belongs to the caller that passed it in, not to the thread that drains.
                     operation.settle(None, error)
 
-            operation.on_progress = report
+            operation.listeners[EVENT_PROGRESS] = report
         return loads(host.finish(id, operation))
 
 
