@@ -184,20 +184,27 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
     }
 }
 
-static struct world *open_world(void)
+static struct world *open_world_with(const char *server_options, const char *http_options)
 {
     struct world *world = calloc(1, sizeof *world);
-    char options[64];
+    char options[256];
     CHECK(world != NULL);
     snprintf(options, sizeof options, "{\"driver\":\"%s\"}", driver);
     OK(trn_engine_new(trn_cstr(options), &world->engine, &error));
-    OK(trn_server_new(world->engine, trn_cstr("{\"name\":\"carried\",\"version\":\"1\"}"), &world->server, &error));
+    snprintf(options, sizeof options, "{\"name\":\"carried\",\"version\":\"1\"%s}", server_options);
+    OK(trn_server_new(world->engine, trn_cstr(options), &world->server, &error));
     for (size_t i = 0; i < COUNT(items); i++) {
         OK(trn_server_add(world->engine, world->server, items[i].item, trn_cstr(items[i].definition),
                           trn_cstr(items[i].options), items[i].target, &error));
     }
-    OK(trn_serve_http(world->engine, world->server, trn_cstr("{\"carried\":true}"), &world->endpoint, &error));
+    snprintf(options, sizeof options, "{\"carried\":true%s}", http_options);
+    OK(trn_serve_http(world->engine, world->server, trn_cstr(options), &world->endpoint, &error));
     return world;
+}
+
+static struct world *open_world(void)
+{
+    return open_world_with("", "");
 }
 
 static void close_world(struct world *world)
@@ -346,7 +353,8 @@ static void initialize(struct world *world)
 {
     struct response *response =
         post(world, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
-                    "\"protocolVersion\":\"2025-11-25\",\"capabilities\":" ALL ",\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}");
+                    "\"protocolVersion\":\"2025-11-25\",\"capabilities\":" ALL ","
+                    "\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}");
     until_over(world, response);
     CHECK(response->status == 200 && response->session != NULL);
     world->session = response->session;
@@ -575,6 +583,53 @@ static void a_stream_is_let_go(void)
     close_world(world);
 }
 
+/* Any process that has the keys can take a call on from where another left it. */
+static void processes_share_their_keys(void)
+{
+    static const char *const keys = ",\"stateKeys\":[\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"]";
+    struct world *first = open_world_with(keys, ""), *second = open_world_with(keys, ""), *stranger = open_world();
+    struct response *response = ask_modern(first, "tools/call", "book", ALL, "");
+    until_over(first, response);
+    char members[2048], *state = state_of(response);
+    snprintf(members, sizeof members, "\"inputResponses\":{\"seats\":" ACCEPT("3") "},\"requestState\":%s,", state);
+    free(state);
+    done(first, response);
+    response = ask_modern(stranger, "tools/call", "book", ALL, members);
+    until_over(stranger, response);
+    CHECK(stranger->runs == 0);
+    char *message = message_with(response, "\"error\"");
+    CHECK(number_at(message, "/error/code") == TRN_STATUS_INVALID_PARAMS);
+    free(message);
+    done(stranger, response);
+    response = ask_modern(second, "tools/call", "book", ALL, members);
+    until_over(second, response);
+    check_message(response, "\"result\"", "/result/content/0/text", "booked");
+    done(second, response);
+    close_world(stranger);
+    close_world(second);
+    close_world(first);
+}
+
+static void options_of_the_endpoint(void)
+{
+    struct world *world = open_world_with("", ",\"sessions\":false,\"publicUrl\":\"https://mcp.example/mcp\"");
+    struct response *response =
+        post(world, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
+                    "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},"
+                    "\"clientInfo\":{\"name\":\"c\",\"version\":\"1\"}}}");
+    until_over(world, response);
+    CHECK(response->status == 200 && response->session == NULL);
+    done(world, response);
+    response = send(world, "PUT", ",[\"Origin\",\"https://mcp.example\"]", "{}");
+    until_over(world, response);
+    CHECK(response->status == 405);
+    done(world, response);
+    uint64_t endpoint = 0;
+    CHECK_FAILS(USAGE, trn_serve_http(world->engine, world->server, trn_cstr("{\"publicUrl\":\"mcp.example\"}"),
+                                      &endpoint, &error));
+    close_world(world);
+}
+
 static void changes_are_told(void)
 {
     struct world *world = open_world();
@@ -612,6 +667,7 @@ int main(int argc, char **argv)
         TEST(a_request_is_carried),  TEST(a_caller_who_leaves),  TEST(a_modern_client_is_asked),
         TEST(a_legacy_client_is_asked), TEST(a_prompt_asks),     TEST(questions_that_fail),
         TEST(what_is_asked_before),  TEST(a_stream_is_let_go),   TEST(changes_are_told),
+        TEST(processes_share_their_keys), TEST(options_of_the_endpoint),
     };
     static const char *const drivers[] = {"threaded", "hosted"};
     for (size_t i = 0; i < COUNT(drivers); i++) {
