@@ -112,7 +112,7 @@ final class Core: Sendable {
             // Of a call that is over nothing is kept: it would never be forgotten.
             guard state.running[exchange] != nil else { return 0 }
             let before = state.asked[exchange, default: [:]][question, default: 0]
-            state.asked[exchange]?[question] = before + 1
+            state.asked[exchange, default: [:]][question] = before + 1
             return before
         }
         return questionKey(question, before: before)
