@@ -10,7 +10,17 @@ import os
 import sys
 from typing import Any
 
-from trunnion import Client, McpError, ToolError
+from trunnion import (
+    Client,
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitForm,
+    ElicitResult,
+    McpError,
+    Root,
+    Text,
+    ToolError,
+)
 
 
 async def tour(client: Client) -> dict[str, Any]:
@@ -95,16 +105,40 @@ async def conform(client: Client, scenario: str) -> None:
             await client.read_resource(resource.uri)
         for prompt in await client.list_prompts():
             await client.get_prompt(prompt.name)
+    elif scenario == "elicitation-sep1034-client-defaults":
+        calls = [("test_client_elicitation_defaults", {})]
+    elif scenario == "sse-retry":
+        calls = [("test_reconnection", {})]
+    elif scenario == "sep-2322-client-request-state":
+        names = ("echo_state", "unrelated", "no_state", "no_result_type")
+        calls = [(f"test_mrtr_{name}", {}) for name in names]
     elif scenario not in ("initialize", "request-metadata", "json-schema-ref-no-deref"):
         raise ValueError(f"unknown scenario {scenario!r}")
     for name, arguments in calls:
         await client.call_tool(name, arguments, raise_on_error=False)
 
 
+def elicited(request: ElicitForm) -> ElicitResult:
+    """Accept every form, with its defaults."""
+    return ElicitResult("accept", content={})
+
+
+def sampled(request: CreateMessageRequest) -> CreateMessageResult:
+    """Be a model of few words."""
+    return CreateMessageResult("assistant", Text("hello"), "test-model", stop_reason="endTurn")
+
+
 async def main(target: str) -> None:
     command = target.removeprefix("stdio:")
     scenario = os.environ.get("MCP_CONFORMANCE_SCENARIO")
-    client = Client(target if command == target else command.split(), name="everything-client", version="0.1.0")
+    client = Client(
+        target if command == target else command.split(),
+        name="everything-client",
+        version="0.1.0",
+        on_elicit=elicited,
+        on_sample=sampled,
+        roots=[Root("file:///workspace", name="workspace")],
+    )
     async with client:
         if scenario:
             await conform(client, scenario)
