@@ -16,6 +16,8 @@ struct peer {
     uint64_t call;
     char progress[256];
     int cancel;
+    /* What was found out about the server, and the revision agreed on with it. */
+    char *server, *revision;
 };
 
 /* The answer to one question: a result, or an error. */
@@ -159,10 +161,10 @@ static void tour(struct peer *peer)
                                 "{\"name\": \"echo\", \"arguments\": {\"text\": \"still here\"}}",
                                 "/content/0/text");
 
-    printf("{\"tools\":%s,\"sum\":%g,\"echo\":%s,\"progress\":%s,\"slow\":%s,\"fail\":%s,\"unknown\":%s,"
+    printf("{\"revision\":\"%s\",\"tools\":%s,\"sum\":%g,\"echo\":%s,\"progress\":%s,\"slow\":%s,\"fail\":%s,\"unknown\":%s,"
            "\"invalid\":%s,\"cancel\":\"%s\",\"resource\":%s,\"template\":%s,\"prompt\":%s,\"completion\":%.*s,"
            "\"after\":%s}\n",
-           all ? "true" : "false", sum, echo, progress, slow, fail == NULL ? "null" : fail, unknown, invalid, cancel,
+           peer->revision, all ? "true" : "false", sum, echo, progress, slow, fail == NULL ? "null" : fail, unknown, invalid, cancel,
            resource, of_template, prompt, (int)values.len, values.ptr, after);
 
     trn_error_free(given_up.error);
@@ -308,11 +310,12 @@ int main(int argc, char **argv)
     trn_error *error = NULL;
     check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), &error, "engine");
     char *target = target_of(argv[argc - 1]);
-    check(trn_connect(peer.engine, trn_cstr(target),
-                      trn_cstr("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}}"),
-                      &peer.client, &error),
-          &error, "connect");
-    check(trn_run(peer.engine, peer.client, NULL, NULL, NULL, &error), &error, "connect");
+    const char *era = getenv("MCP_INTEROP_ERA");
+    char *options = format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\"}",
+                           era == NULL ? "auto" : era);
+    check(trn_connect(peer.engine, trn_cstr(target), trn_cstr(options), &peer.client, &error), &error, "connect");
+    check(trn_run(peer.engine, peer.client, NULL, NULL, &peer.server, &error), &error, "connect");
+    peer.revision = trn_json_string(trn_cstr(peer.server), "revision", NULL);
 
     const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
     if (name == NULL) {
@@ -320,6 +323,9 @@ int main(int argc, char **argv)
     } else {
         scenario(&peer, name);
     }
+    trn_string_free(peer.revision);
+    trn_string_free(peer.server);
+    free(options);
     free(target);
     trn_close(peer.engine, 1000, NULL);
     trn_engine_free(peer.engine);

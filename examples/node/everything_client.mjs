@@ -8,6 +8,7 @@ try {
   const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
   const client = await connect(target.startsWith("stdio:") ? target.slice(6).split(" ") : target, {
     clientInfo: { name: "everything-client-node", version: "1.0.0" },
+    era: process.env.MCP_INTEROP_ERA,
     ...(scenario === undefined ? {} : answers()),
   });
   if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
@@ -44,6 +45,7 @@ async function tour(client) {
   const prompt = await client.getPrompt("test_prompt_with_arguments", { arg1: "hello", arg2: "world" });
   const completion = await client.complete({ prompt: "test_prompt_with_arguments" }, { name: "arg1", value: "pa" });
   return {
+    revision: client.server.revision,
     tools: ["add", "echo", "slow", "fail"].every((name) => names.has(name)),
     sum: structuredContent.sum,
     echo: (await client.callTool("echo", { text: 'héllo ✓ 😀\n"q"' })).text,

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from trunnion import (
+    BooleanField,
     Client,
     CreateMessageRequest,
     CreateMessageResult,
@@ -25,7 +26,7 @@ from trunnion import (
 
 async def tour(client: Client) -> dict[str, Any]:
     """Use every kind of request once."""
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"revision": client.info.raw["revision"]}
     names = {tool.name for tool in await client.list_tools()}
     seen["tools"] = {"add", "echo", "slow", "fail"} <= names
     seen["sum"] = (await client.call_tool("add", {"a": 2, "b": 3})).data["sum"]
@@ -119,8 +120,12 @@ async def conform(client: Client, scenario: str) -> None:
 
 
 def elicited(request: ElicitForm) -> ElicitResult:
-    """Accept every form, with its defaults."""
-    return ElicitResult("accept", content={})
+    """Accept every form; fields with defaults are filled in by the client."""
+    content: dict[str, Any] = {}
+    for name, field in request.requested_schema.properties.items():
+        if name in (request.requested_schema.required or ()) and getattr(field, "default", None) is None:
+            content[name] = True if isinstance(field, BooleanField) else "test"
+    return ElicitResult("accept", content=content)
 
 
 def sampled(request: CreateMessageRequest) -> CreateMessageResult:
@@ -135,6 +140,7 @@ async def main(target: str) -> None:
         target if command == target else command.split(),
         name="everything-client",
         version="0.1.0",
+        era=os.environ.get("MCP_INTEROP_ERA"),
         on_elicit=elicited,
         on_sample=sampled,
         roots=[Root("file:///workspace", name="workspace")],

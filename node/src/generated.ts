@@ -47,6 +47,10 @@ export const EVENT = {
   complete: 4,
   /** id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}. */
   cancelled: 5,
+  /** id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR. */
+  elicit: 6,
+  /** id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR. */
+  sample: 7,
   /** id: operation (or client, for connect). payload: the result. */
   result: 10,
   /** id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR. */
@@ -55,7 +59,7 @@ export const EVENT = {
   progress: 12,
   /** id: serve operation. payload: {url, host, port}. */
   listening: 13,
-  /** id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed. */
+  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed. */
   notification: 14,
   /** id: client. The connection is over. payload: {reason}. */
   closed: 15,
@@ -93,6 +97,8 @@ export const OPS = [
   "get_prompt",
   "complete",
   "ping",
+  "listen",
+  "set_log_level",
 ] as const;
 
 /** The neutral name of a request. */
@@ -339,6 +345,18 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: `10000`. */
   connectTimeoutMs?: number;
+  /** Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: `auto`. */
+  transport?: string;
+  /** Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: `0`. */
+  totalMs?: number;
+  /** The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: `none`. */
+  roots?: readonly string[];
+  /** The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: `the server's`. */
+  logLevel?: string;
+  /** Keep results for as long as the server allows (ttlMs). Default: `true`. */
+  cache?: boolean;
+  /** The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: `found out`. */
+  revision?: string;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
 }
@@ -347,6 +365,10 @@ export interface ConnectOptions {
 export interface RequestOptions {
   /** Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: `the client's`. */
   timeoutMs?: number;
+  /** Time limit of this request that progress does not restart, in milliseconds. 0: no limit. Default: `the client's`. */
+  totalMs?: number;
+  /** false: ask the server even where a result that was kept is fresh. Default: `true`. */
+  cache?: boolean;
   /** Ask for progress; PROGRESS events follow. Default: `false`. */
   progress?: boolean;
   /** Entries added to the request's _meta. Default: `{}`. */
@@ -359,6 +381,6 @@ export const OPTION_KEYS = {
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
   tool: ["asks", "timeoutMs"],
   serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "headers"],
-  request: ["timeoutMs", "progress", "meta"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
+  request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],
 } as const;

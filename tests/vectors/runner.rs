@@ -3,6 +3,8 @@
 
 #[path = "pattern.rs"]
 mod pattern;
+#[path = "schema.rs"]
+mod schema;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ struct Peer {
     input: Option<ChildStdin>,
     messages: Receiver<String>,
     said: Receiver<String>,
+    conversation: schema::Conversation,
 }
 
 impl Peer {
@@ -50,10 +53,12 @@ impl Peer {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let messages = lines(child.stdout.take().expect("piped"));
         let said = lines(child.stderr.take().expect("piped"));
-        Peer { input: child.stdin.take(), child, messages, said }
+        let conversation = schema::Conversation::new(schema::End::Server);
+        Peer { input: child.stdin.take(), child, messages, said, conversation }
     }
 
     fn send(&mut self, frame: &str) -> Result<(), String> {
+        self.conversation.heard(frame.as_bytes());
         let input = self.input.as_mut().expect("open");
         input
             .write_all(frame.as_bytes())
@@ -88,6 +93,7 @@ fn run(peer: &mut Peer, case: &Value) -> Result<(), String> {
         } else if let Some(pattern) = step.get("expect") {
             let line = peer.messages.recv_timeout(PATIENCE).map_err(|_| format!("{at}: nothing came"))?;
             let message = serde_json::from_str(&line).map_err(|error| format!("{at}: {line}: {error}"))?;
+            peer.conversation.sent(&message).map_err(|why| format!("{at}: {why}"))?;
             pattern::fits(pattern, &message, &at)?;
         } else if let Some(handler) = step.get("handler") {
             let line = peer.said.recv_timeout(PATIENCE).map_err(|_| format!("{at}: nothing was said"))?;

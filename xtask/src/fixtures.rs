@@ -20,6 +20,9 @@ pub struct Fixture {
     pub stdio_server: String,
     /// Shell command of the client; the target is appended. Benchmark servers have none.
     pub client: Option<String>,
+    /// The revisions that the client can be told to speak, by `MCP_INTEROP_ERA` (`modern`, `legacy`) and
+    /// `MCP_INTEROP_REVISION` in its environment.
+    pub revisions: Vec<String>,
     /// For benchmark servers: the fixture that this one is compared with.
     pub against: Option<String>,
 }
@@ -38,6 +41,13 @@ pub fn load(file: &str) -> Result<Vec<Fixture>, String> {
             server: needed("server")?,
             stdio_server: needed("stdio_server")?,
             client: text("client"),
+            revisions: value
+                .get("revisions")
+                .and_then(toml::Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(|revision| revision.as_str().map(str::to_owned))
+                .collect(),
             against: text("against"),
         });
     }

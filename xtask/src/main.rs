@@ -5,7 +5,9 @@ mod bench;
 mod codegen;
 mod conformance;
 mod demo;
+mod differential;
 mod fixtures;
+mod fuzz;
 mod interop;
 mod lint;
 mod process;
@@ -27,6 +29,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   interop [--foreign] [--filter TEXT] [--json FILE]
                                          every client x every server x {stdio, http}, the official SDKs
                                          included (--foreign: those alone, as a control)
+  differential [--json FILE]             500 messages to our server and to the official SDKs', the outcomes compared
+  fuzz [--smoke] [--seconds N] [--filter TEXT]
+                                         every target of fuzz/, 10 minutes each (--smoke: one)
   bench [--quick] [--filter TEXT] [--json FILE]
                                          our servers, the official SDKs and the floor, side by side
   conformance [--lang L] [--filter TEXT] [--json FILE]
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         "test" => test::run,
         "lint" => lint::run,
         "codegen" => codegen::run,
+        "differential" => differential::run,
+        "fuzz" => fuzz::run,
         "interop" => interop::run,
         "bench" => bench::run,
         "conformance" => conformance::run,

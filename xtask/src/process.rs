@@ -107,6 +107,13 @@ impl Cmd {
         Ok(Finished { status, stdout, stderr, time })
     }
 
+    /// Start with its standard streams open to this program, as the leader of its own process group, which ends when this
+    /// is dropped. What it says to standard error is lost.
+    pub fn conversation(mut self) -> Result<Group, String> {
+        self.inner.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        own_group(&mut self.inner).spawn().map(Group).map_err(|e| format!("{}: {e}", self.shown))
+    }
+
     /// Start in the background as the leader of its own process group, which ends when this is dropped.
     pub fn background(mut self, log: Option<&Log>) -> Result<Group, String> {
         let output = || log.map_or_else(|| Ok(Stdio::null()), |log| log.file().map(Stdio::from));

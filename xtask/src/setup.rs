@@ -233,6 +233,29 @@ pub fn suite(session: &Session) -> Option<Vec<String>> {
     ready.then(|| command.map(|path| path.to_string_lossy().into_owned()).to_vec())
 }
 
+/// How the fuzz targets are built.
+pub struct Fuzzer {
+    /// The toolchain's name; `None`: the default one, made to act as nightly.
+    pub toolchain: Option<&'static str>,
+}
+
+/// Set up cargo-fuzz, if it can be.
+pub fn fuzzer(session: &Session) -> Option<Fuzzer> {
+    if let Some(why) = missing_programs(&["cargo", "c++"]) {
+        session.skip("fuzzing", &why);
+        return None;
+    }
+    if !exists("cargo-fuzz")
+        && !session.step("install cargo-fuzz", |log| {
+            cmd("cargo", ["install", "--quiet", "--locked", "cargo-fuzz"]).run(log)
+        })
+    {
+        return None;
+    }
+    let nightly = cmd("cargo", ["+nightly", "--version"]).output().is_ok();
+    Some(Fuzzer { toolchain: nightly.then_some("nightly") })
+}
+
 /// Build what the benchmarks measure, with the release profile, and the peers; the names of ours that are usable,
 /// and whether the peers are. Swift is built for the full run only, as it takes minutes.
 pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {

@@ -1,10 +1,14 @@
 //! `cargo xtask test`: every test of every language, with all the set-up it needs.
 
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
 use crate::args::Args;
 use crate::codegen;
+use crate::differential;
 use crate::interop;
-use crate::process::{cmd, exists};
-use crate::session::{Log, Session, Task, Work, root};
+use crate::process::{cmd, exists, write};
+use crate::session::{Log, Session, Task, Work, root, target};
 use crate::setup;
 
 /// `cargo xtask test`.
@@ -40,17 +44,41 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if wanted("codegen") {
         codegen::steps(session, true, &languages);
     }
-    if wanted("interop") {
-        let peers = setup::peers(session);
+    let foreign = ["messages", "differential", "interop"].map(wanted);
+    let peers = foreign.contains(&true) && setup::peers(session);
+    if foreign[0] && peers {
+        session.step("messages in the official SDKs' types", messages);
+    }
+    if foreign[1] && peers {
+        session.step("differential", differential::step);
+    }
+    if foreign[2] {
         session.step("interop", |log| interop::step(&languages, peers, log));
     }
     Ok(())
 }
 
+/// Where the Rust tests note every message that the engine sent.
+fn recorded() -> PathBuf {
+    target().join("xtask/messages.jsonl")
+}
+
 fn rust(log: &Log) -> Result<(), String> {
-    setup::cargo(["test", "--no-fail-fast"].iter().chain(&setup::WHOLE)).run(log)?;
+    write(&recorded(), "")?;
+    setup::cargo(["test", "--no-fail-fast"].iter().chain(&setup::WHOLE))
+        .env("MCP_MESSAGE_LOG", recorded())
+        .run(log)?;
     // Of the documentation's examples only cargo's default targets have any; --all-targets leaves them out.
     setup::cargo(["test", "--doc", "--workspace"].iter().chain(&setup::WHOLE[2..])).run(log)
+}
+
+/// What the Rust tests noted last, in the eyes of the official SDKs.
+fn messages(log: &Log) -> Result<(), String> {
+    let python = target().join("peers/python/bin/python");
+    let script = OsStr::new("tests/interop/foreign/python/check_messages.py");
+    cmd(&python.to_string_lossy(), [script, recorded().as_os_str()]).run(log)?;
+    let script = target().join("peers/node/foreign/check_messages.mjs");
+    cmd("node", [script, recorded()]).run(log)
 }
 
 /// A language's own script, which need not build the engine again.

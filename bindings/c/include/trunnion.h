@@ -49,6 +49,8 @@
 #define TRN_OP_GET_PROMPT "get_prompt"
 #define TRN_OP_COMPLETE "complete"
 #define TRN_OP_PING "ping"
+#define TRN_OP_LISTEN "listen"
+#define TRN_OP_SET_LOG_LEVEL "set_log_level"
 
 /* Error kinds, as in trn_error and in the payload of TRN_EVENT_ERROR. */
 #define TRN_KIND_PARSE_ERROR "parse_error"
@@ -143,12 +145,28 @@
  *     Default time limit of a request, in milliseconds; progress restarts it. 0: no limit.
  *   connectTimeoutMs (integer, default 10000)
  *     Time limit of connecting, era probe included, in milliseconds. 0: no limit.
+ *   transport (string, default auto)
+ *     Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only.
+ *   totalMs (integer, default 0)
+ *     Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it.
+ *   roots (array, default none)
+ *     The roots, [{uri, name?}]; declares the capability, and the engine answers for them.
+ *   logLevel (string, default the server's)
+ *     The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency.
+ *   cache (boolean, default true)
+ *     Keep results for as long as the server allows (ttlMs).
+ *   revision (string, default found out)
+ *     The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
  *   headers (object, default {})
  *     HTTP headers added to every request.
  *
  * request
  *   timeoutMs (integer, default the client's)
  *     Time limit of this request, in milliseconds; progress restarts it. 0: no limit.
+ *   totalMs (integer, default the client's)
+ *     Time limit of this request that progress does not restart, in milliseconds. 0: no limit.
+ *   cache (boolean, default true)
+ *     false: ask the server even where a result that was kept is fresh.
  *   progress (boolean, default false)
  *     Ask for progress; PROGRESS events follow.
  *   meta (object, default {})
@@ -213,6 +231,10 @@ typedef enum {
     TRN_EVENT_COMPLETE = 4,
     // id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}.
     TRN_EVENT_CANCELLED = 5,
+    // id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR.
+    TRN_EVENT_ELICIT = 6,
+    // id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
+    TRN_EVENT_SAMPLE = 7,
     // id: operation (or client, for connect). payload: the result.
     TRN_EVENT_RESULT = 10,
     // id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -221,7 +243,7 @@ typedef enum {
     TRN_EVENT_PROGRESS = 12,
     // id: serve operation. payload: {url, host, port}.
     TRN_EVENT_LISTENING = 13,
-    // id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
+    // payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     TRN_EVENT_NOTIFICATION = 14,
     // id: client. The connection is over. payload: {reason}.
     TRN_EVENT_CLOSED = 15,

@@ -116,6 +116,10 @@ pub enum trn_event_kind {
     Complete = 4,
     /// id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}.
     Cancelled = 5,
+    /// id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR.
+    Elicit = 6,
+    /// id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
+    Sample = 7,
     /// id: operation (or client, for connect). payload: the result.
     Result = 10,
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -124,7 +128,7 @@ pub enum trn_event_kind {
     Progress = 12,
     /// id: serve operation. payload: {url, host, port}.
     Listening = 13,
-    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
+    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     Notification = 14,
     /// id: client. The connection is over. payload: {reason}.
     Closed = 15,

@@ -115,3 +115,20 @@ fn closing_the_engine_fails_what_is_pending() {
         );
     }
 }
+
+#[test]
+fn what_is_no_url_is_refused_at_once() {
+    let host = host("threaded");
+    for url in ["", "localhost:8000/mcp", "127.0.0.1:8000", "ftp://example.com/", "/mcp", "http://"] {
+        let target = json!({ "url": url }).to_string();
+        let error = host.engine.connect(&target, "{}").expect_err(url);
+        assert_eq!(error.kind, "usage", "{url}");
+        assert!(error.message.contains("URL"), "{}", error.message);
+    }
+    let error = host
+        .engine
+        .connect(r#"{"url":"http://127.0.0.1:1/"}"#, r#"{"transport":"pigeon"}"#)
+        .expect_err("no such transport");
+    assert!(error.kind == "usage" && error.message.contains("pigeon"), "{}", error.message);
+    assert_eq!(host.engine.live(), NOTHING_ALIVE);
+}

@@ -9,6 +9,7 @@ pub mod server;
 pub use client::Client;
 pub use error::Error;
 pub use server::Server;
+pub use trunnion_proto::client::HttpTransport;
 pub use trunnion_proto::model;
 pub use trunnion_proto::revision::{Era, Revision};
 

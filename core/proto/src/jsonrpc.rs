@@ -124,7 +124,10 @@ pub(crate) fn salvage_id(frame: &[u8]) -> Option<Id> {
                             .iter()
                             .position(|byte| matches!(byte, b',' | b'}') || byte.is_ascii_whitespace())?,
                     };
-                    return Id::from_json(std::str::from_utf8(&value[..length]).ok()?);
+                    let text = std::str::from_utf8(&value[..length]).ok()?;
+                    // No parser has seen it yet, and it will be echoed.
+                    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+                    return Id::from_json(text);
                 }
                 at = end;
                 continue;
@@ -352,6 +355,9 @@ mod tests {
             r#"[{"id":1}]"#,
             r#"{"id":1.5}"#,
             r#"{"id":null}"#,
+            r#"{"id":007}"#,
+            r#"{"id":"\q"}"#,
+            "{\"id\":\"\0\"}",
             r#"}{"id":1}"#,
             "",
             "{",

@@ -17,7 +17,9 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 /// Key of the server's name and version in a result.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// Key of the subscription that a notification was delivered on.
+/// Key of the least log level that a request wants.
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Key of the request that a notification of a subscription belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// The members of a request's `_meta` that the engine acts on.

@@ -209,6 +209,7 @@ pub static METHODS: &[Method] = &[
     },
     Method {
         name: "logging/setLevel",
+        op: "set_log_level",
         until: LEGACY,
         capability: Some("logging"),
         role: Role::SetLogLevel,
@@ -391,6 +392,7 @@ mod tests {
         assert!(request_to_server("server/discover", Revision::V2025_11_25).is_none());
         assert!(request_to_server("server/discover", Revision::V2026_07_28).is_some());
         assert!(request_to_server("notifications/progress", Revision::V2026_07_28).is_none());
+        assert!(by_op("listen").is_some() && by_op("elicit").is_none(), "servers ask that, not hosts");
     }
 
     #[test]

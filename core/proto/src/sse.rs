@@ -27,8 +27,11 @@ pub struct SseDecoder {
     event: String,
     data: Vec<u8>,
     has_data: bool,
+    /// The id of the event that is being read.
+    id: Option<String>,
     last_id: Option<String>,
     retry: Option<u64>,
+    marked: bool,
     after_cr: bool,
     at_start: bool,
 }
@@ -42,14 +45,17 @@ impl SseDecoder {
             event: String::new(),
             data: Vec::new(),
             has_data: false,
+            id: None,
             last_id: None,
             retry: None,
+            marked: false,
             after_cr: false,
             at_start: true,
         }
     }
 
-    /// The last event id the stream has set: where a resumed stream goes on.
+    /// The id of the last event that came whole: where a resumed stream goes on. Empty where the stream took back
+    /// what it had set.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
@@ -57,6 +63,11 @@ impl SseDecoder {
     /// The reconnection time the stream has set, in milliseconds.
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry
+    }
+
+    /// Whether the stream has set an id or a reconnection time since this was last asked.
+    pub fn take_marked(&mut self) -> bool {
+        std::mem::take(&mut self.marked)
     }
 
     /// Take a chunk in; `each` gets the events it completes. After an error the stream is of no use.
@@ -113,11 +124,14 @@ impl SseDecoder {
                 self.data.extend_from_slice(value);
             }
             b"event" => self.event = String::from_utf8_lossy(value).into_owned(),
-            b"id" if !value.contains(&0) => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"id" if !value.contains(&0) => self.id = Some(String::from_utf8_lossy(value).into_owned()),
             b"retry" => {
                 let digits =
                     std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-                self.retry = digits.and_then(|text| text.parse().ok()).or(self.retry);
+                if let Some(retry) = digits.and_then(|text| text.parse().ok()) {
+                    self.retry = Some(retry);
+                    self.marked = true;
+                }
             }
             _ => {}
         }
@@ -125,6 +139,11 @@ impl SseDecoder {
 
     fn dispatch(&mut self, each: &mut impl FnMut(SseEvent)) {
         self.has_data = false;
+        // Only now: what was cut off before its end has to be sent again.
+        if let Some(id) = self.id.take() {
+            self.last_id = Some(id);
+            self.marked = true;
+        }
         let event = std::mem::take(&mut self.event);
         if self.data.is_empty() {
             return;
@@ -191,6 +210,18 @@ mod tests {
         let mut decoder = SseDecoder::new(100);
         decoder.feed(b"id: a\nretry: 500\ndata: \n\nretry: x\n\n", |_| panic!("no event")).expect("small");
         assert_eq!((decoder.last_event_id(), decoder.retry_ms()), (Some("a"), Some(500)));
+        assert!(decoder.take_marked() && !decoder.take_marked());
+        decoder.feed(b"data: x\n\n", |_| ()).expect("small");
+        assert!(!decoder.take_marked());
+    }
+
+    #[test]
+    fn an_event_that_was_cut_off_is_not_the_last_one() {
+        let mut decoder = SseDecoder::new(100);
+        decoder.feed(b"id: a\ndata: x\n\nid: b\ndata: y\n", |_| ()).expect("small");
+        assert_eq!(decoder.last_event_id(), Some("a"));
+        decoder.feed(b"\nid\n\n", |_| ()).expect("small");
+        assert_eq!(decoder.last_event_id(), Some(""), "taken back");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #[path = "../../../tests/vectors/pattern.rs"]
 mod pattern;
+#[path = "../../../tests/vectors/schema.rs"]
+mod schema;
 
 use std::collections::BTreeMap;
 
@@ -63,10 +65,12 @@ struct Peer {
     limit: usize,
     sent: Vec<Value>,
     hanging: BTreeMap<u64, bool>,
+    said: schema::Conversation,
 }
 
 impl Peer {
     fn send(&mut self, frame: Vec<u8>) {
+        self.said.heard(&frame);
         if frame.len() > self.limit {
             self.conn.oversized(&frame[..self.limit]);
         } else {
@@ -80,7 +84,9 @@ impl Peer {
             match output {
                 Output::Send(message) => {
                     assert!(!message.contains(&b'\n'), "one message is one line");
-                    self.sent.push(serde_json::from_slice(&message).expect("a message is JSON"));
+                    let message = serde_json::from_slice(&message).expect("a message is JSON");
+                    self.said.sent(&message).expect("what the schema allows");
+                    self.sent.push(message);
                 }
                 Output::Cancelled(key, _) => {
                     *self.hanging.get_mut(&key).expect("only hang is ever cancelled here") = true;
@@ -167,8 +173,14 @@ fn run(case: &Value) -> Result<(), String> {
     let catalog = catalog(case.get("server").unwrap_or(&default));
     let settings = catalog.settings().clone();
     let limit = settings.limits.message_bytes;
-    let mut peer =
-        Peer { catalog, conn: ServerConn::new(settings), limit, sent: Vec::new(), hanging: BTreeMap::new() };
+    let mut peer = Peer {
+        catalog,
+        conn: ServerConn::new(settings),
+        limit,
+        sent: Vec::new(),
+        hanging: BTreeMap::new(),
+        said: schema::Conversation::new(schema::End::Server),
+    };
     for (index, step) in case["steps"].as_array().expect("steps").iter().enumerate() {
         let at = format!("step {index}");
         if let Some(message) = step.get("send") {

@@ -51,7 +51,10 @@ enum EverythingClient {
     }
 
     static func connect(to target: String) async throws -> Client {
-        let options = ConnectOptions(clientInfo: ["name": "everything-client-swift", "version": "1.0.0"])
+        let options = ConnectOptions(
+            clientInfo: ["name": "everything-client-swift", "version": "1.0.0"],
+            era: ProcessInfo.processInfo.environment["MCP_INTEROP_ERA"]
+        )
         guard target.hasPrefix("stdio:") else { return try await Client(.url(target), options: options) }
         let command = target.dropFirst("stdio:".count).split(separator: " ").map(String.init)
         return try await Client(.command(command), options: options)
@@ -59,6 +62,7 @@ enum EverythingClient {
 
     static func tour(_ client: Client) async throws -> JSONValue {
         var met: [String: JSONValue] = [:]
+        met["revision"] = client.serverInfo["revision"]
         let names = Set(try await client.listTools().map(\.name))
         met["tools"] = .bool(names.isSuperset(of: ["add", "echo", "slow", "fail"]))
         met["sum"] = try await client.callTool("add", ["a": 2, "b": 3]).structuredContent?["sum"]

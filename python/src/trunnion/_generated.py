@@ -43,6 +43,8 @@ EVENT_READ_RESOURCE = 2
 EVENT_GET_PROMPT = 3
 EVENT_COMPLETE = 4
 EVENT_CANCELLED = 5
+EVENT_ELICIT = 6
+EVENT_SAMPLE = 7
 EVENT_RESULT = 10
 EVENT_ERROR = 11
 EVENT_PROGRESS = 12
@@ -71,6 +73,8 @@ OP_LIST_PROMPTS = "list_prompts"
 OP_GET_PROMPT = "get_prompt"
 OP_COMPLETE = "complete"
 OP_PING = "ping"
+OP_LISTEN = "listen"
+OP_SET_LOG_LEVEL = "set_log_level"
 
 EVENTS = {
     "call_tool": EVENT_CALL_TOOL,
@@ -78,6 +82,8 @@ EVENTS = {
     "get_prompt": EVENT_GET_PROMPT,
     "complete": EVENT_COMPLETE,
     "cancelled": EVENT_CANCELLED,
+    "elicit": EVENT_ELICIT,
+    "sample": EVENT_SAMPLE,
     "result": EVENT_RESULT,
     "error": EVENT_ERROR,
     "progress": EVENT_PROGRESS,
@@ -106,6 +112,8 @@ OPS = (
     OP_GET_PROMPT,
     OP_COMPLETE,
     OP_PING,
+    OP_LISTEN,
+    OP_SET_LOG_LEVEL,
 )
 
 # Option keys by scope: the Python spelling and the engine's.
@@ -149,10 +157,18 @@ OPTIONS: dict[str, dict[str, str]] = {
         "era": "era",
         "timeout_ms": "timeoutMs",
         "connect_timeout_ms": "connectTimeoutMs",
+        "transport": "transport",
+        "total_ms": "totalMs",
+        "roots": "roots",
+        "log_level": "logLevel",
+        "cache": "cache",
+        "revision": "revision",
         "headers": "headers",
     },
     "request": {
         "timeout_ms": "timeoutMs",
+        "total_ms": "totalMs",
+        "cache": "cache",
         "progress": "progress",
         "meta": "meta",
     },

@@ -12,6 +12,10 @@ enum EventKind: UInt32, CaseIterable {
     case complete = 4
     /// id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}.
     case cancelled = 5
+    /// id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR.
+    case elicit = 6
+    /// id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
+    case sample = 7
     /// id: operation (or client, for connect). payload: the result.
     case result = 10
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -20,7 +24,7 @@ enum EventKind: UInt32, CaseIterable {
     case progress = 12
     /// id: serve operation. payload: {url, host, port}.
     case listening = 13
-    /// id: client. payload: {event, params}; event is log, tools_changed, resources_changed, prompts_changed, resource_updated. Of a server (id: server): roots_changed.
+    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     case notification = 14
     /// id: client. The connection is over. payload: {reason}.
     case closed = 15
@@ -58,6 +62,8 @@ enum Op: String, CaseIterable {
     case getPrompt = "get_prompt"
     case complete
     case ping
+    case listen
+    case setLogLevel = "set_log_level"
 }
 
 extension McpError {
@@ -277,6 +283,18 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var timeoutMs: Int?
     /// Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: 10000.
     public var connectTimeoutMs: Int?
+    /// Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: auto.
+    public var transport: String?
+    /// Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: 0.
+    public var totalMs: Int?
+    /// The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: none.
+    public var roots: [String]?
+    /// The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: the server's.
+    public var logLevel: String?
+    /// Keep results for as long as the server allows (ttlMs). Default: true.
+    public var cache: Bool?
+    /// The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: found out.
+    public var revision: String?
     /// HTTP headers added to every request. Default: {}.
     public var headers: [String: JSONValue]?
 
@@ -287,6 +305,12 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         era: String? = nil,
         timeoutMs: Int? = nil,
         connectTimeoutMs: Int? = nil,
+        transport: String? = nil,
+        totalMs: Int? = nil,
+        roots: [String]? = nil,
+        logLevel: String? = nil,
+        cache: Bool? = nil,
+        revision: String? = nil,
         headers: [String: JSONValue]? = nil
     ) {
         self.clientInfo = clientInfo
@@ -294,6 +318,12 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         self.era = era
         self.timeoutMs = timeoutMs
         self.connectTimeoutMs = connectTimeoutMs
+        self.transport = transport
+        self.totalMs = totalMs
+        self.roots = roots
+        self.logLevel = logLevel
+        self.cache = cache
+        self.revision = revision
         self.headers = headers
     }
 }
@@ -302,6 +332,10 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
 public struct RequestOptions: Sendable, Hashable, Codable {
     /// Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: the client's.
     public var timeoutMs: Int?
+    /// Time limit of this request that progress does not restart, in milliseconds. 0: no limit. Default: the client's.
+    public var totalMs: Int?
+    /// false: ask the server even where a result that was kept is fresh. Default: true.
+    public var cache: Bool?
     /// Ask for progress; PROGRESS events follow. Default: false.
     public var progress: Bool?
     /// Entries added to the request's _meta. Default: {}.
@@ -310,10 +344,14 @@ public struct RequestOptions: Sendable, Hashable, Codable {
     /// Name only what should differ from the default.
     public init(
         timeoutMs: Int? = nil,
+        totalMs: Int? = nil,
+        cache: Bool? = nil,
         progress: Bool? = nil,
         meta: [String: JSONValue]? = nil
     ) {
         self.timeoutMs = timeoutMs
+        self.totalMs = totalMs
+        self.cache = cache
         self.progress = progress
         self.meta = meta
     }

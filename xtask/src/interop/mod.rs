@@ -1,4 +1,5 @@
-//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included.
+//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; over HTTP also with the client told
+//! to speak an older revision. Left to itself a client must end up in the newest one.
 
 mod tour;
 
@@ -18,6 +19,11 @@ use crate::setup;
 const LIMIT: Duration = Duration::from_secs(60);
 const OURS: &str = "tests/conformance/fixtures.toml";
 const FOREIGN: &str = "tests/interop/foreign.toml";
+/// What a client left to itself agrees on with any server, and what it can be told instead.
+const NEWEST: &str = "2026-07-28";
+const OLDER: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+/// The client that speaks older revisions over standard streams too: there they differ in nothing that is the client's own.
+const STDIO_ROW: &str = "rust";
 
 /// `cargo xtask interop`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
@@ -58,7 +64,7 @@ fn verdict(cells: &[Cell], log: &Log) -> Result<(), String> {
     let failed = cells.iter().filter(|cell| cell.problem.is_some()).count();
     for cell in cells {
         if let Some(problem) = &cell.problem {
-            log.line(&format!("{} -> {} over {}: {problem}", cell.client, cell.server, cell.transport));
+            log.line(&format!("{}: {problem}", cell.name()));
         }
     }
     log.line(&format!("interop: {} passed, {failed} failed", cells.len() - failed));
@@ -69,26 +75,48 @@ fn verdict(cells: &[Cell], log: &Log) -> Result<(), String> {
     }
 }
 
-/// One client against one server over one transport.
+/// One client against one server over one transport, in one revision.
 pub struct Cell {
     client: String,
     server: String,
     transport: &'static str,
+    revision: &'static str,
     seconds: f64,
     problem: Option<String>,
 }
 
 impl Cell {
+    fn name(&self) -> String {
+        format!("{} -> {} over {} in {}", self.client, self.server, self.transport, self.revision)
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "client": self.client,
             "server": self.server,
             "transport": self.transport,
+            "revision": self.revision,
             "ok": self.problem.is_none(),
             "seconds": self.seconds,
             "problem": self.problem,
         })
     }
+}
+
+/// One cell before it is run.
+struct Visit<'a> {
+    client: &'a Fixture,
+    server: &'a Fixture,
+    transport: &'static str,
+    revision: &'static str,
+}
+
+/// The tables of the matrix, by transport and revision.
+fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [NEWEST]
+        .into_iter()
+        .chain(OLDER)
+        .flat_map(|revision| ["stdio", "http"].map(|transport| (transport, revision)))
 }
 
 struct Matrix {
@@ -107,25 +135,30 @@ impl Matrix {
         Ok(Self { fixtures, tolerances: tour::tolerances()?, filter: filter.map(str::to_owned) })
     }
 
-    fn pairs(&self) -> Vec<(&Fixture, &Fixture, &'static str)> {
-        let mut pairs = Vec::new();
-        for transport in ["stdio", "http"] {
+    fn visits(&self) -> Vec<Visit<'_>> {
+        let mut visits = Vec::new();
+        for (transport, revision) in tables() {
             for client in &self.fixtures {
+                let told = client.revisions.iter().any(|known| known == revision);
+                let row = transport == "http" || client.name == STDIO_ROW;
+                if revision != NEWEST && !(told && row) {
+                    continue;
+                }
                 for server in &self.fixtures {
-                    let name = format!("{}-{}-{transport}", client.name, server.name);
+                    let name = format!("{}-{}-{transport}-{revision}", client.name, server.name);
                     if self.filter.as_ref().is_none_or(|part| name.contains(part.as_str())) {
-                        pairs.push((client, server, transport));
+                        visits.push(Visit { client, server, transport, revision });
                     }
                 }
             }
         }
-        pairs
+        visits
     }
 
     fn run(&self, log: &Log) -> Result<Vec<Cell>, String> {
-        let pairs = self.pairs();
+        let visits = self.visits();
         let mut servers: HashMap<&str, Result<Running, String>> = HashMap::new();
-        for (_, server, transport) in &pairs {
+        for Visit { server, transport, .. } in &visits {
             if *transport == "http" && !servers.contains_key(server.name.as_str()) {
                 servers.insert(&server.name, server.serve("", &[], Some(log)));
             }
@@ -134,15 +167,13 @@ impl Matrix {
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    while let Some((client, server, transport)) =
-                        pairs.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        let target = match (*transport, servers.get(server.name.as_str())) {
+                    while let Some(visit) = visits.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let target = match (visit.transport, servers.get(visit.server.name.as_str())) {
                             ("http", Some(Ok(running))) => Ok(running.url()),
                             ("http", Some(Err(problem))) => Err(problem.clone()),
-                            _ => Ok(server.stdio_target()),
+                            _ => Ok(visit.server.stdio_target()),
                         };
-                        let cell = self.cell(client, server, transport, target);
+                        let cell = self.cell(visit, target);
                         cells.lock().expect("no cell panics with the lock").push(cell);
                     }
                 });
@@ -151,30 +182,30 @@ impl Matrix {
         Ok(cells.into_inner().expect("no cell panics with the lock"))
     }
 
-    fn cell(
-        &self,
-        client: &Fixture,
-        server: &Fixture,
-        transport: &'static str,
-        target: Result<String, String>,
-    ) -> Cell {
+    fn cell(&self, visit: &Visit<'_>, target: Result<String, String>) -> Cell {
         let (seconds, result) = match target {
             Err(problem) => (0.0, Err(problem)),
-            Ok(target) => self.visit(client, server, &target),
+            Ok(target) => self.make(visit, &target),
         };
-        let (client, server) = (client.name.clone(), server.name.clone());
-        Cell { client, server, transport, seconds, problem: result.err() }
+        let (client, server) = (visit.client.name.clone(), visit.server.name.clone());
+        let (transport, revision) = (visit.transport, visit.revision);
+        Cell { client, server, transport, revision, seconds, problem: result.err() }
     }
 
-    fn visit(&self, client: &Fixture, server: &Fixture, target: &str) -> (f64, Result<(), String>) {
+    fn make(&self, visit: &Visit<'_>, target: &str) -> (f64, Result<(), String>) {
+        let Visit { client, server, revision, .. } = visit;
         let command = client.client.as_deref().unwrap_or("false");
-        let finished = match sh(&format!("exec {command} '{target}'")).output_within(LIMIT) {
+        let mut command = sh(&format!("exec {command} '{target}'"));
+        if *revision != NEWEST {
+            command = command.env("MCP_INTEROP_ERA", "legacy").env("MCP_INTEROP_REVISION", revision);
+        }
+        let finished = match command.output_within(LIMIT) {
             Ok(finished) => finished,
             Err(error) => return (0.0, Err(error)),
         };
         let checked = finished.success().and_then(|()| {
             let line = finished.stdout.trim();
-            tour::check(line, &client.name, &server.name, &self.tolerances)
+            tour::check(line, &client.name, &server.name, revision, &self.tolerances)
         });
         (finished.time.as_secs_f64(), checked)
     }
@@ -183,20 +214,24 @@ impl Matrix {
     fn table(&self, cells: &[Cell]) -> String {
         let width = self.fixtures.iter().map(|fixture| fixture.name.len()).max().unwrap_or(0).max(6);
         let mut out = String::new();
-        for transport in ["stdio", "http"] {
-            let mut line = format!("\n{:<width$}", format!("{transport} >"));
+        for (transport, revision) in tables() {
+            let here = |cell: &&Cell| cell.transport == transport && cell.revision == revision;
+            if !cells.iter().any(|cell| here(&cell)) {
+                continue;
+            }
+            let mut line = format!("\n{transport}, {revision}\n{:<width$}", "");
             for server in &self.fixtures {
                 line += &format!("  {:>width$}", server.name);
             }
             out += line.trim_end();
             for client in &self.fixtures {
+                if !cells.iter().filter(here).any(|cell| cell.client == client.name) {
+                    continue;
+                }
                 out += &format!("\n{:<width$}", client.name);
                 for server in &self.fixtures {
-                    let cell = cells.iter().find(|cell| {
-                        cell.client == client.name
-                            && cell.server == server.name
-                            && cell.transport == transport
-                    });
+                    let mut row = cells.iter().filter(here).filter(|cell| cell.client == client.name);
+                    let cell = row.find(|cell| cell.server == server.name);
                     let word = match cell {
                         Some(Cell { problem: None, seconds, .. }) => format!("{seconds:.2} s"),
                         Some(_) => "FAIL".to_owned(),
@@ -209,7 +244,7 @@ impl Matrix {
         }
         for cell in cells {
             if let Some(problem) = &cell.problem {
-                out += &format!("{} -> {} over {}: {problem}\n", cell.client, cell.server, cell.transport);
+                out += &format!("{}: {problem}\n", cell.name());
             }
         }
         out

@@ -67,11 +67,17 @@ fn expected() -> Vec<(&'static str, Want)> {
 }
 
 /// Compare the one line of JSON that the client printed. The error names every field that differs.
-pub fn check(line: &str, client: &str, server: &str, tolerances: &[Tolerance]) -> Result<(), String> {
+pub fn check(
+    line: &str,
+    client: &str,
+    server: &str,
+    revision: &str,
+    tolerances: &[Tolerance],
+) -> Result<(), String> {
     let report: Value = serde_json::from_str(line)
         .map_err(|e| format!("client {client} printed no line of JSON ({e}): {line}"))?;
     let mut wrong = Vec::new();
-    for (field, want) in expected() {
+    for (field, want) in std::iter::once(("revision", Want::Equal(json!(revision)))).chain(expected()) {
         let got = &report[field];
         let meant = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
         let tolerated = || {
@@ -109,22 +115,23 @@ fn same(a: &Value, b: &Value) -> bool {
 mod tests {
     use super::*;
 
-    const GOOD: &str = r#"{"tools": true, "sum": 5.0, "echo": "héllo ✓ 😀\n\"q\"", "progress": [1.0, 2.0, 3.0],
+    const GOOD: &str = r#"{"revision": "r", "tools": true, "sum": 5.0, "echo": "héllo ✓ 😀\n\"q\"", "progress": [1.0, 2.0, 3.0],
         "slow": "done", "fail": "boom", "unknown": -32602, "invalid": "isError", "cancel": "cancelled",
         "resource": "This is the content of the static text resource.", "template": "id 42",
         "prompt": "hello, world", "completion": ["paris", "park", "party"], "after": "still here"}"#;
 
     #[test]
     fn a_good_report_passes_and_each_wrong_field_is_named() {
-        assert_eq!(check(GOOD, "c", "s", &[]), Ok(()));
+        assert_eq!(check(GOOD, "c", "s", "r", &[]), Ok(()));
+        assert!(check(GOOD, "c", "s", "newer", &[]).is_err_and(|why| why.contains("revision")));
         let bad = GOOD.replace("-32602", "\"isError\"").replace("boom", "bang");
-        let message = check(&bad, "c", "s", &[]).expect_err("two fields differ");
+        let message = check(&bad, "c", "s", "r", &[]).expect_err("two fields differ");
         assert!(
             message.contains("unknown is \"isError\"") && message.contains("fail is \"bang\""),
             "{message}"
         );
-        assert!(check("no json", "c", "s", &[]).is_err());
-        assert!(check("{}", "c", "s", &[]).is_err());
+        assert!(check("no json", "c", "s", "r", &[]).is_err());
+        assert!(check("{}", "c", "s", "r", &[]).is_err());
     }
 
     #[test]
@@ -136,8 +143,8 @@ mod tests {
             accept: json!("isError"),
         }];
         let report = GOOD.replace("-32602", "\"isError\"");
-        assert_eq!(check(&report, "c", "s", &tolerance), Ok(()));
-        assert!(check(&report, "c", "other", &tolerance).is_err());
+        assert_eq!(check(&report, "c", "s", "r", &tolerance), Ok(()));
+        assert!(check(&report, "c", "other", "r", &tolerance).is_err());
     }
 
     #[test]

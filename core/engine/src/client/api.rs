@@ -13,17 +13,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use trunnion_proto::client::{ClientError, EraPolicy, ServerFacts, kind};
+use trunnion_proto::client::{ClientError, EraPolicy, HttpTransport, ServerFacts, kind};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods::{self, Method};
 use trunnion_proto::model::{
-    CallToolResult, CompletionReference, CompletionValues, Content, GetPromptResult, Implementation,
-    Progress, Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool,
+    CallToolResult, CompletionReference, CompletionValues, Content, ElicitAnswer, ElicitRequest,
+    GetPromptResult, Implementation, Progress, Prompt, ReadResourceResult, Resource, ResourceTemplate, Root,
+    SampleAnswer, SampleRequest, Tool,
 };
 use trunnion_proto::revision::{Era, Revision};
+use trunnion_proto::server::LogLevel;
 
+use super::asking::Asking;
+use super::changes::{Changes, Feed, Listen};
 use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
-use crate::Error;
+use crate::{Error, lock};
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
 ///
@@ -72,6 +76,8 @@ type OnNotification = Box<dyn Fn(&str, Value) + Send + Sync>;
 struct Shared {
     waiting: Mutex<HashMap<u64, Waiter>>,
     ready: Mutex<Option<ReadySender>>,
+    listening: Mutex<HashMap<u64, Arc<Feed>>>,
+    asking: Arc<Asking>,
     on_notification: Option<OnNotification>,
     closed: tokio::sync::watch::Sender<bool>,
 }
@@ -178,6 +184,41 @@ impl Client {
         self.request("ping")
     }
 
+    /// Listen to changes, once the server has agreed. What it granted is [`Changes::granted`].
+    pub async fn listen(&self, listen: Listen) -> Result<Changes, Error> {
+        let params = serde_json::to_string(&listen).expect("a filter is always JSON");
+        let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
+        let feed = Arc::new(Feed::default());
+        lock(&self.inner.shared.listening).insert(op, Arc::clone(&feed));
+        let changes = Changes::new(self.clone(), op, feed);
+        let method = methods::by_role(methods::Role::Listen);
+        self.inner.handle.start(op, method, params, RequestOptions::default());
+        changes.begun().await
+    }
+
+    pub(super) fn stop_listening(&self, op: u64) {
+        if lock(&self.inner.shared.listening).remove(&op).is_some() {
+            self.inner.handle.cancel(op, "the caller lost interest");
+        }
+    }
+
+    /// Say from which level on log messages are wanted, from now on. They come to
+    /// [`ClientBuilder::on_notification`] as `log`.
+    pub fn set_log_level(&self, level: LogLevel) -> Request<()> {
+        self.request("set_log_level").set("level", &level.as_str())
+    }
+
+    /// Replace the roots. Fails with kind `usage` for a client that was not made with [`ClientBuilder::roots`].
+    pub fn set_roots(&self, roots: &[Root]) -> Result<(), Error> {
+        if self.inner.handle.set_roots(roots_json(roots)) {
+            return Ok(());
+        }
+        if *self.inner.shared.closed.borrow() {
+            return Err(closed());
+        }
+        Err(usage("the client was made without roots".into()))
+    }
+
     /// Disconnect and wait until pending calls have failed with kind `closed`.
     pub async fn close(&self) {
         self.inner.handle.close();
@@ -206,6 +247,7 @@ impl Client {
 #[derive(Default)]
 pub struct ClientBuilder {
     options: ConnectOptions,
+    asking: Asking,
     on_notification: Option<OnNotification>,
 }
 
@@ -230,15 +272,75 @@ impl ClientBuilder {
         self
     }
 
+    /// Answer what servers ask of the user. Declares `elicitation` with forms and URLs, unless
+    /// [`ClientBuilder::capabilities`] says otherwise. The future is dropped when the server wants no answer any more;
+    /// time limits of calls stand still meanwhile.
+    pub fn on_elicit<F>(mut self, handler: impl Fn(ElicitRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ElicitAnswer> + Send + 'static,
+    {
+        self.asking.on_elicit = Some(Arc::new(move |asked| {
+            let answer = handler(asked);
+            Box::pin(async move { Ok(answer.await) })
+        }));
+        self
+    }
+
+    /// Answer what servers ask of a model. Declares `sampling`, without tools unless [`ClientBuilder::capabilities`]
+    /// says so. An error refuses.
+    pub fn on_sample<F>(mut self, handler: impl Fn(SampleRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<SampleAnswer, Error>> + Send + 'static,
+    {
+        self.asking.on_sample = Some(Arc::new(move |asked| Box::pin(handler(asked))));
+        self
+    }
+
+    /// Declare these roots; servers that ask get them. [`Client::set_roots`] replaces them.
+    pub fn roots(mut self, roots: &[Root]) -> Self {
+        self.options.roots = Some(roots_json(roots));
+        self
+    }
+
+    /// From which level on log messages are wanted.
+    pub fn log_level(mut self, level: LogLevel) -> Self {
+        self.options.log_level = Some(level);
+        self
+    }
+
+    /// Whether results are kept for as long as the server allows. Default: true.
+    pub fn cache(mut self, keep: bool) -> Self {
+        self.options.cache = keep;
+        self
+    }
+
+    /// The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
+    pub fn revision(mut self, revision: Revision) -> Self {
+        self.options.revision = Some(revision);
+        self
+    }
+
     /// Speak this era only; by default the server is probed.
     pub fn era(mut self, era: Era) -> Self {
         self.options.era = EraPolicy::Only(era);
         self
     }
 
+    /// Speak this transport only; by default Streamable HTTP, and HTTP+SSE to servers that refuse it.
+    pub fn transport(mut self, transport: HttpTransport) -> Self {
+        self.options.transport = transport;
+        self
+    }
+
     /// Time limit of requests that set none; progress restarts it. Default: a minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
+        self
+    }
+
+    /// Time limit of requests that set none, however much progress they make. Default: none.
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.options.total = timeout;
         self
     }
 
@@ -260,13 +362,17 @@ impl ClientBuilder {
         self
     }
 
-    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime.
+    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime. What is no URL fails with
+    /// kind `usage`.
     pub async fn connect(self, target: impl Into<Target>) -> Result<Client, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| ClientError::local(kind::USAGE, "connecting needs a tokio runtime"))?;
+        let mut options = self.options;
+        options.capabilities = self.asking.declare(&options.capabilities);
         let (ready, connected) = oneshot::channel();
         let shared = Arc::new(Shared {
             ready: Mutex::new(Some(ready)),
+            asking: Arc::new(self.asking),
             on_notification: self.on_notification,
             ..Shared::default()
         });
@@ -274,7 +380,7 @@ impl ClientBuilder {
             let shared = Arc::clone(&shared);
             Box::new(move |event| shared.take(event))
         };
-        let handle = ClientHandle::connect(&runtime, target.into(), self.options, sink);
+        let handle = ClientHandle::connect(&runtime, target.into(), options, sink);
         // Dropping this future drops the handle, which ends the attempt.
         let facts = connected.await.map_err(|_| closed())??;
         let server = Server {
@@ -378,6 +484,12 @@ impl<R> Request<R> {
     /// Time limit that progress does not restart.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.options.total = Some(timeout);
+        self
+    }
+
+    /// False: ask the server even where a result that was kept is fresh.
+    pub fn cache(mut self, may_be_kept: bool) -> Self {
+        self.options.fresh = !may_be_kept;
         self
     }
 
@@ -495,6 +607,16 @@ impl Shared {
                     callback(event, serde_json::from_str(params.as_str()).unwrap_or_default());
                 }
             }
+            ClientEvent::Told { op, event, params } => {
+                let feed = lock(&self.listening).get(&op).cloned();
+                if let Some(feed) = feed {
+                    feed.take(event, &params);
+                }
+            }
+            ClientEvent::Ask { question, kind, params, reply } => {
+                self.asking.ask(question, kind, &params, reply);
+            }
+            ClientEvent::Withdrawn { question, .. } => self.asking.withdraw(question),
             ClientEvent::Closed { .. } => drop(self.closed.send_replace(true)),
         }
     }
@@ -510,6 +632,8 @@ impl Shared {
         let waiter = self.lock().remove(&op);
         if let Some(waiter) = waiter {
             let _ = waiter.answer.send(result);
+        } else if let Some(feed) = lock(&self.listening).remove(&op) {
+            feed.end(result.map(drop).map_err(Error::from));
         }
     }
 }
@@ -615,6 +739,10 @@ impl FromResult for CompletionValues {
         let completion = members.iter().find(|(key, _)| key == "completion");
         read(completion.map_or("null", |(_, value)| value.get()))
     }
+}
+
+fn roots_json(roots: &[Root]) -> Json {
+    Json::from(serde_json::to_string(roots).expect("roots are always JSON"))
 }
 
 fn usage(message: String) -> Error {

@@ -1,19 +1,18 @@
-//! The POSTs of one client, side by side in its own task.
+//! The POSTs and event streams of one client, side by side in its own task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::FuturesUnordered;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request};
-use http_body_util::Full;
-use trunnion_proto::client::{PostHead, TransportFailure};
-use trunnion_proto::sse::SseDecoder;
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use trunnion_proto::client::{PostHead, StreamMark, TransportFailure};
 
-use super::http::{Body, Connection, Head, Lane, MAX_REDIRECTS, Origin, Sender, base_headers, chain};
+use super::http::{Connection, Lane, Sender, base_headers};
+use super::stages::{PlainCall, Stage, Step, Wanted, advance};
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 64;
@@ -22,7 +21,7 @@ const MAX_LINGERING: usize = 64;
 /// How long a server may take to acknowledge the end of a session.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What happened to a POST.
+/// What happened to a POST or a GET.
 pub(super) enum HttpEvent {
     Session {
         post: u64,
@@ -31,7 +30,14 @@ pub(super) enum HttpEvent {
     Frames {
         post: u64,
         frames: Vec<Bytes>,
+        /// What the stream has said of itself since the last frames.
+        mark: Option<StreamMark>,
         ended: bool,
+    },
+    /// The first event of a stream that is to name the endpoint.
+    Endpoint {
+        post: u64,
+        endpoint: Bytes,
     },
     Failed {
         post: u64,
@@ -52,33 +58,6 @@ pub(super) struct HttpLink {
     lingering: VecDeque<u64>,
 }
 
-/// One step of an exchange: what it found out and how it goes on.
-struct Step {
-    event: HttpEvent,
-    post: u64,
-    next: Option<Stage>,
-    connection: Option<Connection>,
-    idle: Option<Sender>,
-    moved: Option<Arc<Origin>>,
-}
-
-enum Stage {
-    Plain(Box<PlainCall>),
-    Reqwest(Box<reqwest::RequestBuilder>),
-    Body { body: Body, head: Head },
-    Events { body: Body, decoder: SseDecoder },
-}
-
-struct PlainCall {
-    origin: Arc<Origin>,
-    sender: Option<Sender>,
-    method: Method,
-    headers: HeaderMap,
-    body: Bytes,
-    redirects: u8,
-    reconnected: bool,
-}
-
 impl HttpLink {
     pub(super) fn new(url: &str, headers: &[(String, String)], limit: usize) -> Result<HttpLink, String> {
         Ok(HttpLink {
@@ -95,10 +74,22 @@ impl HttpLink {
 
     /// Begin a POST.
     pub(super) fn post(&mut self, head: PostHead, body: Vec<u8>) {
-        self.begin(Method::POST, head, body.into());
+        self.begin(Method::POST, head, body.into(), Wanted::Answer);
     }
 
-    /// Drop a POST; nothing more is told of it.
+    /// Open an event stream; `endpoint`: one whose first event names where POSTs go.
+    pub(super) fn open(&mut self, head: PostHead, endpoint: bool) {
+        let wanted = if endpoint { Wanted::Endpoint } else { Wanted::Stream };
+        self.begin(Method::GET, head, Bytes::new(), wanted);
+    }
+
+    /// From now on POSTs go to this endpoint, which a stream has named. The error is for a person.
+    pub(super) fn send_to(&mut self, endpoint: &[u8]) -> Result<(), String> {
+        self.lane = self.lane.at(&String::from_utf8_lossy(endpoint))?;
+        Ok(())
+    }
+
+    /// Drop a POST or GET; nothing more is told of it.
     pub(super) fn abort(&mut self, post: u64) {
         if let Some(handle) = self.aborts.remove(&post) {
             handle.abort();
@@ -134,7 +125,7 @@ impl HttpLink {
         self.running.clear();
         self.aborts.clear();
         let Some(head) = session else { return };
-        self.begin(Method::DELETE, head, Bytes::new());
+        self.begin(Method::DELETE, head, Bytes::new(), Wanted::Answer);
         let farewell = async {
             while !matches!(
                 self.next().await,
@@ -144,12 +135,16 @@ impl HttpLink {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 
-    fn begin(&mut self, method: Method, head: PostHead, body: Bytes) {
+    fn begin(&mut self, method: Method, head: PostHead, body: Bytes, wanted: Wanted) {
         let mut headers = self.base.clone();
+        if wanted != Wanted::Answer {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+            headers.remove(CONTENT_TYPE);
+        }
         for (name, value) in &head.headers {
             // Both were made or checked by the protocol machine.
             if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
             {
                 headers.insert(name, value);
             }
@@ -169,12 +164,14 @@ impl HttpLink {
                     method,
                     headers,
                     body,
+                    wanted,
                     redirects: 0,
                     reconnected: false,
                 }))
             }
             Lane::Reqwest { client, url } => {
-                Stage::Reqwest(Box::new(client.request(method, url.clone()).headers(headers).body(body)))
+                let request = client.request(method, url.clone()).headers(headers).body(body);
+                Stage::Reqwest { request: Box::new(request), wanted }
             }
         };
         self.go_on(head.post, stage);
@@ -204,154 +201,8 @@ impl HttpLink {
     }
 }
 
-impl Step {
-    fn goes_on(post: u64, event: HttpEvent, next: Stage) -> Step {
-        Step { event, post, next: Some(next), connection: None, idle: None, moved: None }
+impl HttpEvent {
+    pub(super) fn frames(post: u64, frames: Vec<Bytes>, mark: Option<StreamMark>) -> HttpEvent {
+        HttpEvent::Frames { post, frames, mark, ended: false }
     }
-
-    fn ends(post: u64, event: HttpEvent, idle: Option<Sender>) -> Step {
-        Step { event, post, next: None, connection: None, idle, moved: None }
-    }
-
-    fn fails(post: u64, failure: TransportFailure) -> Step {
-        Step::ends(post, HttpEvent::Failed { post, failure }, None)
-    }
-
-    fn breaks(post: u64, message: String) -> Step {
-        Step::fails(post, TransportFailure::Connection(message))
-    }
-}
-
-async fn advance(post: u64, stage: Stage, limit: usize) -> Step {
-    match stage {
-        Stage::Plain(call) => plain(post, call, limit).await,
-        Stage::Reqwest(request) => match request.send().await {
-            Err(error) => Step::breaks(post, chain(&error.without_url())),
-            Ok(response) => {
-                let head = Head::of(response.status(), response.headers());
-                answered(post, head, Body::Reqwest(response), limit).await
-            }
-        },
-        Stage::Body { body, head } => read(post, head, body, limit).await,
-        Stage::Events { body, decoder } => events(post, body, decoder).await,
-    }
-}
-
-async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
-    let reusable = match &mut call.sender {
-        Some(sender) => sender.ready().await.is_ok(),
-        None => false,
-    };
-    let Some(mut sender) = call.sender.take().filter(|_| reusable) else {
-        return match call.origin.connect().await {
-            Err(reason) => Step::breaks(post, reason),
-            Ok((sender, connection)) => {
-                call.sender = Some(sender);
-                let mut step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
-                step.connection = Some(connection);
-                step
-            }
-        };
-    };
-    let request: Request<Full<Bytes>> = call.origin.request(call.method.clone(), &call.headers, &call.body);
-    match sender.try_send_request(request).await {
-        Ok(response) => {
-            let (parts, incoming) = response.into_parts();
-            let body = Body::Plain(incoming, sender);
-            if call.redirects < MAX_REDIRECTS
-                && let Some(origin) = call.origin.redirected(parts.status, &parts.headers)
-            {
-                call.redirects += 1;
-                call.origin = Arc::new(origin);
-                let moved = Some(Arc::clone(&call.origin));
-                // The connection goes with the unread body: redirects happen once for a client.
-                let step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
-                return Step { moved, ..step };
-            }
-            let head = Head::of(parts.status, &parts.headers);
-            answered(post, head, body, limit).await
-        }
-        Err(mut error) => {
-            // Given back unsent: the server had closed the idle connection.
-            if error.take_message().is_some() && !call.reconnected {
-                call.reconnected = true;
-                return Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
-            }
-            Step::breaks(post, chain(error.error()))
-        }
-    }
-}
-
-/// The head is there; go on to the body.
-async fn answered(post: u64, mut head: Head, body: Body, limit: usize) -> Step {
-    match head.session.take().filter(|_| head.status.is_success()) {
-        Some(session) => {
-            Step::goes_on(post, HttpEvent::Session { post, session }, Stage::Body { body, head })
-        }
-        None => read(post, head, body, limit).await,
-    }
-}
-
-async fn read(post: u64, head: Head, mut body: Body, limit: usize) -> Step {
-    if head.status.is_success() && head.event_stream {
-        return events(post, body, SseDecoder::new(limit)).await;
-    }
-    let mut whole = Bytes::new();
-    let mut joined = BytesMut::new();
-    loop {
-        match body.chunk().await {
-            Ok(None) => break,
-            Err(reason) => return Step::breaks(post, reason),
-            Ok(Some(chunk)) => {
-                if whole.len() + joined.len() + chunk.len() > limit {
-                    let message = format!("the response exceeds {limit} bytes (maxMessageBytes)");
-                    return Step::fails(post, TransportFailure::Limit(message));
-                }
-                // Most bodies are one chunk, which is passed on as it is.
-                if whole.is_empty() && joined.is_empty() {
-                    whole = chunk;
-                } else {
-                    joined.extend_from_slice(&std::mem::take(&mut whole));
-                    joined.extend_from_slice(&chunk);
-                }
-            }
-        }
-    }
-    if !joined.is_empty() {
-        whole = joined.freeze();
-    }
-    let event = if head.status.is_success() {
-        let frames = if whole.is_empty() { Vec::new() } else { vec![whole] };
-        HttpEvent::Frames { post, frames, ended: true }
-    } else {
-        let status = head.status.as_u16();
-        HttpEvent::Failed { post, failure: TransportFailure::Status { status, body: whole } }
-    };
-    Step::ends(post, event, body.into_sender())
-}
-
-async fn events(post: u64, mut body: Body, mut decoder: SseDecoder) -> Step {
-    let mut frames = Vec::new();
-    while frames.is_empty() {
-        match body.chunk().await {
-            Err(reason) => return Step::breaks(post, reason),
-            Ok(None) => {
-                let event = HttpEvent::Frames { post, frames, ended: true };
-                return Step::ends(post, event, body.into_sender());
-            }
-            Ok(Some(chunk)) => {
-                let fed = decoder.feed(&chunk, |event| {
-                    // Other types are no messages.
-                    if event.event == "message" {
-                        frames.push(event.data);
-                    }
-                });
-                if let Err(overflow) = fed {
-                    let message = format!("{overflow} (maxMessageBytes)");
-                    return Step::fails(post, TransportFailure::Limit(message));
-                }
-            }
-        }
-    }
-    Step::goes_on(post, HttpEvent::Frames { post, frames, ended: false }, Stage::Events { body, decoder })
 }

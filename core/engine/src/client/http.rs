@@ -1,4 +1,4 @@
-//! Two ways to make a POST: hyper on connections of our own for plain HTTP, reqwest for TLS and proxies.
+//! Two ways to make a request: hyper on connections of our own for plain HTTP, reqwest for TLS and proxies.
 //!
 //! The plain way exists because it costs a fraction: the connections are driven by the client's own task, so
 //! a call needs no other task, no lock and no wake-up across threads.
@@ -64,11 +64,8 @@ pub(super) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, Stri
 
 impl Lane {
     pub(super) fn new(url: &str) -> Result<Lane, String> {
-        let url = Url::parse(url).map_err(|error| format!("invalid URL: {error}"))?;
-        let host = match (url.scheme(), url.host_str()) {
-            ("http" | "https", Some(host)) => host.trim_matches(['[', ']']).to_owned(),
-            _ => return Err("invalid URL: it must begin with http:// or https://".into()),
-        };
+        let url = server_url(url)?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let loopback =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let plain = url.scheme() == "http" && url.username().is_empty() && (loopback || !proxied());
@@ -95,6 +92,48 @@ impl Lane {
         }
         let client = builder.build().map_err(|error| chain(&error))?;
         Ok(Lane::Reqwest { client, url })
+    }
+
+    /// The same way to another URL of the origin; relative ones are resolved. The error is for a person.
+    pub(super) fn at(&self, endpoint: &str) -> Result<Lane, String> {
+        let base = match self {
+            Lane::Plain(origin) => &origin.url,
+            Lane::Reqwest { url, .. } => url,
+        };
+        let mut url =
+            base.join(endpoint).map_err(|error| format!("the server names an invalid endpoint: {error}"))?;
+        if url.origin() != base.origin() {
+            return Err(format!(
+                "the server names an endpoint of another origin ({})",
+                url.origin().ascii_serialization()
+            ));
+        }
+        Ok(match self {
+            Lane::Plain(origin) => {
+                Lane::Plain(Arc::new(Origin { url, host: origin.host.clone(), port: origin.port }))
+            }
+            Lane::Reqwest { client, .. } => {
+                if url.username().is_empty() {
+                    // Fails only for URLs without a host.
+                    let _ = url.set_username(base.username());
+                    let _ = url.set_password(base.password());
+                }
+                Lane::Reqwest { client: client.clone(), url }
+            }
+        })
+    }
+}
+
+/// The URL of a server. The error is for a person.
+pub(crate) fn server_url(text: &str) -> Result<Url, String> {
+    const SCHEME: &str = "it must begin with http:// or https://";
+    let url = Url::parse(text).map_err(|error| match error {
+        url_error if !text.contains("://") => format!("invalid URL: {url_error}; {SCHEME}"),
+        url_error => format!("invalid URL: {url_error}"),
+    })?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(_)) => Ok(url),
+        _ => Err(format!("invalid URL: {SCHEME}")),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Clients: what drives [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on top.
 
 mod api;
+mod asking;
+mod changes;
 mod child;
 mod exchange;
 mod http;
 mod memory;
+mod reply;
 mod run;
+mod stages;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,18 +20,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use trunnion_proto::client::{CallOptions, ClientError, EraPolicy, ServerFacts, kind};
-use trunnion_proto::json::Json;
+use trunnion_proto::client::{
+    CallOptions, ClientError, EraPolicy, HttpTransport, QuestionKind, ServerFacts, kind,
+};
+use trunnion_proto::error::RpcError;
+use trunnion_proto::json::{self, Json};
 use trunnion_proto::limits::Limits;
-use trunnion_proto::methods::Method;
+use trunnion_proto::methods::{Method, Role};
+use trunnion_proto::revision::Revision;
+use trunnion_proto::server::LogLevel;
+
+pub(crate) use http::server_url;
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
+pub use changes::{Change, Changes, Listen};
 pub use memory::{MemoryEnd, memory_pair};
+pub use reply::Reply;
 
 /// What to connect to.
 #[derive(Debug)]
 pub enum Target {
-    /// Streamable HTTP at a URL.
+    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://` or `https://`.
     Url(String),
     /// A child process that speaks on its standard streams.
     Command {
@@ -48,12 +62,24 @@ pub struct ConnectOptions {
     pub client_info: Json,
     /// `ClientCapabilities` object as JSON text; empty: none.
     pub capabilities: Json,
+    /// The roots as the text of a JSON array of `{uri, name?}`; `Some` declares the capability.
+    pub roots: Option<Json>,
+    /// The least level of log messages wanted; `None`: what the server thinks right.
+    pub log_level: Option<LogLevel>,
+    /// Keep results for as long as the server allows.
+    pub cache: bool,
+    /// The revision that the server is known to speak; a wrong one costs a round trip.
+    pub revision: Option<Revision>,
     /// Which eras may be spoken.
     pub era: EraPolicy,
     /// Default time limit of a request; progress restarts it. Zero: no limit.
     pub timeout: Duration,
+    /// Default time limit of a request that progress does not restart. Zero: no limit.
+    pub total: Duration,
     /// Time limit of connecting, the era probe included. Zero: no limit.
     pub connect_timeout: Duration,
+    /// Which transports over HTTP may be spoken.
+    pub transport: HttpTransport,
     /// HTTP headers added to every request.
     pub headers: Vec<(String, String)>,
     /// What the server cannot exceed.
@@ -65,12 +91,14 @@ pub struct ConnectOptions {
 pub struct RequestOptions {
     /// Time limit; `None`: the client's. Zero: no limit.
     pub timeout: Option<Duration>,
-    /// Time limit that progress does not restart.
+    /// Time limit that progress does not restart; `None`: the client's. Zero: no limit.
     pub total: Option<Duration>,
     /// Ask for progress.
     pub progress: bool,
     /// Entries added to `_meta`: a JSON object, or empty.
     pub meta: Json,
+    /// Ask the server even where a result that was kept is fresh.
+    pub fresh: bool,
 }
 
 /// What a client tells. Every operation ends with one `Result` or one `Error`; connecting with one `Ready` or
@@ -102,6 +130,33 @@ pub enum ClientEvent {
         /// The payload.
         payload: Json,
     },
+    /// The server told something that an operation listens to.
+    Told {
+        /// The operation.
+        op: u64,
+        /// `listening` first, then neutral names.
+        event: &'static str,
+        /// Its parameters; of `listening`: what was granted.
+        params: Json,
+    },
+    /// The server asks something.
+    Ask {
+        /// Its number.
+        question: u64,
+        /// What it is.
+        kind: QuestionKind,
+        /// The request's parameters.
+        params: Json,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+    /// An answer is wanted no more.
+    Withdrawn {
+        /// Of this question.
+        question: u64,
+        /// Why, for a person.
+        reason: String,
+    },
     /// The server told something.
     Notification {
         /// The neutral name.
@@ -124,12 +179,16 @@ pub struct ClientHandle {
     commands: mpsc::UnboundedSender<Command>,
     sink: Arc<Sink>,
     timeout: Duration,
+    total: Duration,
+    has_roots: bool,
 }
 
 #[derive(Debug)]
 pub(crate) enum Command {
     Start { op: u64, method: &'static Method, params: String, options: CallOptions },
     Cancel { op: u64, reason: String },
+    Answer { question: u64, answer: Result<String, RpcError> },
+    Roots(Json),
     CancelConnect { reason: String },
     Close,
 }
@@ -145,19 +204,25 @@ impl ClientHandle {
     ) -> ClientHandle {
         let (commands, receiver) = mpsc::unbounded_channel();
         let sink = Arc::new(sink);
-        let timeout = options.timeout;
-        runtime.spawn(run::run(target, options, receiver, Arc::clone(&sink)));
-        ClientHandle { commands, sink, timeout }
+        let (timeout, total) = (options.timeout, options.total);
+        let declared = json::members(options.capabilities.as_str()).unwrap_or_default();
+        let has_roots = options.roots.is_some() || declared.iter().any(|(key, _)| key == "roots");
+        let questions = commands.downgrade();
+        runtime.spawn(run::run(target, options, receiver, questions, Arc::clone(&sink)));
+        ClientHandle { commands, sink, timeout, total, has_roots }
     }
 
     /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
     /// `params` is the text of a JSON object, empty for `{}`. `op` must not be in use.
     pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
+        // Listening is meant to last; only a limit of its own ends it.
+        let total = if method.role == Role::Listen { Duration::ZERO } else { self.total };
         let options = CallOptions {
             timeout: Some(options.timeout.unwrap_or(self.timeout)),
-            total: options.total,
+            total: Some(options.total.unwrap_or(total)),
             progress: options.progress,
             meta: options.meta,
+            fresh: options.fresh,
         };
         if self.commands.send(Command::Start { op, method, params, options }).is_err() {
             (self.sink)(closed(op));
@@ -168,6 +233,12 @@ impl ClientHandle {
     /// False: the client is closed.
     pub fn cancel(&self, op: u64, reason: &str) -> bool {
         self.commands.send(Command::Cancel { op, reason: reason.to_owned() }).is_ok()
+    }
+
+    /// Replace the roots, the text of a JSON array of `{uri, name?}`. False: the client has not declared that it has
+    /// any, or is closed.
+    pub fn set_roots(&self, roots: Json) -> bool {
+        self.has_roots && self.commands.send(Command::Roots(roots)).is_ok()
     }
 
     /// Give up connecting: `ConnectFailed` of kind `cancelled` follows, unless it is connected already.
@@ -197,9 +268,15 @@ impl Default for ConnectOptions {
         ConnectOptions {
             client_info: Json::default(),
             capabilities: Json::default(),
+            roots: None,
+            log_level: None,
+            cache: true,
+            revision: None,
             era: EraPolicy::Auto,
             timeout: Duration::from_secs(60),
+            total: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
+            transport: HttpTransport::Auto,
             headers: Vec::new(),
             limits: Limits::default(),
         }

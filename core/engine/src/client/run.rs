@@ -1,15 +1,19 @@
 //! The task of one connection: commands and transport events in, sink events out.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
-use trunnion_proto::client::{ClientConfig, ClientConn, ClientError, Output, Transport, kind};
+use trunnion_proto::client::{
+    ClientConfig, ClientConn, ClientError, EraPolicy, Output, Transport, TransportFailure, kind,
+};
 
 use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
-use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Sink, Target, closed};
+use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Reply, Sink, Target, closed, verdicts};
 
 /// As far ahead as clocks can be relied on to count.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -28,7 +32,7 @@ enum Link {
     Memory(MemoryEnd),
     Http(Box<HttpLink>),
     /// Could not be made; tells why once.
-    Failed(Option<String>),
+    Failed(Option<ClientError>),
 }
 
 enum Event {
@@ -40,8 +44,12 @@ pub(super) async fn run(
     target: Target,
     options: ConnectOptions,
     mut commands: mpsc::UnboundedReceiver<Command>,
+    questions: mpsc::WeakUnboundedSender<Command>,
     sink: Arc<Sink>,
 ) {
+    // What is found out about a server by probing is worth keeping.
+    let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
+    let known = || key.as_deref().and_then(verdicts::recall);
     let mut config = ClientConfig {
         transport: match &target {
             Target::Url(_) => Transport::Http,
@@ -51,6 +59,12 @@ pub(super) async fn run(
         era: options.era,
         connect_timeout: options.connect_timeout,
         limits: options.limits,
+        http: options.transport,
+        seed: RandomState::new().hash_one(()),
+        roots: options.roots,
+        log_level: options.log_level,
+        cache: options.cache,
+        prior: options.revision.or_else(known),
         ..ClientConfig::default()
     };
     if !options.client_info.is_empty() {
@@ -62,12 +76,12 @@ pub(super) async fn run(
     let mut link = match target {
         Target::Url(url) => match HttpLink::new(&url, &options.headers, options.limits.message_bytes) {
             Ok(http) => Link::Http(Box::new(http)),
-            Err(reason) => Link::Failed(Some(reason)),
+            Err(reason) => Link::Failed(Some(ClientError::local(kind::USAGE, reason))),
         },
         Target::Command { argv, env, cwd } => {
             match ChildLink::spawn(argv, env, cwd, options.limits.message_bytes) {
                 Ok(child) => Link::Child(Box::new(child)),
-                Err(reason) => Link::Failed(Some(reason)),
+                Err(reason) => Link::Failed(Some(ClientError::local(kind::TRANSPORT, reason))),
             }
         }
         Target::Memory(end) => Link::Memory(end),
@@ -76,15 +90,20 @@ pub(super) async fn run(
     let begun = Instant::now();
     let mut conn = ClientConn::new(config);
     conn.connect(Duration::ZERO);
-    if let Link::Failed(reason) = &mut link {
-        let reason = reason.take().unwrap_or_default();
-        conn.broken(ClientError::local(kind::TRANSPORT, reason));
+    if let Link::Failed(error) = &mut link
+        && let Some(error) = error.take()
+    {
+        conn.broken(error);
     }
     let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
     let mut armed = None;
     let mut farewell = None;
+    let mut unknown = key;
     loop {
-        carry_out(&mut conn, &mut link, &sink, &mut farewell);
+        carry_out(&mut conn, &mut link, &sink, &questions, &mut farewell);
+        if let Some(facts) = conn.facts().filter(|_| unknown.is_some() && conn.is_ready()) {
+            verdicts::remember(&unknown.take().expect("just looked"), facts.revision);
+        }
         if conn.is_closed() {
             break;
         }
@@ -150,6 +169,12 @@ fn apply(conn: &mut ClientConn, command: Option<Command>, begun: Instant) {
         Some(Command::Cancel { op, reason }) => {
             conn.cancel(op, &reason);
         }
+        Some(Command::Answer { question, answer }) => {
+            conn.answer(begun.elapsed(), question, answer);
+        }
+        Some(Command::Roots(roots)) => {
+            conn.set_roots(roots);
+        }
         Some(Command::CancelConnect { reason }) => {
             conn.cancel_connect(&reason);
         }
@@ -172,7 +197,20 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
         Event::Link(LinkEvent::Closed(reason)) => conn.peer_closed(&reason),
         Event::Link(LinkEvent::Broken(error)) => conn.broken(error),
         Event::Http(HttpEvent::Session { post, session }) => conn.session_assigned(post, &session),
-        Event::Http(HttpEvent::Frames { post, frames, ended }) => {
+        Event::Http(HttpEvent::Endpoint { post, endpoint }) => {
+            let Link::Http(http) = link else { return };
+            match http.send_to(&endpoint) {
+                Ok(()) => conn.endpoint_found(post),
+                Err(reason) => {
+                    http.abort(post);
+                    conn.failed(now, post, TransportFailure::Connection(reason));
+                }
+            }
+        }
+        Event::Http(HttpEvent::Frames { post, frames, mark, ended }) => {
+            if let Some(mark) = mark {
+                conn.stream_marked(post, mark);
+            }
             for frame in frames {
                 conn.recv(now, Some(post), frame);
             }
@@ -187,7 +225,13 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant)
     }
 }
 
-fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut Option<ClientEvent>) {
+fn carry_out(
+    conn: &mut ClientConn,
+    link: &mut Link,
+    sink: &Sink,
+    questions: &mpsc::WeakUnboundedSender<Command>,
+    farewell: &mut Option<ClientEvent>,
+) {
     while let Some(output) = conn.poll() {
         let event = match output {
             Output::Send { bytes, post } => {
@@ -198,6 +242,16 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut
                     (Link::Memory(end), _) => drop(end.outgoing.send(bytes.into())),
                     _ => {}
                 }
+                continue;
+            }
+            Output::Open { head, endpoint } => {
+                if let Link::Http(http) = link {
+                    http.open(*head, endpoint);
+                }
+                continue;
+            }
+            Output::StreamLost { reason } => {
+                tracing::warn!(reason, "the server's notifications are not heard any more");
                 continue;
             }
             Output::Abort { post } => {
@@ -223,6 +277,16 @@ fn carry_out(conn: &mut ClientConn, link: &mut Link, sink: &Sink, farewell: &mut
                 );
                 continue;
             }
+            Output::AnswerRefused { reason, .. } => {
+                tracing::warn!(reason, "an answer to the server's question is refused: it does not fit");
+                continue;
+            }
+            Output::Ask { question, kind, params } => {
+                let reply = Reply::new(questions.clone(), question);
+                ClientEvent::Ask { question, kind, params, reply }
+            }
+            Output::Withdrawn { question, reason } => ClientEvent::Withdrawn { question, reason },
+            Output::Told { op, event, params } => ClientEvent::Told { op, event, params },
             Output::Ready(facts) => ClientEvent::Ready(facts),
             Output::ConnectFailed(error) => ClientEvent::ConnectFailed(error),
             Output::Result { op, result } => ClientEvent::Result { op, result },

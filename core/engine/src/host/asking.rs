@@ -1,7 +1,7 @@
 //! What handlers of the host do besides answering: ask the client, remember, let the stream go.
 
 use serde_json::value::RawValue;
-use trunnion_proto::server::{Notice, questions};
+use trunnion_proto::server::questions;
 
 use super::tables::Operation;
 use super::{Engine, Inner};
@@ -22,18 +22,6 @@ impl Engine {
     /// False: it has none.
     pub fn close_stream(&self, id: u64) -> bool {
         self.live_exchange(id).is_some_and(|call| call.close_stream())
-    }
-
-    /// Tell a server's clients that something has changed: `resource_updated` `{uri}`, `tools_changed`,
-    /// `resources_changed`, `prompts_changed`. False: there is no such server.
-    pub fn notify(&self, id: u64, event: &str, params: &str) -> Result<bool, Error> {
-        let inner = self.check()?;
-        let Ok((server, _)) = inner.server(id) else { return Ok(false) };
-        let notice = Notice::parse(event, if params.trim().is_empty() { "{}" } else { params })
-            .ok_or_else(|| Error::usage(format!("a server cannot notify of {event:?}")))?
-            .map_err(|error| Error::usage(error.message))?;
-        server.publish(&notice);
-        Ok(true)
     }
 }
 

@@ -17,8 +17,8 @@ use super::tables::{Operation, Tables};
 use super::{Engine, options};
 use crate::driver::Driver;
 use crate::error::{Error, local};
-use crate::server::http::{Endpoint, HttpOptions, Phase};
 use crate::server::ServerCore;
+use crate::server::http::{Endpoint, HttpOptions, Phase};
 
 /// An endpoint without a listener.
 pub(crate) struct Carried {
@@ -58,8 +58,7 @@ pub(super) fn serve(
     server_phase: watch::Receiver<Phase>,
 ) -> u64 {
     let stop = watch::Sender::new(Phase::Serving);
-    let endpoint =
-        Arc::new(Endpoint::new(server, driver.clone(), options, None, stop.subscribe()));
+    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, None, stop.subscribe()));
     let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()) });
     let op = tables.begin(Operation::Serve(stop.clone(), Some(carried.clone())));
     let (tables, timer) = (tables.clone(), driver.clone());

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use trunnion_proto::client::EraPolicy;
+use trunnion_proto::client::{EraPolicy, HttpTransport, QuestionKind};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods;
+use trunnion_proto::model::Root;
+use trunnion_proto::revision::Revision;
+use trunnion_proto::server::LogLevel;
 
 use super::options::{self, Connect, ConnectTarget, RequestOptions};
 use super::queue::{Event, kind};
-use super::tables::{Operation, Tables};
+use super::tables::{Operation, Question, Tables};
 use super::{Engine, Inner};
 use crate::client::{self, ClientEvent, ClientHandle, ConnectOptions, Sink, Target, memory_pair};
 use crate::error::{Error, local};
@@ -64,9 +67,10 @@ impl Engine {
         let options: RequestOptions = options::parse("options", options)?;
         let options = client::RequestOptions {
             timeout: options.timeout_ms.map(Duration::from_millis),
-            total: None,
+            total: options.total_ms.map(Duration::from_millis),
             progress: options.progress,
             meta: raw(options.meta),
+            fresh: options.cache == Some(false),
         };
         let clients = lock(&inner.tables.clients);
         let Some(entry) = clients.get(&client) else {
@@ -112,7 +116,10 @@ impl Engine {
 impl Inner {
     fn target(&self, target: ConnectTarget) -> Result<Target, Error> {
         match target {
-            ConnectTarget { url: Some(url), command: None, server: None, .. } => Ok(Target::Url(url)),
+            ConnectTarget { url: Some(url), command: None, server: None, .. } => {
+                client::server_url(&url).map_err(Error::usage)?;
+                Ok(Target::Url(url))
+            }
             ConnectTarget { url: None, command: Some(argv), server: None, env, cwd } => {
                 if argv.is_empty() {
                     return Err(Error::usage("command must name a program"));
@@ -137,19 +144,49 @@ impl Inner {
 fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Error> {
     let era = EraPolicy::parse(&options.era)
         .ok_or_else(|| Error::usage(format!("era {:?}: auto, modern or legacy", options.era)))?;
+    let transport = HttpTransport::parse(&options.transport)
+        .ok_or_else(|| Error::usage(format!("transport {:?}: auto, http or sse", options.transport)))?;
+    let named = |what: &str, name: &str| Error::usage(format!("{what} {name:?} is not known"));
+    let log_level = options
+        .log_level
+        .map(|name| LogLevel::parse(&name).ok_or_else(|| named("logLevel", &name)))
+        .transpose()?;
+    let revision = options
+        .revision
+        .map(|name| Revision::parse(&name).ok_or_else(|| named("revision", &name)))
+        .transpose()?;
+    let roots = options.roots.map(|roots| roots_of(roots.get())).transpose()?;
     Ok(ConnectOptions {
         client_info: raw(options.client_info),
         capabilities: raw(options.capabilities),
+        roots,
+        log_level,
+        cache: options.cache,
+        revision,
         era,
         timeout: Duration::from_millis(options.timeout_ms),
+        total: Duration::from_millis(options.total_ms),
         connect_timeout: Duration::from_millis(options.connect_timeout_ms),
+        transport,
         headers: options.headers.into_iter().collect(),
         limits: inner.options.limits(),
     })
 }
 
+/// The text of an array of `{uri, name?}`, checked.
+pub(super) fn roots_of(text: &str) -> Result<Json, Error> {
+    let wrong = |error: serde_json::Error| Error::usage(format!("roots: {error}"));
+    let roots: Vec<Root> = serde_json::from_str(text).map_err(wrong)?;
+    serde_json::to_string(&roots).map(Json::from).map_err(wrong)
+}
+
 fn raw(json: Option<Box<RawValue>>) -> Json {
     json.map_or_else(Json::default, |json| Json::from(json.get().to_owned()))
+}
+
+fn notification(event: &str, params: &Json) -> String {
+    let params = if params.is_empty() { "{}" } else { params.as_str() };
+    format!("{{\"event\":\"{event}\",\"params\":{params}}}")
 }
 
 /// Turns what a client tells into events.
@@ -179,9 +216,21 @@ fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
                 push(&tables, kind::PROGRESS, op, payload.as_str().to_owned());
             }
         }
+        ClientEvent::Told { op, event, params } => {
+            if tables.has_operation(op) {
+                push(&tables, kind::NOTIFICATION, op, notification(event, &params));
+            }
+        }
+        ClientEvent::Ask { question, kind, params, reply } => {
+            let kind = match kind {
+                QuestionKind::Elicit => kind::ELICIT,
+                QuestionKind::Sample => kind::SAMPLE,
+            };
+            tables.ask(Question { client: id, number: question, reply }, kind, params.as_str().to_owned());
+        }
+        ClientEvent::Withdrawn { question, reason } => tables.withdraw(id, question, &reason),
         ClientEvent::Notification { event, params } => {
-            let params = if params.is_empty() { "{}" } else { params.as_str() };
-            push(&tables, kind::NOTIFICATION, id, format!("{{\"event\":\"{event}\",\"params\":{params}}}"));
+            push(&tables, kind::NOTIFICATION, id, notification(event, &params));
         }
         ClientEvent::Closed { reason } => {
             lock(&tables.clients).remove(&id);

@@ -7,6 +7,7 @@
 mod asking;
 mod carried;
 mod clients;
+mod notify;
 mod options;
 mod queue;
 mod servers;
@@ -241,7 +242,10 @@ impl Inner {
     fn complete(&self, id: u64, outcome: u32, payload: &str) -> bool {
         match self.tables.take_exchange(id) {
             Some(call) => call.complete(outcome_of(outcome, payload)),
-            None => false,
+            None => match self.tables.take_question(id) {
+                Some(question) => question.reply.answer(answer_of(outcome, payload)),
+                None => false,
+            },
         }
     }
 
@@ -291,6 +295,18 @@ fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .on_thread_start(crate::driver::sigpipe::block_in_thread)
         .enable_all()
         .build()
+}
+
+/// What a completion says to a question of a server: a result object, or an error.
+fn answer_of(outcome: u32, payload: &str) -> Result<String, RpcError> {
+    match outcome_of(outcome, payload) {
+        Outcome::Result(result) => Ok(result),
+        Outcome::Error(error) => Err(error),
+        _ => {
+            let message = "the client answered with an outcome that is neither a result nor an error";
+            Err(RpcError::new(ErrorKind::InternalError, message))
+        }
+    }
 }
 
 /// The outcome of a completion's kind and payload; see `[[outcome]]` in `bindings/surface.toml`.

@@ -225,9 +225,15 @@ pub(crate) struct ConnectTarget {
 pub(crate) struct Connect {
     pub client_info: Option<Box<RawValue>>,
     pub capabilities: Option<Box<RawValue>>,
+    pub roots: Option<Box<RawValue>>,
+    pub log_level: Option<String>,
+    pub cache: bool,
+    pub revision: Option<String>,
     pub era: String,
     pub timeout_ms: u64,
+    pub total_ms: u64,
     pub connect_timeout_ms: u64,
+    pub transport: String,
     pub headers: BTreeMap<String, String>,
 }
 
@@ -236,9 +242,15 @@ impl Default for Connect {
         Connect {
             client_info: None,
             capabilities: None,
+            roots: None,
+            log_level: None,
+            cache: true,
+            revision: None,
             era: "auto".into(),
             timeout_ms: 60_000,
+            total_ms: 0,
             connect_timeout_ms: 10_000,
+            transport: "auto".into(),
             headers: BTreeMap::new(),
         }
     }
@@ -248,6 +260,8 @@ impl Default for Connect {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct RequestOptions {
     pub timeout_ms: Option<u64>,
+    pub total_ms: Option<u64>,
     pub progress: bool,
     pub meta: Option<Box<RawValue>>,
+    pub cache: Option<bool>,
 }

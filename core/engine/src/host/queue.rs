@@ -15,6 +15,8 @@ pub(crate) mod kind {
     pub const GET_PROMPT: u32 = 3;
     pub const COMPLETE: u32 = 4;
     pub const CANCELLED: u32 = 5;
+    pub const ELICIT: u32 = 6;
+    pub const SAMPLE: u32 = 7;
     pub const RESULT: u32 = 10;
     pub const ERROR: u32 = 11;
     pub const PROGRESS: u32 = 12;

@@ -13,6 +13,7 @@ use trunnion_proto::outcome::Outcome;
 use super::carried::Carried;
 use super::clients::ClientEntry;
 use super::queue::{Event, Queue, kind};
+use crate::client::Reply;
 use crate::error::{Error, local};
 use crate::lock;
 use crate::server::call::{Call, Observer};
@@ -37,6 +38,14 @@ pub(crate) enum Operation {
     Ask,
 }
 
+/// What a server asked of a client of the host.
+pub(crate) struct Question {
+    pub client: u64,
+    /// What the client calls it.
+    pub number: u64,
+    pub reply: Reply,
+}
+
 /// The tables. Ids are never used twice.
 pub(crate) struct Tables {
     pub queue: Arc<Queue>,
@@ -44,6 +53,7 @@ pub(crate) struct Tables {
     pub servers: Mutex<HashMap<u64, ServerEntry>>,
     pub clients: Mutex<HashMap<u64, ClientEntry>>,
     exchanges: Mutex<HashMap<u64, Call>>,
+    questions: Mutex<HashMap<u64, Question>>,
     operations: Mutex<HashMap<u64, (Operation, Counted)>>,
     next: AtomicU64,
 }
@@ -56,6 +66,7 @@ impl Tables {
             servers: Mutex::default(),
             clients: Mutex::default(),
             exchanges: Mutex::default(),
+            questions: Mutex::default(),
             operations: Mutex::default(),
             next: AtomicU64::new(1),
         }
@@ -79,6 +90,28 @@ impl Tables {
 
     pub fn take_exchange(&self, id: u64) -> Option<Call> {
         lock(&self.exchanges).remove(&id)
+    }
+
+    /// Hand a server's question to the host as an event.
+    pub fn ask(&self, question: Question, kind: u32, payload: String) {
+        let (id, target) = (self.next_id(), question.client);
+        lock(&self.questions).insert(id, question);
+        self.queue.push(Event { kind, id, target, payload });
+    }
+
+    pub fn take_question(&self, id: u64) -> Option<Question> {
+        lock(&self.questions).remove(&id)
+    }
+
+    /// A client's question wants no answer any more: the host is told, unless it has answered.
+    pub fn withdraw(&self, client: u64, number: u64, reason: &str) {
+        let mut questions = lock(&self.questions);
+        let of = |question: &Question| question.client == client && question.number == number;
+        let Some(id) = questions.iter().find(|(_, question)| of(question)).map(|(id, _)| *id) else { return };
+        questions.remove(&id);
+        drop(questions);
+        let payload = format!("{{\"reason\":{}}}", json::string(reason));
+        self.queue.push(Event { kind: kind::CANCELLED, id, target: 0, payload });
     }
 
     pub fn begin(&self, operation: Operation) -> u64 {
@@ -146,7 +179,7 @@ impl Tables {
         live_of([
             lock(&self.servers).len() as u64,
             lock(&self.clients).len() as u64,
-            lock(&self.exchanges).len() as u64,
+            (lock(&self.exchanges).len() + lock(&self.questions).len()) as u64,
             lock(&self.operations).len() as u64,
             self.counters.live(Kind::Connection),
             self.counters.live(Kind::Session),
@@ -172,6 +205,7 @@ impl Tables {
     pub fn finish_close(&self) {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
+        lock(&self.questions).clear();
         let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
         for (id, client) in clients {
             if client.fail_connect() {

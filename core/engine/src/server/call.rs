@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
@@ -60,6 +60,8 @@ struct Inner {
     client_capabilities: Json,
     about: About,
     memory: Mutex<Memory>,
+    /// How many questions without a key of their own it has asked.
+    unnamed: AtomicU32,
     /// What was asked before the handler ran: `{key: answer}`.
     answers: OnceLock<String>,
     /// Whether the stream of the answer may be closed while the call goes on.
@@ -96,6 +98,7 @@ impl Call {
         Call(Arc::new(Inner {
             about: About { method: request.method, name: request.name, arguments: request.arguments },
             memory: Mutex::new(memory),
+            unnamed: AtomicU32::new(0),
             answers: OnceLock::new(),
             resumable: AtomicBool::new(false),
             inbox,
@@ -228,6 +231,11 @@ impl Call {
         }
         let keys = questions.iter().map(|question| question.key.as_str());
         Ok(Some(answers_json(keys.zip(answers.iter().map(Json::as_str)))))
+    }
+
+    /// The key of the next question that has none of its own.
+    pub(crate) fn next_key(&self) -> String {
+        format!("q{}", self.0.unnamed.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     pub(crate) fn set_answers(&self, answers: String) {

@@ -21,9 +21,9 @@ use trunnion_proto::server::Notice;
 use trunnion_proto::server::catalog::{Behaviour, Catalog, Invalid, Item as ItemKind};
 
 pub use api::{
-    Args, BlockingFn, Completion, Context, ForCompletion, ForPrompt, ForResource, ForTool, FromCall,
-    HandlerFn, HttpServer, IntoResult, Item, Json, Listening, LogLevel, Partial, Parts, Prompt, Resource,
-    ResourceTemplate, Server, ServerBuilder, State, Tool, ToolError, Uri,
+    Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
+    ForTool, FromCall, HandlerFn, HttpServer, IntoResult, Item, Json, Listening, LogLevel, Partial, Parts,
+    Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool, ToolError, Uri,
 };
 use call::{Call, Handler};
 use notices::{Bus, Hub, Listener};

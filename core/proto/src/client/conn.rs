@@ -1,22 +1,29 @@
 //! The machine: operations, answers, time limits.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use super::answers::{check_meta, is_complete, names_a_uri};
+use super::cache::{self, Cache};
 use super::connecting::State;
+use super::declared::Declared;
 use super::error::{ClientError, kind};
+use super::listen::{self, Filter, Listening, Subscriptions};
 use super::lower::{self, Headers, Salient};
+use super::questions::{Question, Rounds};
+use super::streams::Streams;
 use super::tools::{self, Annotations};
 use super::{CallOptions, ClientConfig, Output, PostHead, ServerFacts, Transport, TransportFailure};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
 use crate::jsonrpc::{self, Id, Message};
-use crate::methods::{self, Direction, Kind, Method, Role};
+use crate::methods::{self, Method, Role};
 use crate::revision::{Era, Revision};
+use crate::server::LogLevel;
 
 /// Pages of a list that are looked through for one tool before giving up.
 const REFRESH_PAGES: u32 = 100;
@@ -25,46 +32,74 @@ const REFRESH_PAGES: u32 = 100;
 #[derive(Debug)]
 pub struct ClientConn {
     pub(super) config: ClientConfig,
+    pub(super) declared: Declared,
     pub(super) state: State,
     pub(super) revision: Revision,
     pub(super) facts: Option<Box<ServerFacts>>,
     pub(super) session: Option<String>,
+    pub(super) streams: Streams,
     pub(super) restarted: bool,
+    pub(super) probe_was_silent: bool,
+    /// Speaking what the server is thought to speak; it has not agreed yet.
+    pub(super) on_prior: bool,
     pub(super) connect_deadline: Option<Duration>,
     pub(super) probe_deadline: Option<Duration>,
     /// [`lower::modern_meta`] of `revision`; empty in the legacy era.
     pub(super) entries: String,
+    /// The least log level wanted.
+    log_level: Option<LogLevel>,
     next_id: u64,
-    ops: BTreeMap<u64, Op>,
+    pub(super) ops: BTreeMap<u64, Op>,
     waiting: VecDeque<u64>,
     pending: BTreeMap<u64, Purpose>,
     annotations: Annotations,
+    pub(super) cache: Cache,
+    pub(super) questions: BTreeMap<u64, Question>,
+    pub(super) subscriptions: Subscriptions,
     outputs: VecDeque<Output>,
     /// No operation is due before this.
     earliest: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Op {
-    method: &'static Method,
+pub(super) struct Op {
+    pub(super) method: &'static Method,
     params: String,
-    options: CallOptions,
-    stage: Stage,
-    due: Option<Duration>,
+    pub(super) options: CallOptions,
+    pub(super) stage: Stage,
+    pub(super) due: Option<Duration>,
     cap: Option<Duration>,
+    /// Questions to the host that it waits for, and since when: its time limits stand still meanwhile.
+    held: u32,
+    held_since: Duration,
     reversioned: bool,
     refreshed: bool,
+    /// Sent again in a new session already.
+    renewed: bool,
+    /// [`Cache::epoch`] when it was sent.
+    epoch: u64,
+    pub(super) rounds: Option<Box<Rounds>>,
+    pub(super) listening: Option<Box<Listening>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Waiting,
     Sent(u64),
+    /// The host is asked; nothing is in flight.
+    Asking,
+    /// To notifications of a legacy session; nothing is in flight.
+    Listening,
 }
 
 #[derive(Debug)]
-enum Purpose {
+pub(super) enum Purpose {
     Op(u64),
+    /// To watch a resource for those who listen, or to do so no longer.
+    Subscribe(String),
+    Unsubscribe(String),
+    /// Whatever the answer is.
+    Nothing,
     /// Listing the tools again for an operation whose headers were refused with this.
     Refresh {
         op: u64,
@@ -75,6 +110,9 @@ enum Purpose {
 
 impl Op {
     fn due(&self) -> Option<Duration> {
+        if self.held > 0 {
+            return None;
+        }
         [self.due, self.cap].into_iter().flatten().min()
     }
 }
@@ -83,12 +121,17 @@ impl ClientConn {
     /// A connection that has not begun. [`ClientConn::connect`] begins it.
     pub fn new(config: ClientConfig) -> ClientConn {
         ClientConn {
+            streams: Streams::new(config.seed),
+            declared: Declared::new(&config.capabilities, config.roots.is_some()),
+            log_level: config.log_level,
             config,
             state: State::Idle,
             revision: Revision::LATEST,
             facts: None,
             session: None,
             restarted: false,
+            probe_was_silent: false,
+            on_prior: false,
             connect_deadline: None,
             probe_deadline: None,
             entries: String::new(),
@@ -97,6 +140,9 @@ impl ClientConn {
             waiting: VecDeque::new(),
             pending: BTreeMap::new(),
             annotations: Annotations::new(),
+            cache: Cache::default(),
+            questions: BTreeMap::new(),
+            subscriptions: Subscriptions::new(),
             outputs: VecDeque::new(),
             earliest: None,
         }
@@ -104,12 +150,13 @@ impl ClientConn {
 
     /// The next thing to do or to tell.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop_front().or_else(|| self.tidy_streams())
     }
 
     /// When [`ClientConn::on_deadline`] wants to be called; sooner does no harm.
     pub fn next_deadline(&self) -> Option<Duration> {
-        [self.connect_deadline, self.probe_deadline, self.earliest].into_iter().flatten().min()
+        let due = [self.connect_deadline, self.probe_deadline, self.earliest, self.streams.next_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// What is known of the server, once connected.
@@ -125,6 +172,11 @@ impl ClientConn {
         Some(PostHead { post: self.fresh_id(), request: false, headers })
     }
 
+    /// Whether it is connected.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
     /// Whether [`Output::Closed`] was given.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
@@ -132,7 +184,7 @@ impl ClientConn {
 
     /// Whether something more is wanted of a POST. A server may leave a response stream open after its answer.
     pub fn expects(&self, post: u64) -> bool {
-        self.pending.contains_key(&post) || self.connecting_expects(post)
+        self.is_pending(post) || self.connecting_expects(post) || self.streams_expect(post)
     }
 
     /// Begin an operation. It ends with one [`Output::Result`] or one [`Output::Error`]. An `op` that
@@ -170,6 +222,19 @@ impl ClientConn {
         if params.is_empty() {
             params.push_str("{}");
         }
+        let mut listening = None;
+        if method.role == Role::Listen {
+            match Filter::parse(&params) {
+                Ok(filter) => {
+                    params = filter.to_params();
+                    listening = Some(Listening::new(filter));
+                }
+                Err(error) => return self.outputs.push_back(Output::Error { op, error }),
+            }
+        }
+        if let Some(result) = self.kept(now, method, &params, &options) {
+            return self.outputs.push_back(Output::Result { op, result });
+        }
         let entry = Op {
             due: options.timeout.map(|limit| now.saturating_add(limit)),
             cap: options.total.map(|limit| now.saturating_add(limit)),
@@ -177,8 +242,14 @@ impl ClientConn {
             params,
             options,
             stage: Stage::Waiting,
+            held: 0,
+            held_since: now,
             reversioned: false,
             refreshed: false,
+            renewed: false,
+            epoch: 0,
+            rounds: None,
+            listening,
         };
         self.note_due(entry.due());
         self.ops.insert(op, entry);
@@ -200,6 +271,7 @@ impl ClientConn {
         if self.state == State::Closed {
             return;
         }
+        let Some(post) = self.on_stream_frame(post) else { return };
         match jsonrpc::parse(&frame, &self.config.limits) {
             Ok(Message::Response { id, result }) => {
                 // A server that could not read the id of what was posted answers with none.
@@ -209,9 +281,12 @@ impl ClientConn {
             }
             Ok(Message::Notification { method, params }) => {
                 let params = params.map(|raw| Json::share(&frame, raw));
-                self.on_notification(now, &method, params);
+                self.on_notification(now, post, &method, params);
             }
-            Ok(Message::Request { id, method, .. }) => self.on_request(&id, &method),
+            Ok(Message::Request { id, method, params }) => {
+                let params = params.map(|raw| Json::share(&frame, raw));
+                self.on_request(now, post, id, &method, params);
+            }
             Err(malformed) => {
                 let Some(id) = malformed.id.and_then(|id| id.as_number()).or(post) else { return };
                 let what = &malformed.error.message;
@@ -230,26 +305,22 @@ impl ClientConn {
 
     /// A POST failed.
     pub fn failed(&mut self, now: Duration, post: u64, failure: TransportFailure) {
-        if self.on_connecting_failure(now, post, &failure) {
+        if self.on_stream_end(now, post, Some(&failure)) || self.on_connecting_failure(now, post, &failure) {
             return;
         }
-        match failure {
-            TransportFailure::Status { status, body } => match self.error_in(&body) {
-                Some(error) => self.on_response(now, post, Err(error)),
-                None => self.fail_exchange(post, status_error(status)),
-            },
-            TransportFailure::Connection(message) => {
-                self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
-            }
-            TransportFailure::Limit(message) => {
-                self.fail_exchange(post, ClientError::local(kind::LIMIT, message))
-            }
+        let said = match &failure {
+            TransportFailure::Status { body, .. } => self.error_in(body),
+            _ => None,
+        };
+        match said {
+            Some(error) => self.on_response(now, post, Err(error)),
+            None => self.fail_exchange(post, failure.error()),
         }
     }
 
     /// The response of a POST is over. Whatever it did not answer fails.
     pub fn stream_ended(&mut self, now: Duration, post: u64) {
-        if !self.on_connecting_end(now, post) {
+        if !self.on_stream_end(now, post, None) && !self.on_connecting_end(now, post) {
             let message = "the response ended without an answer";
             self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
         }
@@ -258,6 +329,7 @@ impl ClientConn {
     /// Time has passed.
     pub fn on_deadline(&mut self, now: Duration) {
         self.on_connecting_deadline(now);
+        self.on_stream_deadline(now);
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
@@ -284,11 +356,14 @@ impl ClientConn {
         if self.state == State::Closed {
             return;
         }
-        let connecting = !matches!(self.state, State::Ready);
+        let connecting = !matches!(self.state, State::Ready) && !self.streams.renewing();
         self.state = State::Closed;
+        self.streams = Streams::new(0);
         (self.connect_deadline, self.probe_deadline, self.earliest) = (None, None, None);
         self.waiting.clear();
         self.pending.clear();
+        self.subscriptions.clear();
+        self.withdraw_all(&error.message);
         for op in std::mem::take(&mut self.ops).into_keys() {
             self.outputs.push_back(Output::Error { op, error: error.clone() });
         }
@@ -303,10 +378,46 @@ impl ClientConn {
         self.state = State::Ready;
         (self.connect_deadline, self.probe_deadline) = (None, None);
         self.facts = Some(Box::new(facts.clone()));
-        self.outputs.push_back(Output::Ready(Box::new(facts)));
+        let logs = self.revision.era() == Era::Legacy && listen::declares_logging(&facts.capabilities);
+        if !self.streams.renewed() {
+            self.outputs.push_back(Output::Ready(Box::new(facts)));
+        }
+        self.open_standalone();
+        if let Some(level) = self.log_level.filter(|_| logs) {
+            let params = format!(r#"{{"level":"{}"}}"#, level.as_str());
+            self.send_own(Role::SetLogLevel, &params, Purpose::Nothing);
+        }
+        self.subscribe_anew();
+        self.send_waiting();
+    }
+
+    pub(super) fn send_waiting(&mut self) {
         for op in std::mem::take(&mut self.waiting) {
             self.send_op(op);
         }
+    }
+
+    /// What waits to be sent ends with this.
+    pub(super) fn fail_waiting(&mut self, error: &ClientError) {
+        for op in std::mem::take(&mut self.waiting) {
+            self.end(op, Err(error.clone()));
+        }
+    }
+
+    /// Take back a request that was sent in a session that is over; it waits to be sent again. False: it has had
+    /// its second chance, or is no operation's own.
+    pub(super) fn hold_back(&mut self, post: u64) -> bool {
+        let Some(Purpose::Op(op)) = self.pending.get(&post) else { return false };
+        let op = *op;
+        let Some(entry) = self.ops.get_mut(&op).filter(|entry| !entry.renewed) else { return false };
+        (entry.renewed, entry.stage) = (true, Stage::Waiting);
+        self.pending.remove(&post);
+        self.waiting.push_back(op);
+        true
+    }
+
+    pub(super) fn is_pending(&self, id: u64) -> bool {
+        self.pending.contains_key(&id)
     }
 
     pub(super) fn output(&mut self, output: Output) {
@@ -321,6 +432,14 @@ impl ClientConn {
     pub(super) fn send_request(&mut self, id: u64, method: &str, params: &str, headers: Headers) {
         let bytes = jsonrpc::request(&Id::number(id), method, params);
         self.send(bytes, PostHead { post: id, request: true, headers });
+    }
+
+    /// Send a legacy request of the engine's own.
+    pub(super) fn send_own(&mut self, role: Role, params: &str, purpose: Purpose) {
+        let id = self.fresh_id();
+        self.pending.insert(id, purpose);
+        let headers = self.legacy_headers();
+        self.send_request(id, methods::by_role(role).name, params, headers);
     }
 
     /// Send what is not answered; returns the key of its POST.
@@ -358,7 +477,7 @@ impl ClientConn {
         self.outputs.push_back(Output::Send { bytes, post });
     }
 
-    fn legacy_headers(&self) -> Headers {
+    pub(super) fn legacy_headers(&self) -> Headers {
         let mut headers: Headers = vec![("MCP-Protocol-Version".into(), self.revision.as_str().to_owned())];
         if let Some(session) = &self.session {
             headers.push(("Mcp-Session-Id".into(), session.clone()));
@@ -366,19 +485,43 @@ impl ClientConn {
         headers
     }
 
-    fn send_op(&mut self, op: u64) {
+    pub(super) fn send_op(&mut self, op: u64) {
+        let Some(entry) = self.ops.get(&op) else { return };
+        let modern = self.revision.era() == Era::Modern;
+        match entry.method.role {
+            Role::Listen if !modern => return self.listen_legacy(op),
+            Role::SetLogLevel => match listen::level_in(&entry.params) {
+                Err(error) => return self.end(op, Err(error)),
+                Ok(level) => {
+                    self.log_level = Some(level);
+                    // In the modern era every request says which level it wants.
+                    if modern {
+                        return self.end(op, Ok(Json::from_static("{}")));
+                    }
+                }
+            },
+            _ => {}
+        }
         let id = self.fresh_id();
         let Some(entry) = self.ops.get_mut(&op) else { return };
+        entry.epoch = self.cache.epoch();
         let mut method = entry.method;
-        if self.revision.era() == Era::Modern && method.role == Role::Ping {
+        if modern && method.role == Role::Ping {
             // The modern era has no ping; what every server must answer shows the same.
             method = methods::by_role(Role::Discover);
         }
         let built = if method.exists_in(self.revision) {
-            Salient::of(&entry.params).map(|salient| {
-                let token = entry.options.progress.then_some(id);
-                let params =
-                    lower::with_meta(&entry.params, &salient, &self.entries, token, &entry.options.meta);
+            let params = match &entry.rounds {
+                Some(rounds) => Cow::Owned(rounds.add_to(&entry.params)),
+                None => Cow::Borrowed(entry.params.as_str()),
+            };
+            Salient::of(&params).map(|salient| {
+                let also = lower::Also {
+                    token: entry.options.progress.then_some(id),
+                    level: self.log_level.filter(|_| modern),
+                    extra: entry.options.meta.as_str(),
+                };
+                let params = lower::with_meta(&params, &salient, &self.entries, also);
                 let headers = match (self.config.transport, self.revision.era()) {
                     (Transport::Http, Era::Modern) => {
                         lower::modern_headers(self.revision, method, &salient, &self.annotations)
@@ -413,10 +556,72 @@ impl ClientConn {
         self.earliest = [self.earliest, due].into_iter().flatten().min();
     }
 
-    /// The one place where an operation ends.
-    fn end(&mut self, op: u64, result: Result<Json, ClientError>) {
-        if self.ops.remove(&op).is_none() {
+    /// The operation whose request this is.
+    pub(super) fn op_of(&self, request: u64) -> Option<u64> {
+        match self.pending.get(&request) {
+            Some(Purpose::Op(op)) => Some(*op),
+            _ => None,
+        }
+    }
+
+    /// Nothing more is expected of a request.
+    pub(super) fn forget(&mut self, request: u64) {
+        self.pending.remove(&request);
+    }
+
+    /// The operations that a server may ask something for.
+    pub(super) fn ops_in_flight(&self) -> Vec<u64> {
+        let asks = |op: &Op| op.listening.is_none() && matches!(op.stage, Stage::Sent(_));
+        self.ops.iter().filter(|(_, op)| asks(op)).map(|(id, _)| *id).collect()
+    }
+
+    /// The host is asked something for this operation: its time limits stand still.
+    pub(super) fn hold(&mut self, now: Duration, op: u64) {
+        let Some(entry) = self.ops.get_mut(&op) else { return };
+        if entry.held == 0 {
+            entry.held_since = now;
+        }
+        entry.held += 1;
+    }
+
+    /// One question less. After the last the time limit begins anew, and the cap goes on.
+    pub(super) fn release(&mut self, now: Duration, op: u64) {
+        let Some(entry) = self.ops.get_mut(&op).filter(|entry| entry.held > 0) else { return };
+        entry.held -= 1;
+        if entry.held > 0 {
             return;
+        }
+        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
+        entry.cap = entry.cap.map(|cap| cap.saturating_add(now.saturating_sub(entry.held_since)));
+        let due = entry.due();
+        self.note_due(due);
+    }
+
+    /// A fresh result that was kept for such a request.
+    fn kept(
+        &mut self,
+        now: Duration,
+        method: &'static Method,
+        params: &str,
+        options: &CallOptions,
+    ) -> Option<Json> {
+        if !method.cacheable || self.cache.is_empty() {
+            return None;
+        }
+        let key = cache::key(method, params, &options.meta);
+        if options.fresh {
+            self.cache.remove(&key);
+            return None;
+        }
+        self.cache.find(now, &key)
+    }
+
+    /// The one place where an operation ends.
+    pub(super) fn end(&mut self, op: u64, result: Result<Json, ClientError>) {
+        let Some(entry) = self.ops.remove(&op) else { return };
+        self.withdraw(op, false);
+        if let Some(listening) = &entry.listening {
+            self.stop_listening(op, listening);
         }
         if self.ops.is_empty() {
             self.earliest = None;
@@ -429,7 +634,9 @@ impl ClientConn {
 
     fn give_up(&mut self, op: u64, reason: &str, error: ClientError) -> bool {
         let Some(entry) = self.ops.get(&op) else { return false };
-        if let Stage::Sent(id) = entry.stage {
+        let stage = entry.stage;
+        self.withdraw(op, true);
+        if let Stage::Sent(id) = stage {
             self.pending.remove(&id);
             let modern_http = self.is_http() && self.revision.era() == Era::Modern;
             if !modern_http {
@@ -447,10 +654,12 @@ impl ClientConn {
         true
     }
 
-    fn fail_exchange(&mut self, id: u64, error: ClientError) {
+    pub(super) fn fail_exchange(&mut self, id: u64, error: ClientError) {
         match self.pending.remove(&id) {
-            None => {}
+            None | Some(Purpose::Nothing) => {}
             Some(Purpose::Op(op)) => self.end(op, Err(error)),
+            Some(Purpose::Subscribe(uri)) => self.on_subscribed(&uri, false),
+            Some(Purpose::Unsubscribe(uri)) => self.on_unsubscribed(&uri),
             Some(Purpose::Refresh { op, refusal, .. }) => self.end(op, Err(refusal.into())),
         }
     }
@@ -461,29 +670,29 @@ impl ClientConn {
             None => return,
         };
         match self.pending.remove(&id) {
-            None => {}
-            Some(Purpose::Op(op)) => self.on_answer(op, result),
+            None | Some(Purpose::Nothing) => {}
+            Some(Purpose::Op(op)) => self.on_answer(now, op, result),
+            Some(Purpose::Subscribe(uri)) => self.on_subscribed(&uri, result.is_ok()),
+            Some(Purpose::Unsubscribe(uri)) => self.on_unsubscribed(&uri),
             Some(Purpose::Refresh { op, page, refusal }) => self.on_refresh(op, page, refusal, result),
         }
     }
 
-    fn on_answer(&mut self, op: u64, result: Result<Json, RpcError>) {
+    fn on_answer(&mut self, now: Duration, op: u64, result: Result<Json, RpcError>) {
         let Some(entry) = self.ops.get_mut(&op) else { return };
         let modern = self.revision.era() == Era::Modern;
         match result {
             Ok(result) => {
-                let role = entry.method.role;
-                let result = if modern { complete_only(result) } else { Ok(result) };
-                let result = result.and_then(|result| match result.as_bytes().first() {
-                    Some(b'{') => Ok(result),
-                    _ => Err(ClientError::local(kind::PROTOCOL, "the result is no object")),
-                });
-                let result = result.map(|result| match role {
-                    Role::Ping => Json::from_static("{}"),
-                    Role::ListTools if modern && self.is_http() => self.screen(result),
-                    _ => result,
-                });
-                self.end(op, result);
+                let complete = match modern {
+                    true => is_complete(&result),
+                    false if result.as_bytes().first() == Some(&b'{') => Ok(true),
+                    false => Err(ClientError::local(kind::PROTOCOL, "the result is no object")),
+                };
+                match complete {
+                    Ok(true) => self.on_result(now, op, result),
+                    Ok(false) => self.on_input_required(now, op, &result),
+                    Err(error) => self.end(op, Err(error)),
+                }
             }
             Err(error) if modern && error.kind() == ErrorKind::UnsupportedVersion && !entry.reversioned => {
                 entry.reversioned = true;
@@ -513,11 +722,36 @@ impl ClientConn {
         }
     }
 
+    fn on_result(&mut self, now: Duration, op: u64, result: Json) {
+        let Some(entry) = self.ops.get(&op) else { return };
+        let role = entry.method.role;
+        let modern = self.revision.era() == Era::Modern;
+        let result = match role {
+            Role::Ping | Role::Listen => Json::from_static("{}"),
+            Role::ListTools if modern && self.is_http() => self.screen(result),
+            _ => result,
+        };
+        // What an answer of the user's went into is not for the next who asks (2026-07-28, "Caching").
+        if let Some(entry) = self.ops.get(&op)
+            && modern
+            && self.config.cache
+            && entry.method.cacheable
+            && entry.rounds.is_none()
+        {
+            let key = cache::key(entry.method, &entry.params, &entry.options.meta);
+            self.cache.keep(now, entry.epoch, role, &entry.params, key, &result);
+        }
+        self.end(op, Ok(result));
+    }
+
     /// Write requests in `revision` from now on.
     pub(super) fn speak(&mut self, revision: Revision) {
         self.revision = revision;
         self.entries = match revision.era() {
-            Era::Modern => lower::modern_meta(revision, &self.config.client_info, &self.config.capabilities),
+            Era::Modern => {
+                let capabilities = self.declared.of(Era::Modern);
+                lower::modern_meta(revision, &self.config.client_info, capabilities)
+            }
             Era::Legacy => String::new(),
         };
     }
@@ -536,7 +770,7 @@ impl ClientConn {
             None => "{}".to_owned(),
         };
         let salient = Salient::default();
-        let params = lower::with_meta(&params, &salient, &self.entries, None, &Json::default());
+        let params = lower::with_meta(&params, &salient, &self.entries, lower::Also::default());
         let method = methods::by_role(Role::ListTools);
         let headers = lower::modern_headers(self.revision, method, &salient, &self.annotations);
         if let Some(entry) = self.ops.get_mut(&op) {
@@ -554,80 +788,6 @@ impl ClientConn {
             _ => self.send_op(op),
         }
     }
-
-    fn on_notification(&mut self, now: Duration, method: &str, params: Option<Json>) {
-        let Some(row) = methods::by_name(method) else { return };
-        if row.kind != Kind::Notification || row.direction == Direction::ToServer {
-            return;
-        }
-        match row.role {
-            Role::Progress => {
-                if let Some(params) = params {
-                    self.on_progress(now, &params);
-                }
-            }
-            _ if row.op.is_empty() => {}
-            _ => self.outputs.push_back(Output::Notification {
-                event: row.op,
-                params: params.unwrap_or(Json::from_static("{}")),
-            }),
-        }
-    }
-
-    fn on_progress(&mut self, now: Duration, params: &Json) {
-        #[derive(Deserialize)]
-        struct Progress<'a> {
-            #[serde(rename = "progressToken", borrow)]
-            token: &'a RawValue,
-            #[serde(borrow)]
-            progress: &'a RawValue,
-            #[serde(borrow, default)]
-            total: Option<&'a RawValue>,
-            #[serde(borrow, default)]
-            message: Option<&'a RawValue>,
-        }
-        let Ok(said) = serde_json::from_str::<Progress<'_>>(params.as_str()) else { return };
-        let Some(Purpose::Op(op)) = said.token.get().parse().ok().and_then(|id: u64| self.pending.get(&id))
-        else {
-            return;
-        };
-        let op = *op;
-        let Some(entry) = self.ops.get_mut(&op) else { return };
-        let number =
-            |raw: &RawValue| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
-        if !entry.options.progress || !number(said.progress) {
-            return;
-        }
-        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
-        let mut payload = format!(r#"{{"progress":{}"#, said.progress.get());
-        if let Some(total) = said.total.filter(|total| number(total)) {
-            payload.push_str(",\"total\":");
-            payload.push_str(total.get());
-        }
-        if let Some(message) = said.message.filter(|message| message.get().starts_with('"')) {
-            payload.push_str(",\"message\":");
-            payload.push_str(message.get());
-        }
-        payload.push('}');
-        self.outputs.push_back(Output::Progress { op, payload: Json::from(payload) });
-    }
-
-    /// Servers may ask only in the legacy era; in the modern one a client never writes responses.
-    fn on_request(&mut self, id: &Id, method: &str) {
-        if self.revision.era() == Era::Modern {
-            return;
-        }
-        let reply = if methods::by_name(method).is_some_and(|row| row.role == Role::Ping) {
-            let mut reply = jsonrpc::response_start(id, 2);
-            reply.extend_from_slice(b"{}");
-            reply.extend_from_slice(jsonrpc::RESPONSE_END);
-            reply
-        } else {
-            let message = format!("this client does not serve {method}");
-            jsonrpc::error(Some(id), &RpcError::new(ErrorKind::MethodNotFound, message))
-        };
-        self.send_other(reply);
-    }
 }
 
 /// The newest revision of an era that an unsupported-version error says the server speaks and so do we.
@@ -639,65 +799,4 @@ pub(super) fn newest_mutual(error: &RpcError, era: Era) -> Option<Revision> {
     }
     let data: Data = serde_json::from_str(error.data.as_ref()?.get()).ok()?;
     Revision::of_era(era).find(|revision| data.supported.iter().any(|text| text == revision.as_str()))
-}
-
-pub(super) fn status_error(status: u16) -> ClientError {
-    let hint = match status {
-        401 => ": the server wants authorization",
-        403 => ": the server refuses access",
-        404 => ": there is no MCP endpoint at this URL, or the session is over",
-        _ => "",
-    };
-    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}"))
-}
-
-/// Only complete results are understood; one without a `resultType` is complete (2026-07-28, basic, "Results").
-fn complete_only(result: Json) -> Result<Json, ClientError> {
-    const COMPLETE: &str = r#""resultType":"complete""#;
-    let text = result.as_str();
-    // Such a text cannot stand inside a string, and at these places it can only be a member of the top level.
-    let plain = text.strip_prefix('{').is_some_and(|inner| inner.starts_with(COMPLETE))
-        || text.strip_suffix('}').is_some_and(|inner| inner.ends_with(COMPLETE));
-    if plain {
-        return Ok(result);
-    }
-    #[derive(Deserialize)]
-    struct Typed<'a> {
-        #[serde(rename = "resultType", borrow, default)]
-        result_type: Option<std::borrow::Cow<'a, str>>,
-    }
-    let complaint = if !text.starts_with('{') {
-        "the result is no object".to_owned()
-    } else {
-        match serde_json::from_str::<Typed<'_>>(text).map(|typed| typed.result_type) {
-            Ok(None) => return Ok(result),
-            Ok(Some(result_type)) if result_type == "complete" => return Ok(result),
-            Ok(Some(result_type)) => {
-                format!(
-                    "the server answered with a result of type {result_type:?}, which this client cannot take"
-                )
-            }
-            Err(_) => "the result's resultType is no string".to_owned(),
-        }
-    };
-    Err(ClientError::local(kind::PROTOCOL, complaint))
-}
-
-fn check_meta(meta: &Json) -> Result<(), ClientError> {
-    if meta.is_empty() || json::members(meta.as_str().trim()).is_some() {
-        return Ok(());
-    }
-    Err(ClientError::local(kind::USAGE, "meta must be a JSON object"))
-}
-
-/// The modern form of "no such resource": invalid params whose data hold the URI (2026-07-28, resources, "Error
-/// Handling"). Hosts get one kind for it in every era.
-fn names_a_uri(error: &RpcError) -> bool {
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow, rename = "uri")]
-        _uri: std::borrow::Cow<'a, str>,
-    }
-    let data = error.data.as_ref().map(|data| serde_json::from_str::<Data<'_>>(data.get()));
-    error.kind() == ErrorKind::InvalidParams && data.is_some_and(|data| data.is_ok())
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conn::{ClientConn, newest_mutual, status_error};
+use super::conn::{ClientConn, newest_mutual};
 use super::error::{ClientError, kind};
 use super::lower::{self, Salient};
-use super::{EraPolicy, Output, ServerFacts, Transport, TransportFailure};
+use super::{EraPolicy, HttpTransport, Output, ServerFacts, Transport, TransportFailure};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::Json;
 use crate::jsonrpc;
@@ -27,6 +27,8 @@ pub(super) enum State {
     },
     /// The peer's process is being started anew.
     Restarting,
+    /// Opening the stream of the older transport.
+    Opening,
     /// Asked a legacy server to begin. `again`: because it refused the first revision.
     Initializing {
         id: u64,
@@ -81,12 +83,28 @@ impl ClientConn {
         }
         let limit = Some(self.config.connect_timeout).filter(|limit| !limit.is_zero());
         self.connect_deadline = limit.map(|limit| now.saturating_add(limit));
+        if self.is_http() && self.config.http == HttpTransport::Sse {
+            return self.open_channel(None);
+        }
+        // A modern server is asked what it is in any case: that brings its name and capabilities too.
+        let allowed = self.config.era != EraPolicy::Only(Era::Modern);
+        match self.config.prior.filter(|prior| allowed && prior.era() == Era::Legacy) {
+            Some(prior) => {
+                self.on_prior = true;
+                self.initialize(prior, false);
+            }
+            None => self.begin(now),
+        }
+    }
+
+    /// Finds the era out, knowing nothing.
+    fn begin(&mut self, now: Duration) {
+        let limit = self.connect_deadline.map(|deadline| deadline.saturating_sub(now));
         if self.config.era == EraPolicy::Only(Era::Legacy) {
             return self.initialize(Revision::LATEST_LEGACY, false);
         }
-        // Silence says something only where the peer has nothing else to wait for, and only if there is
-        // something to fall back to.
-        if matches!(self.config.transport, Transport::Stream { .. }) && self.config.era == EraPolicy::Auto {
+        // Silence says something only if there is something to fall back to.
+        if self.config.era == EraPolicy::Auto {
             let silence = self.config.probe_timeout.min(limit.unwrap_or(Duration::MAX) / 2);
             self.probe_deadline = Some(now.saturating_add(silence));
         }
@@ -114,13 +132,16 @@ impl ClientConn {
     /// The peer was started again, as [`Output::Restart`] asked.
     pub fn restarted(&mut self) {
         if self.state == State::Restarting {
+            if std::mem::take(&mut self.on_prior) {
+                return self.probe(Revision::LATEST, false);
+            }
             self.initialize(Revision::LATEST_LEGACY, false);
         }
     }
 
     /// Give up connecting: it fails with kind `cancelled`. False: it is connected, or closed.
     pub fn cancel_connect(&mut self, reason: &str) -> bool {
-        let connecting = !matches!(self.state, State::Ready | State::Closed);
+        let connecting = !matches!(self.state, State::Ready | State::Closed) && !self.streams.renewing();
         if connecting {
             let message = if reason.is_empty() { "cancelled by the caller" } else { reason };
             self.shut(ClientError::local(kind::CANCELLED, message));
@@ -132,7 +153,11 @@ impl ClientConn {
     pub fn session_assigned(&mut self, post: u64, session: &str) {
         // Modern servers may send the header too; it means nothing there.
         let initializing = matches!(self.state, State::Initializing { id, .. } if id == post);
-        if initializing && !session.is_empty() && session.bytes().all(|byte| matches!(byte, 0x21..=0x7e)) {
+        if initializing
+            && !self.has_channel()
+            && !session.is_empty()
+            && session.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
+        {
             self.session = Some(session.to_owned());
         }
     }
@@ -141,8 +166,18 @@ impl ClientConn {
         match self.state {
             State::Probing { id, .. } | State::Initializing { id, .. } => id == post,
             State::Confirming { post: confirming } => confirming == post,
-            State::Idle | State::Restarting | State::Ready | State::Closed => false,
+            State::Idle | State::Restarting | State::Opening | State::Ready | State::Closed => false,
         }
+    }
+
+    /// What the server was thought to speak is not what it speaks. False: nothing was thought.
+    fn prior_refused(&mut self, now: Duration) -> bool {
+        let refused = std::mem::take(&mut self.on_prior);
+        if refused {
+            self.session = None;
+            self.begin(now);
+        }
+        refused
     }
 
     fn probe(&mut self, revision: Revision, again: bool) {
@@ -151,19 +186,19 @@ impl ClientConn {
         self.state = State::Probing { id, again };
         let method = methods::by_role(Role::Discover);
         let salient = Salient::default();
-        let params = lower::with_meta("{}", &salient, &self.entries, None, &Json::default());
+        let params = lower::with_meta("{}", &salient, &self.entries, lower::Also::default());
         let headers = lower::modern_headers(revision, method, &salient, &Default::default());
         self.send_request(id, method.name, &params, headers);
     }
 
-    fn initialize(&mut self, revision: Revision, again: bool) {
+    pub(super) fn initialize(&mut self, revision: Revision, again: bool) {
         self.probe_deadline = None;
         self.speak(revision);
         let id = self.fresh_id();
         self.state = State::Initializing { id, again };
         let params = format!(
             r#"{{"protocolVersion":"{revision}","capabilities":{},"clientInfo":{}}}"#,
-            self.config.capabilities.as_str(),
+            self.declared.of(Era::Legacy).as_str(),
             self.config.client_info.as_str()
         );
         self.send_request(id, methods::by_role(Role::Initialize).name, &params, Vec::new());
@@ -184,14 +219,14 @@ impl ClientConn {
     fn fall_back(&mut self, because: ClientError) {
         match self.config.era {
             EraPolicy::Auto => self.initialize(Revision::LATEST_LEGACY, false),
-            EraPolicy::Only(_) => self.shut(because),
+            EraPolicy::Only(_) => self.connect_failed(because),
         }
     }
 
     /// Takes the answers to what connecting asked; gives the others back.
     pub(super) fn on_connecting_response(
         &mut self,
-        _now: Duration,
+        now: Duration,
         id: u64,
         result: Result<Json, RpcError>,
     ) -> Option<Result<Json, RpcError>> {
@@ -201,11 +236,9 @@ impl ClientConn {
                 Err(error) => self.on_probe_refused(error, again),
             },
             State::Initializing { id: asked, again } if asked == id => match result {
-                Ok(result) => self.on_initialized(&result),
-                Err(error) => match newest_mutual(&error, Era::Legacy) {
-                    Some(revision) if !again => self.initialize(revision, true),
-                    _ => self.shut(error.into()),
-                },
+                Ok(result) => self.on_initialized(now, &result),
+                Err(_) if self.prior_refused(now) => {}
+                Err(error) => self.on_initialize_refused(error, again),
             },
             _ => return Some(result),
         }
@@ -231,7 +264,7 @@ impl ClientConn {
         let legacy = Revision::of_era(Era::Legacy).find(speaks);
         match legacy.filter(|_| self.config.era == EraPolicy::Auto) {
             Some(revision) => self.initialize(revision, false),
-            None => self.shut(no_mutual(&said.supported.join(", "))),
+            None => self.connect_failed(no_mutual(&said.supported.join(", "))),
         }
     }
 
@@ -240,28 +273,49 @@ impl ClientConn {
             // The server is modern, so only what it says it supports will do.
             return match newest_mutual(&error, Era::Modern) {
                 Some(revision) if !again => self.probe(revision, true),
-                Some(_) => self.shut(error.into()),
+                Some(_) => self.connect_failed(error.into()),
                 None => match newest_mutual(&error, Era::Legacy) {
                     Some(revision) if self.config.era == EraPolicy::Auto => self.initialize(revision, false),
-                    _ => self.shut(error.into()),
+                    _ => self.connect_failed(error.into()),
                 },
             };
         }
         if error.kind().proves_modern() {
-            return self.shut(error.into());
+            return self.connect_failed(error.into());
         }
         self.fall_back(error.into());
     }
 
-    fn on_initialized(&mut self, result: &Json) {
+    fn on_initialize_refused(&mut self, error: RpcError, again: bool) {
+        match newest_mutual(&error, Era::Legacy) {
+            Some(revision) if !again => self.initialize(revision, true),
+            // It was modern after all, and only slow to wake up.
+            _ if error.kind().proves_modern()
+                && !self.streams.renewing()
+                && std::mem::take(&mut self.probe_was_silent) =>
+            {
+                self.probe(newest_mutual(&error, Era::Modern).unwrap_or(Revision::LATEST), true);
+            }
+            _ => self.connect_failed(error.into()),
+        }
+    }
+
+    fn on_initialized(&mut self, now: Duration, result: &Json) {
         let Ok(said) = serde_json::from_str::<Initialized<'_>>(result.as_str()) else {
+            if self.prior_refused(now) {
+                return;
+            }
             let message = "the server's answer to the handshake names no protocol version";
-            return self.shut(ClientError::local(kind::PROTOCOL, message));
+            return self.connect_failed(ClientError::local(kind::PROTOCOL, message));
         };
         let Some(revision) = Revision::parse(&said.revision).filter(|known| known.era() == Era::Legacy)
         else {
-            return self.shut(no_mutual(&said.revision));
+            if self.prior_refused(now) {
+                return;
+            }
+            return self.connect_failed(no_mutual(&said.revision));
         };
+        self.on_prior = false;
         self.speak(revision);
         self.facts = Some(Box::new(ServerFacts {
             revision,
@@ -294,11 +348,7 @@ impl ClientConn {
             TransportFailure::Status { status, .. } => Some(*status),
             _ => None,
         };
-        let error = match failure {
-            TransportFailure::Status { status, .. } => status_error(*status),
-            TransportFailure::Connection(message) => ClientError::local(kind::TRANSPORT, message),
-            TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
-        };
+        let error = failure.error();
         let said = match failure {
             TransportFailure::Status { body, .. } => self.error_in(body),
             _ => None,
@@ -306,24 +356,28 @@ impl ClientConn {
         match self.state {
             State::Probing { id, .. } if id == post => match (status, said) {
                 (Some(status), said) if says_nothing_of_era(status) => {
-                    self.shut(said.map_or(error, ClientError::from));
+                    self.connect_failed(said.map_or(error, ClientError::from));
                 }
                 (Some(_), Some(said)) => {
                     let _ = self.on_connecting_response(now, post, Err(said));
                 }
                 (Some(_), None) => self.fall_back(error),
-                (None, _) => self.shut(error),
+                (None, _) => self.connect_failed(error),
             },
-            State::Initializing { id, .. } if id == post => match said {
-                Some(said) => {
+            State::Initializing { id, .. } if id == post => match (status, said) {
+                (Some(status), said) if !self.on_prior && self.may_be_older(status, said.as_ref()) => {
+                    self.open_channel(Some(said.map_or(error, ClientError::from)));
+                }
+                (_, Some(said)) => {
                     let _ = self.on_connecting_response(now, post, Err(said));
                 }
-                None => self.shut(error),
+                (Some(_), None) if self.prior_refused(now) => {}
+                (_, None) => self.connect_failed(error),
             },
             State::Confirming { post: confirming } if confirming == post => match status {
                 // The server is there; that it dislikes a notification is no reason to leave.
                 Some(_) => self.confirmed(),
-                None => self.shut(error),
+                None => self.connect_failed(error),
             },
             _ => return false,
         }
@@ -331,11 +385,15 @@ impl ClientConn {
     }
 
     /// Takes the ends of responses to what connecting asked. False: it was something else.
-    pub(super) fn on_connecting_end(&mut self, _now: Duration, post: u64) -> bool {
+    pub(super) fn on_connecting_end(&mut self, now: Duration, post: u64) -> bool {
         let error = || ClientError::local(kind::TRANSPORT, "the response ended without an answer");
         match self.state {
             State::Probing { id, .. } if id == post => self.fall_back(error()),
-            State::Initializing { id, .. } if id == post => self.shut(error()),
+            State::Initializing { id, .. } if id == post => {
+                if !self.prior_refused(now) {
+                    self.connect_failed(error());
+                }
+            }
             State::Confirming { post: confirming } if confirming == post => self.confirmed(),
             _ => return false,
         }
@@ -344,11 +402,17 @@ impl ClientConn {
 
     pub(super) fn on_connecting_deadline(&mut self, now: Duration) {
         if self.connect_deadline.is_some_and(|deadline| deadline <= now) {
-            return self.shut(ClientError::local(kind::TIMEOUT, "no connection within the time limit"));
+            return self
+                .connect_failed(ClientError::local(kind::TIMEOUT, "no connection within the time limit"));
         }
         if self.probe_deadline.is_some_and(|deadline| deadline <= now) {
             self.probe_deadline = None;
             if !self.restart() {
+                if let (State::Probing { id: post, .. }, true) = (&self.state, self.is_http()) {
+                    let post = *post;
+                    self.probe_was_silent = true;
+                    self.output(Output::Abort { post });
+                }
                 self.initialize(Revision::LATEST_LEGACY, false);
             }
         }

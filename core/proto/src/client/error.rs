@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::TransportFailure;
 use crate::error::RpcError;
 use crate::json;
 
@@ -60,6 +61,20 @@ impl ClientError {
     }
 }
 
+impl TransportFailure {
+    /// What an operation is told of it.
+    pub(super) fn error(&self) -> ClientError {
+        match self {
+            TransportFailure::Status { status, .. } => status_error(*status),
+            TransportFailure::Connection(message) => ClientError::local(kind::TRANSPORT, message),
+            TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
+            TransportFailure::NoStream => {
+                ClientError::local(kind::TRANSPORT, "the server offers no such event stream")
+            }
+        }
+    }
+}
+
 impl From<RpcError> for ClientError {
     fn from(error: RpcError) -> Self {
         ClientError {
@@ -69,4 +84,14 @@ impl From<RpcError> for ClientError {
             data: error.data,
         }
     }
+}
+
+fn status_error(status: u16) -> ClientError {
+    let hint = match status {
+        401 => ": the server wants authorization",
+        403 => ": the server refuses access",
+        404 => ": there is no MCP endpoint at this URL, or the session is over",
+        _ => "",
+    };
+    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}"))
 }

@@ -13,6 +13,7 @@ use crate::json::{self, Json};
 use crate::meta;
 use crate::methods::{Method, NameSource};
 use crate::revision::Revision;
+use crate::server::LogLevel;
 
 /// The members of a request's parameters that the engine acts on.
 #[derive(Debug, Default, Deserialize)]
@@ -63,18 +64,24 @@ pub(super) fn modern_meta(revision: Revision, client_info: &Json, capabilities: 
     )
 }
 
+/// What goes into the `_meta` of one request besides the entries of [`modern_meta`].
+#[derive(Default)]
+pub(super) struct Also<'a> {
+    /// To report progress with.
+    pub token: Option<u64>,
+    /// The log level of requests that do not say their own.
+    pub level: Option<LogLevel>,
+    /// The host's own entries: the text of an object, or empty.
+    pub extra: &'a str,
+}
+
 /// The parameters with their `_meta`. `entries` are those of [`modern_meta`], empty in the legacy era; the
-/// host's own entries cannot replace them, and `extra` wins over what is in the parameters.
-pub(super) fn with_meta(
-    params: &str,
-    salient: &Salient<'_>,
-    entries: &str,
-    token: Option<u64>,
-    extra: &Json,
-) -> String {
-    let extra = if extra.is_empty() { "{}" } else { extra.as_str().trim() };
+/// host's own entries cannot replace them, and `also.extra` wins over what is in the parameters.
+pub(super) fn with_meta(params: &str, salient: &Salient<'_>, entries: &str, also: Also<'_>) -> String {
+    let Also { token, level, extra } = also;
+    let extra = if extra.is_empty() { "{}" } else { extra.trim() };
     let extra_is_empty = extra.get(1..extra.len() - 1).is_none_or(|inner| inner.trim().is_empty());
-    if entries.is_empty() && token.is_none() && extra_is_empty {
+    if entries.is_empty() && token.is_none() && level.is_none() && extra_is_empty {
         return params.to_owned();
     }
     let mut out = String::with_capacity(params.len() + entries.len() + extra.len() + 40);
@@ -85,8 +92,8 @@ pub(super) fn with_meta(
         out.push_str("\"progressToken\":");
         out.push_str(&token.to_string());
     }
+    let mut seen: Vec<String> = Vec::new();
     if salient.meta.is_some() || !extra_is_empty {
-        let mut seen: Vec<String> = Vec::new();
         let reserved = |key: &str| {
             (!entries.is_empty()
                 && [meta::PROTOCOL_VERSION, meta::CLIENT_INFO, meta::CLIENT_CAPABILITIES].contains(&key))
@@ -101,6 +108,10 @@ pub(super) fn with_meta(
                 seen.push(key);
             }
         }
+    }
+    if let Some(level) = level.filter(|_| !seen.iter().any(|key| key == meta::LOG_LEVEL)) {
+        separate(&mut out);
+        out.push_str(&format!(r#""{}":"{}""#, meta::LOG_LEVEL, level.as_str()));
     }
     out.push('}');
     if salient.meta.is_none() {
@@ -165,7 +176,8 @@ mod tests {
 
     fn lowered(params: &str, entries: &str, token: Option<u64>, extra: &str) -> String {
         let salient = Salient::of(params).expect("an object");
-        let out = with_meta(params, &salient, entries, token, &Json::from(extra.to_owned()));
+        let level = entries.contains("level").then_some(LogLevel::Info);
+        let out = with_meta(params, &salient, entries, Also { token, level, extra });
         serde_json::from_str::<Value>(&out).expect("still JSON");
         out
     }
@@ -185,6 +197,16 @@ mod tests {
             format!(r#"{{"_meta":{{{entries},"progressToken":3,"x":1,"y":"z"}},"b":2}}"#)
         );
         assert_eq!(lowered(own, "", None, "{ }"), own);
+        let level = r#""level":0"#;
+        assert_eq!(
+            lowered("{}", level, None, ""),
+            format!(r#"{{"_meta":{{{level},"io.modelcontextprotocol/logLevel":"info"}}}}"#)
+        );
+        let louder = r#"{"io.modelcontextprotocol/logLevel":"debug"}"#;
+        assert_eq!(
+            lowered("{}", level, None, louder),
+            format!(r#"{{"_meta":{{{level},"io.modelcontextprotocol/logLevel":"debug"}}}}"#)
+        );
     }
 
     #[test]

@@ -7,10 +7,19 @@
 //! The contract: mutate, then drain [`ClientConn::poll`] until `None`, then read
 //! [`ClientConn::next_deadline`].
 
+mod answers;
+mod cache;
+mod channel;
 mod conn;
 mod connecting;
+mod declared;
 mod error;
+mod form;
+mod incoming;
+mod listen;
 mod lower;
+mod questions;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -22,10 +31,12 @@ use bytes::Bytes;
 
 pub use conn::ClientConn;
 pub use error::{ClientError, kind};
+pub use streams::StreamMark;
 
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::revision::{Era, Revision};
+use crate::server::LogLevel;
 
 /// How messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +48,30 @@ pub enum Transport {
     },
     /// Every message of ours is a POST of its own.
     Http,
+}
+
+/// Which of the two transports over HTTP may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpTransport {
+    /// Streamable HTTP; the older one where a server refuses that.
+    #[default]
+    Auto,
+    /// Streamable HTTP (2025-03-26 and later).
+    Http,
+    /// HTTP+SSE (2024-11-05): one stream for what the server says, one endpoint for what it is told.
+    Sse,
+}
+
+impl HttpTransport {
+    /// Reads `auto`, `http` or `sse`.
+    pub fn parse(text: &str) -> Option<HttpTransport> {
+        match text {
+            "auto" => Some(HttpTransport::Auto),
+            "http" => Some(HttpTransport::Http),
+            "sse" => Some(HttpTransport::Sse),
+            _ => None,
+        }
+    }
 }
 
 /// Which eras may be spoken.
@@ -66,24 +101,37 @@ impl EraPolicy {
 pub struct ClientConfig {
     /// How messages travel.
     pub transport: Transport,
+    /// Which transports over HTTP may be spoken, with [`Transport::Http`].
+    pub http: HttpTransport,
     /// Which eras may be spoken.
     pub era: EraPolicy,
     /// `Implementation` object as JSON text.
     pub client_info: Json,
     /// `ClientCapabilities` object as JSON text.
     pub capabilities: Json,
+    /// The roots as the text of a JSON array of `{uri, name?}`; `Some` declares the capability.
+    pub roots: Option<Json>,
+    /// The least log level wanted.
+    pub log_level: Option<LogLevel>,
+    /// Results may be kept as long as the server allows.
+    pub cache: bool,
+    /// The revision that the server is thought to speak. A wrong one costs a round trip.
+    pub prior: Option<Revision>,
     /// Time limit of connecting, the probe included. Zero: no limit.
     pub connect_timeout: Duration,
-    /// How long a peer on a stream may stay silent before it is taken for a legacy one.
+    /// How long a peer may stay silent when probed before it is taken for a legacy one.
     pub probe_timeout: Duration,
     /// What the peer cannot exceed.
     pub limits: Limits,
+    /// Any number that differs between clients: it spreads out when they come back to a server that was away.
+    pub seed: u64,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         ClientConfig {
             transport: Transport::Http,
+            http: HttpTransport::Auto,
             era: EraPolicy::Auto,
             client_info: Json::from_static(concat!(
                 r#"{"name":"trunnion","version":""#,
@@ -91,9 +139,14 @@ impl Default for ClientConfig {
                 r#""}"#
             )),
             capabilities: Json::from_static("{}"),
+            roots: None,
+            log_level: None,
+            cache: true,
+            prior: None,
             connect_timeout: Duration::from_secs(10),
             probe_timeout: Duration::from_secs(3),
             limits: Limits::default(),
+            seed: 0,
         }
     }
 }
@@ -109,9 +162,20 @@ pub struct CallOptions {
     pub progress: bool,
     /// Entries added to `_meta`: a JSON object, or empty.
     pub meta: Json,
+    /// Ask the server even where a result that was kept is fresh.
+    pub fresh: bool,
 }
 
-/// Why a POST brought no answer.
+/// What a server asks of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuestionKind {
+    /// To ask the user.
+    Elicit,
+    /// To ask a model.
+    Sample,
+}
+
+/// Why a POST brought no answer, or a GET no stream.
 #[derive(Debug, Clone)]
 pub enum TransportFailure {
     /// The server answered with a status outside 2xx.
@@ -125,9 +189,11 @@ pub enum TransportFailure {
     Connection(String),
     /// The response exceeds a limit; the text names the option key.
     Limit(String),
+    /// A GET brought no event stream, or one of another kind than was asked for.
+    NoStream,
 }
 
-/// The head of a POST: everything but URL and the headers that are always the same.
+/// The head of a POST or GET: everything but URL and the headers that are always the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostHead {
     /// Key of the exchange in [`ClientConn::failed`], [`ClientConn::stream_ended`] and [`Output::Abort`].
@@ -183,7 +249,21 @@ pub enum Output {
         /// With [`Transport::Http`], the head of the POST.
         post: Option<Box<PostHead>>,
     },
-    /// Close the response stream of a POST; nothing more is wanted of it.
+    /// Open an event stream: a GET of the URL that was connected to. Its frames, marks and end are told with its key.
+    Open {
+        /// The head of the GET.
+        head: Box<PostHead>,
+        /// The first event must be one of type `endpoint`: tell [`ClientConn::endpoint_found`] once messages go to
+        /// the URL that its data are, or fail the GET if they cannot.
+        endpoint: bool,
+    },
+    /// A stream is given up for good; what the server has to say unasked is not heard any more. Worth a warning in
+    /// the log.
+    StreamLost {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// Close the response stream of a POST or GET; nothing more is wanted of it.
     Abort {
         /// Which.
         post: u64,
@@ -214,6 +294,38 @@ pub enum Output {
         op: u64,
         /// `{progress, total?, message?}`
         payload: Json,
+    },
+    /// The server told something that an operation listens to.
+    Told {
+        /// The operation.
+        op: u64,
+        /// `listening` first, then the neutral name of the notification.
+        event: &'static str,
+        /// Its parameters; of `listening`: what was granted, in the shape that was asked for.
+        params: Json,
+    },
+    /// The server asks something: [`ClientConn::answer`] it.
+    Ask {
+        /// Its key.
+        question: u64,
+        /// What it is.
+        kind: QuestionKind,
+        /// The request's parameters; those of an elicitation always have their `mode`.
+        params: Json,
+    },
+    /// An answer is wanted no more.
+    Withdrawn {
+        /// Of this question.
+        question: u64,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// The host's answer is not what was asked for; the server was told. Worth a warning in the log.
+    AnswerRefused {
+        /// The question.
+        question: u64,
+        /// What is wrong, without the answer itself.
+        reason: String,
     },
     /// The server told something.
     Notification {

@@ -1,10 +1,15 @@
 //! The machine by value, under virtual time.
 
+mod caching;
 mod connecting;
 mod endings;
 mod incoming;
-mod random;
+mod listening;
+mod questions;
 mod requests;
+#[path = "../../../../tests/vectors/schema.rs"]
+mod schema;
+mod streams;
 
 use std::time::Duration;
 
@@ -23,6 +28,9 @@ struct Rig {
     conn: ClientConn,
     now: Duration,
     seen: Vec<Output>,
+    said: schema::Conversation,
+    /// The stream for what belongs to no request, of [`legacy`].
+    standalone: u64,
 }
 
 fn op(name: &str) -> &'static Method {
@@ -30,15 +38,29 @@ fn op(name: &str) -> &'static Method {
 }
 
 fn rig(transport: Transport, era: EraPolicy) -> Rig {
-    let conn = ClientConn::new(ClientConfig { transport, era, ..ClientConfig::default() });
-    let mut rig = Rig { conn, now: Duration::ZERO, seen: Vec::new() };
+    rig_with(transport, era, "{}")
+}
+
+fn rig_with(transport: Transport, era: EraPolicy, capabilities: &str) -> Rig {
+    let capabilities = Json::from(capabilities.to_owned());
+    rig_of(ClientConfig { transport, era, capabilities, ..ClientConfig::default() })
+}
+
+fn rig_of(config: ClientConfig) -> Rig {
+    let conn = ClientConn::new(config);
+    let said = schema::Conversation::new(schema::End::Client);
+    let mut rig = Rig { conn, now: Duration::ZERO, seen: Vec::new(), said, standalone: 0 };
     rig.conn.connect(rig.now);
     rig.drain();
     rig
 }
 
 fn modern(transport: Transport) -> Rig {
-    let mut rig = rig(transport, EraPolicy::Auto);
+    modern_of(ClientConfig { transport, ..ClientConfig::default() })
+}
+
+fn modern_of(config: ClientConfig) -> Rig {
+    let mut rig = rig_of(config);
     let (id, _) = rig.sent("server/discover");
     rig.answer(id, discovered());
     assert!(matches!(rig.take().as_slice(), [Output::Ready(_)]));
@@ -46,12 +68,23 @@ fn modern(transport: Transport) -> Rig {
 }
 
 fn legacy(transport: Transport) -> Rig {
-    let mut rig = rig(transport, EraPolicy::Only(Era::Legacy));
+    legacy_of(ClientConfig { transport, ..ClientConfig::default() }, json!({}))
+}
+
+fn legacy_of(config: ClientConfig, capabilities: Value) -> Rig {
+    let transport = config.transport;
+    let mut rig = rig_of(ClientConfig { era: EraPolicy::Only(Era::Legacy), ..config });
     let (id, _) = rig.sent("initialize");
     rig.conn.session_assigned(id, "s-1");
-    rig.answer(id, initialized("2025-11-25"));
+    let mut said = initialized("2025-11-25");
+    said["capabilities"] = capabilities;
+    rig.answer(id, said);
     rig.confirm();
-    assert!(matches!(rig.take().as_slice(), [Output::Ready(_)]));
+    match rig.take().as_slice() {
+        [Output::Ready(_)] if transport != Transport::Http => {}
+        [Output::Ready(_), Output::Open { head, endpoint: false }] => rig.standalone = head.post,
+        other => panic!("{other:?}"),
+    }
     rig
 }
 
@@ -66,12 +99,23 @@ fn initialized(revision: &str) -> Value {
 
 impl Rig {
     fn drain(&mut self) {
-        self.seen.extend(std::iter::from_fn(|| self.conn.poll()));
+        while let Some(output) = self.conn.poll() {
+            if let Output::Send { bytes, .. } = &output {
+                let message = serde_json::from_slice(bytes).expect("a message is JSON");
+                self.said.sent(&message).expect("what the schema allows");
+            }
+            self.seen.push(output);
+        }
     }
 
     fn take(&mut self) -> Vec<Output> {
         self.drain();
         std::mem::take(&mut self.seen)
+    }
+
+    fn take_first(&mut self) -> Output {
+        self.drain();
+        self.seen.remove(0)
     }
 
     /// The only output is this request; its id and parameters.
@@ -105,7 +149,9 @@ impl Rig {
     }
 
     fn recv(&mut self, message: Value) {
-        self.conn.recv(self.now, None, Bytes::from(message.to_string()));
+        let frame = message.to_string();
+        self.said.heard(frame.as_bytes());
+        self.conn.recv(self.now, None, Bytes::from(frame));
     }
 
     fn answer(&mut self, id: u64, result: Value) {

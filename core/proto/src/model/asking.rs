@@ -345,3 +345,98 @@ impl<T> OneOrMany<T> {
         }
     }
 }
+
+impl SamplingMessage {
+    /// The user says this.
+    pub fn user(text: impl Into<String>) -> SamplingMessage {
+        SamplingMessage::of(Role::User, text.into())
+    }
+
+    /// The model has said this.
+    pub fn assistant(text: impl Into<String>) -> SamplingMessage {
+        SamplingMessage::of(Role::Assistant, text.into())
+    }
+
+    fn of(role: Role, text: String) -> SamplingMessage {
+        let text = TextContent { text, ..TextContent::default() };
+        let content = OneOrMany::One(SamplingContent::Text(text));
+        SamplingMessage { role, content, meta: None, extra: Extra::default() }
+    }
+}
+
+impl SampleRequest {
+    /// Ask this, for an answer of at most so many tokens.
+    pub fn text(prompt: impl Into<String>, max_tokens: u64) -> SampleRequest {
+        let messages = vec![SamplingMessage::user(prompt)];
+        SampleRequest { messages, max_tokens, ..SampleRequest::default() }
+    }
+}
+
+impl SampleAnswer {
+    /// The text of it, its parts joined.
+    pub fn text(&self) -> String {
+        let texts = self.content.as_slice().iter().filter_map(|item| match item {
+            SamplingContent::Text(text) => Some(text.text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+}
+
+impl SampleAnswer {
+    /// The model of this name has said that.
+    pub fn new(text: impl Into<String>, model: impl Into<String>) -> SampleAnswer {
+        let SamplingMessage { role, content, .. } = SamplingMessage::assistant(text);
+        SampleAnswer {
+            role,
+            content,
+            model: model.into(),
+            stop_reason: None,
+            meta: None,
+            extra: Extra::default(),
+        }
+    }
+}
+
+impl ElicitRequest {
+    /// What the person is told.
+    pub fn message(&self) -> &str {
+        match self {
+            ElicitRequest::Form(form) => &form.message,
+            ElicitRequest::Url(page) => &page.message,
+            ElicitRequest::Other(other) => other.get("message").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+impl ElicitAnswer {
+    /// The person said yes; `content` is an object with the fields of a form. What it leaves out gets the form's defaults.
+    pub fn accept(content: impl Serialize) -> ElicitAnswer {
+        let content = match serde_json::to_value(content) {
+            Ok(Value::Object(fields)) => Some(fields),
+            _ => None,
+        };
+        ElicitAnswer { content, ..ElicitAnswer::of(ElicitAction::Accept) }
+    }
+
+    /// The person said no.
+    pub fn decline() -> ElicitAnswer {
+        ElicitAnswer::of(ElicitAction::Decline)
+    }
+
+    /// The person left without an answer.
+    pub fn cancel() -> ElicitAnswer {
+        ElicitAnswer::of(ElicitAction::Cancel)
+    }
+
+    fn of(action: ElicitAction) -> ElicitAnswer {
+        ElicitAnswer { action, content: None, meta: None, extra: Extra::default() }
+    }
+}
+
+impl Root {
+    /// The place at a `file://` URI.
+    pub fn new(uri: impl Into<String>) -> Root {
+        Root { uri: uri.into(), ..Root::default() }
+    }
+}

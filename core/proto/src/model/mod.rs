@@ -67,6 +67,20 @@ mod tests {
             json!({"messages": [{"role": "user", "content": {"type": "text", "text": "x"}}]}),
         );
         keeps::<CompletionValues>(json!({"values": ["a"], "total": 1, "hasMore": false}));
+        keeps::<ElicitRequest>(json!({"mode": "form", "message": "m", "requestedSchema": {"x": 1}, "k": 1}));
+        keeps::<ElicitRequest>(
+            json!({"mode": "url", "message": "m", "url": "https://a", "elicitationId": "e"}),
+        );
+        keeps::<ElicitAnswer>(json!({"action": "accept", "content": {"a": [1]}, "_meta": {}}));
+        keeps::<SampleRequest>(
+            json!({"messages": [{"role": "user", "content": [{"type": "tool_use", "id": "1"}]}],
+            "maxTokens": 5, "tools": [{"name": "t", "inputSchema": {}}], "toolChoice": {"mode": "none", "k": 1}, "k": 1}),
+        );
+        keeps::<SampleAnswer>(
+            json!({"role": "assistant", "content": {"type": "text", "text": "x"}, "model": "m",
+            "stopReason": "endTurn"}),
+        );
+        keeps::<Root>(json!({"uri": "file:///a", "name": "n", "_meta": {"k": 1}, "k": 1}));
         keeps::<Progress>(json!({"progress": 1.5, "total": 3.0, "message": "m"}));
     }
 

@@ -10,7 +10,7 @@ use crate::header::{ParamHeader, param_headers};
 use crate::json::Json;
 use crate::methods::Role;
 use crate::outcome::Outcome;
-use crate::revision::Era;
+use crate::revision::{Era, Revision};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -122,6 +122,8 @@ pub struct Entry<H> {
     /// What the client is asked before the handler runs.
     pub asks: Vec<Question>,
     definition: String,
+    /// The definition for revisions without structured results, where it differs.
+    plain_definition: Option<String>,
     mime_type: Option<String>,
     input: Option<Schema>,
     pub(crate) output: Option<Arc<Schema>>,
@@ -134,6 +136,11 @@ impl<H> Entry<H> {
     /// The MIME type it was registered with.
     pub fn mime_type(&self) -> Option<&str> {
         self.mime_type.as_deref()
+    }
+
+    fn definition(&self, structured: bool) -> &str {
+        let plain = self.plain_definition.as_deref().filter(|_| !structured);
+        plain.unwrap_or(&self.definition)
     }
 }
 
@@ -167,8 +174,11 @@ pub struct Catalog<H> {
 struct State<H> {
     entries: BTreeMap<Item, Shelf<H>>,
     /// First pages, written once for each list and era.
-    pages: Mutex<BTreeMap<(Item, bool), Json>>,
+    pages: Mutex<BTreeMap<(Item, Dress), Json>>,
 }
+
+/// What makes the page of one revision differ from that of another: its era, and whether it has structured results.
+type Dress = (bool, bool);
 
 /// Entries in the order of their registration: lists are deterministic.
 struct Shelf<H> {
@@ -223,6 +233,7 @@ impl<H> Catalog<H> {
             timeout,
             asks,
             definition: String::new(),
+            plain_definition: None,
             mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
             input: None,
             output: None,
@@ -247,6 +258,12 @@ impl<H> Catalog<H> {
         }
         if matches!(item, Item::Resource | Item::ResourceTemplate) && !members.contains_key("name") {
             members.insert("name".into(), Value::from(key.clone()));
+        }
+        let output = if item == Item::Tool { members.remove("outputSchema") } else { None };
+        if let Some(output) = output {
+            // A client that sees the schema wants the result that fits it.
+            entry.plain_definition = Some(Value::Object(members.clone()).to_string());
+            members.insert("outputSchema".into(), output);
         }
         entry.definition = Value::Object(members).to_string();
 
@@ -356,10 +373,11 @@ impl<H> Catalog<H> {
 
     fn list(&self, state: &State<H>, item: Item, request: &Request) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
+        let structured = request.revision >= Revision::V2025_06_18;
+        let dress = (era == Era::Modern, structured);
         let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
         if request.cursor.is_none()
-            && let Some(page) =
-                state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, era == Era::Modern))
+            && let Some(page) = state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, dress))
         {
             return prepared(page.clone());
         }
@@ -372,7 +390,7 @@ impl<H> Catalog<H> {
         };
         let end = shelf.order.len().min(start.saturating_add(self.offer.page_size));
         let definitions: Vec<&str> =
-            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition.as_str()).collect();
+            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition(structured)).collect();
         let member = request.method.list.expect("list methods name their member");
         let mut members = format!("\"{member}\":[{}]", definitions.join(","));
         if end < shelf.order.len() {
@@ -381,11 +399,7 @@ impl<H> Catalog<H> {
         }
         let page = Json::from(self.offer.stamp.result(era, request.method.cacheable, &members));
         if request.cursor.is_none() {
-            state
-                .pages
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert((item, era == Era::Modern), page.clone());
+            state.pages.lock().unwrap_or_else(PoisonError::into_inner).insert((item, dress), page.clone());
         }
         prepared(page)
     }

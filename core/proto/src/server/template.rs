@@ -253,6 +253,8 @@ fn decode(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        // A number may have a sign, an escape may not.
+        let hex = hex.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);
@@ -289,6 +291,7 @@ mod tests {
         case("a://h{/p}{?q,r}", "a://h", "");
         case("a://{x}.{y}", "a://b.c", "x=b y=c");
         case("file:///{+path}{#frag}", "file:///a/b#c", "path=a/b#c");
+        case("a://{+x}", "a://%+5%4", "x=%+5%4");
     }
 
     #[test]

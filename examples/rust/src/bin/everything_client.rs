@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use trunnion::model::{CompletionReference, Implementation};
-use trunnion::{Client, Error};
+use trunnion::{Client, Era, Error};
 
 /// Use every kind of request once.
 async fn tour(client: &Client) -> Result<Value, Error> {
@@ -48,7 +48,7 @@ async fn tour(client: &Client) -> Result<Value, Error> {
     let after = client.call_tool("echo", json!({"text": "still here"})).await?.text();
 
     Ok(json!({
-        "tools": tools, "sum": sum["sum"], "echo": echo, "progress": steps, "slow": slow,
+        "revision": client.server().revision.as_str(), "tools": tools, "sum": sum["sum"], "echo": echo, "progress": steps, "slow": slow,
         "fail": fail.is_error.then(|| fail.text()), "unknown": unknown, "invalid": invalid, "cancel": cancel,
         "resource": resource, "template": template, "prompt": prompt, "completion": completion, "after": after,
     }))
@@ -121,7 +121,13 @@ async fn main() -> Result<(), Error> {
         version: "0.1.0".into(),
         ..Implementation::default()
     };
-    let client = trunnion_examples::connect(Client::builder().client_info(&info), &target).await?;
+    let mut builder = Client::builder().client_info(&info);
+    match std::env::var("MCP_INTEROP_ERA").as_deref() {
+        Ok("modern") => builder = builder.era(Era::Modern),
+        Ok("legacy") => builder = builder.era(Era::Legacy),
+        _ => {}
+    }
+    let client = trunnion_examples::connect(builder, &target).await?;
     match std::env::var("MCP_CONFORMANCE_SCENARIO") {
         Ok(scenario) => conform(&client, &scenario).await?,
         Err(_) => println!("{}", tour(&client).await?),

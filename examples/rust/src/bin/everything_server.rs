@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use trunnion::Error;
 use trunnion::model::{Content, PromptMessage, ResourceContents};
 use trunnion::server::{
-    Args, Completion, Context, Json, Partial, Prompt, Resource, ResourceTemplate, Server, Tool, ToolError,
+    Args, Completion, Context, Json, LogLevel, Partial, Prompt, Resource, ResourceTemplate, Server, Tool,
+    ToolError,
 };
+
+#[path = "everything_server/asking.rs"]
+mod asking;
 
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
@@ -126,6 +132,56 @@ async fn test_tool_with_progress(context: Context) -> &'static str {
     "done"
 }
 
+async fn test_tool_with_logging(context: Context) -> Result<&'static str, Error> {
+    for step in ["started", "processing", "completed"] {
+        context.log(LogLevel::Info, format!("Tool execution {step}"))?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok("done")
+}
+
+async fn test_logging_tool(context: Context) -> Result<&'static str, Error> {
+    context.log(LogLevel::Info, "for those who asked for it")?;
+    Ok("done")
+}
+
+async fn test_reconnection(context: Context) -> &'static str {
+    context.close_stream();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    "Reconnection test completed."
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Anything {}
+
+async fn json_schema_2020_12_tool(Args(Anything {}): Args<Anything>) -> &'static str {
+    "done"
+}
+
+fn full_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "$defs": {"address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}}
+        }},
+        "properties": {
+            "name": {"type": "string"},
+            "address": {"$ref": "#/$defs/address"},
+            "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+            "phone": {"type": "string"},
+            "email": {"type": "string"}
+        },
+        "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+        "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+        "then": {"required": ["phone"]},
+        "else": {"required": ["email"]},
+        "additionalProperties": false
+    })
+}
+
 async fn static_text() -> &'static str {
     "This is the content of the static text resource."
 }
@@ -185,8 +241,8 @@ async fn test_prompt_with_image() -> Vec<PromptMessage> {
     vec![Content::image(PNG, "image/png").into(), Content::text("Please analyze the image above.").into()]
 }
 
-fn server() -> Result<Server, trunnion::Error> {
-    Server::builder("everything", "0.1.0")
+fn server() -> Result<Server, Error> {
+    let server = Server::builder("everything", "0.1.0")
         .instructions("One of everything, for tests.")
         .tool(Tool::new("test_simple_text", test_simple_text).description("Answer with a simple text."))
         .tool(Tool::new("add", add).description("Add two numbers."))
@@ -216,6 +272,29 @@ fn server() -> Result<Server, trunnion::Error> {
         .tool(
             Tool::new("test_tool_with_progress", test_tool_with_progress)
                 .description("Report progress 0, 50 and 100 of 100."),
+        )
+        .tool(
+            Tool::new("test_tool_with_logging", test_tool_with_logging)
+                .description("Send three log messages on the way."),
+        )
+        .tool(
+            Tool::new("test_logging_tool", test_logging_tool)
+                .description("Send a log message to those who asked for it."),
+        )
+        .tool(
+            Tool::new("test_reconnection", test_reconnection)
+                .description("Close the stream before the answer is there."),
+        )
+        .tool(
+            Tool::new("json_schema_2020_12_tool", json_schema_2020_12_tool)
+                .description("A schema with everything that JSON Schema 2020-12 has.")
+                .input_schema(full_schema()),
+        )
+        .resource(
+            Resource::new("test://watched-resource", static_text)
+                .name("watched-resource")
+                .description("A text that can be watched.")
+                .mime_type("text/plain"),
         )
         .resource(
             Resource::new("test://static-text", static_text)
@@ -251,11 +330,42 @@ fn server() -> Result<Server, trunnion::Error> {
             Prompt::new("test_prompt_with_image", test_prompt_with_image)
                 .description("A prompt that carries an image."),
         )
-        .build()
+        .build()?;
+    asking::add(&server)?;
+    changing(&server)?;
+    Ok(server)
+}
+
+/// Tools that change what the server offers, each by something that comes and goes.
+fn changing(server: &Server) -> Result<(), Error> {
+    let own = server.clone();
+    let tool = move || {
+        let own = own.clone();
+        async move {
+            if !own.remove_tool("test_changed_tool") {
+                own.add(Tool::new("test_changed_tool", test_simple_text).description("It comes and goes."))?;
+            }
+            Ok::<_, Error>("changed")
+        }
+    };
+    server.add(Tool::new("test_trigger_tool_change", tool).description("Change the list of tools."))?;
+    let own = server.clone();
+    let prompt = move || {
+        let own = own.clone();
+        async move {
+            if !own.remove_prompt("test_changed_prompt") {
+                own.add(
+                    Prompt::new("test_changed_prompt", test_simple_prompt).description("It comes and goes."),
+                )?;
+            }
+            Ok::<_, Error>("changed")
+        }
+    };
+    server.add(Tool::new("test_trigger_prompt_change", prompt).description("Change the list of prompts."))
 }
 
 #[tokio::main]
-async fn main() -> Result<(), trunnion::Error> {
+async fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     trunnion_examples::serve(&server()?, &arguments).await
 }

@@ -62,8 +62,10 @@ async function tour(client) {
   });
   const after = await client.callTool({ name: 'echo', arguments: { text: 'still here' } });
   return {
+    revision: client.getNegotiatedProtocolVersion(),
     tools: ['add', 'echo', 'slow', 'fail'].every((name) => names.includes(name)),
-    sum: added.structuredContent.sum,
+    // Before 2025-06-18 there is only the text.
+    sum: (added.structuredContent ?? JSON.parse(added.content[0].text)).sum,
     echo: echoed.content[0].text,
     progress,
     slow: slow.content[0].text,
@@ -79,9 +81,12 @@ async function tour(client) {
   };
 }
 
+const revision = process.env.MCP_INTEROP_REVISION;
 const client = new Client(
   { name: 'everything-typescript-official', version: '1.0.0' },
-  { versionNegotiation: { mode: 'auto' } },
+  revision
+    ? { versionNegotiation: { mode: 'legacy' }, supportedProtocolVersions: [revision] }
+    : { versionNegotiation: { mode: 'auto' } },
 );
 await client.connect(transportOf(process.argv.at(-1)));
 console.log(JSON.stringify(await tour(client)));

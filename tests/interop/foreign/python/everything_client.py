@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
@@ -69,6 +70,7 @@ async def tour(client: Client) -> dict[str, Any]:
     )
     after = await client.call_tool("echo", {"text": "still here"})
     return {
+        "revision": client.protocol_version,
         "tools": {"add", "echo", "slow", "fail"} <= names,
         "sum": added.structured_content["sum"],
         "echo": echoed.content[0].text,
@@ -87,7 +89,8 @@ async def tour(client: Client) -> dict[str, Any]:
 
 
 async def main() -> None:
-    async with Client(target_of(sys.argv[-1])) as client:
+    mode = os.environ.get("MCP_INTEROP_ERA", "auto")
+    async with Client(target_of(sys.argv[-1]), mode=mode) as client:
         print(json.dumps(await tour(client), ensure_ascii=False))
 
 

@@ -176,6 +176,10 @@ impl FromCall for Partial {
 pub struct Context(Call);
 
 impl Context {
+    pub(super) fn call(&self) -> &Call {
+        &self.0
+    }
+
     /// Report progress: `progress` of `total`, growing with every report. False: the caller did not ask for it, or has
     /// left. It is on its way when the handler next awaits.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) -> bool {

@@ -7,9 +7,10 @@ use schemars::Schema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use trunnion_proto::model;
-use trunnion_proto::server::catalog::{Behaviour, Item as Kind};
+use trunnion_proto::server::catalog::Item as Kind;
 
 use super::States;
+use super::asking::Ask;
 use super::handler::{Blocking, BlockingFn, HandlerFn, Recipe};
 use super::respond::{ForCompletion, ForPrompt, ForResource, ForTool};
 use crate::server::call::Handler;
@@ -22,7 +23,8 @@ pub struct Item {
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) definition: String,
-    pub(super) behaviour: Behaviour,
+    pub(super) timeout: Option<Duration>,
+    pub(super) asks: Vec<(String, Ask)>,
     pub(super) bind: Bind,
 }
 
@@ -35,19 +37,21 @@ impl std::fmt::Debug for Item {
 impl Item {
     fn new(kind: Kind, name: String, definition: &impl Serialize, offered: Offered) -> Item {
         let definition = serde_json::to_string(definition).expect("a definition is always JSON");
-        Item { kind, name, definition, behaviour: offered.behaviour, bind: offered.bind }
+        let Offered { timeout, asks, bind } = offered;
+        Item { kind, name, definition, timeout, asks, bind }
     }
 }
 
 /// What every kind of item has besides its definition.
 struct Offered {
-    behaviour: Behaviour,
+    timeout: Option<Duration>,
+    asks: Vec<(String, Ask)>,
     bind: Bind,
 }
 
 impl Offered {
     fn new<K: 'static, M: 'static>(handler: impl HandlerFn<K, M>) -> Offered {
-        Offered { behaviour: Behaviour::default(), bind: Box::new(|states| Recipe::bind(handler, states)) }
+        Offered { timeout: None, asks: Vec::new(), bind: Box::new(|states| Recipe::bind(handler, states)) }
     }
 }
 
@@ -73,9 +77,16 @@ macro_rules! describing {
                 self
             }
 
+            /// Ask the client this before the handler runs, which then finds the answer under the key in
+            /// [`Context::answers`](super::Context::answers). A handler whose questions are all asked so runs once.
+            pub fn asks(mut self, key: impl Into<String>, ask: Ask) -> Self {
+                self.offered.asks.push((key.into(), ask));
+                self
+            }
+
             /// How long a call may take; then the caller gets an error and the handler is dropped. Default: no limit.
             pub fn timeout(mut self, limit: Duration) -> Self {
-                self.offered.behaviour.timeout = Some(limit);
+                self.offered.timeout = Some(limit);
                 self
             }
         }

@@ -1,5 +1,6 @@
 //! The server as Rust programs write it: plain async functions, typed arguments and results.
 
+mod asking;
 mod extract;
 mod handler;
 mod http;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use trunnion_proto::limits::Limits;
 use trunnion_proto::model::Implementation;
 use trunnion_proto::revision::Era;
-use trunnion_proto::server::catalog::{Catalog, Item as Kind, Offer};
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Item as Kind, Offer};
 use trunnion_proto::server::{Notice, Settings, Stamp};
 
+pub use asking::{Answers, Ask, Elicited};
 pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri};
 pub use handler::{BlockingFn, HandlerFn};
 pub use http::{HttpServer, Listening};
@@ -85,7 +87,13 @@ impl Server {
     /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
     /// there already, or when it wants a [`State`] that the server does not have.
     pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
-        let Item { kind, definition, behaviour, bind, name } = item.into();
+        let Item { kind, definition, timeout, asks, bind, name } = item.into();
+        let asks = match &asks[..] {
+            [] => Vec::new(),
+            asks => asking::asked(asks.iter().map(|(key, ask)| (key.as_str(), ask)))
+                .map_err(|error| Error::usage(format!("{name}: {}", error.message)))?,
+        };
+        let behaviour = Behaviour { timeout, asks };
         let handler = bind(self.states.clone()).map_err(|why| Error::usage(format!("{name}: {why}")))?;
         self.core.add(kind, &definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }

@@ -65,7 +65,9 @@ fn servers_that_answer_the_probe_wrongly_get_the_handshake() {
         assert_eq!(rig.seen.len(), 1, "requests wait until the server knows");
         rig.confirm();
         let outputs = rig.take();
-        let [Output::Ready(facts), Output::Send { post: Some(post), bytes }] = &outputs[..] else {
+        let [Output::Ready(facts), Output::Open { .. }, Output::Send { post: Some(post), bytes }] =
+            &outputs[..]
+        else {
             panic!("{outputs:?}")
         };
         assert_eq!(facts.revision, Revision::V2025_06_18);
@@ -80,7 +82,7 @@ fn servers_that_answer_the_probe_wrongly_get_the_handshake() {
 
 #[test]
 fn what_says_nothing_of_the_era_fails() {
-    for status in [401, 403, 429, 500, 502, 503, 301] {
+    for status in [401, 402, 403, 407, 408, 425, 429, 500, 502, 503, 301] {
         let mut rig = rig(Transport::Http, EraPolicy::Auto);
         let (id, _) = rig.sent("server/discover");
         rig.status(id, status, "");
@@ -200,6 +202,44 @@ fn a_silent_stream_gets_the_handshake_and_then_the_time_limit() {
     assert!(
         matches!(&outputs[..], [Output::Error { op: 1, .. }, Output::ConnectFailed(error), Output::Closed { .. }] if error.kind == "timeout")
     );
+}
+
+#[test]
+fn a_silent_http_server_gets_the_handshake_too() {
+    let mut rig = rig(Transport::Http, EraPolicy::Auto);
+    let (probe, _) = rig.sent("server/discover");
+    assert_eq!(rig.conn.next_deadline(), Some(Duration::from_secs(3)));
+    rig.pass(Duration::from_secs(3));
+    let Output::Abort { post } = rig.take_first() else { panic!("the probe is given up") };
+    assert_eq!(post, probe);
+    let (id, _) = rig.sent("initialize");
+    rig.conn.stream_ended(rig.now, probe);
+    rig.answer(id, initialized("2025-06-18"));
+    rig.confirm();
+    assert!(matches!(rig.take().as_slice(), [Output::Ready(_)]));
+
+    let mut only_modern = self::rig(Transport::Http, EraPolicy::Only(Era::Modern));
+    only_modern.sent("server/discover");
+    assert_eq!(only_modern.conn.next_deadline(), Some(Duration::from_secs(10)), "nothing to fall back to");
+}
+
+#[test]
+fn a_modern_server_that_was_slow_to_wake_up_is_probed_again() {
+    let mut rig = rig(Transport::Http, EraPolicy::Auto);
+    rig.sent("server/discover");
+    rig.pass(Duration::from_secs(3));
+    rig.take_first();
+    let refusal = |id: u64| {
+        json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32022, "message": "no",
+            "data": {"supported": ["2026-07-28"]}}})
+        .to_string()
+    };
+    let (id, _) = rig.sent("initialize");
+    rig.status(id, 400, &refusal(id));
+    let (id, _) = rig.sent("server/discover");
+    rig.answer(id, discovered());
+    let [Output::Ready(facts)] = &rig.take()[..] else { panic!("ready") };
+    assert_eq!(facts.revision, Revision::LATEST);
 }
 
 #[test]

@@ -30,10 +30,7 @@ fn only_complete_results_are_taken() {
         (json!({"content": []}), None),
         (json!({"resultType": "complete", "a": 1}), None),
         (json!({"a": {"resultType": "x"}, "resultType": "complete"}), None),
-        (
-            json!({"a": {"resultType": "complete"}, "b": 1, "resultType": "input_required"}),
-            Some("input_required"),
-        ),
+        (json!({"a": {"resultType": "complete"}, "b": 1, "resultType": "novel"}), Some("novel")),
         (json!({"resultType": "task"}), Some("task")),
         (json!({"resultType": "novel"}), Some("novel")),
         (json!({"resultType": 5}), Some("no string")),

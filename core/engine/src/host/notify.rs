@@ -1,0 +1,39 @@
+//! What the host tells its peers of its own accord.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use trunnion_proto::server::Notice;
+
+use super::{Engine, clients, options};
+use crate::error::Error;
+use crate::lock;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootsChanged {
+    roots: Box<RawValue>,
+}
+
+impl Engine {
+    /// Tell what has changed. Of a client: `roots_changed {roots: [{uri, name?}]}` replaces its roots. Of a server:
+    /// `resource_updated {uri}`, `tools_changed`, `resources_changed`, `prompts_changed`. False: nobody wants to know it; the
+    /// client has declared no roots, or there is no such client or server any more.
+    pub fn notify(&self, id: u64, event: &str, params: &str) -> Result<bool, Error> {
+        let inner = self.check()?;
+        if let Some(entry) = lock(&inner.tables.clients).get(&id) {
+            return match event {
+                "roots_changed" => {
+                    let RootsChanged { roots } = options::parse("params", params)?;
+                    Ok(entry.handle.set_roots(clients::roots_of(roots.get())?))
+                }
+                _ => Err(Error::usage(format!("unknown event {event:?}: of a client, roots_changed"))),
+            };
+        }
+        let Ok((server, _)) = inner.server(id) else { return Ok(false) };
+        let notice = Notice::parse(event, if params.trim().is_empty() { "{}" } else { params })
+            .ok_or_else(|| Error::usage(format!("a server cannot notify of {event:?}")))?
+            .map_err(|error| Error::usage(error.message))?;
+        server.publish(&notice);
+        Ok(true)
+    }
+}

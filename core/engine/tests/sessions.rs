@@ -1,0 +1,266 @@
+//! Sessions of legacy HTTP clients, as they see them.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::Peer;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use trunnion::server::{Context, Resource, Server, State, Tool};
+
+/// Lets tools wait for the test, and the test for tools.
+#[derive(Default, Clone)]
+struct Gate {
+    go: Arc<Notify>,
+    dropped: Arc<Notify>,
+}
+
+struct Told(Gate);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.dropped.notify_one();
+    }
+}
+
+async fn hello() -> &'static str {
+    "hello"
+}
+
+async fn steps(context: Context, gate: State<Gate>) -> &'static str {
+    let _told = Told(Gate::clone(&gate));
+    context.progress(1.0, None, None);
+    gate.go.notified().await;
+    context.progress(2.0, None, None);
+    "done"
+}
+
+async fn later(context: Context, gate: State<Gate>) -> String {
+    let closed = context.close_stream();
+    gate.go.notified().await;
+    format!("closed: {closed}")
+}
+
+fn server(gate: &Gate) -> Server {
+    Server::builder("test", "1.0")
+        .state(gate.clone())
+        .tool(Tool::new("hello", hello))
+        .tool(Tool::new("steps", steps))
+        .tool(Tool::new("later", later))
+        .resource(Resource::new("test://a", hello))
+        .resource(Resource::new("test://b", hello))
+        .build()
+        .expect("valid")
+}
+
+fn text(message: &Value) -> &str {
+    message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
+}
+
+fn with_progress(name: &str) -> Value {
+    json!({"name": name, "_meta": {"progressToken": 7}})
+}
+
+#[tokio::test]
+async fn a_session_is_given_required_and_ended() {
+    let mut peer = Peer::legacy(&server(&Gate::default()), "2025-11-25", json!({})).await;
+    assert_eq!(text(&peer.call(1, "hello", json!({})).await.json()), "hello");
+
+    let session = peer.session.take();
+    let refused = peer.call(2, "hello", json!({})).await;
+    assert_eq!(refused.status(), 400, "without its id");
+    assert_eq!(refused.json()["id"], 2);
+    peer.session = Some("another".into());
+    assert_eq!(peer.call(3, "hello", json!({})).await.status(), 404);
+
+    peer.session = session;
+    let ended = Peer::answer(peer.request(reqwest::Method::DELETE)).await;
+    assert_eq!(ended.status(), 204);
+    assert_eq!(peer.call(4, "hello", json!({})).await.status(), 404);
+    assert_eq!(peer.get(None).await.status(), 404);
+    assert_eq!(Peer::answer(peer.request(reqwest::Method::DELETE)).await.status(), 404);
+}
+
+#[tokio::test]
+async fn sessions_can_be_left_out_and_are_limited() {
+    let server = server(&Gate::default());
+    let listening = server.http().sessions(false).bind("127.0.0.1:0").await.expect("an address");
+    let peer = Peer::of(listening, "2025-11-25");
+    assert_eq!(text(&peer.call(1, "hello", json!({})).await.json()), "hello");
+    assert_eq!(peer.get(None).await.status(), 405);
+
+    let listening = server.http().max_sessions(1).bind("127.0.0.1:0").await.expect("an address");
+    let mut peer = Peer::of(listening, "2025-11-25");
+    assert_eq!(peer.initialize(json!({})).await, Ok(()));
+    let first = peer.session.take();
+    assert_eq!(peer.initialize(json!({})).await, Err(503));
+    peer.session = first;
+    assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_id_can_be_in_flight_once_and_given_up() {
+    let gate = Gate::default();
+    let peer = Peer::legacy(&server(&gate), "2025-11-25", json!({})).await;
+    let mut stream = peer.ask(5, "tools/call", with_progress("steps")).await.stream();
+    assert_eq!(stream.next().await.expect("the priming event").data, "");
+    assert_eq!(stream.message().await["params"]["progress"], 1);
+    let error = peer.call(5, "steps", json!({})).await.json();
+    assert!(error["error"]["message"].as_str().is_some_and(|text| text.contains("in use")), "{error}");
+
+    assert_eq!(peer.notify("notifications/cancelled", json!({"requestId": 5})).await, 202);
+    gate.dropped.notified().await;
+    assert_eq!(stream.next().await, None, "no answer");
+}
+
+#[tokio::test]
+async fn a_broken_stream_is_resumed() {
+    let gate = Gate::default();
+    let peer = Peer::legacy(&server(&gate), "2025-11-25", json!({})).await;
+    let mut stream = peer.ask(1, "tools/call", with_progress("steps")).await.stream();
+    let priming = stream.next().await.expect("an event");
+    assert!(priming.retry.is_some() && priming.data.is_empty(), "{priming:?}");
+    let first = stream.next().await.expect("an event");
+    assert_eq!(first.message()["params"]["progress"], 1);
+    // The connection breaks; the call goes on.
+    drop(stream);
+    gate.go.notify_one();
+    gate.dropped.notified().await;
+    let mut rest = peer.get(first.id.as_deref()).await.stream();
+    assert_eq!(rest.message().await["params"]["progress"], 2);
+    assert_eq!(text(&rest.message().await), "done");
+    assert_eq!(rest.next().await, None);
+    // From the priming event on, everything comes again.
+    let mut again = peer.get(priming.id.as_deref()).await.stream();
+    assert_eq!(again.message().await["params"]["progress"], 1);
+
+    assert_eq!(peer.get(Some("99-1")).await.status(), 400);
+    assert_eq!(peer.get(Some("nonsense")).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_tool_can_let_its_stream_go() {
+    for (revision, closes) in [("2025-11-25", true), ("2025-06-18", false)] {
+        let gate = Gate::default();
+        let peer = Peer::legacy(&server(&gate), revision, json!({})).await;
+        let answer = if closes {
+            let mut stream = peer.call(1, "later", json!({})).await.stream();
+            let priming = stream.next().await.expect("an event");
+            assert_eq!(stream.next().await, None, "closed before the answer");
+            gate.go.notify_one();
+            peer.get(priming.id.as_deref()).await.stream().message().await
+        } else {
+            gate.go.notify_one();
+            peer.call(1, "later", json!({})).await.json()
+        };
+        assert_eq!(text(&answer), format!("closed: {closes}"), "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn the_standing_stream_tells_of_changes() {
+    let server = server(&Gate::default());
+    let peer = Peer::legacy(&server, "2025-06-18", json!({})).await;
+    let mut stream = peer.get(None).await.stream();
+    server.add(Tool::new("new", hello)).expect("valid");
+    let first = stream.next().await.expect("an event");
+    assert_eq!(first.message()["method"], "notifications/tools/list_changed");
+
+    server.resource_updated("test://a");
+    assert_eq!(
+        peer.ask(1, "resources/subscribe", json!({"uri": "test://a"})).await.json()["result"],
+        json!({})
+    );
+    server.resource_updated("test://b");
+    server.resource_updated("test://a");
+    let updated = stream.message().await;
+    assert_eq!(
+        (&updated["method"], &updated["params"]["uri"]),
+        (&json!("notifications/resources/updated"), &json!("test://a"))
+    );
+    let unknown = peer.ask(2, "resources/subscribe", json!({"uri": "test://none"})).await.json();
+    assert_eq!(unknown["error"]["code"], -32002);
+
+    // What happens while nobody listens is told to who comes back, once.
+    drop(stream);
+    assert_eq!(
+        peer.ask(3, "resources/unsubscribe", json!({"uri": "test://a"})).await.json()["result"],
+        json!({})
+    );
+    server.resource_updated("test://a");
+    server.remove_tool("new");
+    let mut stream = peer.get(None).await.stream();
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+    // A second reader takes the place of the first.
+    let mut second = peer.get(None).await.stream();
+    assert_eq!(stream.next().await, None);
+    server.remove_resource("test://b");
+    assert_eq!(second.message().await["method"], "notifications/resources/list_changed");
+    peer.listening.close().await;
+    assert_eq!(second.next().await, None);
+}
+
+#[tokio::test]
+async fn batches_belong_to_one_revision() {
+    let gate = Gate::default();
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "hello"}},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "later"}},
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}},
+        {"jsonrpc": "2.0", "id": 3, "method": "nothing"},
+        {"jsonrpc": "2.0", "id": 4, "method": "initialize", "params": {"protocolVersion": "2025-03-26"}},
+        7
+    ]);
+    let peer = Peer::legacy(&server(&gate), "2025-03-26", json!({})).await;
+    let mut stream = peer.post(&batch).await.stream();
+    gate.go.notify_one();
+    let mut answers = Vec::new();
+    while let Some(event) = stream.next().await {
+        answers.push(event.message());
+    }
+    let of = |id: u64| {
+        answers.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{id}: {answers:?}"))
+    };
+    assert_eq!(answers.len(), 5, "{answers:?}");
+    assert_eq!(text(of(1)), "hello");
+    assert_eq!(text(of(2)), "closed: false");
+    assert_eq!(of(3)["error"]["code"], -32601);
+    assert_eq!(of(4)["error"]["code"], -32600);
+    let only_notifications = json!([{"jsonrpc": "2.0", "method": "notifications/initialized"}]);
+    assert_eq!(peer.post(&only_notifications).await.status(), 202);
+    assert_eq!(peer.post(&json!([])).await.status(), 400);
+
+    let peer = Peer::legacy(&server(&gate), "2025-06-18", json!({})).await;
+    assert_eq!(peer.post(&batch).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_for_good_cancels_what_it_asked_for() {
+    let gate = Gate::default();
+    let peer = Peer::legacy(&server(&gate), "2025-11-25", json!({})).await;
+    let mut stream = peer.ask(1, "tools/call", with_progress("steps")).await.stream();
+    stream.next().await.expect("the priming event");
+    stream.message().await;
+    assert_eq!(Peer::answer(peer.request(reqwest::Method::DELETE)).await.status(), 204);
+    gate.dropped.notified().await;
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn the_server_hears_of_changed_roots() {
+    let (told, count) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
+    let (tell, counted) = (told.clone(), count.clone());
+    let server = Server::builder("test", "1.0")
+        .on_roots_changed(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tell.notify_one();
+        })
+        .build()
+        .expect("valid");
+    let peer = Peer::legacy(&server, "2025-06-18", json!({"roots": {"listChanged": true}})).await;
+    assert_eq!(peer.notify("notifications/roots/list_changed", json!({})).await, 202);
+    told.notified().await;
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}

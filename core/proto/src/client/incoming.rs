@@ -1,0 +1,120 @@
+//! What the server tells of its own accord.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Output;
+use super::cache::uri_in;
+use super::conn::ClientConn;
+use crate::json::Json;
+use crate::jsonrpc::Id;
+use crate::meta;
+use crate::methods::{self, Direction, Kind, Role};
+use crate::revision::Era;
+
+impl ClientConn {
+    pub(super) fn on_notification(
+        &mut self,
+        now: Duration,
+        post: Option<u64>,
+        method: &str,
+        params: Option<Json>,
+    ) {
+        let Some(row) = methods::by_name(method) else { return };
+        if row.kind != Kind::Notification || row.direction == Direction::ToServer {
+            return;
+        }
+        let params = params.unwrap_or(Json::from_static("{}"));
+        match row.role {
+            Role::Progress => return self.on_progress(now, &params),
+            Role::Cancelled => return self.on_cancelled(now, &params),
+            Role::ListenAcknowledged => {
+                self.on_change(row, subscription(&params).or(post), &params);
+                return;
+            }
+            Role::ToolsChanged | Role::PromptsChanged | Role::ResourcesChanged | Role::ResourceUpdated => {
+                if !self.cache.is_empty() || self.ops.values().any(|op| op.method.cacheable) {
+                    let uri = (row.role == Role::ResourceUpdated).then(|| uri_in(params.as_str())).flatten();
+                    self.cache.invalidate(row.role, uri.as_deref());
+                }
+                if self.on_change(row, subscription(&params).or(post), &params) {
+                    return;
+                }
+            }
+            _ if row.op.is_empty() => return,
+            _ => {}
+        }
+        self.output(Output::Notification { event: row.op, params });
+    }
+
+    /// A legacy server takes a question back; a modern one ends a subscription.
+    fn on_cancelled(&mut self, now: Duration, params: &Json) {
+        #[derive(Deserialize)]
+        struct Cancelled<'a> {
+            #[serde(rename = "requestId", borrow)]
+            id: &'a RawValue,
+            #[serde(borrow, default)]
+            reason: Option<Cow<'a, str>>,
+        }
+        let Ok(said) = serde_json::from_str::<Cancelled<'_>>(params.as_str()) else { return };
+        let Some(id) = Id::from_json(said.id.get()) else { return };
+        if self.revision.era() == Era::Legacy {
+            return self.on_question_cancelled(now, &id, said.reason.as_deref().unwrap_or_default());
+        }
+        let Some(request) = id.as_number() else { return };
+        if let Some(op) = self.op_of(request)
+            && self.ops.get(&op).is_some_and(|op| op.listening.is_some())
+        {
+            self.forget(request);
+            self.end(op, Ok(Json::from_static("{}")));
+        }
+    }
+
+    fn on_progress(&mut self, now: Duration, params: &Json) {
+        #[derive(Deserialize)]
+        struct Progress<'a> {
+            #[serde(rename = "progressToken", borrow)]
+            token: &'a RawValue,
+            #[serde(borrow)]
+            progress: &'a RawValue,
+            #[serde(borrow, default)]
+            total: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            message: Option<&'a RawValue>,
+        }
+        let Ok(said) = serde_json::from_str::<Progress<'_>>(params.as_str()) else { return };
+        let request = said.token.get().parse().ok();
+        let Some(op) = request.and_then(|request| self.op_of(request)) else { return };
+        let Some(entry) = self.ops.get_mut(&op) else { return };
+        let number =
+            |raw: &RawValue| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        if !entry.options.progress || !number(said.progress) {
+            return;
+        }
+        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
+        let mut payload = format!(r#"{{"progress":{}"#, said.progress.get());
+        if let Some(total) = said.total.filter(|total| number(total)) {
+            payload.push_str(",\"total\":");
+            payload.push_str(total.get());
+        }
+        if let Some(message) = said.message.filter(|message| message.get().starts_with('"')) {
+            payload.push_str(",\"message\":");
+            payload.push_str(message.get());
+        }
+        payload.push('}');
+        self.output(Output::Progress { op, payload: Json::from(payload) });
+    }
+}
+
+/// The request whose subscription a notification belongs to.
+fn subscription(params: &Json) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(rename = "_meta", default)]
+        meta: serde_json::Map<String, serde_json::Value>,
+    }
+    serde_json::from_str::<Meta>(params.as_str()).ok()?.meta.get(meta::SUBSCRIPTION_ID)?.as_u64()
+}

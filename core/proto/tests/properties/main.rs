@@ -1,0 +1,22 @@
+//! What holds of the two connection machines in any order of events.
+//!
+//! The cases are the same in every run. `PROPTEST_CASES=n` makes 4 n of them (1024 otherwise), `PROPTEST_RNG_SEED=n`
+//! others.
+
+mod client;
+mod frames;
+mod server;
+
+use proptest::test_runner::{Config, RngSeed};
+
+/// Every connection machine gets this many steps at most.
+const STEPS: usize = 80;
+
+fn config() -> Config {
+    let default = Config::default();
+    let rng_seed = match default.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(0x7472_756e),
+        chosen => chosen,
+    };
+    Config { cases: default.cases.saturating_mul(4), rng_seed, failure_persistence: None, ..default }
+}
