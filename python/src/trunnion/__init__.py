@@ -102,6 +102,16 @@ if TYPE_CHECKING:
     from ._results import ServerInfo
     from ._asgi import AsgiApp
     from ._asking import Asking, Once
+    from ._changes import (
+        Change,
+        Granted,
+        Listening,
+        PromptsChanged,
+        ResourcesChanged,
+        ResourceUpdated,
+        SyncListening,
+        ToolsChanged,
+    )
     from ._serve import Serving
     from .client import Client, SyncClient
 
@@ -116,6 +126,7 @@ __all__ = [
     "CallResult",
     "Cancelled",
     "CancelledError",
+    "Change",
     "ChoiceField",
     "Choices",
     "ChoicesField",
@@ -137,6 +148,7 @@ __all__ = [
     "Form",
     "FormField",
     "FormResult",
+    "Granted",
     "HeaderMismatchError",
     "Icon",
     "Image",
@@ -145,6 +157,7 @@ __all__ = [
     "InvalidParamsError",
     "InvalidRequestError",
     "LimitError",
+    "Listening",
     "McpError",
     "Message",
     "MethodNotFoundError",
@@ -160,6 +173,7 @@ __all__ = [
     "PromptArgument",
     "PromptInfo",
     "PromptResult",
+    "PromptsChanged",
     "ProtocolError",
     "Question",
     "ReadResult",
@@ -170,6 +184,8 @@ __all__ = [
     "ResourceLink",
     "ResourceNotFoundError",
     "ResourceTemplateInfo",
+    "ResourceUpdated",
+    "ResourcesChanged",
     "Role",
     "Root",
     "SamplingContent",
@@ -178,6 +194,7 @@ __all__ = [
     "ServerInfo",
     "Serving",
     "SyncClient",
+    "SyncListening",
     "Text",
     "TextField",
     "TimeoutError",
@@ -192,6 +209,7 @@ __all__ = [
     "ToolResult",
     "ToolResultContent",
     "ToolUseContent",
+    "ToolsChanged",
     "TransportError",
     "UnknownContent",
     "UnsupportedVersionError",
@@ -203,6 +221,14 @@ _LAZY = {
     "AsgiApp": "_asgi",
     "Asking": "_asking",
     "Once": "_asking",
+    "Change": "_changes",
+    "Granted": "_changes",
+    "Listening": "_changes",
+    "PromptsChanged": "_changes",
+    "ResourcesChanged": "_changes",
+    "ResourceUpdated": "_changes",
+    "SyncListening": "_changes",
+    "ToolsChanged": "_changes",
     "Client": "client",
     "SyncClient": "client",
     "Serving": "_serve",

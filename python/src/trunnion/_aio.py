@@ -16,6 +16,7 @@ from ._generated import OUTCOME_TOOL_ERROR
 from ._host import Host, Operation
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
@@ -35,6 +36,8 @@ class AsyncOperation(Operation):
         self.future: asyncio.Future[str] = loop.create_future()
 
     def settle(self, payload: str | None, error: McpError | None) -> None:
+        if self.on_end is not None:
+            self.on_end(error)
         if self.future.done():
             return
         if error is not None:
@@ -169,7 +172,7 @@ class AsyncHost(Host):
 
     # --------------------------------------------------------------------------------------------- handlers
 
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
         task = self._spawn(coro)
         if task.done():
             return _outcome(handler, id, task)
@@ -179,7 +182,7 @@ class AsyncHost(Host):
         task.add_done_callback(partial(self._finished, handler, id, context))
         return None
 
-    def _finished(self, handler: Handler, id: int, context: Context | None, task: asyncio.Task[Any]) -> None:
+    def _finished(self, handler: Handler | Answerer, id: int, context: Context | None, task: asyncio.Task[Any]) -> None:
         self.running.pop(id, None)
         self._ready.append(_outcome(handler, id, task, context))
         self.schedule()
@@ -202,20 +205,23 @@ class AsyncHost(Host):
 
     def _ask(self, asked: _ThreadAsked, id: int, questions: str) -> None:
         try:
-            self.operations[self.call("request", id, "ask", questions)] = asked
+            self.enter(asked, "request", id, "ask", questions)
         except McpError as error:
             asked.settle(None, error)
-        else:
-            self.schedule()
 
     # ------------------------------------------------------------------------------------------- operations
 
     def begin(self, name: str, *args: Any) -> tuple[int, AsyncOperation]:
         """Start an operation of the engine; its future ends on this loop."""
-        id = self.call(name, *args)
-        operation = self.operations[id] = self.operation()
+        operation = self.operation()
+        return self.enter(operation, name, *args), operation
+
+    def enter(self, operation: Operation, name: str, *args: Any) -> int:
+        """Start an operation of the engine that has been made before."""
+        id: int = self.call(name, *args)
+        self.operations[id] = operation
         self.schedule()
-        return id, operation
+        return id
 
     def operation(self) -> AsyncOperation:
         """Something to wait for on this loop."""
@@ -276,7 +282,7 @@ class AsyncHost(Host):
             self.loop.remove_reader(self._fd)
 
 
-def _outcome(handler: Handler, id: int, task: asyncio.Task[Any], context: Context | None = None) -> Done:
+def _outcome(handler: Handler | Answerer, id: int, task: asyncio.Task[Any], context: Context | None = None) -> Done:
     try:
         outcome, payload = handler.encode(task.result())
     except asyncio.CancelledError:

@@ -121,7 +121,7 @@ class AsgiApp:
 class _Response(AsyncOperation):
     """A response while it comes: told by the engine, taken by `send_to`."""
 
-    __slots__ = ("_parts", "_waiting", "_more", "_over")
+    __slots__ = ("_parts", "_waiting", "_more", "_over", "_left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -129,16 +129,15 @@ class _Response(AsyncOperation):
         self._waiting = 0
         self._more = asyncio.Event()
         self._over = False
+        self._left = False
         self.listeners[EVENT_HTTP_HEAD] = self._head
         self.listeners[EVENT_HTTP_CHUNK] = self._chunk
 
     @classmethod
     def begin(cls, host: AsyncHost, endpoint: int, head: str, body: bytes) -> tuple[int, _Response]:
         """Hand a request to the engine."""
-        id = host.call("http_request", endpoint, head, body)
-        response = host.operations[id] = cls(host.loop)
-        host.schedule()
-        return id, response
+        response = cls(host.loop)
+        return host.enter(response, "http_request", endpoint, head, body), response
 
     def settle(self, payload: str | None, error: McpError | None) -> None:
         super().settle(payload, error)
@@ -148,7 +147,7 @@ class _Response(AsyncOperation):
     def give_up(self) -> None:
         """The caller has left, or does not read."""
         self._parts.clear()
-        self._over = True
+        self._over = self._left = True
         self._more.set()
 
     async def send_to(self, send: Send) -> None:
@@ -164,9 +163,11 @@ class _Response(AsyncOperation):
                 break
             self._more.clear()
             await self._more.wait()
-        if self.future.done() and self.future.exception() is None:
+        if self._left:
+            return
+        if self.future.exception() is None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif self.future.done() and not started:
+        elif not started:
             await _refuse(send, 503, "the server is closing")
 
     def _head(self, head: dict[str, Any]) -> None:

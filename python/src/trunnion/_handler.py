@@ -133,7 +133,7 @@ class Handler:
         if isinstance(error, ToolError):
             return OUTCOME_TOOL_ERROR, error.message
         if isinstance(error, McpError):
-            return OUTCOME_ERROR, _error(error)
+            return OUTCOME_ERROR, error_json(error)
         if isinstance(error, _BadArgument):
             return self.invalid(str(error))
         from logging import getLogger
@@ -144,7 +144,7 @@ class Handler:
 
     def invalid(self, message: str) -> Answer:
         """What the caller is told of an argument that cannot be converted."""
-        return OUTCOME_ERROR, _error(InvalidParamsError(message))
+        return OUTCOME_ERROR, error_json(InvalidParamsError(message))
 
 
 class Tool(Handler):
@@ -253,7 +253,8 @@ class _BadArgument(Exception):
         super().__init__(f"invalid argument {name!r}: {detail}")
 
 
-def _error(error: McpError) -> str:
+def error_json(error: McpError) -> str:
+    """The payload of a completion that is a protocol error."""
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data

@@ -19,6 +19,7 @@ from ._generated import (
     EVENT_CANCELLED,
     EVENT_CLOSED,
     EVENT_COMPLETE,
+    EVENT_ELICIT,
     EVENT_ERROR,
     EVENT_HTTP_CHUNK,
     EVENT_HTTP_HEAD,
@@ -26,15 +27,18 @@ from ._generated import (
     EVENT_NOTIFICATION,
     EVENT_PROGRESS,
     EVENT_RESULT,
+    EVENT_SAMPLE,
     OUTCOME_ERROR,
 )
 from ._json import dumps, loads
 from ._signature import is_async
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
+_NOBODY = '{"code":-32601,"message":"nobody answers that here"}'
 _GONE = '{"code":-32603,"message":"the handler was removed"}'
 _open: WeakSet[Host] = WeakSet()
 Event = tuple[int, int, int, str]
@@ -43,9 +47,10 @@ Event = tuple[int, int, int, str]
 class Operation:
     """Something asked of the engine that ends with one result or one error."""
 
-    __slots__ = ("listeners",)
+    __slots__ = ("listeners", "on_end")
 
     def __init__(self) -> None:
+        self.on_end: Callable[[BaseException | None], None] | None = None
         # By the kind of event: progress, listening, notification and so on.
         self.listeners: dict[int, Callable[[Any], None]] = {}
 
@@ -115,8 +120,17 @@ class Host:
                 answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
                 if answer is not None:
                     done.append(answer)
+            elif kind <= EVENT_SAMPLE and kind >= EVENT_ELICIT:
+                answer = self._asked(kind, id, target, payload)
+                if answer is not None:
+                    done.append(answer)
             else:
                 self._other(kind, id, payload)
+
+    def _asked(self, kind: int, id: int, target: int, payload: str) -> Done | None:
+        client = self.clients.get(target)
+        answerer = None if client is None else client._answerers.get(kind)
+        return (id, OUTCOME_ERROR, _NOBODY) if answerer is None else answerer.start(self, id, payload)
 
     def _other(self, kind: int, id: int, payload: str) -> None:
         if kind == EVENT_CANCELLED:
@@ -193,11 +207,11 @@ class Host:
             self._pool = Pool()
         return self._pool
 
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
         """Run a coroutine for one exchange."""
         raise NotImplementedError
 
-    def run_thread(self, handler: Handler, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
+    def run_thread(self, handler: Handler | Answerer, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
         """Run a `def` handler on a worker thread, with the context variables of now."""
         if context is not None:
             self.running[id] = context
@@ -205,7 +219,7 @@ class Host:
 
         self.pool().submit(copy_context().run, self._work, handler, id, arguments)
 
-    def _work(self, handler: Handler, id: int, arguments: dict[str, Any]) -> None:
+    def _work(self, handler: Handler | Answerer, id: int, arguments: dict[str, Any]) -> None:
         done = handler.run(id, arguments)
         self.running.pop(id, None)
         # In whatever state the engine is by now, there is nobody to tell.

@@ -20,6 +20,7 @@ from ._generated import EVENT_LISTENING, OUTCOME_TOOL_ERROR, ClosedError
 from ._host import Host, Operation
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
@@ -45,6 +46,8 @@ class SyncOperation(Operation):
             self.payload = payload
             self.error = error
             self.done = True
+        if self.on_end is not None:
+            self.on_end(error)
 
     def result(self) -> str:
         """The result's JSON text, or raise the error."""
@@ -113,11 +116,15 @@ class SyncHost(Host):
             # In a forked child the lock may be held for ever by a thread that is not here; this call says so.
             self.call("fd")
         operation = self.operation()
+        return self.enter(operation, name, *args), operation
+
+    def enter(self, operation: Operation, name: str, *args: Any) -> int:
+        """Start an operation of the engine that has been made before."""
         # Its end may be drained by another thread before this one has noted its id.
         with self._lock:
-            id = self.call(name, *args)
+            id: int = self.call(name, *args)
             self.operations[id] = operation
-        return id, operation
+        return id
 
     def operation(self) -> SyncOperation:
         """Something that threads can wait for."""
@@ -126,8 +133,7 @@ class SyncHost(Host):
     def ask(self, id: int, questions: str) -> Any:
         asked = _Asked(self)
         try:
-            with self._lock:
-                self.operations[self.call("request", id, "ask", questions)] = asked
+            self.enter(asked, "request", id, "ask", questions)
         except McpError as error:
             asked.settle(None, error)
         return asked
@@ -210,9 +216,10 @@ class SyncHost(Host):
             finally:
                 self._ready += answers
         if self._waiting:
-            self._free()
+            self.free()
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """Wake the threads whose operations have ended."""
         with self._lock:
             ended = [op for op in self._waiting if op.done]
             for op in ended:
@@ -232,7 +239,7 @@ class SyncHost(Host):
 
     # ------------------------------------------------------------------------------- `async def` handlers
 
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
         future = self._loop().submit(coro)
         if context is not None:
             context._task = future
@@ -248,7 +255,7 @@ class SyncHost(Host):
             self._portal = _Portal()
         return self._portal
 
-    def _finished(self, handler: Handler, id: int, context: Context | None, future: Any) -> None:
+    def _finished(self, handler: Handler | Answerer, id: int, context: Context | None, future: Any) -> None:
         self.running.pop(id, None)
         if future.cancelled():
             done = (id, OUTCOME_TOOL_ERROR, "cancelled")
@@ -287,7 +294,7 @@ class SyncHost(Host):
         error = ClosedError("the engine is closed")
         for operation in pending:
             operation.settle(None, error)
-        self._free()
+        self.free()
 
 
 class _Portal:
