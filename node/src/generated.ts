@@ -319,6 +319,8 @@ export interface ServeHttpOptions {
   allowedHosts?: readonly string[];
   /** Origin header values accepted besides loopback ones; a * accepts all. Default: `[]`. */
   allowedOrigins?: readonly string[];
+  /** Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: `none`. */
+  ssePath?: string;
   /** Where clients reach the endpoint from outside; its host and its origin are accepted. Default: `none`. */
   publicUrl?: string;
   /** Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: `[]`. */
@@ -380,7 +382,7 @@ export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections"],
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
   tool: ["asks", "timeoutMs"],
-  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
+  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],
 } as const;

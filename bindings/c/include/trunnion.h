@@ -121,6 +121,8 @@
  *     Host header values accepted besides loopback names and the bound address; a * accepts all.
  *   allowedOrigins (array, default [])
  *     Origin header values accepted besides loopback ones; a * accepts all.
+ *   ssePath (string, default none)
+ *     Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too.
  *   publicUrl (string, default none)
  *     Where clients reach the endpoint from outside; its host and its origin are accepted.
  *   trustedProxies (array, default [])

@@ -264,3 +264,29 @@ async fn the_server_hears_of_changed_roots() {
     told.notified().await;
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test]
+async fn the_transport_of_2024_is_served_too() {
+    use trunnion::HttpTransport;
+    use trunnion::client::Client;
+
+    let gate = Gate::default();
+    let server = server(&gate);
+    let listening = server.http().sse_path("/sse").bind("127.0.0.1:0").await.expect("an address");
+    let url = listening.url().replace("/mcp", "/sse");
+    for transport in [HttpTransport::Sse, HttpTransport::Auto] {
+        let client = Client::builder().transport(transport).connect(url.as_str()).await.expect("connected");
+        assert_eq!(client.call_tool("hello", ()).await.expect("a result").text(), "hello");
+        gate.go.notify_one();
+        let steps = client.call_tool("steps", ()).with_progress(|_| {}).await.expect("a result");
+        assert_eq!(steps.text(), "done");
+        client.close().await;
+    }
+    let peer = Peer::of(listening, "2024-11-05");
+    let post =
+        reqwest::Client::builder().no_proxy().build().expect("a client").post(format!("{url}?session=none"));
+    let refused = Peer::answer(post.header("content-type", "application/json").body("{}")).await;
+    assert_eq!(refused.status(), 404);
+    drop(peer);
+    assert!(server.http().sse_path("/mcp").bind("127.0.0.1:0").await.is_err());
+}

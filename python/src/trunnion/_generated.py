@@ -144,6 +144,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "path": "path",
         "allowed_hosts": "allowedHosts",
         "allowed_origins": "allowedOrigins",
+        "sse_path": "ssePath",
         "public_url": "publicUrl",
         "trusted_proxies": "trustedProxies",
         "sessions": "sessions",

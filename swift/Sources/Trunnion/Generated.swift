@@ -230,6 +230,8 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var allowedHosts: [String]?
     /// Origin header values accepted besides loopback ones; a * accepts all. Default: [].
     public var allowedOrigins: [String]?
+    /// Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: none.
+    public var ssePath: String?
     /// Where clients reach the endpoint from outside; its host and its origin are accepted. Default: none.
     public var publicUrl: String?
     /// Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: [].
@@ -250,6 +252,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
         path: String? = nil,
         allowedHosts: [String]? = nil,
         allowedOrigins: [String]? = nil,
+        ssePath: String? = nil,
         publicUrl: String? = nil,
         trustedProxies: [String]? = nil,
         sessions: Bool? = nil,
@@ -262,6 +265,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
         self.path = path
         self.allowedHosts = allowedHosts
         self.allowedOrigins = allowedOrigins
+        self.ssePath = ssePath
         self.publicUrl = publicUrl
         self.trustedProxies = trustedProxies
         self.sessions = sessions

@@ -158,6 +158,7 @@ pub(crate) struct ServeHttp {
     pub path: String,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
+    pub sse_path: Option<String>,
     pub public_url: Option<String>,
     pub trusted_proxies: Vec<IpAddr>,
     pub sessions: bool,
@@ -174,6 +175,7 @@ impl Default for ServeHttp {
             path: "/mcp".into(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            sse_path: None,
             public_url: None,
             trusted_proxies: Vec::new(),
             sessions: true,
@@ -190,11 +192,15 @@ impl ServeHttp {
         if !self.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
         }
+        if self.sse_path.as_deref().is_some_and(|path| !path.starts_with('/') || path == self.path) {
+            return Err(Error::usage("ssePath must begin with '/' and be another than path"));
+        }
         if self.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
             return Err(Error::usage("publicUrl must be an http or https URL"));
         }
         Ok(HttpOptions {
             path: self.path,
+            sse_path: self.sse_path,
             callers: Callers {
                 allowed_hosts: self.allowed_hosts,
                 allowed_origins: self.allowed_origins,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use trunnion::model::{CompletionReference, Implementation};
+use trunnion::model::{CompletionReference, ElicitAnswer, Implementation, Root, SampleAnswer};
 use trunnion::{Client, Era, Error};
 
 /// Use every kind of request once.
@@ -84,6 +84,15 @@ async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
     let every = || tools.iter().map(|tool| (tool.name.clone(), json!({}))).collect();
     let calls: Vec<(String, Value)> = match scenario {
         "initialize" | "request-metadata" | "json-schema-ref-no-deref" => Vec::new(),
+        "elicitation-sep1034-client-defaults" => {
+            vec![("test_client_elicitation_defaults".into(), json!({}))]
+        }
+        "sse-retry" => vec![("test_reconnection".into(), json!({}))],
+        "sep-2322-client-request-state" => {
+            ["test_mrtr_echo_state", "test_mrtr_unrelated", "test_mrtr_no_state", "test_mrtr_no_result_type"]
+                .map(|name| (name.into(), json!({})))
+                .to_vec()
+        }
         "tools_call" => vec![("add_numbers".into(), json!({"a": 5, "b": 3}))],
         "http-custom-headers" => {
             let calls = context["toolCalls"].as_array().into_iter().flatten();
@@ -127,8 +136,16 @@ async fn main() -> Result<(), Error> {
         Ok("legacy") => builder = builder.era(Era::Legacy),
         _ => {}
     }
+    let scenario = std::env::var("MCP_CONFORMANCE_SCENARIO");
+    if scenario.is_ok() {
+        builder = builder
+            // The form's defaults are filled in.
+            .on_elicit(async |_| ElicitAnswer::accept(json!({})))
+            .on_sample(async |_| Ok(SampleAnswer::new("This is a test response.", "test-model")))
+            .roots(&[Root::new("file:///workspace")]);
+    }
     let client = trunnion_examples::connect(builder, &target).await?;
-    match std::env::var("MCP_CONFORMANCE_SCENARIO") {
+    match scenario {
         Ok(scenario) => conform(&client, &scenario).await?,
         Err(_) => println!("{}", tour(&client).await?),
     }

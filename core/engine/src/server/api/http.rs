@@ -32,6 +32,12 @@ impl HttpServer {
         self
     }
 
+    /// Serve the transport of 2024-11-05, HTTP+SSE, at this path too. Default: it is not served.
+    pub fn sse_path(mut self, path: impl Into<String>) -> Self {
+        self.options.sse_path = Some(path.into());
+        self
+    }
+
     /// A `Host` header that is accepted besides loopback names and the bound address; `*` accepts all. What protects a
     /// server on this machine from web pages (DNS rebinding) is the refusal of all others.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
@@ -94,6 +100,10 @@ impl HttpServer {
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Listening, Error> {
         if !self.options.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
+        }
+        let sse_path = self.options.sse_path.as_deref();
+        if sse_path.is_some_and(|path| !path.starts_with('/') || path == self.options.path) {
+            return Err(Error::usage("sse_path must begin with '/' and be another than path"));
         }
         if self.options.callers.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
             return Err(Error::usage("public_url must be an http or https URL"));

@@ -25,6 +25,7 @@ use super::body::{self, Refusal};
 use super::caller::{Accepts, HeaderView, is_json};
 use super::listen::ListenEvents;
 use super::log::StreamLog;
+use super::older::Channels;
 use super::pump::{OpenCalls, Pump};
 use super::sessions::{InSession, STANDING, Session, Sessions};
 use super::work::{Work, WorkEvents, refuse_ask};
@@ -41,6 +42,7 @@ pub(crate) struct Endpoint {
     options: HttpOptions,
     bound: Option<IpAddr>,
     sessions: Arc<Sessions>,
+    channels: Arc<Channels>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -61,7 +63,8 @@ impl Endpoint {
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
         let sessions = Sessions::new(options.session_idle, options.max_sessions);
-        Endpoint { server, driver, options, bound, sessions, phase }
+        let channels = Arc::default();
+        Endpoint { server, driver, options, bound, sessions, channels, phase }
     }
 
     /// Answer one request. `peer`: who has connected.
@@ -73,6 +76,9 @@ impl Endpoint {
     ) -> Response<ResponseBody> {
         if let Err(message) = self.options.callers.check(&head.headers, self.bound, peer) {
             return refusal(403, message);
+        }
+        if self.options.sse_path.as_deref() == Some(head.uri.path()) {
+            return self.older(head, body).await;
         }
         if head.uri.path() != self.options.path {
             return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
@@ -99,6 +105,37 @@ impl Endpoint {
     /// Everything is over.
     pub fn close(&self) {
         self.sessions.close_all();
+    }
+
+    /// The transport of 2024-11-05.
+    async fn older<B: Body<Data = Bytes>>(&self, head: &Parts, body: B) -> Response<ResponseBody> {
+        let path = head.uri.path();
+        match head.method {
+            Method::GET if !Accepts::of(&head.headers).events => {
+                plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
+            }
+            Method::GET => {
+                let stream = self.channels.open(&self.server, &self.driver, path, self.phase.clone());
+                answer::events(&self.driver, stream)
+            }
+            Method::POST if !is_json(&head.headers) => {
+                plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
+            }
+            Method::POST => {
+                let limit = self.server.catalog.settings().limits.message_bytes;
+                let body = match body::read(&self.driver, body, &head.headers, limit).await {
+                    Ok(body) => body,
+                    Err(refusal) => return *refusal,
+                };
+                let session = head.uri.query().and_then(|query| query.strip_prefix("session="));
+                if session.is_some_and(|session| self.channels.deliver(session, body)) {
+                    empty(StatusCode::ACCEPTED)
+                } else {
+                    refusal(404, "there is no stream of that session")
+                }
+            }
+            _ => plain(StatusCode::METHOD_NOT_ALLOWED, "the endpoint takes GET and POST".into()),
+        }
     }
 
     fn has_sessions(&self) -> bool {

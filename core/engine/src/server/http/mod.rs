@@ -6,6 +6,7 @@ mod caller;
 mod endpoint;
 mod listen;
 mod log;
+mod older;
 mod pump;
 mod sessions;
 mod work;
@@ -35,6 +36,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 pub(crate) struct HttpOptions {
     /// Path of the endpoint.
     pub path: String,
+    /// Path of the transport of 2024-11-05, if that is served too.
+    pub sse_path: Option<String>,
     /// Whose requests are taken.
     pub callers: Callers,
     /// Most open connections.
@@ -51,6 +54,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         HttpOptions {
             path: "/mcp".into(),
+            sse_path: None,
             callers: Callers::default(),
             max_connections: 10_000,
             sessions: true,

@@ -1,0 +1,133 @@
+//! HTTP+SSE, the transport of 2024-11-05: one event stream carries all that the server says, POSTs what the client says
+//! (2024-11-05, "Transports").
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use super::Phase;
+use super::answer::{Events, event};
+use crate::client::memory_pair;
+use crate::driver::Driver;
+use crate::lock;
+use crate::server::ServerCore;
+use crate::server::seal::random_id;
+use crate::server::stream::{self, Carrier};
+
+/// Bytes of messages that wait for a client who does not read, above which its connection is closed.
+const MAX_WAITING: usize = 8 << 20;
+
+/// The open streams of one endpoint, by the ids that POSTs name.
+#[derive(Default)]
+pub(super) struct Channels(Mutex<HashMap<String, mpsc::UnboundedSender<Bytes>>>);
+
+impl Channels {
+    /// Open a stream. `path`: where the POSTs go.
+    pub fn open(
+        self: &Arc<Self>,
+        server: &Arc<ServerCore>,
+        driver: &Driver,
+        path: &str,
+        mut phase: watch::Receiver<Phase>,
+    ) -> ChannelEvents {
+        let (ours, theirs) = memory_pair();
+        let id = random_id();
+        lock(&self.0).insert(id.clone(), theirs.outgoing);
+        let stop = async move { drop(phase.wait_for(|phase| *phase > Phase::Serving).await) };
+        let (server, serving) = (server.clone(), driver.clone());
+        driver.spawn(async move {
+            stream::serve(server, serving, Carrier::Memory(ours), "http", stop).await;
+        });
+        let waiting = Arc::new(Waiting::default());
+        driver.spawn(forward(theirs.incoming, waiting.clone()));
+        let first = Some(Bytes::from(format!("event: endpoint\ndata: {path}?session={id}\n\n")));
+        ChannelEvents { channels: self.clone(), id, first, waiting }
+    }
+
+    /// A client says something on a stream. False: there is none of that id.
+    pub fn deliver(&self, id: &str, message: Bytes) -> bool {
+        let sender = lock(&self.0).get(id).cloned();
+        sender.is_some_and(|sender| sender.send(message).is_ok())
+    }
+}
+
+/// Messages that wait to be sent.
+#[derive(Default)]
+struct Waiting(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    over: bool,
+    reader: Option<Waker>,
+}
+
+impl Waiting {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let reader = {
+            let mut state = lock(&self.0);
+            change(&mut state);
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+async fn forward(mut said: mpsc::UnboundedReceiver<Bytes>, waiting: Arc<Waiting>) {
+    while let Some(message) = said.recv().await {
+        waiting.change(|state| {
+            state.bytes += message.len();
+            state.messages.push_back(message);
+            state.over = state.bytes > MAX_WAITING;
+        });
+        if lock(&waiting.0).over {
+            return;
+        }
+    }
+    waiting.change(|state| state.over = true);
+}
+
+/// All that the server says to one client. Dropping it ends the connection.
+pub(super) struct ChannelEvents {
+    channels: Arc<Channels>,
+    id: String,
+    first: Option<Bytes>,
+    waiting: Arc<Waiting>,
+}
+
+impl Events for ChannelEvents {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        let mut state = lock(&self.waiting.0);
+        if state.bytes > MAX_WAITING {
+            return Poll::Ready(None);
+        }
+        if let Some(message) = state.messages.pop_front() {
+            state.bytes -= message.len();
+            return Poll::Ready(Some(event(&message)));
+        }
+        if state.over {
+            return Poll::Ready(None);
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for ChannelEvents {
+    fn drop(&mut self) {
+        lock(&self.channels.0).remove(&self.id);
+        self.waiting.change(|state| {
+            state.over = true;
+            state.messages.clear();
+        });
+    }
+}
