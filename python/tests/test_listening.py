@@ -141,7 +141,11 @@ def test_changes_that_nobody_takes():
     feed.hear({"event": "tools_changed", "params": {}})
     feed.hear({"event": "resource_updated", "params": {}})
     feed.hear({"event": "unknown", "params": {}})
-    assert feed.take() == ToolsChanged() and feed.take() is None
+    first = feed.take()
+    assert isinstance(first, ToolsChanged) and feed.take() is None
+    feed.hear({"event": "prompts_changed"})
+    second = feed.take()
+    assert isinstance(second, PromptsChanged) and not isinstance(second, ToolsChanged)
     for n in range(1025):
         feed.hear({"event": "resource_updated", "params": {"uri": f"a:{n}"}})
     assert feed.ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from ._generated import EVENT_NOTIFICATION, OP_LISTEN, ClosedError, LimitError, ProtocolError
 from ._json import dumps
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 _WAITING = 1024
 
 
-class ToolsChanged:
-    """Tools came, went or changed."""
-
+class _ListChanged:
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
@@ -32,13 +30,19 @@ class ToolsChanged:
         return f"{type(self).__name__}()"
 
 
-class PromptsChanged(ToolsChanged):
+class ToolsChanged(_ListChanged):
+    """Tools came, went or changed."""
+
+    __slots__ = ()
+
+
+class PromptsChanged(_ListChanged):
     """Prompts came, went or changed."""
 
     __slots__ = ()
 
 
-class ResourcesChanged(ToolsChanged):
+class ResourcesChanged(_ListChanged):
     """Resources came, went or changed."""
 
     __slots__ = ()
@@ -69,7 +73,7 @@ class ResourceUpdated:
 
 Change = Union[ToolsChanged, PromptsChanged, ResourcesChanged, ResourceUpdated]
 
-_PLAIN: dict[str, type[ToolsChanged]] = {
+_PLAIN: dict[str, Callable[[], Change]] = {
     "tools_changed": ToolsChanged,
     "prompts_changed": PromptsChanged,
     "resources_changed": ResourcesChanged,
