@@ -47,13 +47,13 @@ async function carry(
     const answer = new Answer(resolve, reject, () => engine.cancel(id, "the caller has left"));
     const abort = () => answer.abort(left(signal));
     const over = () => signal.removeEventListener("abort", abort);
-    signal.addEventListener("abort", abort, { once: true });
     const id = engine.operate(() => engine.native.httpRequest(endpoint, head, body), {
       httpHead: ({ status, headers }) => answer.begin(status, headers),
       httpChunk: (text) => answer.write(text),
       resolve: () => (over(), answer.end()),
       reject: (error) => (over(), answer.fail(error)),
     });
+    signal.addEventListener("abort", abort, { once: true });
   });
 }
 

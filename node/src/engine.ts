@@ -1,6 +1,6 @@
 // One native engine on this thread's event loop: draining, dispatching, and keeping the process alive.
 
-import { type Cancellable, Context } from "./context.js";
+import { Cancellable, Context } from "./context.js";
 import { McpError, ToolError } from "./errors.js";
 import { ClosedError, UsageError, EVENT, OUTCOME, type EngineOptions as Generated } from "./generated.js";
 import { type ErrorPayload, guarded, loadNative, type NativeEngine, toError } from "./native.js";
@@ -64,10 +64,12 @@ export interface Operation {
   httpChunk?(payload: string): void;
 }
 
-/** What hears of a client's connection, or of a server's clients. */
+/** What hears of a client's connection, and answers what its server asks; or hears of a server's clients. */
 export interface PeerListener {
   notification(payload: any): void;
   closed?(payload: any): void;
+  elicit?: Target<Cancellable>;
+  sample?: Target<Cancellable>;
 }
 
 /**
@@ -272,6 +274,10 @@ export class Engine {
       case EVENT.getPrompt:
       case EVENT.complete:
         return this.#serve(id, this.#targets[number], payload, new Context(this, id));
+      case EVENT.elicit:
+        return this.#serve(id, this.#listeners.get(number)?.elicit, payload, new Cancellable());
+      case EVENT.sample:
+        return this.#serve(id, this.#listeners.get(number)?.sample, payload, new Cancellable());
       case EVENT.cancelled:
         return this.#stop(id, payload?.reason);
       case EVENT.result:

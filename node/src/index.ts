@@ -5,8 +5,11 @@ import { loadNative } from "./native.js";
 export { Question } from "./asking.js";
 export type { AnswersOf, Elicited, Questions, SampleOptions } from "./asking.js";
 export type { Carrier, FetchHandler } from "./carried.js";
+export { Changes } from "./changes.js";
+export type { Change, ListenFilter } from "./changes.js";
 export { Client, connect, Listing } from "./client.js";
 export type {
+  AskedQuestion,
   ClientEvents,
   ClientOptions,
   ClientTarget,

@@ -330,7 +330,8 @@ export class Server implements AsyncDisposable {
    * Answer a web-standard request, for `Bun.serve`, `Deno.serve`, Hono and the like; bound, so that it can be handed
    * on. The endpoint has the default options: `handler` makes one with others.
    */
-  readonly fetch = (request: Request, carrier?: Carrier): Promise<Response> => {
+  readonly fetch = async (request: Request, carrier?: Carrier): Promise<Response> => {
+    if (this.#closing !== undefined) throw new ClosedError("the server is closed");
     this.#handler ??= this.handler();
     return this.#handler(request, carrier);
   };
