@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { CancelledError, ClosedError, connect, Server } from "trunnion";
 import { awaited, deferred, ENGINES, title, withEngine } from "./helpers.mjs";
 
+const FORM = { type: "object", properties: { name: { type: "string" } }, required: ["name"] };
 const META = { "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {} };
 
 /** A modern call as a web-standard request. */
@@ -74,12 +75,15 @@ for (const options of ENGINES) {
             }
             return ctx.request.transport;
           })
+          .tool("ask", {}, async (_, ctx) => (await ctx.elicit("Who?", FORM)).content.name)
           .tool("large", {}, () => "x".repeat(1_000_000));
         const carrier = await host(server.fetch);
-        const client = await connect(carrier.url, { engine, era });
+        const onElicit = () => ({ action: "accept", content: { name: "anna" } });
+        const client = await connect(carrier.url, { engine, era, onElicit });
         const seen = [];
         const steps = await client.callTool("steps", {}, { onProgress: ({ progress }) => seen.push(progress) });
         assert.deepEqual([steps.text, seen], ["http", [1, 2, 3]]);
+        assert.equal((await client.callTool("ask")).text, "anna");
         assert.equal((await client.callTool("large")).text.length, 1_000_000);
         await client.close();
         await server.close();
