@@ -5,17 +5,32 @@ import { connect, McpError } from "trunnion";
 const target = process.argv.at(-1);
 
 try {
+  const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
   const client = await connect(target.startsWith("stdio:") ? target.slice(6).split(" ") : target, {
     clientInfo: { name: "everything-client-node", version: "1.0.0" },
     era: process.env.MCP_INTEROP_ERA,
+    ...(scenario === undefined ? {} : answers()),
   });
-  const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
   if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
   else await conformance(client, scenario);
   await client.close();
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
+}
+
+/** Answers to whatever a server asks. What a form leaves open gets its defaults. */
+function answers() {
+  return {
+    onElicit: () => ({ action: "accept", content: {} }),
+    onSample: () => ({
+      role: "assistant",
+      content: { type: "text", text: "This is a test response." },
+      model: "test-model",
+      stopReason: "endTurn",
+    }),
+    roots: [{ uri: "file:///workspace", name: "workspace" }],
+  };
 }
 
 async function tour(client) {
@@ -93,6 +108,13 @@ async function conformance(client, scenario) {
     calls.push(...tools.map((tool) => [tool.name, {}]));
     for (const { uri } of await client.listResources()) await client.readResource(uri);
     for (const { name } of await client.listPrompts()) await client.getPrompt(name);
+  } else if (scenario === "elicitation-sep1034-client-defaults") {
+    calls.push(["test_client_elicitation_defaults", {}]);
+  } else if (scenario === "sse-retry") {
+    calls.push(["test_reconnection", {}]);
+  } else if (scenario === "sep-2322-client-request-state") {
+    const names = ["test_mrtr_echo_state", "test_mrtr_unrelated", "test_mrtr_no_state", "test_mrtr_no_result_type"];
+    calls.push(...names.map((name) => [name, {}]));
   } else if (!["initialize", "request-metadata", "json-schema-ref-no-deref"].includes(scenario)) {
     throw new Error(`unknown scenario ${scenario}`);
   }

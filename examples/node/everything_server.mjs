@@ -1,6 +1,7 @@
 // A server with one of everything. Usage: everything_server.mjs --stdio | --http PORT
 import { setTimeout as sleep } from "node:timers/promises";
 import { Server, ToolError } from "trunnion";
+import { addAsking } from "./asking.mjs";
 import { serve } from "./serve.mjs";
 
 // One red pixel, and a tenth of a second of silence.
@@ -118,6 +119,8 @@ server
   .completion({ prompt: "test_prompt_with_arguments" }, ({ name, value }) =>
     name === "arg1" ? ["paris", "park", "party"].filter((word) => word.startsWith(value)) : [],
   );
+
+addAsking(server);
 
 await serve(server);
 

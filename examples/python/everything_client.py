@@ -10,7 +10,18 @@ import os
 import sys
 from typing import Any
 
-from trunnion import Client, McpError, ToolError
+from trunnion import (
+    BooleanField,
+    Client,
+    CreateMessageRequest,
+    CreateMessageResult,
+    ElicitForm,
+    ElicitResult,
+    McpError,
+    Root,
+    Text,
+    ToolError,
+)
 
 
 async def tour(client: Client) -> dict[str, Any]:
@@ -95,10 +106,31 @@ async def conform(client: Client, scenario: str) -> None:
             await client.read_resource(resource.uri)
         for prompt in await client.list_prompts():
             await client.get_prompt(prompt.name)
+    elif scenario == "elicitation-sep1034-client-defaults":
+        calls = [("test_client_elicitation_defaults", {})]
+    elif scenario == "sse-retry":
+        calls = [("test_reconnection", {})]
+    elif scenario == "sep-2322-client-request-state":
+        names = ("echo_state", "unrelated", "no_state", "no_result_type")
+        calls = [(f"test_mrtr_{name}", {}) for name in names]
     elif scenario not in ("initialize", "request-metadata", "json-schema-ref-no-deref"):
         raise ValueError(f"unknown scenario {scenario!r}")
     for name, arguments in calls:
         await client.call_tool(name, arguments, raise_on_error=False)
+
+
+def elicited(request: ElicitForm) -> ElicitResult:
+    """Accept every form; fields with defaults are filled in by the client."""
+    content: dict[str, Any] = {}
+    for name, field in request.requested_schema.properties.items():
+        if name in (request.requested_schema.required or ()) and getattr(field, "default", None) is None:
+            content[name] = True if isinstance(field, BooleanField) else "test"
+    return ElicitResult("accept", content=content)
+
+
+def sampled(request: CreateMessageRequest) -> CreateMessageResult:
+    """Be a model of few words."""
+    return CreateMessageResult("assistant", Text("hello"), "test-model", stop_reason="endTurn")
 
 
 async def main(target: str) -> None:
@@ -109,6 +141,9 @@ async def main(target: str) -> None:
         name="everything-client",
         version="0.1.0",
         era=os.environ.get("MCP_INTEROP_ERA"),
+        on_elicit=elicited,
+        on_sample=sampled,
+        roots=[Root("file:///workspace", name="workspace")],
     )
     async with client:
         if scenario:

@@ -7,7 +7,9 @@
 import argparse
 import asyncio
 from base64 import b64decode
-from typing import Annotated, TypedDict
+from dataclasses import dataclass
+from json import dumps
+from typing import Annotated, Literal, TypedDict
 
 from trunnion import (
     Audio,
@@ -16,6 +18,7 @@ from trunnion import (
     Field,
     Image,
     Message,
+    Question,
     ResourceContents,
     Server,
     Text,
@@ -32,6 +35,96 @@ server = Server("everything", "0.1.0", instructions="One of everything, for test
 
 class Sum(TypedDict):
     sum: float
+
+
+class Account(TypedDict):
+    username: Annotated[str, "User's response"]
+    email: Annotated[str, "User's email address"]
+
+
+class Name(TypedDict):
+    name: str
+
+
+class Color(TypedDict):
+    color: str
+
+
+class Topic(TypedDict):
+    context: str
+
+
+class Confirmation(TypedDict, total=False):
+    confirmed: bool
+
+
+@dataclass
+class Defaults:
+    name: Annotated[str, "User name"] = "John Doe"
+    age: Annotated[int, "User age"] = 30
+    score: Annotated[float, "User score"] = 95.5
+    status: Annotated[Literal["active", "inactive", "pending"], "User status"] = "active"
+    verified: Annotated[bool, "Verification status"] = True
+
+
+# Every form of choice; a type makes only the first and the fourth.
+CHOICES = {
+    "type": "object",
+    "properties": {
+        "untitledSingle": {"type": "string", "enum": ["option1", "option2", "option3"]},
+        "titledSingle": {
+            "type": "string",
+            "oneOf": [
+                {"const": "value1", "title": "First Option"},
+                {"const": "value2", "title": "Second Option"},
+                {"const": "value3", "title": "Third Option"},
+            ],
+        },
+        "legacyEnum": {
+            "type": "string",
+            "enum": ["opt1", "opt2", "opt3"],
+            "enumNames": ["Option One", "Option Two", "Option Three"],
+        },
+        "untitledMulti": {
+            "type": "array",
+            "items": {"type": "string", "enum": ["option1", "option2", "option3"]},
+        },
+        "titledMulti": {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"const": "value1", "title": "First Choice"},
+                    {"const": "value2", "title": "Second Choice"},
+                    {"const": "value3", "title": "Third Choice"},
+                ]
+            },
+        },
+    },
+}
+
+JSON_SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "$defs": {
+        "address": {
+            "$anchor": "addressDef",
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+        }
+    },
+    "properties": {
+        "name": {"type": "string"},
+        "address": {"$ref": "#/$defs/address"},
+        "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+        "phone": {"type": "string"},
+        "email": {"type": "string"},
+    },
+    "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+    "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+    "then": {"required": ["phone"]},
+    "else": {"required": ["email"]},
+    "additionalProperties": False,
+}
 
 
 @server.tool(inline=True)
@@ -137,6 +230,183 @@ async def test_tool_with_progress(ctx: Context) -> str:
         await ctx.progress(done, 100, f"{done} of 100")
         await asyncio.sleep(0.05)
     return "done"
+
+
+@server.tool
+async def test_tool_with_logging(ctx: Context) -> str:
+    """Log three messages."""
+    for step in ("started", "processing data", "completed"):
+        ctx.info(f"Tool execution {step}")
+        await asyncio.sleep(0.05)
+    return "logged"
+
+
+@server.tool
+async def test_sampling(prompt: str, ctx: Context) -> str:
+    """Ask the model.
+
+    Args:
+        prompt: what to ask it
+    """
+    answer = await ctx.sample(prompt, 100)
+    return f"LLM response: {dumps(answer.to_json()['content'])}"
+
+
+@server.tool
+async def test_elicitation(message: str, ctx: Context) -> str:
+    """Ask the user.
+
+    Args:
+        message: what to ask
+    """
+    answer = await ctx.elicit(message, Account)
+    return f"User response: action={answer.action}, content={dumps(answer.content)}"
+
+
+@server.tool
+async def test_elicitation_sep1034_defaults(ctx: Context) -> str:
+    """Ask the user with a default for every kind of field."""
+    answer = await ctx.elicit("Please review the form.", Defaults)
+    return f"Elicitation completed: action={answer.action}, content={dumps(answer.content)}"
+
+
+@server.tool
+async def test_elicitation_sep1330_enums(ctx: Context) -> str:
+    """Ask the user with every form of choice."""
+    answer = await ctx.elicit("Please choose.", CHOICES)
+    return f"Elicitation completed: action={answer.action}, content={dumps(answer.content)}"
+
+
+@server.tool
+async def test_reconnection(ctx: Context) -> str:
+    """Let the stream go before the answer; the client comes back for it."""
+    await ctx.close_stream()
+    await asyncio.sleep(0.1)
+    return "Reconnection test completed."
+
+
+@server.tool(inline=True, input_schema=JSON_SCHEMA)
+def json_schema_2020_12_tool(**arguments: object) -> str:
+    """Has a schema with the keywords of JSON Schema 2020-12."""
+    return dumps(arguments)
+
+
+@server.tool
+async def test_missing_capability(ctx: Context) -> str:
+    """Ask the model, which not every client has."""
+    answer = await ctx.sample("hello", 100)
+    return f"{answer.model} answered"
+
+
+@server.tool
+async def test_streaming_elicitation(ctx: Context) -> str:
+    """Ask the user in the course of a call."""
+    return f"{(await ctx.elicit('Please confirm.', Confirmation)).action}"
+
+
+@server.tool(inline=True)
+def test_logging_tool(ctx: Context) -> str:
+    """Log something, for those who want to hear it."""
+    ctx.info("This is a log message.")
+    return "logged"
+
+
+@server.tool(inline=True)
+def test_trigger_tool_change() -> str:
+    """Add a tool, or remove it again."""
+    if not server.remove_tool("test_dynamic_tool"):
+        server.add_tool(lambda: "dynamic", name="test_dynamic_tool", description="Comes and goes.")
+    return "changed"
+
+
+@server.tool(inline=True)
+def test_trigger_prompt_change() -> str:
+    """Add a prompt, or remove it again."""
+    if not server.remove_prompt("test_dynamic_prompt"):
+        server.add_prompt(lambda: "dynamic", name="test_dynamic_prompt", description="Comes and goes.")
+    return "changed"
+
+
+@server.tool(inline=True)
+def test_trigger_resource_update() -> str:
+    """Say that the watched resource has changed."""
+    server.notify_resource_updated("test://watched-resource")
+    return "changed"
+
+
+@server.tool
+async def test_input_required_result_elicitation(ctx: Context) -> str:
+    """Ask for a name."""
+    answer = await ctx.elicit("What is your name?", Name, key="user_name")
+    return f"Hello, {answer.data['name']}!" if answer.data else "Hello, whoever you are!"
+
+
+@server.tool
+async def test_input_required_result_sampling(ctx: Context) -> str:
+    """Ask the model."""
+    return f"{(await ctx.sample('What is the capital of France?', 100)).model} answered"
+
+
+@server.tool
+async def test_input_required_result_list_roots(ctx: Context) -> str:
+    """Ask for the roots."""
+    return ", ".join(root.uri for root in await ctx.list_roots()) or "no roots"
+
+
+@server.tool
+async def test_input_required_result_request_state(ctx: Context) -> str:
+    """Ask for a confirmation, with state."""
+    return f"state-ok: {(await ctx.elicit('Please confirm.', Confirmation)).action}"
+
+
+@server.tool
+async def test_input_required_result_multiple_inputs(ctx: Context) -> str:
+    """Ask the user, the model and for the roots together."""
+    user, model, roots = await asyncio.gather(
+        ctx.elicit("What is your name?", Name), ctx.sample("Greet somebody.", 50), ctx.list_roots()
+    )
+    return f"{user.action}, {model.model}, {len(roots)} roots"
+
+
+@server.tool
+async def test_input_required_result_multi_round(ctx: Context) -> str:
+    """Ask for a name, then for a color."""
+    name = await ctx.elicit("Step 1: what is your name?", Name)
+    color = await ctx.elicit("Step 2: what is your favourite color?", Color)
+    return f"{name.action}, {color.action}"
+
+
+@server.tool
+async def test_input_required_result_tampered_state(ctx: Context) -> str:
+    """Ask for a confirmation, with state that must come back as it was."""
+    return f"{(await ctx.elicit('Please confirm.', Confirmation)).action}"
+
+
+@server.tool
+async def test_input_required_result_capabilities(ctx: Context) -> str:
+    """Ask what the client can be asked."""
+    if "sampling" in ctx.request.client_capabilities:
+        return f"{(await ctx.sample('Say hello.', 50)).model} answered"
+    return f"{(await ctx.elicit('Please confirm.', Confirmation)).action}"
+
+
+@server.tool(inline=True, asks={"user": Question.form("What is your name?", Name)})
+def test_declared_questions(ctx: Context) -> str:
+    """Is called when the questions have been answered."""
+    return f"{ctx.answers['user'].action}"
+
+
+@server.prompt
+async def test_input_required_result_prompt(ctx: Context) -> str:
+    """Ask what the prompt is to be about."""
+    answer = await ctx.elicit("What is the context?", Topic)
+    return f"Use the context: {dumps(answer.content)}"
+
+
+@server.resource("test://watched-resource", name="watched-resource", mime_type="text/plain", inline=True)
+def watched_resource() -> str:
+    """A text that can be subscribed to."""
+    return "This is the content of the watched resource."
 
 
 @server.resource("test://static-text", name="static-text", mime_type="text/plain", inline=True)

@@ -1,19 +1,36 @@
 // The client: connecting, asking, and hearing of what the server says unasked.
 
-import { Engine, type EngineOptions } from "./engine.js";
-import { McpError } from "./errors.js";
+import { Changes, type ListenFilter } from "./changes.js";
+import type { Cancellable } from "./context.js";
+import { Engine, type EngineOptions, type Operation, type Target } from "./engine.js";
+import type { McpError } from "./errors.js";
 import {
   CancelledError,
   ClosedError,
   type ConnectOptions as GeneratedOptions,
   OPTION_KEYS,
+  OUTCOME,
   type Op,
   type RequestOptions as GeneratedRequestOptions,
   UsageError,
 } from "./generated.js";
+import { json } from "./completing.js";
 import { PromptResult, ReadResult, ToolResult } from "./results.js";
-import { type CompletionRef, Server, split, wireRef } from "./server.js";
-import type { CompletionValues, LogLevel, Progress, Prompt, Resource, ResourceTemplate, Tool } from "./types.js";
+import { type CompletionRef, printError, type Server, split, wireRef } from "./server.js";
+import type {
+  CompletionValues,
+  CreateMessageRequest,
+  CreateMessageResult,
+  ElicitRequest,
+  ElicitResult,
+  LogLevel,
+  Progress,
+  Prompt,
+  Resource,
+  ResourceTemplate,
+  Root,
+  Tool,
+} from "./types.js";
 
 /** What to connect to: a URL, a command line, or a server of this process. */
 export type ClientTarget =
@@ -24,18 +41,42 @@ export type ClientTarget =
   | Server;
 
 /** How to connect. */
-export interface ClientOptions extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era">, EngineOptions {
+export interface ClientOptions
+  extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport">,
+    EngineOptions {
   /** Who the client says it is. */
   clientInfo?: { name: string; version: string; title?: string };
   /** HTTP headers added to every request. */
   headers?: Record<string, string>;
   /** `auto`: probe and fall back. `modern` or `legacy`: that era only. */
   era?: "auto" | "modern" | "legacy";
+  /** Transport of a URL. `auto`: Streamable HTTP, and HTTP+SSE to servers that refuse it. `http` or `sse`: that one only. */
+  transport?: "auto" | "http" | "sse";
+  /** The least level of log messages that is wanted. Default: the server's. */
+  logLevel?: LogLevel;
+  /** The places that servers may work in; the engine answers for them. `setRoots` replaces them. */
+  roots?: readonly Root[];
+  /**
+   * Asks the person what a server wants to know. Declares the capability, for the `elicitModes`. The content of an
+   * accepted form is checked, and missing fields get their defaults.
+   */
+  onElicit?: (request: ElicitRequest, question: AskedQuestion) => Awaitable<ElicitResult>;
+  /** What `onElicit` can ask: forms, pages to visit, or both. Default: forms. */
+  elicitModes?: readonly ("form" | "url")[];
+  /** Asks a model what a server wants to know. Declares the capability. */
+  onSample?: (request: CreateMessageRequest, question: AskedQuestion) => Awaitable<CreateMessageResult>;
+  /** Told of every exception of `onElicit` and `onSample` that is no `McpError`. Default: written to stderr. */
+  onError?: (error: unknown, origin: { item: string; name: string }) => void;
   /** The engine to use, instead of the one this thread's servers and clients share. */
   engine?: Engine;
   /** Gives up connecting. */
   signal?: AbortSignal;
 }
+
+type Awaitable<T> = T | Promise<T>;
+
+/** What a handler of a server's question knows besides it: `signal` aborts when the question is withdrawn. */
+export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How to ask. */
 export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress"> {
@@ -62,6 +103,8 @@ export interface ClientEvents {
   resources_changed: Record<string, unknown>;
   prompts_changed: Record<string, unknown>;
   resource_updated: { uri: string };
+  /** What the person was sent to a page for is done (2025-11-25). */
+  elicitation_complete: { elicitationId: string };
   /** The connection is over. */
   closed: { reason?: string };
 }
@@ -118,6 +161,7 @@ export class Client implements AsyncDisposable {
   readonly #target: string;
   readonly #options: Record<string, any>;
   readonly #signal: AbortSignal | undefined;
+  readonly #answerers: { elicit?: Target<Cancellable>; sample?: Target<Cancellable> };
   readonly #listeners = new Map<string, Set<(params: any) => void>>();
   /** The client's handle: while it is connecting, and once it is connected. */
   #attempt: number | undefined;
@@ -130,7 +174,7 @@ export class Client implements AsyncDisposable {
 
   /** Connects on `connect()` or with the first request. */
   constructor(target: ClientTarget, options: ClientOptions = {}) {
-    const { engine, signal, ...rest } = options;
+    const { engine, signal, onElicit, elicitModes, onSample, onError = printError, ...rest } = options;
     const [engineOptions, connectOptions] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     const given = engine ?? (isServer(target) ? target.engine : undefined);
     if (isServer(target) && given !== target.engine) {
@@ -139,7 +183,15 @@ export class Client implements AsyncDisposable {
     this.#ownsEngine = given === undefined && Object.keys(engineOptions).length > 0;
     this.#engine = given ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
     this.#target = JSON.stringify(targetOf(target));
+    const declared = capabilitiesOf(options);
+    if (Object.keys(declared).length > 0) {
+      connectOptions["capabilities"] = { ...declared, ...connectOptions["capabilities"] };
+    }
     this.#options = connectOptions;
+    this.#answerers = {
+      ...(onElicit === undefined ? {} : { elicit: answerer("onElicit", onElicit, onError) }),
+      ...(onSample === undefined ? {} : { sample: answerer("onSample", onSample, onError) }),
+    };
     this.#signal = signal;
   }
 
@@ -230,6 +282,37 @@ export class Client implements AsyncDisposable {
     await this.#request("ping", {}, options);
   }
 
+  /**
+   * Listen to changes at the server. The process stays alive meanwhile.
+   *
+   * @example for await (const change of client.listen({ tools: true })) console.log(change.event);
+   */
+  listen(filter: ListenFilter, { signal, ...options }: Pick<RequestOptions, "signal" | "meta"> = {}): Changes {
+    const leaving = new AbortController();
+    const either = signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal]);
+    return new Changes(
+      (tell) => this.#request("listen", filter, { ...options, signal: either }, tell),
+      () => leaving.abort(),
+      () => this.#closing !== undefined,
+    );
+  }
+
+  /** Have log messages from this level on. */
+  async setLogLevel(level: LogLevel, options: RequestOptions = {}): Promise<void> {
+    await this.#request("set_log_level", { level }, options);
+  }
+
+  /** Replace the roots that were given when connecting. False: none were, or the client is closed. */
+  setRoots(roots: readonly Root[]): boolean {
+    if (this.#attempt === undefined) {
+      this.#options["roots"] = roots;
+      return true;
+    }
+    const client = this.#attempt;
+    if (this.#closed !== undefined || this.#engine.closed) return false;
+    return this.#engine.call(() => this.#engine.native.notify(client, "roots_changed", JSON.stringify({ roots })));
+  }
+
   /** Be told of an event. Returns a function that ends it. */
   on<E extends keyof ClientEvents>(event: E, listener: (params: ClientEvents[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
@@ -257,6 +340,7 @@ export class Client implements AsyncDisposable {
           this.#engine.listen(id, {
             notification: ({ event, params }) => this.#tell(event, params),
             closed: (payload) => this.#end(payload),
+            ...this.#answerers,
           }),
       );
       this.#handle = this.#attempt;
@@ -302,18 +386,23 @@ export class Client implements AsyncDisposable {
     });
   }
 
-  async #request(op: Op, params: object, options: RequestOptions): Promise<any> {
+  async #request(
+    op: Op,
+    params: object,
+    options: RequestOptions,
+    notification?: (payload: any) => void,
+  ): Promise<any> {
     if (this.#closed !== undefined || this.#closing !== undefined) {
       throw new ClosedError(this.#closed ?? "the client is closed");
     }
     if (this.#handle === undefined) await this.connect();
     const { signal, onProgress, ...rest } = options;
-    const json = onProgress === undefined ? rest : { ...rest, progress: true };
+    const wire = onProgress === undefined ? rest : { ...rest, progress: true };
     return this.#operate(
-      () => this.#engine.native.request(this.#handle!, op, JSON.stringify(params), JSON.stringify(json)),
+      () => this.#engine.native.request(this.#handle!, op, JSON.stringify(params), JSON.stringify(wire)),
       signal,
       undefined,
-      onProgress,
+      { progress: onProgress, notification },
     );
   }
 
@@ -321,13 +410,13 @@ export class Client implements AsyncDisposable {
     start: () => number,
     signal: AbortSignal | undefined,
     started?: (id: number) => void,
-    progress?: (progress: Progress) => void,
+    hears: Pick<Operation, "progress" | "notification"> = {},
   ): Promise<any> {
     if (this.#engine.closed) return Promise.reject(new ClosedError("the engine is closed"));
     if (signal?.aborted) return Promise.reject(aborted(signal));
     return new Promise((resolve, reject) => {
       if (signal === undefined) {
-        const id = this.#engine.operate(start, { resolve, reject, progress });
+        const id = this.#engine.operate(start, { resolve, reject, ...hears });
         started?.(id);
         return;
       }
@@ -336,12 +425,34 @@ export class Client implements AsyncDisposable {
       const id = this.#engine.operate(start, {
         resolve: (value) => (over(), resolve(value)),
         reject: (error) => (over(), reject(signal.aborted && error instanceof CancelledError ? aborted(signal) : error)),
-        progress,
+        ...hears,
       });
       signal.addEventListener("abort", abort, { once: true });
       started?.(id);
     });
   }
+}
+
+/** What the handlers that are given can do, as the protocol spells it. */
+function capabilitiesOf({ onElicit, elicitModes = ["form"], onSample }: ClientOptions): Record<string, object> {
+  const modes = elicitModes.includes("url") ? Object.fromEntries(elicitModes.map((mode) => [mode, {}])) : {};
+  return {
+    ...(onElicit === undefined ? {} : { elicitation: modes }),
+    ...(onSample === undefined ? {} : { sampling: {} }),
+  };
+}
+
+function answerer<R>(
+  name: string,
+  handler: (request: R, question: AskedQuestion) => unknown,
+  onError: NonNullable<ClientOptions["onError"]>,
+): Target<Cancellable> {
+  return {
+    invoke: handler,
+    complete: (answer) => [OUTCOME.result, json(answer)],
+    fail: (message) => [OUTCOME.error, JSON.stringify({ message })],
+    report: (error) => onError(error, { item: "client", name }),
+  };
 }
 
 function aborted(signal: AbortSignal): McpError {

@@ -1,8 +1,10 @@
-// What a handler knows of the request it serves, and what it can say while it works.
+// What a handler knows of the request it serves, and what it can say and ask while it works.
 
+import { type AnswersOf, type Elicited, Question, type Questions, readAnswers, type SampleOptions } from "./asking.js";
 import type { Engine } from "./engine.js";
 import { CancelledError, ClosedError } from "./generated.js";
-import type { LogLevel } from "./types.js";
+import type { OutputOf, Schema } from "./schema.js";
+import type { CreateMessageResult, ElicitResult, LogLevel, Root, SamplingMessage } from "./types.js";
 
 /** What is known of a request. */
 export interface RequestInfo {
@@ -24,17 +26,64 @@ export interface RequestInfo {
   meta?: Record<string, unknown>;
 }
 
-/** Given to every handler; belongs to one request. */
-export class Context {
-  readonly #engine: Engine;
-  readonly #id: number;
+/** What the engine says of a request. */
+interface Described extends RequestInfo {
+  answers?: Record<string, unknown>;
+  memory?: Record<string, unknown>;
+}
+
+/** Names a question; without it its key is its ordinal in this run of the handler: `q1`, `q2`, …. */
+export interface KeyOption {
+  key?: string;
+}
+
+/** Something that runs until it is done or nobody wants it any more. */
+export class Cancellable {
   #cancelled = false;
   #reason: string | undefined;
   #controller: AbortController | undefined;
-  #request: RequestInfo | undefined;
+
+  /** Aborts when the answer is not wanted any more. Made when first asked for. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled) this.#controller.abort(this.over());
+    }
+    return this.#controller.signal;
+  }
+
+  /** True once nobody waits for an answer any more. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** @internal */
+  cancel(reason: string | undefined): void {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#reason = reason;
+    this.#controller?.abort(this.over());
+  }
+
+  /** @internal */
+  over(): CancelledError {
+    return new CancelledError(this.#reason ?? "the request was cancelled");
+  }
+}
+
+/** Given to every handler; belongs to one request. Its `signal` aborts when the caller cancels or leaves, or the time limit passes. */
+export class Context<Q extends Questions = Questions> extends Cancellable {
+  readonly #engine: Engine;
+  readonly #id: number;
+  #described: Described | undefined;
+  #answers: AnswersOf<Q> | undefined;
+  /** What `once` has begun in this run. */
+  #begun: Map<string, Promise<unknown>> | undefined;
+  #asked = 0;
 
   /** @internal */
   constructor(engine: Engine, id: number) {
+    super();
     this.#engine = engine;
     this.#id = id;
   }
@@ -48,46 +97,135 @@ export class Context {
   }
 
   /**
-   * Send a log message with this request. `data`: any JSON value. False: below the level the caller asked for,
-   * or the request is over.
+   * Send a log message with this request. `data`: any JSON value. False: the request is over, or too much waits for a
+   * caller who does not read.
    */
   log(level: LogLevel, data: unknown, logger?: string): boolean {
     return this.#engine.emit("log", this.#id, JSON.stringify({ level, data: data ?? null, logger }));
   }
 
-  /** Aborts when the caller cancels, leaves, or the time limit of the tool passes. Made when first asked for. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#cancelled) this.#abort();
-    }
-    return this.#controller.signal;
+  /**
+   * Ask the person to fill in a form; see `Question.elicit`.
+   *
+   * In revisions from 2026-07-28 on, a question that is not answered yet ends this run: the promise rejects with a
+   * `CancelledError`, and the handler is run again from its start when the client has the answer. Effects that must
+   * not be repeated go into `once`.
+   *
+   * @throws McpError: kind `missing_capability` when the client cannot be asked that.
+   */
+  elicit<const S extends Schema>(message: string, schema: S, { key }: KeyOption = {}): Promise<Elicited<OutputOf<S>>> {
+    return this.#one(key, () => Question.elicit(message, schema));
   }
 
-  /** True once the caller no longer waits for an answer. */
-  get cancelled(): boolean {
-    return this.#cancelled;
+  /** Ask the person to visit a page. As `elicit` otherwise. */
+  elicitUrl(message: string, url: string | URL, { key }: KeyOption = {}): Promise<ElicitResult> {
+    return this.#one(key, () => Question.elicitUrl(message, url));
+  }
+
+  /** Ask the client's model; see `Question.sample`. As `elicit` otherwise. */
+  sample(
+    messages: string | readonly SamplingMessage[],
+    maxTokens: number,
+    { key, ...options }: SampleOptions & KeyOption = {},
+  ): Promise<CreateMessageResult> {
+    return this.#one(key, () => Question.sample(messages, maxTokens, options));
+  }
+
+  /** Ask which places the client lets the server work in. As `elicit` otherwise. */
+  listRoots({ key }: KeyOption = {}): Promise<Root[]> {
+    return this.#one(key, () => Question.listRoots());
+  }
+
+  /** Ask several things together; the answers have the keys of the questions. As `elicit` otherwise. */
+  ask<const K extends Questions>(questions: K): Promise<AnswersOf<K>> {
+    return unheard(this.#ask(questions));
+  }
+
+  /**
+   * Run `effect` once for this request, however often the handler is run: later runs get what it returned, as JSON has
+   * it. What is stored goes through the client, sealed; an effect that fails is not stored.
+   *
+   * @throws McpError: kind `limit` when too much is stored.
+   */
+  once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
+    const all = (this.#begun ??= new Map());
+    const begun = all.get(key);
+    if (begun !== undefined) return begun;
+    const done = this.#once(key, effect);
+    all.set(key, done);
+    done.catch(() => all.delete(key));
+    return done;
+  }
+
+  /** What the client answered to the `asks` of this tool, prompt or resource, before the handler ran. */
+  get answers(): AnswersOf<Q> {
+    return (this.#answers ??= (this.#describe().answers ?? {}) as AnswersOf<Q>);
+  }
+
+  /**
+   * Close the response stream of a legacy HTTP request: the call goes on, and the client comes back for the rest.
+   * False: there is no such stream.
+   */
+  closeStream(): boolean {
+    return !this.#engine.closed && this.#engine.call(() => this.#engine.native.closeStream(this.#id));
   }
 
   /** What is known of the request. Throws a `ClosedError` when first asked for after the request is over. */
   get request(): RequestInfo {
-    if (this.#request === undefined) {
+    const { answers, memory, ...request } = this.#describe();
+    return request;
+  }
+
+  /** @internal Read the answers to the `asks` of the item. */
+  async readAsks(asks: Questions): Promise<void> {
+    this.#answers = (await readAnswers(asks, this.#describe().answers ?? {})) as AnswersOf<Q>;
+  }
+
+  #describe(): Described {
+    if (this.#described === undefined) {
       const text = this.#engine.closed ? null : this.#engine.native.context(this.#id);
       if (text === null) throw new ClosedError("the request is over");
-      this.#request = JSON.parse(text) as RequestInfo;
+      this.#described = JSON.parse(text) as Described;
     }
-    return this.#request;
+    return this.#described;
   }
 
-  /** @internal */
-  cancel(reason: string | undefined): void {
-    if (this.#cancelled) return;
-    this.#cancelled = true;
-    this.#reason = reason;
-    if (this.#controller !== undefined) this.#abort();
+  #one<Answer>(key: string | undefined, question: () => Question<Answer>): Promise<Answer> {
+    const name = key ?? `q${++this.#asked}`;
+    return unheard(
+      (async () => {
+        const { [name]: answer } = await this.#ask({ [name]: question() });
+        return answer as Answer;
+      })(),
+    );
   }
 
-  #abort(): void {
-    this.#controller!.abort(new CancelledError(this.#reason ?? "the request was cancelled"));
+  async #ask<K extends Questions>(questions: K): Promise<AnswersOf<K>> {
+    if (this.cancelled) throw this.over();
+    if (this.#engine.closed) throw new ClosedError("the engine is closed");
+    const answers = await new Promise<Record<string, unknown>>((resolve, reject) => {
+      this.#engine.operate(() => this.#engine.native.request(this.#id, "ask", JSON.stringify(questions), "{}"), {
+        resolve,
+        reject,
+      });
+    });
+    return readAnswers(questions, answers);
   }
+
+  async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
+    if (this.cancelled) throw this.over();
+    const { memory } = this.#describe();
+    if (memory !== undefined && Object.hasOwn(memory, key)) return memory[key] as T;
+    const text = JSON.stringify((await effect()) ?? null) as string | undefined;
+    if (text === undefined) throw new TypeError(`once ${JSON.stringify(key)}: what it returned has no JSON form`);
+    if (!this.#engine.closed) this.#engine.call(() => this.#engine.native.remember(this.#id, key, text));
+    // As a later run will see it.
+    return JSON.parse(text) as T;
+  }
+}
+
+/** A question whose answer nobody awaits any more, because the run has ended, is no unhandled rejection. */
+function unheard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
 }

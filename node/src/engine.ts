@@ -1,6 +1,6 @@
 // One native engine on this thread's event loop: draining, dispatching, and keeping the process alive.
 
-import { Context } from "./context.js";
+import { Cancellable, Context } from "./context.js";
 import { McpError, ToolError } from "./errors.js";
 import { ClosedError, UsageError, EVENT, OUTCOME, type EngineOptions as Generated } from "./generated.js";
 import { type ErrorPayload, guarded, loadNative, type NativeEngine, toError } from "./native.js";
@@ -8,6 +8,8 @@ import { type ErrorPayload, guarded, loadNative, type NativeEngine, toError } fr
 /** Turns in a row before the event loop gets its say, so that a busy peer starves nothing else. */
 const MAX_ROUNDS = 16;
 const NO_EVENTS = "[]";
+/** Default of the option, in bytes. */
+const MAX_MESSAGE_BYTES = 4 << 20;
 const FOREVER_MS = 0x7fffffff;
 
 /** Options of an engine. */
@@ -31,14 +33,17 @@ export interface LiveCounters {
   exchanges: number;
   operations: number;
   connections: number;
+  sessions: number;
 }
 
-/** What serves one registered tool, resource, prompt or completion. */
-export interface Target {
+/** What serves one registered tool, resource, prompt or completion; or a client's questions of one kind. */
+export interface Target<C extends Cancellable = Context> {
   /** Run the user's handler. */
-  invoke(payload: any, context: Context): unknown;
+  invoke(payload: any, context: C): unknown;
   /** Say how its value goes back. */
   complete(value: any, payload: any): Completion;
+  /** Say how its failure with this message goes back. */
+  fail(message: string): Completion;
   /** Told of what a handler threw that is neither a McpError nor a ToolError. */
   report(error: unknown): void;
 }
@@ -48,16 +53,23 @@ export type Completion = readonly [outcome: number, payload: string];
 
 /** What waits for the end of an operation. */
 export interface Operation {
+  /** It does not keep the process alive. */
+  readonly idle?: boolean;
   resolve(payload: any): void;
   reject(error: McpError): void;
   progress?(payload: any): void;
   listening?(payload: any): void;
+  notification?(payload: any): void;
+  httpHead?(payload: any): void;
+  httpChunk?(payload: string): void;
 }
 
-/** What hears of a client's connection. */
-export interface ClientListener {
+/** What hears of a client's connection, and answers what its server asks; or hears of a server's clients. */
+export interface PeerListener {
   notification(payload: any): void;
-  closed(payload: any): void;
+  closed?(payload: any): void;
+  elicit?: Target<Cancellable>;
+  sample?: Target<Cancellable>;
 }
 
 /**
@@ -69,11 +81,13 @@ export class Engine {
 
   /** @internal */
   readonly native: NativeEngine;
+  /** Largest message, line or HTTP body, in bytes. */
+  readonly maxMessageBytes: number;
   readonly #targets: (Target | undefined)[] = [undefined];
   readonly #freeTargets: number[] = [];
   readonly #operations = new Map<number, Operation>();
-  readonly #listeners = new Map<number, ClientListener>();
-  readonly #running = new Map<number, Context>();
+  readonly #listeners = new Map<number, PeerListener>();
+  readonly #running = new Map<number, Cancellable>();
   /** Completions that wait for the next drain, as the inside of a JSON array. */
   #out = "";
   #inTurn = false;
@@ -98,6 +112,7 @@ export class Engine {
       throw new UsageError("the hosted driver needs libuv to watch its descriptor; use driver: \"threaded\" here");
     }
     const { Engine: NativeClass } = loadNative();
+    this.maxMessageBytes = rest.maxMessageBytes ?? MAX_MESSAGE_BYTES;
     this.native = guarded(() => new NativeClass(JSON.stringify({ ...rest, driver })));
     this.#polled = wake === "poll" && this.native.watch((events) => this.#wake(events));
     if (!this.#polled) {
@@ -159,18 +174,23 @@ export class Engine {
     this.#freeTargets.push(number);
   }
 
-  /** @internal Start an operation and hear of its end. The process stays alive until then. */
+  /** @internal Start an operation and hear of its end. The process stays alive until then, unless it is an idle one. */
   operate(start: () => number, operation: Operation): number {
     const id = guarded(start);
     this.#operations.set(id, operation);
-    this.#hold();
+    if (operation.idle !== true) this.#hold();
     this.#kick();
     return id;
   }
 
-  /** @internal Hear of a client's notifications and of its end. */
-  listen(client: number, listener: ClientListener): void {
-    this.#listeners.set(client, listener);
+  /** @internal Hear of what a client or a server is told. */
+  listen(peer: number, listener: PeerListener): void {
+    this.#listeners.set(peer, listener);
+  }
+
+  /** @internal */
+  unlisten(peer: number): void {
+    this.#listeners.delete(peer);
   }
 
   /** @internal Progress and log messages go out with the next drain. */
@@ -253,7 +273,11 @@ export class Engine {
       case EVENT.readResource:
       case EVENT.getPrompt:
       case EVENT.complete:
-        return this.#serve(id, this.#targets[number], payload);
+        return this.#serve(id, this.#targets[number], payload, new Context(this, id));
+      case EVENT.elicit:
+        return this.#serve(id, this.#listeners.get(number)?.elicit, payload, new Cancellable());
+      case EVENT.sample:
+        return this.#serve(id, this.#listeners.get(number)?.sample, payload, new Cancellable());
       case EVENT.cancelled:
         return this.#stop(id, payload?.reason);
       case EVENT.result:
@@ -265,18 +289,21 @@ export class Engine {
       case EVENT.listening:
         return this.#operations.get(id)?.listening?.(payload);
       case EVENT.notification:
-        return outside(() => this.#listeners.get(id)?.notification(payload));
+        return outside(() => (this.#operations.get(id) ?? this.#listeners.get(id))?.notification?.(payload));
       case EVENT.closed: {
         const listener = this.#listeners.get(id);
         this.#listeners.delete(id);
-        return outside(() => listener?.closed(payload));
+        return outside(() => listener?.closed?.(payload));
       }
+      case EVENT.httpHead:
+        return outside(() => this.#operations.get(id)?.httpHead?.(payload));
+      case EVENT.httpChunk:
+        return outside(() => this.#operations.get(id)?.httpChunk?.(payload));
     }
   }
 
-  #serve(id: number, target: Target | undefined, payload: any): void {
-    const context = new Context(this, id);
-    if (target === undefined) return this.#answer(id, OUTCOME.error, '{"message":"it was just removed"}');
+  #serve<C extends Cancellable>(id: number, target: Target<C> | undefined, payload: any, context: C): void {
+    if (target === undefined) return this.#answer(id, OUTCOME.error, '{"message":"there is no handler for it"}');
     let value: unknown;
     try {
       value = target.invoke(payload, context);
@@ -313,12 +340,13 @@ export class Engine {
   }
 
   /** A handler's failure harms its own call only; the peer gets the message, never the stack. */
-  #fail(id: number, target: Target, error: unknown): void {
+  #fail(id: number, target: Pick<Target, "fail" | "report">, error: unknown): void {
     if (error instanceof McpError) {
       const { code, message, data } = error;
       return this.#answer(id, OUTCOME.error, stringify({ code, message, data }) ?? stringify({ code, message })!);
     }
-    this.#answer(id, OUTCOME.toolError, messageOf(error));
+    const [outcome, text] = target.fail(messageOf(error));
+    this.#answer(id, outcome, text);
     if (!(error instanceof ToolError)) outside(() => target.report(error));
   }
 
@@ -330,7 +358,7 @@ export class Engine {
 
   #finish(id: number): Operation | undefined {
     const operation = this.#operations.get(id);
-    if (operation !== undefined && this.#operations.delete(id)) this.#release();
+    if (operation !== undefined && this.#operations.delete(id) && operation.idle !== true) this.#release();
     return operation;
   }
 

@@ -2,8 +2,14 @@
 
 import { loadNative } from "./native.js";
 
+export { Question } from "./asking.js";
+export type { AnswersOf, Elicited, Questions, SampleOptions } from "./asking.js";
+export type { Carrier, FetchHandler } from "./carried.js";
+export { Changes } from "./changes.js";
+export type { Change, ListenFilter } from "./changes.js";
 export { Client, connect, Listing } from "./client.js";
 export type {
+  AskedQuestion,
   ClientEvents,
   ClientOptions,
   ClientTarget,
@@ -11,7 +17,7 @@ export type {
   ServerDescription,
 } from "./client.js";
 export { Context } from "./context.js";
-export type { RequestInfo } from "./context.js";
+export type { KeyOption, RequestInfo } from "./context.js";
 export { Engine } from "./engine.js";
 export type { EngineOptions, LiveCounters } from "./engine.js";
 export { McpError, ToolError } from "./errors.js";
@@ -46,6 +52,8 @@ export { jsonSchema } from "./schema.js";
 export type { OutputOf, Schema, StandardIssue, StandardResult, StandardSchema, TypedJsonSchema } from "./schema.js";
 export { Server, Server as McpServer } from "./server.js";
 export type {
+  Asks,
+  CarriedHttpOptions,
   CompletionRef,
   CompletionRequest,
   HttpServer,
@@ -55,6 +63,7 @@ export type {
   PromptValues,
   ResourceDefinition,
   ResourceReturn,
+  ServeHttpOptions,
   ServerOptions,
   ToolDefinition,
   ToolReturn,

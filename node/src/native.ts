@@ -16,6 +16,8 @@ export interface NativeEngine {
   complete(id: number, outcome: number, payload: string): boolean;
   progress(id: number, payload: string): boolean;
   log(id: number, payload: string): boolean;
+  remember(id: number, key: string, value: string): boolean;
+  closeStream(id: number): boolean;
   context(id: number): string | null;
   cancel(id: number, reason: string): boolean;
   close(deadlineMs: number): void;
@@ -25,6 +27,8 @@ export interface NativeEngine {
   serverRemove(server: number, item: string, key: string): boolean;
   serveStdio(server: number, options: string): number;
   serveHttp(server: number, options: string): number;
+  httpRequest(endpoint: number, head: string, body: Uint8Array): number;
+  notify(id: number, event: string, params: string): boolean;
   serverClose(server: number): void;
   connect(target: string, options: string): number;
   request(client: number, op: string, params: string, options: string): number;

@@ -1,19 +1,28 @@
 // The server: registration of tools, resources, prompts and completions, and serving them.
 
-import { Context } from "./context.js";
-import { type Completion, Engine, type EngineOptions, type Target } from "./engine.js";
+import type { Questions } from "./asking.js";
+import { type Carrier, type FetchHandler, fetchHandler } from "./carried.js";
+import {
+  completeCompletion,
+  completePrompt,
+  completeResource,
+  completeTool,
+  completeTypedTool,
+  failTool,
+} from "./completing.js";
+import { type Context } from "./context.js";
+import { Engine, type EngineOptions, type Target } from "./engine.js";
 import { McpError } from "./errors.js";
 import {
   CancelledError,
   ClosedError,
   OPTION_KEYS,
-  OUTCOME,
-  type ServeHttpOptions,
+  type ServeHttpOptions as GeneratedHttpOptions,
   type ServerOptions as GeneratedOptions,
   type ToolOptions as GeneratedToolOptions,
   UsageError,
 } from "./generated.js";
-import { PromptResult, ReadResult, ToolResult } from "./results.js";
+import { type PromptResult, type ReadResult, ToolResult } from "./results.js";
 import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
 import type {
   Annotations,
@@ -44,10 +53,25 @@ export interface ServerOptions extends GeneratedOptions, EngineOptions {
    * only. Default: written to stderr.
    */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
+  /** Told when a client's roots have changed; which client's, it does not say. */
+  onRootsChanged?: () => void;
+}
+
+/** How to serve HTTP. */
+export type ServeHttpOptions = Omit<GeneratedHttpOptions, "carried">;
+
+/** How to serve HTTP that something else carries. */
+export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port">;
+
+/** What is asked before a handler runs; the answers are in its context. */
+export interface Asks<Q = Questions> {
+  asks?: Q;
 }
 
 /** What a tool is. */
-export interface ToolDefinition<I = undefined, O = undefined> extends GeneratedToolOptions {
+export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
+  extends Omit<GeneratedToolOptions, "asks">,
+    Asks<Q> {
   title?: string;
   /** What it does and when to use it, for the model. */
   description?: string;
@@ -66,7 +90,7 @@ export type ToolReturn<O> = O extends Schema
   : string | ContentBlock[] | ToolResult | object | number | boolean | null | undefined | void;
 
 /** What a resource is. */
-export interface ResourceDefinition {
+export interface ResourceDefinition<Q = Questions> extends Asks<Q> {
   name: string;
   title?: string;
   description?: string;
@@ -90,7 +114,7 @@ export type ResourceReturn =
 export type PromptArguments = Readonly<Record<string, Omit<PromptArgument, "name">>>;
 
 /** What a prompt is. */
-export interface PromptDefinition<A = PromptArguments> {
+export interface PromptDefinition<A = PromptArguments, Q = Questions> extends Asks<Q> {
   title?: string;
   description?: string;
   arguments?: A;
@@ -141,15 +165,19 @@ export class Server implements AsyncDisposable {
   readonly #onError: NonNullable<ServerOptions["onError"]>;
   readonly #targets = new Map<string, number>();
   readonly #serving = new Set<Promise<void>>();
+  #handler: FetchHandler | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ServerOptions) {
-    const { engine, onError = printError, ...rest } = options;
+    const { engine, onError = printError, onRootsChanged, ...rest } = options;
     const [engineOptions, definition] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     this.#ownsEngine = engine === undefined && Object.keys(engineOptions).length > 0;
     this.engine = engine ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
     this.#onError = onError;
     this.handle = this.engine.call(() => this.engine.native.serverNew(JSON.stringify(definition)));
+    this.engine.listen(this.handle, {
+      notification: ({ event }) => (event === "roots_changed" ? onRootsChanged?.() : undefined),
+    });
   }
 
   /**
@@ -158,12 +186,16 @@ export class Server implements AsyncDisposable {
    *
    * @throws McpError of kind `usage` when the name is taken or a schema cannot be used.
    */
-  tool<const I extends Schema | undefined = undefined, const O extends Schema | undefined = undefined>(
+  tool<
+    const I extends Schema | undefined = undefined,
+    const O extends Schema | undefined = undefined,
+    const Q extends Questions = {},
+  >(
     name: string,
-    definition: ToolDefinition<I, O>,
-    handler: (args: OutputOf<I>, context: Context) => Awaitable<ToolReturn<O>>,
+    definition: ToolDefinition<I, O, Q>,
+    handler: (args: OutputOf<I>, context: Context<Q>) => Awaitable<ToolReturn<O>>,
   ): this {
-    const { input, output, timeoutMs, ...rest } = definition;
+    const { input, output, timeoutMs, asks, ...rest } = definition;
     const where = `tool ${JSON.stringify(name)}`;
     const json = {
       name,
@@ -171,8 +203,8 @@ export class Server implements AsyncDisposable {
       inputSchema: input === undefined ? { type: "object" } : toJsonSchema(input, "input", where),
       outputSchema: output === undefined ? undefined : toJsonSchema(output, "output", where),
     };
-    const run = handler as (args: any, context: Context) => unknown;
-    return this.#add("tool", name, json, { timeoutMs }, handler, {
+    const run = handler as (args: any, context: Context<any>) => unknown;
+    return this.#add("tool", name, json, { timeoutMs, asks }, handler, {
       invoke:
         input !== undefined && isStandard(input)
           ? (args, context) => validated(input["~standard"].validate(args), (value) => run(value, context))
@@ -186,16 +218,16 @@ export class Server implements AsyncDisposable {
    *
    * @throws McpError of kind `usage` when it is there already or malformed.
    */
-  resource(
+  resource<const Q extends Questions = {}>(
     uri: string,
-    definition: ResourceDefinition,
-    handler: (uri: string, params: Record<string, string>, context: Context) => Awaitable<ResourceReturn>,
+    { asks, ...definition }: ResourceDefinition<Q>,
+    handler: (uri: string, params: Record<string, string>, context: Context<Q>) => Awaitable<ResourceReturn>,
   ): this {
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
-    return this.#add(item, uri, json, {}, handler, {
-      invoke: ({ uri, params }, context) => handler(uri, params ?? {}, context),
+    return this.#add(item, uri, json, { asks }, handler, {
+      invoke: ({ uri, params }, context: Context<any>) => handler(uri, params ?? {}, context),
       complete: completeResource,
     });
   }
@@ -205,15 +237,15 @@ export class Server implements AsyncDisposable {
    *
    * @throws McpError of kind `usage` when the name is taken.
    */
-  prompt<const A extends PromptArguments = {}>(
+  prompt<const A extends PromptArguments = {}, const Q extends Questions = {}>(
     name: string,
-    definition: PromptDefinition<A>,
-    handler: (args: PromptValues<A>, context: Context) => Awaitable<PromptReturn>,
+    { asks, ...definition }: PromptDefinition<A, Q>,
+    handler: (args: PromptValues<A>, context: Context<Q>) => Awaitable<PromptReturn>,
   ): this {
     const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
     const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
-    return this.#add("prompt", name, json, {}, handler, {
-      invoke: (args, context) => handler(args, context),
+    return this.#add("prompt", name, json, { asks }, handler, {
+      invoke: (args, context: Context<any>) => handler(args, context),
       complete: completePrompt,
     });
   }
@@ -245,6 +277,12 @@ export class Server implements AsyncDisposable {
       this.engine.removeTarget(target);
     }
     return removed;
+  }
+
+  /** Tell those clients that listen to it that a resource has other contents now. */
+  notifyResourceUpdated(uri: string | URL): void {
+    const params = JSON.stringify({ uri: String(uri) });
+    this.engine.call(() => this.engine.native.notify(this.handle, "resource_updated", params));
   }
 
   /** Serve this process's standard streams. Resolves when the peer has closed them. */
@@ -288,6 +326,34 @@ export class Server implements AsyncDisposable {
     });
   }
 
+  /**
+   * Answer a web-standard request, for `Bun.serve`, `Deno.serve`, Hono and the like; bound, so that it can be handed
+   * on. The endpoint has the default options: `handler` makes one with others.
+   */
+  readonly fetch = async (request: Request, carrier?: Carrier): Promise<Response> => {
+    if (this.#closing !== undefined) throw new ClosedError("the server is closed");
+    this.#handler ??= this.handler();
+    return this.#handler(request, carrier);
+  };
+
+  /**
+   * What answers web-standard requests: Streamable HTTP over somebody else's web server. An endpoint that is reached
+   * from outside needs `publicUrl` or `allowedHosts`. Aborting the request cancels its call.
+   */
+  handler(options: CarriedHttpOptions = {}): FetchHandler {
+    let finish!: () => void;
+    let fail!: (error: McpError) => void;
+    const ended = new Promise<void>((resolve, reject) => ([finish, fail] = [resolve, reject]));
+    const json = JSON.stringify({ ...options, carried: true });
+    const endpoint = this.engine.operate(() => this.engine.native.serveHttp(this.handle, json), {
+      idle: true,
+      resolve: () => finish(),
+      reject: endOf(finish, fail),
+    });
+    this.#track(ended);
+    return fetchHandler(this.engine, endpoint, ended);
+  }
+
   /** End everything that is served, and forget the server. Calls in flight fail. Idempotent. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -299,9 +365,12 @@ export class Server implements AsyncDisposable {
 
   async #close(): Promise<void> {
     if (!this.engine.closed) this.engine.call(() => this.engine.native.serverClose(this.handle));
+    const release = this.engine.hold();
     await Promise.allSettled(this.#serving);
+    release();
     for (const target of this.#targets.values()) this.engine.removeTarget(target);
     this.#targets.clear();
+    this.engine.unlisten(this.handle);
     if (this.#ownsEngine) this.engine.close();
   }
 
@@ -309,14 +378,16 @@ export class Server implements AsyncDisposable {
     item: string,
     key: string,
     definition: object,
-    options: object,
+    options: { timeoutMs?: number; asks?: Questions },
     handler: unknown,
-    serve: Omit<Target, "report">,
+    serve: Pick<Target, "invoke" | "complete">,
   ): this {
     if (this.#closing !== undefined) throw new ClosedError("the server is closed");
     if (typeof handler !== "function") throw new UsageError(`${item} ${JSON.stringify(key)}: the handler is no function`);
     const report = (error: unknown) => this.#onError(error, { item, name: key });
-    const target = this.engine.addTarget({ ...serve, report });
+    const { asks } = options;
+    const invoke = asks === undefined ? serve.invoke : answered(asks, serve.invoke);
+    const target = this.engine.addTarget({ complete: serve.complete, invoke, fail: failTool, report });
     try {
       this.engine.call(() =>
         this.engine.native.serverAdd(this.handle, item, JSON.stringify(definition), JSON.stringify(options), target),
@@ -358,7 +429,8 @@ function endOf(resolve: () => void, reject: (error: McpError) => void): (error: 
   return (error) => (error instanceof CancelledError || error instanceof ClosedError ? resolve() : reject(error));
 }
 
-function printError(error: unknown, { item, name }: { item: string; name: string }): void {
+/** The default of `onError`. */
+export function printError(error: unknown, { item, name }: { item: string; name: string }): void {
   console.error(`trunnion: ${item} ${JSON.stringify(name)} threw:`, error);
 }
 
@@ -375,67 +447,10 @@ function validated(
   });
 }
 
-function completeTool(value: unknown): Completion {
-  if (typeof value === "string") return [OUTCOME.text, value];
-  if (isResult(value)) return [OUTCOME.result, json(value)];
-  if (value === undefined) return [OUTCOME.result, '{"content":[]}'];
-  if (Array.isArray(value) && value.every(isContent)) return [OUTCOME.result, json({ content: value })];
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [OUTCOME.text, json(value)];
-  return [OUTCOME.value, json(value)];
-}
-
-function completeTypedTool(value: unknown): Completion {
-  if (value instanceof ToolResult) return [OUTCOME.result, json(value)];
-  return [OUTCOME.value, json(value)];
-}
-
-/** A `ToolResult`, or a plain object that could be nothing else. */
-function isResult(value: unknown): boolean {
-  if (value instanceof ToolResult) return true;
-  if (typeof value !== "object" || value === null) return false;
-  const { content, structuredContent, isError, _meta, ...others } = value as Record<string, unknown>;
-  return Array.isArray(content) && content.every(isContent) && Object.keys(others).length === 0;
-}
-
-function isContent(item: unknown): boolean {
-  return typeof item === "object" && item !== null && typeof (item as { type?: unknown }).type === "string";
-}
-
-function completeResource(value: unknown, { uri }: { uri: string }): Completion {
-  if (typeof value === "string") return [OUTCOME.text, value];
-  if (value instanceof Uint8Array) {
-    return [OUTCOME.base64, Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64")];
-  }
-  if (value instanceof ReadResult) return [OUTCOME.result, json(value)];
-  if (Array.isArray(value) && value.every(isContents)) {
-    return [OUTCOME.result, json({ contents: value.map((item) => ({ uri, ...item })) })];
-  }
-  if (isContents(value)) return [OUTCOME.result, json({ contents: [{ uri, ...value }] })];
-  return [OUTCOME.value, json(value)];
-}
-
-function isContents(item: unknown): item is Omit<ResourceContents, "uri"> {
-  if (typeof item !== "object" || item === null) return false;
-  const { text, blob } = item as { text?: unknown; blob?: unknown };
-  return typeof text === "string" || typeof blob === "string";
-}
-
-function completePrompt(value: unknown): Completion {
-  if (typeof value === "string") return [OUTCOME.text, value];
-  if (Array.isArray(value)) return [OUTCOME.result, json({ messages: value })];
-  if (typeof value !== "object" || value === null) throw new TypeError("the prompt's handler returned no messages");
-  return [OUTCOME.result, json(value)];
-}
-
-function completeCompletion(value: unknown): Completion {
-  if (Array.isArray(value)) return [OUTCOME.value, json(value)];
-  if (typeof value !== "object" || value === null) throw new TypeError("the completion's handler returned no values");
-  return [OUTCOME.result, json({ completion: value })];
-}
-
-/** JSON text. What has none (nothing, a function, a symbol, a `toJSON` that gives these) is the handler's mistake. */
-function json(value: unknown): string {
-  const text = JSON.stringify(value) as string | undefined;
-  if (text !== undefined) return text;
-  throw new TypeError(value === undefined ? "the handler returned nothing" : `this ${typeof value} has no JSON form`);
+/** The answers of the declarative form are read before the handler runs. */
+function answered(asks: Questions, invoke: Target["invoke"]): Target["invoke"] {
+  return async (payload, context) => {
+    await context.readAsks(asks);
+    return invoke(payload, context);
+  };
 }

@@ -34,9 +34,10 @@ async function httpExample(name, env = {}) {
 async function tour(target) {
   const { code, stdout, stderr } = await run([example("everything_client.mjs"), target]);
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-  const { template, ...rest } = JSON.parse(stdout);
+  const { template, revision, ...rest } = JSON.parse(stdout);
   assert.deepEqual(rest, TOUR);
   assert.match(template, /42/);
+  assert.equal(revision, "2026-07-28");
 }
 
 describe("examples", { timeout: 60_000 }, () => {

@@ -15,7 +15,7 @@ export const ENGINES = [
 
 export const title = ({ driver, wake = "poll" }) => `${driver}, ${wake}`;
 
-export const NOTHING_LIVE = { servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0 };
+export const NOTHING_LIVE = { servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0, sessions: 0 };
 
 /** Run a test with an engine; afterwards nothing may be alive in it. */
 export async function withEngine(options, body) {
@@ -37,11 +37,11 @@ export async function settled(engine) {
 export const TRANSPORTS = ["memory", "http"];
 
 /** Make a server and a client of it, over memory or HTTP; close both afterwards. */
-export async function withPair(engine, transport, define, body, serverOptions = {}) {
+export async function withPair(engine, transport, define, body, serverOptions = {}, clientOptions = {}) {
   const server = new Server({ name: "test", version: "1.2.3", engine, onError: () => {}, ...serverOptions });
   define(server);
   const http = transport === "http" ? await server.listen() : undefined;
-  const client = await connect(http?.url ?? server, { engine });
+  const client = await connect(http?.url ?? server, { engine, ...clientOptions });
   try {
     await body(client, server);
   } finally {

@@ -29,8 +29,19 @@ CALLS = {
     "slow": ("count", {"to": 2}, "trunnion made me count to 2"),
     "adder": ("add", {"a": 1, "b": 2}, 3),
     "talker": ("talk", {}, "done"),
+    "hosted": ("ok", {}, "ok"),
+    "inn": ("book", {"guests": 1}, "nobody is coming"),
+    "desk": ("close_account", {}, "closed: bored"),
 }
-PRINTED = {"adder": "3\n", "talker": "log warning mind the step\n"}
+PRINTED = {
+    "adder": "3\n",
+    "talker": "log warning mind the step\n",
+    "hosted": "lifespan.startup.complete\nlifespan.shutdown.complete\n",
+    "inn": "room 1 for Ada, 2 nights\n1\n",
+    "desk": "closed: moved\nglobe: a small model of the world\n",
+    "news": "read again news://today\n",
+}
+ANSWERS = {"inn": lambda request: "decline", "desk": lambda request: {"reason": "bored"}}
 
 
 def test_there_are_snippets():
@@ -49,8 +60,10 @@ def test_snippet(snippet, monkeypatch):
         assert out.getvalue()
         return
     assert out.getvalue() == PRINTED.get(server.name, "")
-    with SyncClient(server) as client:
-        if server.name in CALLS:
+    with SyncClient(server, on_elicit=ANSWERS.get(server.name)) as client:
+        if server.name == "news":
+            assert client.read_resource("news://today").text == "nothing"
+        elif server.name in CALLS:
             tool, arguments, data = CALLS[server.name]
             assert client.call_tool(tool, arguments).data == data
         else:

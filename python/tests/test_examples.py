@@ -58,6 +58,7 @@ def test_everything(examples, serve, transport):
     out, _ = run(examples / "everything_client.py", target)
     seen = json.loads(out)
     assert "42" in seen.pop("template")
+    assert seen.pop("revision") == "2026-07-28"
     assert seen == TOUR
     assert out.count("\n") == 1
 

@@ -203,6 +203,36 @@ print("after")
     assert (process.returncode, out, err) == (0, "after\n", "")
 
 
+def test_a_signal_in_an_inline_handler_ends_run():
+    code = """
+import os, signal
+from trunnion import Server
+server = Server("run")
+@server.tool(inline=True)
+def stop() -> str:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return "stopped"
+@server.tool(inline=True)
+def alarmed() -> bool:
+    told = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(told)
+    return told >= 0
+server.run("http", port=0)
+print("after")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    url = process.stderr.readline().split()[-1]
+    with SyncClient(url) as client:
+        # A signal that comes just before the wait ends the wait.
+        assert client.call_tool("alarmed").data is True
+        with pytest.raises(McpError):
+            client.call_tool("stop")
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "after\n", "")
+
+
 def test_a_sync_server_does_not_load_asyncio():
     code = """
 import json, sys

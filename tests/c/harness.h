@@ -121,7 +121,8 @@ static inline void turn(trn_engine *engine, trn_handler handler, void *user)
 /* Whatever was open has been closed: turn the loop until every counter is zero. */
 static inline void check_nothing_lives(trn_engine *engine, trn_handler handler, void *user)
 {
-    static const char *const counters[] = {"servers", "clients", "exchanges", "operations", "connections"};
+    static const char *const counters[] = {"servers", "clients", "exchanges", "operations",
+                                           "connections", "sessions"};
     for (int tries = 0;; tries++) {
         char *live = trn_live(engine);
         int64_t sum = 0;

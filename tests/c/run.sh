@@ -11,7 +11,7 @@ out=$target/c-tests
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 warnings="-Wall -Wextra -Werror -pedantic"
-tests="test_json test_misuse test_local test_process"
+tests="test_json test_misuse test_local test_process test_carried"
 
 step() { printf '\n== %s\n' "$*"; }
 

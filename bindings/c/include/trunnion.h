@@ -426,7 +426,7 @@ trn_status trn_cancel(trn_engine *engine, uint64_t operation, trn_str reason, tr
 // stop. Closing twice is allowed. The events that end the operations can still be drained.
 trn_status trn_close(trn_engine *engine, uint64_t deadline_ms, trn_error **error);
 
-// Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections}. Free it with
+// Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections, sessions}. Free it with
 // trn_string_free. NULL for NULL, and after a fork.
 char *trn_live(trn_engine *engine);
 
@@ -518,8 +518,13 @@ trn_status trn_connect(trn_engine *engine,
                        uint64_t *client,
                        trn_error **error);
 
-// Ask the server one thing.
+// Ask the peer one thing: of a client its server, of an exchange its client.
+// client: the handle of a client, or the id of an event that asks something of a server.
 // op: one of the TRN_OP_ texts. params: JSON, the request's parameters; empty stands for {}.
+// Of an exchange: op "ask", params {key: {op: "elicit", "sample" or "list_roots", params?}}, and the result is
+// {key: answer}. In the modern era questions that are not answered yet end this run of the handler:
+// TRN_EVENT_CANCELLED for the exchange with reason input_required, TRN_EVENT_ERROR of kind `cancelled` for the
+// operation. The caller sends its request again with the answers, as a new exchange.
 // options: JSON, keys of scope `request`.
 // operation: receives its handle. One TRN_EVENT_RESULT or TRN_EVENT_ERROR with it follows, before it
 // perhaps TRN_EVENT_PROGRESS.

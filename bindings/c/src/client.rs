@@ -31,8 +31,13 @@ pub unsafe extern "C" fn trn_connect(
     }
 }
 
-/// Ask the server one thing.
+/// Ask the peer one thing: of a client its server, of an exchange its client.
+/// client: the handle of a client, or the id of an event that asks something of a server.
 /// op: one of the TRN_OP_ texts. params: JSON, the request's parameters; empty stands for {}.
+/// Of an exchange: op "ask", params {key: {op: "elicit", "sample" or "list_roots", params?}}, and the result is
+/// {key: answer}. In the modern era questions that are not answered yet end this run of the handler:
+/// TRN_EVENT_CANCELLED for the exchange with reason input_required, TRN_EVENT_ERROR of kind `cancelled` for the
+/// operation. The caller sends its request again with the answers, as a new exchange.
 /// options: JSON, keys of scope `request`.
 /// operation: receives its handle. One TRN_EVENT_RESULT or TRN_EVENT_ERROR with it follows, before it
 /// perhaps TRN_EVENT_PROGRESS.

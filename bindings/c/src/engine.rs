@@ -243,7 +243,7 @@ pub unsafe extern "C" fn trn_close(
     }
 }
 
-/// Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections}. Free it with
+/// Live-handle counters, as JSON: {servers, clients, exchanges, operations, connections, sessions}. Free it with
 /// trn_string_free. NULL for NULL, and after a fork.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_live(engine: *mut trn_engine) -> *mut c_char {

@@ -61,6 +61,9 @@ enum EverythingServer {
             try addContentTools(to: server)
             try addResources(to: server)
             try addPrompts(to: server)
+            try addConversations(to: server)
+            try addChanges(to: server)
+            try addQuestions(to: server)
             switch (arguments.first, arguments.dropFirst().first.flatMap(Int.init)) {
             case ("--stdio", nil): try await server.serveStdio()
             case ("--http", let port?): try await server.serveHTTP(port: port).wait()

@@ -1,5 +1,5 @@
 // Compiled, never run: what TypeScript must accept and what it must refuse.
-import { connect, jsonSchema, Server, ToolResult } from "trunnion";
+import { connect, type Context, jsonSchema, Question, Server, ToolResult } from "trunnion";
 import { z } from "zod";
 
 const server = new Server({ name: "types", version: "1", driver: "hosted" });
@@ -48,7 +48,41 @@ new Server({ name: "x", version: "1", driver: "magic" });
 // @ts-expect-error: a server has a version
 new Server({ name: "x" });
 
-const client = await connect(server, { timeoutMs: 1000 });
+const form = z.object({ city: z.string(), nights: z.number().default(2) });
+server.tool("asks", { asks: { trip: Question.elicit("Where to?", form), roots: Question.listRoots() } }, async (_, ctx) => {
+  const { trip, roots } = ctx.answers;
+  const uris: string[] = roots.map(({ uri }) => uri);
+  // @ts-expect-error: not before it is accepted
+  trip.content.city;
+  const again = await ctx.elicit("And then?", form, { key: "then" });
+  const nights: number = trip.action === "accept" && again.action === "accept" ? trip.content.nights + again.content.nights : 0;
+  const { one, two } = await ctx.ask({ one: Question.sample("x", 1, { temperature: 0 }), two: Question.elicitUrl("x", "https://x.example") });
+  const model: string = one.model + two.action;
+  const id: number = await ctx.once("id", async () => 7);
+  // @ts-expect-error: nothing was asked under that key
+  ctx.answers.other;
+  return { uris, nights, model, id };
+});
+server.tool("helper", {}, (_, ctx) => helper(ctx));
+async function helper(ctx: Context): Promise<string> {
+  return (await ctx.listRoots()).map(({ name }) => name ?? "").join();
+}
+export const handler: (request: Request) => Promise<Response> = server.fetch;
+// @ts-expect-error: a carried endpoint binds no port
+server.handler({ port: 1 });
+
+const client = await connect(server, {
+  timeoutMs: 1000,
+  onElicit: (request) => (request.mode === "url" ? { action: "cancel" } : { action: "accept", content: { fields: request.requestedSchema.required } }),
+  // @ts-expect-error: a sample has a model
+  onSample: async () => ({ role: "assistant", content: { type: "text", text: "x" } }),
+  roots: [{ uri: "file:///x" }],
+  logLevel: "info",
+});
+for await (const change of client.listen({ tools: true })) {
+  const uri: string | undefined = change.event === "resource_updated" ? change.uri : undefined;
+  console.log(uri);
+}
 const { structuredContent } = await client.callTool<{ sum: number }>("typed", { a: 1 });
 export const sum: number | undefined = structuredContent?.sum;
 for await (const { name, inputSchema } of client.listTools()) console.log(name.length, inputSchema["type"]);

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from ._asking import Cancelled, FormResult, Question
 from ._content import ToolResult
 from ._context import Context, RequestInfo
 from ._errors import McpError, ToolError
@@ -99,6 +100,18 @@ from .server import Server
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._results import ServerInfo
+    from ._asgi import AsgiApp
+    from ._asking import Asking, Once
+    from ._changes import (
+        Change,
+        Granted,
+        Listening,
+        PromptsChanged,
+        ResourcesChanged,
+        ResourceUpdated,
+        SyncListening,
+        ToolsChanged,
+    )
     from ._serve import Serving
     from .client import Client, SyncClient
 
@@ -106,10 +119,14 @@ __version__ = _version()
 
 __all__ = [
     "Annotations",
+    "AsgiApp",
+    "Asking",
     "Audio",
     "BooleanField",
     "CallResult",
+    "Cancelled",
     "CancelledError",
+    "Change",
     "ChoiceField",
     "Choices",
     "ChoicesField",
@@ -130,6 +147,8 @@ __all__ = [
     "ForkedError",
     "Form",
     "FormField",
+    "FormResult",
+    "Granted",
     "HeaderMismatchError",
     "Icon",
     "Image",
@@ -138,6 +157,7 @@ __all__ = [
     "InvalidParamsError",
     "InvalidRequestError",
     "LimitError",
+    "Listening",
     "McpError",
     "Message",
     "MethodNotFoundError",
@@ -146,13 +166,16 @@ __all__ = [
     "ModelPreferences",
     "NamedChoiceField",
     "NumberField",
+    "Once",
     "PanicError",
     "ParseError",
     "Progress",
     "PromptArgument",
     "PromptInfo",
     "PromptResult",
+    "PromptsChanged",
     "ProtocolError",
+    "Question",
     "ReadResult",
     "RemoteError",
     "RequestInfo",
@@ -161,6 +184,8 @@ __all__ = [
     "ResourceLink",
     "ResourceNotFoundError",
     "ResourceTemplateInfo",
+    "ResourceUpdated",
+    "ResourcesChanged",
     "Role",
     "Root",
     "SamplingContent",
@@ -169,6 +194,7 @@ __all__ = [
     "ServerInfo",
     "Serving",
     "SyncClient",
+    "SyncListening",
     "Text",
     "TextField",
     "TimeoutError",
@@ -183,6 +209,7 @@ __all__ = [
     "ToolResult",
     "ToolResultContent",
     "ToolUseContent",
+    "ToolsChanged",
     "TransportError",
     "UnknownContent",
     "UnsupportedVersionError",
@@ -191,6 +218,17 @@ __all__ = [
 
 # A server that starts from cold need not load what only clients and asyncio programs use.
 _LAZY = {
+    "AsgiApp": "_asgi",
+    "Asking": "_asking",
+    "Once": "_asking",
+    "Change": "_changes",
+    "Granted": "_changes",
+    "Listening": "_changes",
+    "PromptsChanged": "_changes",
+    "ResourcesChanged": "_changes",
+    "ResourceUpdated": "_changes",
+    "SyncListening": "_changes",
+    "ToolsChanged": "_changes",
     "Client": "client",
     "SyncClient": "client",
     "Serving": "_serve",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import sys
@@ -15,6 +16,7 @@ from ._generated import OUTCOME_TOOL_ERROR
 from ._host import Host, Operation
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
@@ -34,6 +36,8 @@ class AsyncOperation(Operation):
         self.future: asyncio.Future[str] = loop.create_future()
 
     def settle(self, payload: str | None, error: McpError | None) -> None:
+        if self.on_end is not None:
+            self.on_end(error)
         if self.future.done():
             return
         if error is not None:
@@ -44,17 +48,65 @@ class AsyncOperation(Operation):
             self.future.set_result(payload or "null")
 
 
+class _Asked:
+    """Questions of a handler on the loop's own thread."""
+
+    __slots__ = ("host", "id", "operation")
+
+    def __init__(self, host: AsyncHost, id: int, operation: AsyncOperation) -> None:
+        self.host = host
+        self.id = id
+        self.operation = operation
+
+    async def wait(self) -> str:
+        return await self.host.finish(self.id, self.operation)
+
+    def block(self) -> str:
+        raise RuntimeError("an inline handler cannot wait for an answer: the client is served by this thread")
+
+
+class _ThreadAsked(Operation):
+    """Questions of a handler on a worker thread."""
+
+    __slots__ = ("gate", "payload", "error")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = _thread.allocate_lock()
+        self.gate.acquire()
+        self.payload = ""
+        self.error: McpError | None = None
+
+    def settle(self, payload: str | None, error: McpError | None) -> None:
+        self.payload = payload or "null"
+        self.error = error
+        if self.gate.locked():
+            self.gate.release()
+
+    async def wait(self) -> str:
+        raise RuntimeError("a handler on a worker thread takes the result() of what it asks")
+
+    def block(self) -> str:
+        with self.gate:
+            pass
+        if self.error is not None:
+            raise self.error
+        return self.payload
+
+
 class AsyncHost(Host):
-    """The host of the running loop. Everything but `Host._work` happens on that loop's thread."""
+    """The host of the running loop. Everything but `Host._work` and what it asks happens on that loop's thread."""
 
     def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
         self.loop = asyncio.get_running_loop()
+        self._thread = _thread.get_ident()
         self._ready: list[Done] = []
         self._scheduled = False
         self._gone: asyncio.Future[None] | None = None
         super().__init__(driver, options, server)
         self._drain = self.engine.drain
         self._spawn = _spawner(self.loop)
+        self._callbacks: set[asyncio.Task[Any]] = set()
         self._fd: int = self.call("fd")
         if self._fd >= 0:
             self.loop.add_reader(self._fd, self._turn)
@@ -120,29 +172,56 @@ class AsyncHost(Host):
 
     # --------------------------------------------------------------------------------------------- handlers
 
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
         task = self._spawn(coro)
         if task.done():
             return _outcome(handler, id, task)
         if context is not None:
             context._task = task
         self.running[id] = task if context is None else context
-        task.add_done_callback(partial(self._finished, handler, id))
+        task.add_done_callback(partial(self._finished, handler, id, context))
         return None
 
-    def _finished(self, handler: Handler, id: int, task: asyncio.Task[Any]) -> None:
+    def _finished(self, handler: Handler | Answerer, id: int, context: Context | None, task: asyncio.Task[Any]) -> None:
         self.running.pop(id, None)
-        self._ready.append(_outcome(handler, id, task))
+        self._ready.append(_outcome(handler, id, task, context))
         self.schedule()
+
+    def spawn(self, coro: Any) -> None:
+        # The loop itself holds tasks weakly.
+        task = self.loop.create_task(coro)
+        self._callbacks.add(task)
+        task.add_done_callback(self._callbacks.discard)
+
+    def ask(self, id: int, questions: str) -> Any:
+        if _thread.get_ident() == self._thread:
+            return _Asked(self, *self.begin("request", id, "ask", questions))
+        asked = _ThreadAsked()
+        try:
+            self.loop.call_soon_threadsafe(self._ask, asked, id, questions)
+        except RuntimeError:
+            asked.settle(None, _closed())
+        return asked
+
+    def _ask(self, asked: _ThreadAsked, id: int, questions: str) -> None:
+        try:
+            self.enter(asked, "request", id, "ask", questions)
+        except McpError as error:
+            asked.settle(None, error)
 
     # ------------------------------------------------------------------------------------------- operations
 
     def begin(self, name: str, *args: Any) -> tuple[int, AsyncOperation]:
         """Start an operation of the engine; its future ends on this loop."""
-        id = self.call(name, *args)
-        operation = self.operations[id] = self.operation()
+        operation = self.operation()
+        return self.enter(operation, name, *args), operation
+
+    def enter(self, operation: Operation, name: str, *args: Any) -> int:
+        """Start an operation of the engine that has been made before."""
+        id: int = self.call(name, *args)
+        self.operations[id] = operation
         self.schedule()
-        return id, operation
+        return id
 
     def operation(self) -> AsyncOperation:
         """Something to wait for on this loop."""
@@ -203,13 +282,13 @@ class AsyncHost(Host):
             self.loop.remove_reader(self._fd)
 
 
-def _outcome(handler: Handler, id: int, task: asyncio.Task[Any]) -> Done:
+def _outcome(handler: Handler | Answerer, id: int, task: asyncio.Task[Any], context: Context | None = None) -> Done:
     try:
         outcome, payload = handler.encode(task.result())
     except asyncio.CancelledError:
         return (id, OUTCOME_TOOL_ERROR, "cancelled")
     except BaseException as error:
-        outcome, payload = handler.failure(error)
+        outcome, payload = handler.failure(error, context)
     return (id, outcome, payload)
 
 

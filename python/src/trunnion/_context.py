@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generator, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Generator, Literal, TypeVar, overload
 
+from ._asking import Asking, Cancelled, Once, Question, questions_json
 from ._json import dumps, loads
 
 if TYPE_CHECKING:
+    from ._asking import FormResult, Messages
     from ._host import Host
+    from ._models import (
+        CreateMessageResult,
+        ElicitResult,
+        Form,
+        IncludeContext,
+        ModelPreferences,
+        Root,
+        ToolChoice,
+        ToolInfo,
+    )
 
+R = TypeVar("R")
 Level = Literal["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 
 
@@ -84,17 +98,26 @@ class Context:
     """One request, as its handler sees it. Annotate any parameter with this class to receive it.
 
     It works alike in `def` and `async def` handlers, on any thread: what it sends has been handed over
-    when the call returns, and may be awaited or not.
+    when the call returns, and may be awaited or not. What it asks the client is asked when the call returns;
+    the answer is awaited, or in a `def` handler taken by `result()`.
+
+    A client of the modern era answers by sending its request again, and the handler is run again from its
+    start, with the answers so far: a question that has no answer yet ends the run, as if the client had left.
+    So what comes before a question is done once more; `once` is for what must not be.
     """
 
-    __slots__ = ("_host", "_id", "_cancelled", "_task", "_info")
+    __slots__ = ("_host", "_id", "_cancelled", "_suspended", "_task", "_info", "_asks", "_asked", "_kept")
 
-    def __init__(self, host: Host, id: int) -> None:
+    def __init__(self, host: Host, id: int, asks: Mapping[str, Question[Any]] | None = None) -> None:
         self._host = host
         self._id = id
         self._cancelled = False
+        self._suspended = False
         self._task: Any = None
         self._info: RequestInfo | None = None
+        self._asks = asks
+        self._asked = 0
+        self._kept: dict[str, Any] | None = None
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> Sent:
         """Tell how far the work is.
@@ -147,21 +170,160 @@ class Context:
         """`log` at level error."""
         return self.log("error", data, logger)
 
+    @overload
+    def elicit(
+        self, message: str, schema: type[R], *, key: str | None = ...
+    ) -> Asking[FormResult[R]]: ...
+    @overload
+    def elicit(
+        self, message: str, schema: Form | Mapping[str, Any], *, key: str | None = ...
+    ) -> Asking[FormResult[dict[str, Any]]]: ...
+    def elicit(self, message: str, schema: Any, *, key: str | None = None) -> Any:
+        """Ask the person to fill in a form.
+
+        Args:
+            message: what is asked for and why.
+            schema: a dataclass, `TypedDict`, `NamedTuple` or pydantic model with fields of texts, numbers,
+                booleans, and choices of texts; a `Form`; or the JSON Schema of one.
+            key: names the question in this call; by default `q1`, `q2` and so on, in the order of asking.
+                Runs of a handler that ask different things need keys.
+
+        Returns:
+            The answer to come: `action`, and `data` if it was accepted.
+
+        Raises:
+            TypeError: the type makes no form.
+            MissingCapabilityError: when the answer is waited for: the client cannot be asked that.
+        """
+        return self._ask_one(key, Question.form(message, schema))
+
+    def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Asking[ElicitResult]:
+        """Ask the person to visit a page, where something happens that is not the client's business.
+
+        Args:
+            message: why the page is to be visited.
+            url: the page.
+            key: as of `elicit`.
+        """
+        return self._ask_one(key, Question.url(message, url))
+
+    def sample(
+        self,
+        messages: Messages,
+        max_tokens: int,
+        *,
+        model_preferences: ModelPreferences | Mapping[str, Any] | None = None,
+        system_prompt: str | None = None,
+        include_context: IncludeContext | None = None,
+        temperature: float | None = None,
+        stop_sequences: Sequence[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        tools: Sequence[ToolInfo | Mapping[str, Any]] | None = None,
+        tool_choice: ToolChoice | Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> Asking[CreateMessageResult]:
+        """Ask the client's model.
+
+        Args:
+            messages: the conversation: a text, a `SamplingMessage`, or a list of these; texts are the user's.
+            max_tokens: at most so many tokens.
+            model_preferences: which model would be best.
+            system_prompt: the system prompt; the client may change it or leave it out.
+            include_context: whose context to add.
+            temperature: randomness, in the model's own scale.
+            stop_sequences: texts that end the answer.
+            metadata: for the model's provider, in its own format.
+            tools: tools that the model may use.
+            tool_choice: how it uses them.
+            key: as of `elicit`.
+        """
+        question = Question.sample(
+            messages,
+            max_tokens,
+            model_preferences=model_preferences,
+            system_prompt=system_prompt,
+            include_context=include_context,
+            temperature=temperature,
+            stop_sequences=stop_sequences,
+            metadata=metadata,
+            tools=tools,
+            tool_choice=tool_choice,
+        )
+        return self._ask_one(key, question)
+
+    def list_roots(self, *, key: str | None = None) -> Asking[list[Root]]:
+        """Ask where the client lets the server work."""
+        return self._ask_one(key, Question.roots())
+
+    def ask(self, questions: Mapping[str, Question[Any]]) -> Asking[dict[str, Any]]:
+        """Ask several things together.
+
+        Args:
+            questions: what to ask, by key: `Question.form(...)`, `.url(...)`, `.sample(...)`, `.roots()`.
+
+        Returns:
+            The answers to come, by key.
+        """
+        questions = dict(questions)
+        self._asked += len(questions)
+
+        def read(raw: Any) -> dict[str, Any]:
+            return {key: question.answer(raw.get(key)) for key, question in questions.items()}
+
+        return self._ask(questions, read)
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """The answers to what the option `asks` of a tool, prompt or resource has asked, by key.
+
+        Raises:
+            ClosedError: the request is over.
+        """
+        raw = self.request.raw.get("answers") or {}
+        return {key: question.answer(raw.get(key)) for key, question in (self._asks or {}).items()}
+
+    @overload
+    def once(self, key: str, fn: Callable[[], Awaitable[R]]) -> Once[R]: ...
+    @overload
+    def once(self, key: str, fn: Callable[[], R]) -> Once[R]: ...
+    def once(self, key: str, fn: Callable[[], Any]) -> Any:
+        """Do something once per call, however often the handler is run.
+
+        Args:
+            key: names it in this call.
+            fn: does it; may be `async def` in an `async def` handler. It is run where no earlier run has
+                done it, when the value is waited for.
+
+        Returns:
+            Its value to come, in the JSON form in which it is kept: `await` it, or take its `result()`.
+
+        Raises:
+            TypeError: when the value is waited for: it has no JSON form.
+            LimitError: when the value is waited for: a call can keep 256 KiB.
+        """
+        return Once(self, key, fn)
+
+    def close_stream(self) -> Sent:
+        """Close the response stream of this request while the work goes on; the client comes back for the rest.
+
+        Returns:
+            Whether there was one: a client of the legacy era, from 2025-11-25, over HTTP.
+        """
+        return Sent(self._host.call("close_stream", self._id))
+
     @property
     def cancelled(self) -> bool:
-        """Whether the client has given up on this request."""
+        """Whether this run is over: the client has given up on the request, or was sent off for an answer."""
         return self._cancelled
 
     def raise_if_cancelled(self) -> None:
-        """Leave a `def` handler whose client has left. (In `async def` the task is cancelled anyway.)
+        """Leave a `def` handler whose run is over. (In `async def` the task is cancelled anyway.)
 
         Raises:
-            CancelledError: the request was cancelled.
+            Cancelled: it is over; `except Exception` does not catch this.
         """
         if self._cancelled:
-            from ._generated import CancelledError
-
-            raise CancelledError("the request was cancelled")
+            raise Cancelled("the request was cancelled")
 
     @property
     def request(self) -> RequestInfo:
@@ -179,7 +341,27 @@ class Context:
             self._info = RequestInfo(loads(text))
         return self._info
 
-    def _cancel(self) -> None:
+    def _cancel(self, reason: str | None = None) -> None:
+        self._suspended = reason == "input_required"
         self._cancelled = True
         if self._task is not None:
             self._task.cancel()
+
+    def _ask_one(self, key: str | None, question: Question[R]) -> Asking[R]:
+        self._asked += 1
+        name = f"q{self._asked}" if key is None else key
+        return self._ask({name: question}, lambda raw: question.answer(raw.get(name)))
+
+    def _ask(self, questions: Mapping[str, Question[Any]], read: Callable[[Any], R]) -> Asking[R]:
+        return Asking(self._host.ask(self._id, questions_json(questions)), read)
+
+    def _memory(self) -> dict[str, Any]:
+        if self._kept is None:
+            self._kept = dict(self.request.raw.get("memory") or {})
+        return self._kept
+
+    def _keep(self, key: str, value: Any) -> Any:
+        text = dumps(value)
+        self._host.call("remember", self._id, key, text)
+        value = self._memory()[key] = loads(text)
+        return value

@@ -12,6 +12,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from . import _content
+from ._asking import Cancelled, Question
 from ._content import CONTENT, ToolResult
 from ._context import Context
 from ._errors import McpError, ToolError
@@ -53,6 +54,7 @@ class Handler:
         "inline",
         "mask",
         "context",
+        "asks",
         "bare",
         "only",
         "loaders",
@@ -68,6 +70,7 @@ class Handler:
         self.inline = inline
         self.mask = mask
         self.context = signature.context
+        self.asks: Mapping[str, Question[Any]] | None = None
         self.bare = not signature.parameters and not signature.open
         self.only: frozenset[str] | None = None
         self.loaders: dict[str, Callable[[Any], Any]] = {}
@@ -79,7 +82,7 @@ class Handler:
             arguments = {} if self.bare else self.decode(payload)
             context = None
             if self.context is not None:
-                context = arguments[self.context] = Context(host, id)
+                context = arguments[self.context] = Context(host, id, self.asks)
             if self.is_async:
                 return host.run_async(self, id, context, self.fn(**arguments))
             if self.inline:
@@ -98,7 +101,7 @@ class Handler:
         try:
             outcome, text = self.encode(self.fn(**arguments))
         except BaseException as error:
-            outcome, text = self.failure(error)
+            outcome, text = self.failure(error, arguments.get(self.context or ""))
         return (id, outcome, text)
 
     def decode(self, payload: str) -> dict[str, Any]:
@@ -122,12 +125,15 @@ class Handler:
                 arguments[name] = default()
         return arguments
 
-    def failure(self, error: BaseException) -> Answer:
+    def failure(self, error: BaseException, context: Context | None = None) -> Answer:
         """What the caller is told of an exception. A traceback goes to the log, never to the caller."""
+        if isinstance(error, Cancelled) or (context is not None and context._suspended):
+            # Nobody is told: the run is over, and what a suspended one does then is of no account.
+            return OUTCOME_TOOL_ERROR, "cancelled"
         if isinstance(error, ToolError):
             return OUTCOME_TOOL_ERROR, error.message
         if isinstance(error, McpError):
-            return OUTCOME_ERROR, _error(error)
+            return OUTCOME_ERROR, error_json(error)
         if isinstance(error, _BadArgument):
             return self.invalid(str(error))
         from logging import getLogger
@@ -138,7 +144,7 @@ class Handler:
 
     def invalid(self, message: str) -> Answer:
         """What the caller is told of an argument that cannot be converted."""
-        return OUTCOME_ERROR, _error(InvalidParamsError(message))
+        return OUTCOME_ERROR, error_json(InvalidParamsError(message))
 
 
 class Tool(Handler):
@@ -247,7 +253,8 @@ class _BadArgument(Exception):
         super().__init__(f"invalid argument {name!r}: {detail}")
 
 
-def _error(error: McpError) -> str:
+def error_json(error: McpError) -> str:
+    """The payload of a completion that is a protocol error."""
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data

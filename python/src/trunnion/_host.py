@@ -19,19 +19,26 @@ from ._generated import (
     EVENT_CANCELLED,
     EVENT_CLOSED,
     EVENT_COMPLETE,
+    EVENT_ELICIT,
     EVENT_ERROR,
+    EVENT_HTTP_CHUNK,
+    EVENT_HTTP_HEAD,
     EVENT_LISTENING,
     EVENT_NOTIFICATION,
     EVENT_PROGRESS,
     EVENT_RESULT,
+    EVENT_SAMPLE,
     OUTCOME_ERROR,
 )
 from ._json import dumps, loads
+from ._signature import is_async
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
+_NOBODY = '{"code":-32601,"message":"nobody answers that here"}'
 _GONE = '{"code":-32603,"message":"the handler was removed"}'
 _open: WeakSet[Host] = WeakSet()
 Event = tuple[int, int, int, str]
@@ -40,11 +47,12 @@ Event = tuple[int, int, int, str]
 class Operation:
     """Something asked of the engine that ends with one result or one error."""
 
-    __slots__ = ("on_progress", "on_listening")
+    __slots__ = ("listeners", "on_end")
 
     def __init__(self) -> None:
-        self.on_progress: Callable[[dict[str, Any]], None] | None = None
-        self.on_listening: Callable[[dict[str, Any]], None] | None = None
+        self.on_end: Callable[[BaseException | None], None] | None = None
+        # By the kind of event: progress, listening, notification and so on.
+        self.listeners: dict[int, Callable[[Any], None]] = {}
 
     def settle(self, payload: str | None, error: McpError | None) -> None:
         """Called once, with the result's JSON text or the error."""
@@ -112,14 +120,24 @@ class Host:
                 answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
                 if answer is not None:
                     done.append(answer)
+            elif kind <= EVENT_SAMPLE and kind >= EVENT_ELICIT:
+                answer = self._asked(kind, id, target, payload)
+                if answer is not None:
+                    done.append(answer)
             else:
                 self._other(kind, id, payload)
+
+    def _asked(self, kind: int, id: int, target: int, payload: str) -> Done | None:
+        client = self.clients.get(target)
+        answerer = None if client is None else client._answerers.get(kind)
+        return (id, OUTCOME_ERROR, _NOBODY) if answerer is None else answerer.start(self, id, payload)
 
     def _other(self, kind: int, id: int, payload: str) -> None:
         if kind == EVENT_CANCELLED:
             entry = self.running.pop(id, None)
             if entry is not None:
-                entry._cancel() if type(entry) is Context else entry.cancel()
+                reason = loads(payload).get("reason")
+                entry._cancel(reason) if type(entry) is Context else entry.cancel()
         elif kind == EVENT_RESULT:
             operation = self.take(id)
             if operation is not None:
@@ -128,46 +146,80 @@ class Host:
             operation = self.take(id)
             if operation is not None:
                 operation.settle(None, from_event(payload))
-        elif kind == EVENT_PROGRESS:
-            operation = self.operations.get(id)
-            if operation is not None and operation.on_progress is not None:
-                operation.on_progress(loads(payload))
-        elif kind == EVENT_LISTENING:
-            operation = self.operations.get(id)
-            if operation is not None and operation.on_listening is not None:
-                operation.on_listening(loads(payload))
         elif kind == EVENT_NOTIFICATION:
-            client = self.clients.get(id)
-            if client is not None:
-                client._notified(loads(payload))
+            self._heard(id, loads(payload))
+        elif kind in (EVENT_PROGRESS, EVENT_LISTENING, EVENT_HTTP_HEAD, EVENT_HTTP_CHUNK):
+            operation = self.find(id)
+            listener = None if operation is None else operation.listeners.get(kind)
+            if listener is not None:
+                listener(loads(payload))
         elif kind == EVENT_CLOSED:
             client = self.clients.pop(id, None)
             if client is not None:
                 client._disconnected(loads(payload))
 
+    def _heard(self, id: int, body: dict[str, Any]) -> None:
+        client = self.clients.get(id)
+        if client is not None:
+            client._notified(body)
+            return
+        if id == self.handle and self.server is not None:
+            self.server._notified(self, body)
+            return
+        operation = self.find(id)
+        listener = None if operation is None else operation.listeners.get(EVENT_NOTIFICATION)
+        if listener is not None:
+            listener(body)
+
+    def find(self, id: int) -> Operation | None:
+        """An operation that has not ended."""
+        return self.operations.get(id)
+
     def take(self, id: int) -> Operation | None:
         """Forget an operation that has ended."""
         return self.operations.pop(id, None)
 
-    # ------------------------------------------------------------------------------------ running handlers
-
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
-        """Run a coroutine for one exchange."""
+    def ask(self, id: int, questions: str) -> Any:
+        """Ask the client of an exchange. What it gives has `wait()`, a coroutine, for `async def` handlers, and
+        `block()` for `def` handlers on their worker threads; both give the answers' JSON text."""
         raise NotImplementedError
 
-    def run_thread(self, handler: Handler, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
-        """Run a `def` handler on a worker thread, with the context variables of now."""
+    # ------------------------------------------------------------------------------------ running handlers
+
+    def run_callback(self, fn: Callable[[], Any], what: str) -> None:
+        """Run a callback of the user's that nobody waits for; what it raises is logged."""
+        from contextvars import copy_context
+
+        if is_async(fn):
+            self.spawn(_logged(fn, what))
+        else:
+            self.pool().submit(copy_context().run, _log_failure, fn, what)
+
+    def spawn(self, coro: Any) -> None:
+        """Run a coroutine that nobody waits for."""
+        raise NotImplementedError
+
+    def pool(self) -> Any:
+        """The worker threads."""
         if self._pool is None:
             from ._pool import Pool
 
             self._pool = Pool()
+        return self._pool
+
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
+        """Run a coroutine for one exchange."""
+        raise NotImplementedError
+
+    def run_thread(self, handler: Handler | Answerer, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
+        """Run a `def` handler on a worker thread, with the context variables of now."""
         if context is not None:
             self.running[id] = context
         from contextvars import copy_context
 
-        self._pool.submit(copy_context().run, self._work, handler, id, arguments)
+        self.pool().submit(copy_context().run, self._work, handler, id, arguments)
 
-    def _work(self, handler: Handler, id: int, arguments: dict[str, Any]) -> None:
+    def _work(self, handler: Handler | Answerer, id: int, arguments: dict[str, Any]) -> None:
         done = handler.run(id, arguments)
         self.running.pop(id, None)
         # In whatever state the engine is by now, there is nobody to tell.
@@ -202,6 +254,26 @@ class Host:
             self._pool.close()
         if os.getpid() == self._pid:
             self.engine.close(deadline_ms)
+
+
+async def _logged(fn: Callable[[], Any], what: str) -> None:
+    try:
+        await fn()
+    except Exception as error:
+        _complain(what, error)
+
+
+def _log_failure(fn: Callable[[], Any], what: str) -> None:
+    try:
+        fn()
+    except Exception as error:
+        _complain(what, error)
+
+
+def _complain(what: str, error: Exception) -> None:
+    from logging import getLogger
+
+    getLogger("trunnion").error("%s failed", what, exc_info=error)
 
 
 def live_engines() -> list[Any]:

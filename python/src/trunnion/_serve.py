@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._errors import McpError
+from ._generated import EVENT_LISTENING, ClosedError
 
 if TYPE_CHECKING:
     from ._aio import AsyncHost, AsyncOperation
@@ -49,6 +50,16 @@ class Serving:
     async def __aexit__(self, *_: Any) -> None:
         await self.close()
 
+    def carrier(self) -> tuple[AsyncHost, int]:
+        """The host and the endpoint, for those who carry its HTTP.
+
+        Raises:
+            ClosedError: it was closed.
+        """
+        if self._host is None:
+            raise ClosedError("the server is closed")
+        return self._host, self._id
+
     async def wait(self) -> None:
         """Return when the transport has ended: the peer closed it, or `close` was called.
 
@@ -86,7 +97,7 @@ class Serving:
             if not listening.done():
                 listening.set_result(body)
 
-        operation.on_listening = on_listening
+        operation.listeners[EVENT_LISTENING] = on_listening
         await asyncio.wait([listening, operation.future], return_when=asyncio.FIRST_COMPLETED)
         if not listening.done():
             operation.future.result()

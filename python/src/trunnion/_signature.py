@@ -37,7 +37,7 @@ class Signature:
     __slots__ = ("parameters", "context", "open", "returns", "is_async", "description", "docs")
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self.is_async = _is_async(fn)
+        self.is_async = is_async(fn)
         rows, self.open, hints = _read(fn)
         self.returns = hints.get("return", EMPTY)
         self.context: str | None = None
@@ -175,7 +175,8 @@ def _is_forward(hint: Any) -> bool:
     )
 
 
-def _is_async(fn: Any) -> bool:
+def is_async(fn: Any) -> bool:
+    """Whether calling it gives a coroutine."""
     # A decorator that uses `functools.wraps` and passes the coroutine on is as async as what it wraps.
     while True:
         if isinstance(fn, types.MethodType):

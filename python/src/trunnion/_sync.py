@@ -13,12 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from . import _native
+from ._alarm import Alarm
 from ._context import Context
 from ._errors import McpError, from_native
-from ._generated import OUTCOME_TOOL_ERROR, ClosedError
+from ._generated import EVENT_LISTENING, OUTCOME_TOOL_ERROR, ClosedError
 from ._host import Host, Operation
 
 if TYPE_CHECKING:
+    from ._answers import Answerer
     from ._handler import Done, Handler
     from .server import Server
 
@@ -29,7 +31,7 @@ _CHANGING = -1
 class SyncOperation(Operation):
     """An operation that a thread waits for."""
 
-    __slots__ = ("done", "payload", "error", "gate", "promoted", "callbacks")
+    __slots__ = ("done", "payload", "error", "gate", "promoted")
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,19 +40,59 @@ class SyncOperation(Operation):
         self.error: BaseException | None = None
         self.gate: Any = None
         self.promoted = False
-        self.callbacks: list[Callable[[], None]] = []
 
     def settle(self, payload: str | None, error: BaseException | None) -> None:
         if not self.done:
             self.payload = payload
             self.error = error
             self.done = True
+        if self.on_end is not None:
+            self.on_end(error)
 
     def result(self) -> str:
         """The result's JSON text, or raise the error."""
         if self.error is not None:
             raise self.error
         return self.payload or "null"
+
+
+class _Asked(SyncOperation):
+    """Questions of a handler: on a worker thread, or on the portal's loop."""
+
+    __slots__ = ("host", "callback")
+
+    def __init__(self, host: SyncHost) -> None:
+        super().__init__()
+        self.host = host
+        self.callback: Callable[[], None] | None = None
+
+    def settle(self, payload: str | None, error: BaseException | None) -> None:
+        super().settle(payload, error)
+        if self.callback is not None:
+            self.callback()
+
+    async def wait(self) -> str:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+
+        def callback() -> None:
+            try:
+                loop.call_soon_threadsafe(ended.set)
+            except RuntimeError:
+                # The loop has been closed, and with it whoever waited.
+                pass
+
+        # First where to tell, then the look: the end may come from another thread in between.
+        self.callback = callback
+        if not self.done:
+            await ended.wait()
+        return self.result()
+
+    def block(self) -> str:
+        self.host.wait_for(self)
+        return self.result()
 
 
 class SyncHost(Host):
@@ -61,11 +103,12 @@ class SyncHost(Host):
         # The thread that leads; 0: none.
         self._leader = 0
         self._waiting: list[SyncOperation] = []
-        self._portal: Any = None
+        self._portal: _Portal | None = None
         self._ready: list[Done] = []
+        self._alarm = Alarm()
         super().__init__(driver, options, server)
         self._drain = self.engine.drain
-        self._poll = _poller(self)
+        self._poll = _poller(self, self._alarm)
 
     def begin(self, name: str, *args: Any) -> tuple[int, SyncOperation]:
         """Start an operation of the engine."""
@@ -73,15 +116,31 @@ class SyncHost(Host):
             # In a forked child the lock may be held for ever by a thread that is not here; this call says so.
             self.call("fd")
         operation = self.operation()
+        return self.enter(operation, name, *args), operation
+
+    def enter(self, operation: Operation, name: str, *args: Any) -> int:
+        """Start an operation of the engine that has been made before."""
         # Its end may be drained by another thread before this one has noted its id.
         with self._lock:
-            id = self.call(name, *args)
+            id: int = self.call(name, *args)
             self.operations[id] = operation
-        return id, operation
+        return id
 
     def operation(self) -> SyncOperation:
         """Something that threads can wait for."""
         return SyncOperation()
+
+    def ask(self, id: int, questions: str) -> Any:
+        asked = _Asked(self)
+        try:
+            self.enter(asked, "request", id, "ask", questions)
+        except McpError as error:
+            asked.settle(None, error)
+        return asked
+
+    def find(self, id: int) -> Operation | None:
+        with self._lock:
+            return self.operations.get(id)
 
     def take(self, id: int) -> Operation | None:
         with self._lock:
@@ -108,28 +167,35 @@ class SyncHost(Host):
             return
         with self._lock:
             lead = not self._leader
-            if operation.done:
-                return
             if lead:
                 self._leader = me
             else:
                 operation.gate = _thread.allocate_lock()
                 operation.gate.acquire()
+                # First into the list, then the look: the leader settles first and looks into the list then.
                 self._waiting.append(operation)
+                if operation.done:
+                    self._waiting.remove(operation)
+                    return
         try:
             if not lead:
                 operation.gate.acquire()
                 lead = operation.promoted
                 if lead:
                     self._leader = me
-            while lead and not operation.done:
-                self.turn()
+            if lead:
+                self._lead(operation)
         finally:
             with self._lock:
                 if operation in self._waiting:
                     self._waiting.remove(operation)
                 if lead or operation.promoted:
                     self._pass_on()
+
+    def _lead(self, operation: SyncOperation) -> None:
+        with self._alarm:
+            while not operation.done:
+                self.turn()
 
     def turn(self) -> None:
         """Wait until there is something to drain, and act on it."""
@@ -150,9 +216,10 @@ class SyncHost(Host):
             finally:
                 self._ready += answers
         if self._waiting:
-            self._free()
+            self.free()
 
-    def _free(self) -> None:
+    def free(self) -> None:
+        """Wake the threads whose operations have ended."""
         with self._lock:
             ended = [op for op in self._waiting if op.done]
             for op in ended:
@@ -172,17 +239,23 @@ class SyncHost(Host):
 
     # ------------------------------------------------------------------------------- `async def` handlers
 
-    def run_async(self, handler: Handler, id: int, context: Context | None, coro: Any) -> Done | None:
-        if self._portal is None:
-            self._portal = _Portal()
-        future = self._portal.submit(coro)
+    def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
+        future = self._loop().submit(coro)
         if context is not None:
             context._task = future
         self.running[id] = future if context is None else context
-        future.add_done_callback(partial(self._finished, handler, id))
+        future.add_done_callback(partial(self._finished, handler, id, context))
         return None
 
-    def _finished(self, handler: Handler, id: int, future: Any) -> None:
+    def spawn(self, coro: Any) -> None:
+        self._loop().submit(coro)
+
+    def _loop(self) -> _Portal:
+        if self._portal is None:
+            self._portal = _Portal()
+        return self._portal
+
+    def _finished(self, handler: Handler | Answerer, id: int, context: Context | None, future: Any) -> None:
         self.running.pop(id, None)
         if future.cancelled():
             done = (id, OUTCOME_TOOL_ERROR, "cancelled")
@@ -190,7 +263,7 @@ class SyncHost(Host):
             try:
                 done = (id, *handler.encode(future.result()))
             except BaseException as error:
-                done = (id, *handler.failure(error))
+                done = (id, *handler.failure(error, context))
         try:
             self.engine.complete(*done)
         except _native.NativeError:
@@ -210,6 +283,7 @@ class SyncHost(Host):
         for entry in list(self.running.values()):
             entry._cancel() if type(entry) is Context else entry.cancel()
         super().shut(deadline_ms)
+        self._alarm.close()
         if self._portal is not None:
             self._portal.close()
         if self.server is not None:
@@ -220,7 +294,7 @@ class SyncHost(Host):
         error = ClosedError("the engine is closed")
         for operation in pending:
             operation.settle(None, error)
-        self._free()
+        self.free()
 
 
 class _Portal:
@@ -257,8 +331,8 @@ class _Portal:
             self.loop.close()
 
 
-def _poller(host: SyncHost) -> Callable[[], Any]:
-    """Wait for the descriptor with `poll`, which signals interrupt; else for the engine, in short spans."""
+def _poller(host: SyncHost, alarm: Alarm) -> Callable[[], Any]:
+    """Wait for the descriptors with `poll`, which signals interrupt; else for the engine, in short spans."""
     fd = host.call("fd")
     try:
         from select import POLLIN, poll
@@ -268,11 +342,18 @@ def _poller(host: SyncHost) -> Callable[[], Any]:
         return lambda: host.engine.wait(_BLIND_MS)
     poller = poll()
     poller.register(fd, POLLIN)
-    return poller.poll
+    poller.register(alarm.fd, POLLIN)
+
+    def wait() -> None:
+        for ready, _ in poller.poll():
+            if ready == alarm.fd:
+                alarm.drain()
+
+    return wait
 
 
-class _Stop(BaseException):
-    """A signal asked the server to end."""
+class _Stop(SystemExit):
+    """A signal asked the server to end. Like its base it passes through inline handlers."""
 
 
 def run(server: Server, driver: str, serve: str, options: str, announce: Callable[[str], None]) -> None:
@@ -280,10 +361,11 @@ def run(server: Server, driver: str, serve: str, options: str, announce: Callabl
     host = SyncHost(driver, server._engine_options, server)
     server._host = host
     host.retain()
-    restore = _on_signals()
+    restore: Callable[[], None] | None = None
     try:
         id, operation = host.begin(serve, host.handle, options)
-        operation.on_listening = lambda body: announce(body["url"])
+        operation.listeners[EVENT_LISTENING] = lambda body: announce(body["url"])
+        restore = _on_signals(operation)
         host.finish(id, operation)
     except (KeyboardInterrupt, _Stop):
         pass
@@ -291,11 +373,12 @@ def run(server: Server, driver: str, serve: str, options: str, announce: Callabl
         if error.kind not in ("cancelled", "closed"):
             raise
     finally:
-        restore()
+        if restore is not None:
+            restore()
         host.release()
 
 
-def _on_signals() -> Callable[[], None]:
+def _on_signals(operation: SyncOperation) -> Callable[[], None]:
     from threading import current_thread, main_thread
 
     if current_thread() is not main_thread():
@@ -303,6 +386,8 @@ def _on_signals() -> Callable[[], None]:
     import signal
 
     def stop(*_: Any) -> None:
+        # The exception may be swallowed where the signal happens to fall, as in a finaliser; this is not.
+        operation.settle(None, ClosedError("a signal came"))
         raise _Stop
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -13,6 +13,8 @@ from ._signature import Signature
 
 if TYPE_CHECKING:
     from ._aio import AsyncHost
+    from ._asgi import AsgiApp
+    from ._asking import Question
     from ._host import Host
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,6 +94,7 @@ class Server:
         self._completers: dict[tuple[str, str], Completers] = {}
         self._deferred: list[tuple[Callable[[], None], NameError]] = []
         self._host: Any = None
+        self._roots_changed: Callable[[], Any] | None = None
 
     # ------------------------------------------------------------------------------------------- decorators
 
@@ -111,6 +114,7 @@ class Server:
         input_schema: Mapping[str, Any] | None = ...,
         output_schema: Mapping[str, Any] | None = ...,
         timeout: float | None = ...,
+        asks: Mapping[str, Question[Any]] | None = ...,
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
     def tool(self, fn: Any = None, /, **how: Any) -> Any:
@@ -126,6 +130,8 @@ class Server:
             name, title, description, annotations, icons, meta: as the protocol has them.
             input_schema, output_schema: JSON Schema to use in place of the hints'.
             timeout: seconds after which the handler is cancelled and the caller told.
+            asks: what the client is asked before the function is called, by key; the answers are in
+                `Context.answers`.
             inline: run a `def` handler right where the request is read: several times faster, and right
                 only for handlers that take microseconds and never block.
         """
@@ -146,6 +152,7 @@ class Server:
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
         """`tool` as a plain call."""
@@ -164,8 +171,8 @@ class Server:
                 "icons": icons,
                 "_meta": meta,
             }
-            options = {} if timeout is None else {"timeoutMs": int(timeout * 1000)}
-            self._add("tool", key, definition, options, tool)
+            options: dict[str, Any] = {} if timeout is None else {"timeoutMs": int(timeout * 1000)}
+            self._add("tool", key, definition, options, tool, asks)
 
         self._build(fn, ("tool", key), build)
         return fn
@@ -183,6 +190,7 @@ class Server:
         annotations: Mapping[str, Any] | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> Callable[[F], F]:
         """Register a function as a resource, or as a template if the URI has variables.
@@ -214,7 +222,7 @@ class Server:
                     "_meta": meta,
                 }
                 handler = Resource(fn, title_, signature, self._quick(inline), self._mask)
-                self._add(kind, uri, definition, {}, handler)
+                self._add(kind, uri, definition, {}, handler, asks)
 
             self._build(fn, (kind, uri), build)
             return fn
@@ -233,6 +241,7 @@ class Server:
         description: str | None = ...,
         icons: Sequence[Mapping[str, Any]] | None = ...,
         meta: Mapping[str, Any] | None = ...,
+        asks: Mapping[str, Question[Any]] | None = ...,
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
     def prompt(self, fn: Any = None, /, **how: Any) -> Any:
@@ -254,6 +263,7 @@ class Server:
         description: str | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
         """`prompt` as a plain call."""
@@ -270,7 +280,7 @@ class Server:
                 "_meta": meta,
             }
             handler = Prompt(fn, key, signature, self._quick(inline), self._mask)
-            self._add("prompt", key, definition, {}, handler)
+            self._add("prompt", key, definition, {}, handler, asks)
 
         self._build(fn, ("prompt", key), build)
         return fn
@@ -325,6 +335,31 @@ class Server:
         """Remove a prompt. False: there was none of that name."""
         return self._remove("prompt", name)
 
+    # --------------------------------------------------------------------------------------------- changes
+
+    def notify_resource_updated(self, uri: str) -> bool:
+        """Tell those clients that listen to a resource that it has changed. May be called on any thread.
+
+        (That tools, resources or prompts came or went is told without a call.)
+
+        Returns:
+            Whether the server is being served.
+        """
+        host = self._host
+        if host is None:
+            return False
+        return host.call("notify", host.handle, "resource_updated", dumps({"uri": uri}))  # type: ignore[no-any-return]
+
+    def on_roots_changed(self, fn: F) -> F:
+        """Register a function, `def` or `async def`, to call when a client says that its roots have changed;
+        also a decorator. It takes no arguments; what it raises is logged under `trunnion`."""
+        self._roots_changed = fn
+        return fn
+
+    def _notified(self, host: Host, body: Mapping[str, Any]) -> None:
+        if body["event"] == "roots_changed" and self._roots_changed is not None:
+            host.run_callback(self._roots_changed, "on_roots_changed")
+
     # --------------------------------------------------------------------------------------------- serving
 
     def run(self, transport: str = "stdio", **options: Any) -> None:
@@ -332,11 +367,12 @@ class Server:
 
         Args:
             transport: `stdio`, or `http` for Streamable HTTP.
-            options: for `http`, those of `serve_http`: host, port, path, allowed_hosts, allowed_origins.
+            options: for `http`, those of `serve_http`.
         """
         scope = _SCOPES.get(transport)
         if scope is None:
             raise ValueError(f"transport is 'stdio' or 'http', not {transport!r}")
+        _no_carrying(options)
         text = dumps(take_options(scope, options))
         refuse_options("run", options)
         self._settle()
@@ -364,7 +400,8 @@ class Server:
         Args:
             host: address to bind, by default 127.0.0.1.
             port: port to bind; by default any free one.
-            options: path, allowed_hosts, allowed_origins.
+            options: path, allowed_hosts, allowed_origins, public_url, trusted_proxies, sessions,
+                session_idle (in seconds), max_sessions: docs/options.
 
         Returns:
             A `Serving`: `async with server.serve_http() as serving: print(serving.url)`.
@@ -373,9 +410,29 @@ class Server:
 
         given = {**options, "host": host, "port": port}
         given = {k: v for k, v in given.items() if v is not None}
+        _no_carrying(given)
         text = dumps(take_options("serve_http", given))
         refuse_options("serve_http", given)
         return Serving(self, "serve_http", text, listens=True)
+
+    def asgi(self, **options: Any) -> AsgiApp:
+        """The server as an ASGI 3 application, for a web server or framework of yours.
+
+        It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. Where the web server
+        speaks the lifespan protocol the engine lives as long as the application, else until `aclose()`.
+
+        Args:
+            options: those of `serve_http` but host and port.
+        """
+        from ._asgi import AsgiApp
+
+        for name in ("host", "port"):
+            if name in options:
+                raise TypeError(f"asgi() has no option {name!r}")
+        _no_carrying(options)
+        settings = {**take_options("serve_http", options), "carried": True}
+        refuse_options("asgi", options)
+        return AsgiApp(self, settings)
 
     # --------------------------------------------------------------------------------------------- internals
 
@@ -408,9 +465,18 @@ class Server:
             build()
 
     def _add(
-        self, item: str, key: str, definition: Mapping[str, Any], options: Mapping[str, Any], handler: Any
+        self,
+        item: str,
+        key: str,
+        definition: Mapping[str, Any],
+        options: Mapping[str, Any],
+        handler: Any,
+        asks: Mapping[str, Question[Any]] | None = None,
     ) -> None:
         target = next(_targets)
+        if asks:
+            handler.asks = dict(asks)
+            options = {**options, "asks": {name: question.to_json() for name, question in asks.items()}}
         body = dumps({k: v for k, v in definition.items() if v is not None and v != ""})
         entry = _Item(item, key, body, dumps(options), target)
         if self._host is not None:
@@ -459,9 +525,21 @@ def default_driver() -> str:
 
 
 def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Take a scope's options out of keyword arguments, in the engine's spelling."""
+    """Take a scope's options out of keyword arguments, in the engine's spelling. A duration is in seconds, or
+    under its name with `_ms` in milliseconds."""
     known = OPTIONS.get(scope, {})
-    return {known[k]: given.pop(k) for k in list(given) if k in known}
+    taken = {}
+    for name in list(given):
+        if name in known:
+            taken[known[name]] = given.pop(name)
+        elif f"{name}_ms" in known:
+            taken[known[f"{name}_ms"]] = round(given.pop(name) * 1000)
+    return taken
+
+
+def _no_carrying(options: Mapping[str, Any]) -> None:
+    if "carried" in options:
+        raise TypeError("HTTP that the program carries itself is what asgi() gives")
 
 
 def refuse_options(what: str, left: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@ import TrunnionBindings
 
 /// What a handler knows of the call it answers, and what it can tell the caller meanwhile.
 ///
-/// The handler runs in a task that is cancelled when the caller leaves: `Task.sleep` and friends throw then, and
+/// The handler runs in a task that is cancelled when the caller leaves, and when it runs again with answers (see `elicit`): `Task.sleep` and friends throw then, and
 /// `Task.checkCancellation()` works as everywhere.
 public struct Context: Sendable {
     let exchange: Exchange
@@ -63,4 +63,8 @@ public struct RequestInfo: Codable, Sendable, Hashable {
     public var clientCapabilities: JSONValue?
     /// Metadata of the request.
     public var meta: JSONValue?
+    /// The answers to what the option `asks` asked before the handler ran.
+    public var answers: Answers?
+    /// What `once` has kept.
+    public var memory: [String: JSONValue]?
 }

@@ -16,10 +16,12 @@ extension Server {
     /// Throw a `ToolError` for what the model should read and an `McpError` to answer with a protocol error. Of
     /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
     /// tool failed.
+    ///
+    /// - Parameter asks: what the client is asked before the handler runs; see `Context.answers`.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        options: ToolOptions = ToolOptions(),
+        asks: [String: Question] = [:], options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         let schemas = try (input: Self.input(inputSchema, Input.self), output: Self.output(outputSchema, Output.self))
@@ -30,7 +32,7 @@ extension Server {
         if let output = schemas.output { definition.append("outputSchema", output) }
         if let annotations { definition.append("annotations", .value(try JSONValue(encoding: annotations))) }
         definition.append(extra)
-        try add("tool", key: name, definition: definition, options: JSON.text(options)) { exchange in
+        try add("tool", key: name, definition: definition, options: Self.options(options, asks)) { exchange in
             await Answer.attempt("the tool \(name)", of: exchange) {
                 let input: Input
                 do {
@@ -47,24 +49,34 @@ extension Server {
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Input) async throws -> Output
+        asks: [String: Question] = [:], options: ToolOptions = ToolOptions(),
+        handler: @escaping @Sendable (Input) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: inputSchema,
-            outputSchema: outputSchema, extra: extra, options: options
+            outputSchema: outputSchema, extra: extra, asks: asks, options: options
         ) { (input: Input, _: Context) in try await handler(input) }
     }
 
     /// Add a tool without arguments.
     public func tool<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
-        outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], options: ToolOptions = ToolOptions(),
-        handler: @escaping @Sendable (Context) async throws -> Output
+        outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: .none,
-            outputSchema: outputSchema, extra: extra, options: options
+            outputSchema: outputSchema, extra: extra, asks: asks, options: options
         ) { (_: JSONValue, context: Context) in try await handler(context) }
+    }
+
+    private static func options(_ options: ToolOptions, _ asks: [String: Question]) throws -> String {
+        if asks.isEmpty { return try JSON.text(options) }
+        var rest = options
+        rest.asks = nil
+        var all: OrderedJSON = .value(try JSONValue(encoding: rest))
+        all.append("asks", Question.json(asks))
+        return try all.text()
     }
 
     private static func input<T: Decodable>(_ schema: Schema, _ type: T.Type) throws -> OrderedJSON {
@@ -102,10 +114,12 @@ extension Server {
     /// value, which becomes JSON.
     public func resource<Output: Encodable & Sendable>(
         _ uri: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:], handler: @escaping @Sendable (Context) async throws -> Output
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uri", uri, name, title, description, mimeType, extra)
-        try add("resource", key: uri, definition: definition) { exchange in
+        let options = try Self.options(ToolOptions(), asks)
+        try add("resource", key: uri, definition: definition, options: options) { exchange in
             await Answer.attempt("the resource", of: exchange) {
                 try Answer(resource: try await handler(Context(exchange: exchange)))
             }
@@ -116,11 +130,12 @@ extension Server {
     /// the variables, and returns what that of a resource does.
     public func resource<Output: Encodable & Sendable>(
         template: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:],
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
         handler: @escaping @Sendable (ResourceRequest, Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uriTemplate", template, name, title, description, mimeType, extra)
-        try add("resource_template", key: template, definition: definition) { exchange in
+        let options = try Self.options(ToolOptions(), asks)
+        try add("resource_template", key: template, definition: definition, options: options) { exchange in
             await Answer.attempt("the resource", of: exchange) {
                 let request = try JSON.decode(ResourceRequest.self, from: exchange.payload)
                 return try Answer(resource: try await handler(request, Context(exchange: exchange)))
@@ -147,14 +162,16 @@ extension Server {
     /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
     public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
-        extra: [String: JSONValue] = [:], handler: @escaping @Sendable (Input, Context) async throws -> Output
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         var definition: OrderedJSON = .object(["name": .value(.string(name))])
         if let title { definition.append("title", .value(.string(title))) }
         if let description { definition.append("description", .value(.string(description))) }
         definition.append("arguments", .value((try arguments ?? Self.arguments(of: Input.self)).jsonValue))
         definition.append(extra)
-        try add("prompt", key: name, definition: definition) { exchange in
+        let options = try Self.options(ToolOptions(), asks)
+        try add("prompt", key: name, definition: definition, options: options) { exchange in
             await Answer.attempt("the prompt \(name)", of: exchange) {
                 let input: Input
                 do {
@@ -170,9 +187,9 @@ extension Server {
     /// Add a prompt without arguments.
     public func prompt<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
-        handler: @escaping @Sendable (Context) async throws -> Output
+        asks: [String: Question] = [:], handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
-        try prompt(name, description, title: title, arguments: [], extra: extra) {
+        try prompt(name, description, title: title, arguments: [], extra: extra, asks: asks) {
             (_: JSONValue, context: Context) in try await handler(context)
         }
     }

@@ -176,7 +176,7 @@ public enum LogLevel: String, Codable, Sendable, Hashable, CaseIterable {
 
 /// What a server tells a client on its own account.
 public struct ServerNotification: Codable, Sendable, Hashable {
-    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed` or `resource_updated`.
+    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated` or `elicitation_complete`.
     public var event: String
     public var params: JSONValue?
 }
@@ -190,4 +190,6 @@ public struct LiveCounters: Codable, Sendable, Hashable {
     /// Requests, connects and serves that have not ended yet.
     public var operations: Int
     public var connections: Int
+    /// Sessions of clients of the legacy era, over HTTP.
+    public var sessions: Int
 }

@@ -61,8 +61,11 @@ final class Core: Sendable {
     private struct State {
         var operations: [UInt64: EventSink] = [:]
         var clients: [UInt64: EventSink] = [:]
+        var servers: [UInt64: EventSink] = [:]
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
+        /// How often each question was asked, by exchange.
+        var asked: [UInt64: [String: Int]] = [:]
         var lastTarget: UInt64 = 0
         var hasEnded = false
         var whenEnded: [CheckedContinuation<Void, Never>] = []
@@ -92,6 +95,27 @@ final class Core: Sendable {
         state.withLock { state in
             for target in targets { state.handlers[target] = nil }
         }
+    }
+
+    /// Hear what a server is told on its clients' own account.
+    func addServer(_ id: UInt64, sink: @escaping EventSink) {
+        state.withLock { $0.servers[id] = sink }
+    }
+
+    func removeServer(_ id: UInt64) {
+        state.withLock { _ = $0.servers.removeValue(forKey: id) }
+    }
+
+    /// The key of a question that was given none.
+    func key(for question: String, in exchange: UInt64) -> String {
+        let before = state.withLock { state in
+            // Of a call that is over nothing is kept: it would never be forgotten.
+            guard state.running[exchange] != nil else { return 0 }
+            let before = state.asked[exchange, default: [:]][question, default: 0]
+            state.asked[exchange, default: [:]][question] = before + 1
+            return before
+        }
+        return questionKey(question, before: before)
     }
 
     // MARK: Operations
@@ -142,7 +166,7 @@ final class Core: Sendable {
     }
 
     /// Gives up its operation when the task is cancelled, also when that comes before the operation has a number.
-    private final class Call: Sendable {
+    final class Call: Sendable {
         private let core: Core
         private let state = Locked((id: UInt64?.none, isCancelled: false))
 
@@ -208,10 +232,14 @@ final class Core: Sendable {
             }
             sink?(kind, event.payload)
             idle.forEach { $0.finish() }
-        case .progress, .listening:
+        case .progress, .listening, .httpHead, .httpChunk:
             state.withLock { $0.operations[event.id] }?(kind, event.payload)
         case .notification:
-            state.withLock { $0.clients[event.id] }?(kind, event.payload)
+            // Numbers are never used twice, so it is one of them.
+            let sink = state.withLock { state in
+                state.clients[event.id] ?? state.operations[event.id] ?? state.servers[event.id]
+            }
+            sink?(kind, event.payload)
         case .closed:
             state.withLock { $0.clients.removeValue(forKey: event.id) }?(kind, event.payload)
         }
@@ -238,6 +266,7 @@ final class Core: Sendable {
         _ = try? engine.complete(id: id, outcome: answer.outcome.rawValue, payload: answer.payload)
         let idle = state.withLock { state in
             state.running[id] = nil
+            state.asked[id] = nil
             return state.ifIdle()
         }
         idle.forEach { $0.finish() }

@@ -20,6 +20,7 @@ public final class Server: Sendable {
     let handle: UInt64
     private let ownsRuntime: Bool
     private let targets = Locked([Item: UInt64]())
+    private let carried = Locked(HTTPEndpoint?.none)
 
     private struct Item: Hashable {
         var kind: String
@@ -88,13 +89,42 @@ public final class Server: Sendable {
         await runtime.close(deadline: deadline)
     }
 
+    /// The endpoint behind `handle`, made when the first request comes.
+    func carrier() throws -> HTTPEndpoint {
+        try carried.withLock { carried in
+            if let carried { return carried }
+            let made = try endpoint()
+            carried = made
+            return made
+        }
+    }
+
     private func forget() {
+        runtime.core.removeServer(handle)
         // It throws only after a panic in the engine, and then nothing is served any more.
         try? runtime.core.engine.serverClose(server: handle)
         runtime.core.removeHandlers(targets.withLock { targets in
             defer { targets = [:] }
             return Array(targets.values)
         })
+    }
+
+    // MARK: Changes
+
+    /// Tell those who have subscribed to a resource that it has changed. Of tools, resources and prompts that are added
+    /// or removed the clients are told without this.
+    public func notifyResourceUpdated(_ uri: String) throws {
+        let params = try JSON.text(["uri": uri])
+        _ = try calling {
+            try runtime.core.engine.notify(id: handle, event: "resource_updated", params: params)
+        }
+    }
+
+    /// Hear when a client's roots have changed (clients of the legacy era tell). Each call replaces the handler before.
+    public func onRootsChanged(_ handler: @escaping @Sendable () async -> Void) {
+        runtime.core.addServer(handle) { _, _ in
+            Task.detached { await handler() }
+        }
     }
 
     // MARK: Registering

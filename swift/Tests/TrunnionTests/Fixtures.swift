@@ -52,7 +52,8 @@ func withClient(
 
 func expectNothingAlive(_ runtime: Runtime, sourceLocation: SourceLocation = #_sourceLocation) throws {
     #expect(
-        try runtime.live == LiveCounters(servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0),
+        try runtime.live
+            == LiveCounters(servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0, sessions: 0),
         sourceLocation: sourceLocation)
 }
 

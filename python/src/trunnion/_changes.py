@@ -1,0 +1,335 @@
+"""What changes at a server, as those who listen hear of it."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Callable, Union
+
+from ._generated import EVENT_NOTIFICATION, OP_LISTEN, ClosedError, LimitError, ProtocolError
+from ._json import dumps
+
+if TYPE_CHECKING:
+    from ._aio import AsyncHost
+    from ._sync import SyncHost
+
+# Changes that may wait for a program that does not take them.
+_WAITING = 1024
+
+
+class _ListChanged:
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ToolsChanged(_ListChanged):
+    """Tools came, went or changed."""
+
+    __slots__ = ()
+
+
+class PromptsChanged(_ListChanged):
+    """Prompts came, went or changed."""
+
+    __slots__ = ()
+
+
+class ResourcesChanged(_ListChanged):
+    """Resources came, went or changed."""
+
+    __slots__ = ()
+
+
+class ResourceUpdated:
+    """The contents of a resource have changed.
+
+    Attributes:
+        uri: which one; may lie below one that is listened to.
+    """
+
+    __slots__ = ("uri",)
+    __match_args__ = ("uri",)
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is ResourceUpdated and self.uri == other.uri
+
+    def __hash__(self) -> int:
+        return hash((ResourceUpdated, self.uri))
+
+    def __repr__(self) -> str:
+        return f"ResourceUpdated({self.uri!r})"
+
+
+Change = Union[ToolsChanged, PromptsChanged, ResourcesChanged, ResourceUpdated]
+
+_PLAIN: dict[str, Callable[[], Change]] = {
+    "tools_changed": ToolsChanged,
+    "prompts_changed": PromptsChanged,
+    "resources_changed": ResourcesChanged,
+}
+
+
+class Granted:
+    """What a server has agreed to tell of.
+
+    Attributes:
+        tools, prompts, resources: whether it tells of changes of these lists.
+        resource_uris: the resources of whose contents it tells.
+    """
+
+    __slots__ = ("tools", "prompts", "resources", "resource_uris")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.tools = bool(raw.get("tools"))
+        self.prompts = bool(raw.get("prompts"))
+        self.resources = bool(raw.get("resources"))
+        self.resource_uris: list[str] = list(raw.get("resourceUris") or ())
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"Granted({shown})"
+
+
+class Feed:
+    """The changes that wait to be taken. One that waits already is not told twice."""
+
+    def __init__(self) -> None:
+        self.granted: Granted | None = None
+        self.ended = False
+        self._error: BaseException | None = None
+        self._waiting: dict[Change, None] = {}
+        # They may be told on one thread and taken on another.
+        self._lock = _thread.allocate_lock()
+
+    def hear(self, body: dict[str, Any]) -> None:
+        """Take in a notification."""
+        event, params = body["event"], body.get("params") or {}
+        if event == "listening":
+            self.granted = Granted(params)
+            return
+        change: Change | None = None
+        if event in _PLAIN:
+            change = _PLAIN[event]()
+        elif event == "resource_updated" and isinstance(params.get("uri"), str):
+            change = ResourceUpdated(params["uri"])
+        if change is None:
+            return
+        with self._lock:
+            full = len(self._waiting) >= _WAITING and change not in self._waiting
+            if not full and not self.ended:
+                self._waiting[change] = None
+        if full:
+            self.end(LimitError(f"{_WAITING} changes wait to be taken"))
+
+    def end(self, error: BaseException | None) -> None:
+        """No more will come. The first end counts."""
+        with self._lock:
+            if not self.ended:
+                self.ended = True
+                self._error = error
+
+    def take(self) -> Change | None:
+        """The next change; None: there is none now. Raises once why it ended, when all have been taken."""
+        with self._lock:
+            if self._waiting:
+                change = next(iter(self._waiting))
+                del self._waiting[change]
+                return change
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to take and more may come."""
+        return not self._waiting and not self.ended
+
+    def begun(self) -> bool:
+        """Whether the server has agreed. Raises why it has not."""
+        if self.granted is None and self.ended:
+            self.take()
+            raise ProtocolError("the server ended listening before it began")
+        return self.granted is not None
+
+
+def wanted(tools: bool, prompts: bool, resources: bool, resource_uris: Sequence[str]) -> str:
+    """The parameters of listening."""
+    if isinstance(resource_uris, str):
+        raise TypeError("resource_uris is a list of URIs")
+    params = {"tools": tools, "prompts": prompts, "resources": resources, "resourceUris": list(resource_uris)}
+    return dumps({key: value for key, value in params.items() if value})
+
+
+class _Listening:
+    """What both kinds share. `_more` is what a waiting reader waits for."""
+
+    _host: Any
+
+    def __init__(self, client: Any, params: str) -> None:
+        self._client = client
+        self._params = params
+        self._feed = Feed()
+        self._host = None
+        self._id = 0
+        self._more: Any = None
+
+    @property
+    def granted(self) -> Granted:
+        """What the server has agreed to tell of.
+
+        Raises:
+            ClosedError: it has not begun.
+        """
+        if self._feed.granted is None:
+            raise ClosedError("listening has not begun")
+        return self._feed.granted
+
+    def close(self) -> None:
+        """End it. Calling this again does nothing."""
+        self._feed.end(None)
+        self._leave()
+        self._wake()
+
+    def _start(self) -> Any:
+        host = self._host = self._client._ask()
+        operation = host.operation()
+        operation.listeners[EVENT_NOTIFICATION] = self._hear
+        operation.on_end = self._over
+        self._id = host.enter(operation, "request", self._client._id, OP_LISTEN, self._params, "{}")
+        return host
+
+    def _hear(self, body: dict[str, Any]) -> None:
+        self._feed.hear(body)
+        if self._feed.ended:
+            self._leave()
+        self._wake()
+
+    def _over(self, error: BaseException | None) -> None:
+        self._feed.end(error)
+        self._wake()
+
+    def _leave(self) -> None:
+        host, id, self._id = self._host, self._id, 0
+        if id and host.take(id) is not None and not host.closed:
+            host.call("cancel", id, "closed by the caller")
+
+    def _wake(self) -> None:
+        raise NotImplementedError
+
+
+class Listening(_Listening):
+    """Listens to changes at a server: `async with client.listen(tools=True) as changes`, then `async for change in changes`.
+
+    Iterating alone begins too. The iteration ends when the server ends it or `close` is called, and raises when the
+    connection fails. A change that waits to be taken is not told twice.
+    """
+
+    _host: AsyncHost | None
+
+    async def __aenter__(self) -> Listening:
+        if self._host is None:
+            await self._begin()
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self.close()
+
+    def __aiter__(self) -> Listening:
+        return self
+
+    async def __anext__(self) -> Change:
+        if self._host is None:
+            await self._begin()
+        while True:
+            change = self._feed.take()
+            if change is not None:
+                return change
+            if self._feed.ended:
+                raise StopAsyncIteration
+            await self._wait()
+
+    async def _begin(self) -> None:
+        import asyncio
+
+        self._more = asyncio.Event()
+        self._start()
+        try:
+            while not self._feed.begun():
+                await self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _wait(self) -> None:
+        # Told and taken on one thread: nothing comes in between.
+        self._more.clear()
+        await self._more.wait()
+
+    def _wake(self) -> None:
+        if self._more is not None:
+            self._more.set()
+
+
+class SyncListening(_Listening):
+    """Listens to changes at a server: `with client.listen(tools=True) as changes`, then `for change in changes`.
+
+    As `Listening`, blocking. `close` may be called on another thread.
+    """
+
+    _host: SyncHost | None
+
+    def __enter__(self) -> SyncListening:
+        if self._host is None:
+            self._begin()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __iter__(self) -> SyncListening:
+        return self
+
+    def __next__(self) -> Change:
+        if self._host is None:
+            self._begin()
+        while True:
+            change = self._feed.take()
+            if change is not None:
+                return change
+            if self._feed.ended:
+                raise StopIteration
+            self._wait(begun=True)
+
+    def _begin(self) -> None:
+        self._start()
+        try:
+            while not self._feed.begun():
+                self._wait(begun=False)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, begun: bool) -> None:
+        host = self._host
+        assert host is not None
+        more = self._more = host.operation()
+        # First where to tell, then the look: a change may be told on another thread in between.
+        if self._feed.idle and (begun or self._feed.granted is None):
+            host.wait_for(more)
+
+    def _wake(self) -> None:
+        if self._more is not None and self._host is not None:
+            self._more.settle(None, None)
+            self._host.free()

@@ -1,0 +1,194 @@
+import Foundation
+import TrunnionBindings
+
+/// One header of HTTP.
+public struct HTTPHeader: Sendable, Hashable {
+    public var name: String
+    public var value: String
+
+    public init(_ name: String, _ value: String) {
+        self.name = name
+        self.value = value
+    }
+}
+
+/// A request that a web server of your own has received.
+public struct HTTPRequest: Sendable, Hashable {
+    /// `POST` and so on.
+    public var method: String
+    /// Path and query, for example `/mcp`.
+    public var target: String
+    public var headers: [HTTPHeader]
+    public var body: Data
+    /// The address of who has connected, if it is known: `trustedProxies` are told by it.
+    public var peer: String?
+
+    public init(
+        method: String, target: String, headers: [HTTPHeader] = [], body: Data = Data(), peer: String? = nil
+    ) {
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.peer = peer
+    }
+}
+
+/// What to answer a request with.
+public struct HTTPResponse: Sendable {
+    public var status: Int
+    public var headers: [HTTPHeader]
+    /// Comes piece by piece: send each as it comes.
+    public var body: HTTPBody
+}
+
+/// The body of a response. Letting go of it before its end, or cancelling the task that reads it, tells the server that
+/// the caller has left. A reader that falls behind by more than 1024 pieces gets an `McpError` of kind `limit`.
+public struct HTTPBody: AsyncSequence, Sendable {
+    let pieces: AsyncThrowingStream<Data, any Error>
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        var pieces: AsyncThrowingStream<Data, any Error>.Iterator
+
+        public mutating func next() async throws -> Data? { try await pieces.next() }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pieces: pieces.makeAsyncIterator()) }
+
+    /// All of it. (What answers a GET, and a call that reports progress, comes as long as it lasts.)
+    public func all() async throws -> Data {
+        try await reduce(into: Data()) { $0 += $1 }
+    }
+}
+
+extension Server {
+    /// Answer a request that a web server of your own has received: Streamable HTTP without a listener.
+    /// - Throws: `McpError` of kind `usage` for what is no request, `closed` when the server is; `CancellationError`.
+    public func handle(_ request: HTTPRequest) async throws -> HTTPResponse {
+        try await carrier().handle(request)
+    }
+
+    /// An endpoint for a web server of your own, with options of its own. The server must outlive it.
+    public func endpoint(options: ServeHTTPOptions = ServeHTTPOptions()) throws -> HTTPEndpoint {
+        try HTTPEndpoint(core: runtime.core, server: handle, options: options)
+    }
+}
+
+/// Streamable HTTP whose requests a web server of your own receives. It ends with its server, or by `close`.
+public final class HTTPEndpoint: Sendable {
+    private let core: Core
+    private let operation: UInt64
+
+    init(core: Core, server: UInt64, options: ServeHTTPOptions) throws {
+        var options = options
+        options.carried = true
+        let text = try JSON.text(options)
+        self.core = core
+        // How it ends is told by the requests that come later.
+        operation = try core.start(sink: { _, _ in }) { try $0.serveHttp(server: server, options: text) }
+    }
+
+    deinit { close() }
+
+    /// Refuse further requests; those under way may finish. Closing twice is fine.
+    public func close() { core.giveUp(operation) }
+
+    /// Answer a request. It returns with the head of the response, whose body follows.
+    public func handle(_ request: HTTPRequest) async throws -> HTTPResponse {
+        var head: [String: JSONValue] = [
+            "method": .string(request.method), "target": .string(request.target),
+            "headers": .array(request.headers.map { [.string($0.name), .string($0.value)] }),
+        ]
+        head["peer"] = request.peer.map(JSONValue.string)
+        let (text, body, endpoint) = (try JSON.text(head), request.body, operation)
+        let response = Response(core: core)
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                response.begin(continuation) { try $0.httpRequest(endpoint: endpoint, head: text, body: body) }
+            }
+        } onCancel: {
+            response.call.cancel()
+        }
+    }
+
+    /// The response to one request as it comes.
+    private final class Response: Sendable {
+        private static let limit = 1024
+
+        let call: Core.Call
+        private let core: Core
+        /// Given away with the head: who lets go of it has left.
+        private let body: Locked<HTTPBody?>
+        private let feed: AsyncThrowingStream<Data, any Error>.Continuation
+        private let waiting = Locked(CheckedContinuation<HTTPResponse, any Error>?.none)
+
+        init(core: Core) {
+            self.core = core
+            let call = Core.Call(core: core)
+            let (pieces, feed) = AsyncThrowingStream.makeStream(
+                of: Data.self, bufferingPolicy: .bufferingOldest(Self.limit))
+            feed.onTermination = { reason in
+                if case .cancelled = reason { call.cancel() }
+            }
+            body = Locked(HTTPBody(pieces: pieces))
+            self.call = call
+            self.feed = feed
+        }
+
+        func begin(_ continuation: CheckedContinuation<HTTPResponse, any Error>, _ begin: (Engine) throws -> UInt64) {
+            waiting.withLock { $0 = continuation }
+            do {
+                call.started(try core.start(sink: heard, begin))
+            } catch {
+                fail(error)
+            }
+        }
+
+        private func heard(_ kind: EventKind, _ payload: String) {
+            switch kind {
+            case .httpHead:
+                guard let body = body.withLock({ $0.take() }) else { return }
+                take()?.resume(with: Result { try HTTPResponse(head: payload, body: body) })
+            case .httpChunk:
+                guard let piece = try? JSON.decode(String.self, from: payload) else { return }
+                if case .dropped = feed.yield(Data(piece.utf8)) {
+                    fail(McpError(.limit, "more than \(Self.limit) pieces of a response wait to be sent"))
+                    call.cancel()
+                }
+            case .error:
+                let error = McpError(payload: payload)
+                fail(error.kind == .cancelled ? CancellationError() : error)
+            case .result:
+                feed.finish()
+                take()?.resume(throwing: McpError(.closed, "it was closed before it answered"))
+            default:
+                break
+            }
+        }
+
+        private func fail(_ error: any Error) {
+            feed.finish(throwing: error)
+            take()?.resume(throwing: error)
+        }
+
+        private func take() -> CheckedContinuation<HTTPResponse, any Error>? {
+            waiting.withLock { waiting in
+                defer { waiting = nil }
+                return waiting
+            }
+        }
+    }
+}
+
+extension HTTPResponse {
+    init(head: String, body: HTTPBody) throws {
+        struct Head: Decodable {
+            var status: Int
+            var headers: [[String]]
+        }
+        let head = try JSON.decode(Head.self, from: head)
+        status = head.status
+        headers = head.headers.map { HTTPHeader($0.first ?? "", $0.last ?? "") }
+        self.body = body
+    }
+}
