@@ -30,6 +30,19 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
 {
     struct peer *peer = user;
     double progress = 0;
+    /* What the server asks of the user and of the model. What a form leaves open gets its defaults. */
+    if (event->kind == TRN_EVENT_ELICIT) {
+        trn_complete(engine, event->id, TRN_OUTCOME_RESULT, trn_cstr("{\"action\": \"accept\", \"content\": {}}"),
+                     NULL);
+        return;
+    }
+    if (event->kind == TRN_EVENT_SAMPLE) {
+        trn_complete(engine, event->id, TRN_OUTCOME_RESULT,
+                     trn_cstr("{\"role\": \"assistant\", \"model\": \"test-model\", \"stopReason\": \"endTurn\","
+                              " \"content\": {\"type\": \"text\", \"text\": \"This is a test response.\"}}"),
+                     NULL);
+        return;
+    }
     if (event->kind != TRN_EVENT_PROGRESS || event->id != peer->call ||
         !trn_json_number(event->payload, "progress", &progress)) {
         return;
@@ -241,6 +254,14 @@ static void echo_schema(struct peer *peer, const char *tools)
     }
 }
 
+/* Call a tool without arguments. */
+static void call(struct peer *peer, const char *tool)
+{
+    char *params = format("{\"name\": \"%s\", \"arguments\": {}}", tool);
+    trn_string_free(expect(peer, TRN_OP_CALL_TOOL, params));
+    free(params);
+}
+
 /* Do what a scenario of the conformance suite asks. */
 static void scenario(struct peer *peer, const char *name)
 {
@@ -253,6 +274,15 @@ static void scenario(struct peer *peer, const char *name)
         calls_of(peer, context == NULL ? "{}" : context);
     } else if (strcmp(name, "http-invalid-tool-headers") == 0) {
         each(peer, tools, "tools", "name", TRN_OP_CALL_TOOL, "name");
+    } else if (strcmp(name, "elicitation-sep1034-client-defaults") == 0) {
+        call(peer, "test_client_elicitation_defaults");
+    } else if (strcmp(name, "sse-retry") == 0) {
+        call(peer, "test_reconnection");
+    } else if (strcmp(name, "sep-2322-client-request-state") == 0) {
+        call(peer, "test_mrtr_echo_state");
+        call(peer, "test_mrtr_unrelated");
+        call(peer, "test_mrtr_no_state");
+        call(peer, "test_mrtr_no_result_type");
     } else if (strcmp(name, "json-schema-2020-12-preservation") == 0) {
         echo_schema(peer, tools);
     } else if (strcmp(name, "http-standard-headers") == 0) {
@@ -311,13 +341,16 @@ int main(int argc, char **argv)
     check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), &error, "engine");
     char *target = target_of(argv[argc - 1]);
     const char *era = getenv("MCP_INTEROP_ERA");
-    char *options = format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\"}",
-                           era == NULL ? "auto" : era);
+    const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
+    const char *asked = ", \"capabilities\": {\"sampling\": {}, \"elicitation\": {}},"
+                        " \"roots\": [{\"uri\": \"file:///workspace\", \"name\": \"workspace\"}]";
+    char *options =
+        format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\"%s}",
+               era == NULL ? "auto" : era, name == NULL ? "" : asked);
     check(trn_connect(peer.engine, trn_cstr(target), trn_cstr(options), &peer.client, &error), &error, "connect");
     check(trn_run(peer.engine, peer.client, NULL, NULL, &peer.server, &error), &error, "connect");
     peer.revision = trn_json_string(trn_cstr(peer.server), "revision", NULL);
 
-    const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
     if (name == NULL) {
         tour(&peer);
     } else {
