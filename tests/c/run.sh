@@ -86,7 +86,7 @@ step "golden transcripts"
 "$out/bin/test_vectors" "$root"/tests/vectors/*.json
 
 # The everything pair must agree on every line of the tour.
-tour='{"tools":true,"sum":5,"echo":"héllo ✓ 😀\n\"q\"","progress":[1,2,3],"slow":"done","fail":"boom","unknown":-32602,"invalid":"isError","cancel":"cancelled",'
+tour='{"revision":"2026-07-28","tools":true,"sum":5,"echo":"héllo ✓ 😀\n\"q\"","progress":[1,2,3],"slow":"done","fail":"boom","unknown":-32602,"invalid":"isError","cancel":"cancelled",'
 tour() {
     got=$("$@")
     case $got in

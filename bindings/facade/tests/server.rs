@@ -121,7 +121,7 @@ fn a_tool_is_called_over_http() {
         assert!(foreign.1.contains("allowedOrigins"), "{}", foreign.1);
         assert_eq!(
             engine.live(),
-            r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0}"#
+            r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0,"sessions":0}"#
         );
         engine.close(Duration::from_secs(1));
     }
