@@ -352,7 +352,7 @@ export interface ConnectOptions {
   /** Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: `0`. */
   totalMs?: number;
   /** The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: `none`. */
-  roots?: readonly string[];
+  roots?: readonly Readonly<Record<string, unknown>>[];
   /** The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: `the server's`. */
   logLevel?: string;
   /** Keep results for as long as the server allows (ttlMs). Default: `true`. */

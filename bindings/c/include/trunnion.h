@@ -151,7 +151,7 @@
  *     Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only.
  *   totalMs (integer, default 0)
  *     Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it.
- *   roots (array, default none)
+ *   roots (objects, default none)
  *     The roots, [{uri, name?}]; declares the capability, and the engine answers for them.
  *   logLevel (string, default the server's)
  *     The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency.

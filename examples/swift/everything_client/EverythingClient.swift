@@ -29,6 +29,11 @@ enum EverythingClient {
         var calls: [(name: String, arguments: JSONValue)] = []
         switch scenario {
         case "initialize", "request-metadata", "json-schema-ref-no-deref": break
+        case "elicitation-sep1034-client-defaults": calls = [("test_client_elicitation_defaults", [:])]
+        case "sse-retry": calls = [("test_reconnection", [:])]
+        case "sep-2322-client-request-state":
+            let names = ["test_mrtr_echo_state", "test_mrtr_unrelated", "test_mrtr_no_state", "test_mrtr_no_result_type"]
+            calls = names.map { ($0, [:]) }
         case "tools_call": calls = [("add_numbers", ["a": 5, "b": 3])]
         case "http-custom-headers":
             let context = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_CONTEXT"] ?? "{}"
@@ -55,7 +60,17 @@ enum EverythingClient {
             clientInfo: ["name": "everything-client-swift", "version": "1.0.0"],
             era: ProcessInfo.processInfo.environment["MCP_INTEROP_ERA"]
         )
-        guard target.hasPrefix("stdio:") else { return try await Client(.url(target), options: options) }
+        // What the suite's servers ask. What a form leaves open gets its defaults.
+        let handlers =
+            ProcessInfo.processInfo.environment["MCP_CONFORMANCE_SCENARIO"] == nil
+            ? ClientHandlers()
+            : ClientHandlers(
+                roots: [Root(uri: "file:///workspace", name: "workspace")],
+                onElicit: { _ in .accept() },
+                onSample: { _ in CreateMessageResult(text: "This is a test response.", model: "test-model") })
+        guard target.hasPrefix("stdio:") else {
+            return try await Client(.url(target), options: options, handlers: handlers)
+        }
         let command = target.dropFirst("stdio:".count).split(separator: " ").map(String.init)
         return try await Client(.command(command), options: options)
     }

@@ -24,16 +24,21 @@ public final class Client: Sendable {
     public let runtime: Runtime
     /// What the server told of itself when the client connected.
     public let serverInfo: JSONValue
-    private let handle: UInt64
+    let handle: UInt64
     private let ownsRuntime: Bool
     private let hub: Hub
     /// A server of this program lives as long as its clients.
     private let server: Server?
 
     /// Connect.
-    /// - Parameter runtime: an engine to share; without one the client makes its own.
+    /// - Parameters:
+    ///   - handlers: what it does when its server asks something.
+    ///   - runtime: an engine to share; without one the client makes its own.
     /// - Throws: `McpError` of kind `transport`, `timeout`, `unsupported_version` and so on.
-    public init(_ target: Target, options: ConnectOptions = ConnectOptions(), runtime: Runtime? = nil) async throws {
+    public init(
+        _ target: Target, options: ConnectOptions = ConnectOptions(), handlers: ClientHandlers = ClientHandlers(),
+        runtime: Runtime? = nil
+    ) async throws {
         var server: Server?
         let description: JSONValue
         switch target {
@@ -52,12 +57,12 @@ public final class Client: Sendable {
             description = ["server": .int(Int(local.handle))]
         }
         let targetText = try JSON.text(description)
-        let optionsText = try JSON.text(options)
+        let optionsText = try JSON.text(handlers.declared(in: options))
         let shared = server?.runtime ?? runtime
         let connected = try shared ?? Runtime()
         let hub = Hub()
         let handle = Locked(UInt64(0))
-        let info = try await connected.core.run(client: hub.heard, handle: handle) {
+        let info = try await connected.core.run(client: hub.heard, answerer: handlers.answerer, handle: handle) {
             try $0.connect(target: targetText, options: optionsText)
         }
         self.handle = handle.withLock { $0 }

@@ -292,7 +292,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     /// Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: 0.
     public var totalMs: Int?
     /// The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: none.
-    public var roots: [String]?
+    public var roots: [[String: JSONValue]]?
     /// The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: the server's.
     public var logLevel: String?
     /// Keep results for as long as the server allows (ttlMs). Default: true.
@@ -311,7 +311,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         connectTimeoutMs: Int? = nil,
         transport: String? = nil,
         totalMs: Int? = nil,
-        roots: [String]? = nil,
+        roots: [[String: JSONValue]]? = nil,
         logLevel: String? = nil,
         cache: Bool? = nil,
         revision: String? = nil,

@@ -51,6 +51,8 @@ struct Exchange: Sendable {
 }
 
 typealias Handler = @Sendable (Exchange) async -> Answer
+/// Answers what a server asks a client.
+typealias Answerer = @Sendable (EventKind, String) async -> Answer
 typealias EventSink = @Sendable (EventKind, String) -> Void
 
 /// The engine, what is registered with it and what is under way. Kept alive by its own thread until closed.
@@ -62,6 +64,8 @@ final class Core: Sendable {
         var operations: [UInt64: EventSink] = [:]
         var clients: [UInt64: EventSink] = [:]
         var servers: [UInt64: EventSink] = [:]
+        /// Who answers what the servers of clients ask, by client.
+        var answerers: [UInt64: Answerer] = [:]
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
         /// How often each question was asked, by exchange.
@@ -122,13 +126,17 @@ final class Core: Sendable {
 
     /// Begin an operation. Its sink hears every event of it, on the thread of this core, and must not block.
     @discardableResult
-    func start(sink: @escaping EventSink, client: EventSink? = nil, _ begin: (Engine) throws -> UInt64) throws -> UInt64 {
+    func start(
+        sink: @escaping EventSink, client: EventSink? = nil, answerer: Answerer? = nil,
+        _ begin: (Engine) throws -> UInt64
+    ) throws -> UInt64 {
         // Under the lock, so that no event of the operation can be handed out before its sink is known.
         try state.withLock { state in
             if state.hasEnded { throw McpError(.closed, "the runtime is closed") }
             let id = try calling { try begin(engine) }
             state.operations[id] = sink
             if let client { state.clients[id] = client }
+            if let answerer { state.answerers[id] = answerer }
             return id
         }
     }
@@ -136,7 +144,7 @@ final class Core: Sendable {
     /// Run an operation to its end, or until the task is cancelled.
     /// - Returns: the payload of its result.
     func run(
-        on event: EventSink? = nil, client: EventSink? = nil, handle: Locked<UInt64>? = nil,
+        on event: EventSink? = nil, client: EventSink? = nil, answerer: Answerer? = nil, handle: Locked<UInt64>? = nil,
         _ begin: @escaping @Sendable (Engine) throws -> UInt64
     ) async throws -> String {
         let call = Call(core: self)
@@ -150,7 +158,7 @@ final class Core: Sendable {
                             case .error: continuation.resume(throwing: McpError(payload: payload))
                             default: event?(kind, payload)
                             }
-                        }, client: client, begin)
+                        }, client: client, answerer: answerer, begin)
                         handle?.withLock { $0 = id }
                         call.started(id)
                     } catch {
@@ -221,12 +229,17 @@ final class Core: Sendable {
         switch kind {
         case .callTool, .readResource, .getPrompt, .complete:
             launch(event)
+        case .elicit, .sample:
+            launchQuestion(kind, event)
         case .cancelled:
             state.withLock { $0.running[event.id] }?.cancel()
         case .result, .error:
             let (sink, idle) = state.withLock { state in
                 // A connect that failed is a client no more.
-                if kind == .error { state.clients[event.id] = nil }
+                if kind == .error {
+                    state.clients[event.id] = nil
+                    state.answerers[event.id] = nil
+                }
                 let sink = state.operations.removeValue(forKey: event.id)
                 return (sink, state.ifIdle())
             }
@@ -241,7 +254,11 @@ final class Core: Sendable {
             }
             sink?(kind, event.payload)
         case .closed:
-            state.withLock { $0.clients.removeValue(forKey: event.id) }?(kind, event.payload)
+            let sink = state.withLock { state in
+                state.answerers[event.id] = nil
+                return state.clients.removeValue(forKey: event.id)
+            }
+            sink?(kind, event.payload)
         }
     }
 
@@ -258,6 +275,22 @@ final class Core: Sendable {
         }
         if !isKnown {
             finish(event.id, Answer(outcome: .error, payload: #"{"message":"it was removed from the server"}"#))
+        }
+    }
+
+    /// A server asks something of one of the clients.
+    private func launchQuestion(_ kind: EventKind, _ event: Event) {
+        let (id, payload) = (event.id, event.payload)
+        let isKnown = state.withLock { state in
+            guard let answerer = state.answerers[event.target] else { return false }
+            state.running[id] = Task.detached {
+                let answer = await answerer(kind, payload)
+                self.finish(id, answer)
+            }
+            return true
+        }
+        if !isKnown {
+            finish(id, Answer(outcome: .error, payload: #"{"message":"this client answers no questions"}"#))
         }
     }
 

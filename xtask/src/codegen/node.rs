@@ -74,6 +74,7 @@ fn type_of(kind: &str) -> &'static str {
         "boolean" => "boolean",
         "array" => "readonly string[]",
         "object" => "Readonly<Record<string, unknown>>",
+        "objects" => "readonly Readonly<Record<string, unknown>>[]",
         _ => "string",
     }
 }

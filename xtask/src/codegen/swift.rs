@@ -70,6 +70,7 @@ fn swift_type(kind: &str) -> &'static str {
         "boolean" => "Bool",
         "array" => "[String]",
         "object" => "[String: JSONValue]",
+        "objects" => "[[String: JSONValue]]",
         _ => "String",
     }
 }

@@ -1,0 +1,167 @@
+import Foundation
+import TrunnionBindings
+
+/// What a client does when its server asks something.
+///
+/// A handler that is there declares the capability; `ConnectOptions.capabilities` says more, or otherwise. When the server
+/// wants no answer any more, the handler's task is cancelled. What a handler throws refuses the question.
+public struct ClientHandlers: Sendable {
+    /// Asks the user: a form to fill in or a page to visit. Fields that an accepted form leaves out get its defaults.
+    public var onElicit: (@Sendable (ElicitRequest) async throws -> ElicitResult)?
+    /// Which elicitations are declared: `form`, `url`.
+    public var elicitModes: Set<String>
+    /// Asks the model.
+    public var onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)?
+    /// The places that servers may work in; nil declares none.
+    public var roots: [Root]?
+
+    public init(
+        elicitModes: Set<String> = ["form"], roots: [Root]? = nil,
+        onElicit: (@Sendable (ElicitRequest) async throws -> ElicitResult)? = nil,
+        onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)? = nil
+    ) {
+        self.onElicit = onElicit
+        self.elicitModes = elicitModes
+        self.onSample = onSample
+        self.roots = roots
+    }
+
+    /// The options with what the handlers declare.
+    func declared(in options: ConnectOptions) -> ConnectOptions {
+        var options = options
+        if let roots { options.roots = roots.map(\.json) }
+        guard options.capabilities == nil, onElicit != nil || onSample != nil else { return options }
+        var capabilities: [String: JSONValue] = [:]
+        if onElicit != nil {
+            let modes = elicitModes.map { ($0, JSONValue.object([:])) }
+            capabilities["elicitation"] = .object(Dictionary(uniqueKeysWithValues: modes))
+        }
+        if onSample != nil { capabilities["sampling"] = [:] }
+        options.capabilities = capabilities
+        return options
+    }
+
+    var answerer: Answerer? {
+        guard onElicit != nil || onSample != nil else { return nil }
+        return { kind, payload in
+            do {
+                let asked = try JSON.decode([String: JSONValue].self, from: payload)
+                if kind == .elicit, let onElicit {
+                    return Answer(outcome: .result, payload: try JSON.text(try await onElicit(ElicitRequest(json: asked)).json))
+                }
+                if kind == .sample, let onSample {
+                    let result = try await onSample(CreateMessageRequest(json: asked))
+                    return Answer(outcome: .result, payload: try JSON.text(result.json))
+                }
+                throw McpError(.methodNotFound, "this client does not answer that")
+            } catch {
+                var refusal: [String: JSONValue] = ["message": .string("\(error)")]
+                if let error = error as? McpError {
+                    refusal["message"] = .string(error.message)
+                    refusal["code"] = .int(error.code)
+                    refusal["data"] = error.data
+                }
+                return Answer(outcome: .error, payload: JSONValue.object(refusal).description)
+            }
+        }
+    }
+}
+
+extension ElicitResult {
+    /// The user said yes; the fields are those of a form.
+    public static func accept(_ content: [String: JSONValue] = [:]) -> ElicitResult {
+        ElicitResult(action: .accept, content: content)
+    }
+    /// The user said no.
+    public static var decline: ElicitResult { ElicitResult(action: .decline) }
+    /// The user left without an answer.
+    public static var cancel: ElicitResult { ElicitResult(action: .cancel) }
+}
+
+extension CreateMessageResult {
+    /// The model of this name has said that.
+    public init(text: String, model: String, stopReason: String? = "endTurn") {
+        self.init(role: .assistant, content: OneOrMany([.text(text)]), model: model, stopReason: stopReason)
+    }
+}
+
+/// A change that a client listens for.
+public enum Change: Sendable, Hashable {
+    /// The list of tools.
+    case tools
+    /// The list of prompts.
+    case prompts
+    /// The lists of resources and templates.
+    case resources
+    /// The resource at this URI.
+    case resource(String)
+
+    init?(_ notification: ServerNotification) {
+        switch notification.event {
+        case "tools_changed": self = .tools
+        case "prompts_changed": self = .prompts
+        case "resources_changed": self = .resources
+        case "resource_updated":
+            guard let uri = notification.params?["uri"]?.stringValue else { return nil }
+            self = .resource(uri)
+        default: return nil
+        }
+    }
+}
+
+extension Client {
+    /// Listen for changes. The sequence ends when the server or the connection does, or when nobody iterates any more; it throws
+    /// what ended it. A reader that falls behind by more than 1024 changes loses the oldest.
+    /// - Parameter resourceURIs: resources to watch.
+    /// - Returns: once the server has agreed; a server may agree to less than was asked for.
+    public func listen(
+        tools: Bool = false, prompts: Bool = false, resources: Bool = false, resourceURIs: [String] = []
+    ) async throws -> AsyncThrowingStream<Change, any Error> {
+        let params: JSONValue = [
+            "tools": .bool(tools), "prompts": .bool(prompts), "resources": .bool(resources),
+            "resourceUris": .array(resourceURIs.map(JSONValue.string)),
+        ]
+        let (text, client, core) = (try JSON.text(params), handle, runtime.core)
+        let (changes, feed) = AsyncThrowingStream.makeStream(
+            of: Change.self, throwing: (any Error).self, bufferingPolicy: .bufferingNewest(1024))
+        let (agreed, agree) = AsyncThrowingStream.makeStream(of: Void.self, throwing: (any Error).self)
+        let operation = try core.start(sink: { kind, payload in
+            switch kind {
+            case .notification:
+                guard let told = try? JSON.decode(ServerNotification.self, from: payload) else { return }
+                if told.event == "listening" {
+                    agree.finish()
+                } else if let change = Change(told) {
+                    feed.yield(change)
+                }
+            case .result:
+                agree.finish()
+                feed.finish()
+            case .error:
+                let error = McpError(payload: payload)
+                agree.finish(throwing: error)
+                feed.finish(throwing: error.kind == .cancelled ? nil : error)
+            default: break
+            }
+        }) { try $0.request(client: client, op: Op.listen.rawValue, params: text, options: "{}") }
+        feed.onTermination = { _ in core.giveUp(operation) }
+        try await withTaskCancellationHandler {
+            for try await _ in agreed {}
+        } onCancel: {
+            core.giveUp(operation)
+        }
+        return changes
+    }
+
+    /// From now on ask for log messages of this level and above.
+    public func setLogLevel(_ level: LogLevel) async throws {
+        _ = try await request(.setLogLevel, ["level": JSONValue.string(level.rawValue)], options: RequestOptions())
+    }
+
+    /// Replace the roots. Servers of the legacy era are told.
+    /// - Throws: `McpError` of kind `usage` when the client was made without roots.
+    public func setRoots(_ roots: [Root]) throws {
+        let params = JSONValue.object(["roots": .array(roots.map { .object($0.json) })]).description
+        _ = try calling { try runtime.core.engine.notify(id: handle, event: "roots_changed", params: params) }
+    }
+}
