@@ -182,8 +182,12 @@ def test_what_is_in_flight_may_finish():
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_run(kind, number):
+@pytest.mark.parametrize("before", ["SIG_DFL", "SIG_IGN"])
+def test_signals_end_run(kind, number, before):
+    """Also where they were ignored, as a shell does to background jobs."""
     code = f"""
+import signal
+signal.signal({int(number)}, signal.{before})
 from trunnion import Server
 server = Server("run")
 @server.tool

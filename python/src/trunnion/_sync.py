@@ -390,9 +390,11 @@ def _on_signals(operation: SyncOperation) -> Callable[[], None]:
         operation.settle(None, ClosedError("a signal came"))
         raise _Stop
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # SIGINT too: a shell starts background jobs with it ignored, and Python leaves it so.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     return restore

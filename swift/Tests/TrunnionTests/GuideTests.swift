@@ -11,6 +11,10 @@ struct SummariseInput: Codable {
     var path: String
     var language: String?
 }
+struct BookInput: Codable { var people: Int }
+struct Menu: Codable, Sendable { var course: String }
+
+func holdTable(for people: Int) async throws -> Int { people }
 
 @Suite("The guide") struct GuideTests {
     @Test func theGuideWorksAsWritten() async throws {
@@ -52,8 +56,31 @@ struct SummariseInput: Codable {
             ["English", "Esperanto"].filter { $0.hasPrefix(request.argument.value) }
         }
 
+        try server.tool("book", "Books a table") { (input: BookInput, context: Context) in
+            let hold = try await context.once("hold") { try await holdTable(for: input.people) }
+            let answer = try await context.elicit("Which menu for table \(hold)?", as: Menu.self)
+            guard let menu = answer.fields else { return "not booked: \(answer.action.rawValue)" }
+            let note = try await context.sample("A one-line note for the kitchen: \(menu.course).", maxTokens: 60)
+            return "booked table \(hold): \(note.text)"
+        }
+
+        try server.tool("choose", "Chooses a menu") { (context: Context) in
+            let answers = try await context.ask([
+                "menu": .elicit("Which menu?", as: Menu.self),
+                "wine": .sample("Which wine goes with fish?", maxTokens: 60),
+            ])
+            let menu: Menu? = try answers.elicitation("menu").decode()
+            return menu?.course ?? "none"
+        }
+
+        try server.tool("seat", "Finds a seat", asks: ["menu": .elicit("Which menu?", as: Menu.self)]) { (context: Context) in
+            let menu: Menu? = try context.answers.elicitation("menu").decode()
+            return menu.map { "a seat near the \($0.course) kitchen" } ?? "no seat"
+        }
+
         let listener = try await server.serveHTTP()
         try await tour(of: listener)
+        try await asking(listener)
         try await listener.close()
         await server.close()
 
@@ -68,6 +95,30 @@ struct SummariseInput: Codable {
             #expect(text == "the text of readme.md")
             #expect(prompt.text == "Summarise readme.md in English.")
             try await failures(of: Client(.url(listener.url)))
+        }
+
+        func asking(_ listener: HTTPListener) async throws {
+            let handlers = ClientHandlers(
+                roots: [Root(uri: "file:///srv/ada/menus")],
+                onElicit: { request in
+                    guard case .form(let form) = request.kind else { return .decline }
+                    print(form.message)
+                    return .accept(["course": "fish"])
+                },
+                onSample: { _ in CreateMessageResult(text: "No salt.", model: "house") })
+            let asked = try await Client(.url(listener.url), handlers: handlers)
+            #expect(try await asked.callTool("book", ["people": 4]).text == "booked table 4: No salt.")
+            #expect(try await asked.callTool("choose").text == "fish")
+            #expect(try await asked.callTool("seat").text == "a seat near the fish kitchen")
+            let changes = try await asked.listen(tools: true, resourceURIs: ["config://app"])
+            try server.notifyResourceUpdated("config://app")
+            for try await change in changes {
+                if case .resource(let uri) = change { print(uri) }
+                break
+            }
+            try asked.setRoots([])
+            try await asked.setLogLevel(.warning)
+            await asked.close()
         }
 
         func failures(of client: Client) async throws {
@@ -92,6 +143,22 @@ struct SummariseInput: Codable {
         let listener = try await server.serveHTTP(port: 8000)
         print(listener.url)
         try await listener.wait()
+    }
+
+    /// Compiled only: what changes is told elsewhere.
+    func changing(_ server: Server) throws {
+        try server.notifyResourceUpdated("config://app")
+        server.onRootsChanged { print("ask for the roots again") }
+    }
+
+    /// Compiled only: the web server is missing.
+    func carrying(
+        _ server: Server, _ headers: [(name: String, value: String)], _ body: Data, _ send: (Data) -> Void
+    ) async throws {
+        let request = HTTPRequest(
+            method: "POST", target: "/mcp", headers: headers.map { HTTPHeader($0.name, $0.value) }, body: body)
+        let response = try await server.handle(request)
+        for try await piece in response.body { send(piece) }
     }
 
     @Test func theGuideShowsOnlyWhatIsCompiledHere() throws {

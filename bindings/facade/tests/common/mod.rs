@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use trunnion_facade::{Completion, Engine, Event};
 
 pub const DRIVERS: [&str; 2] = ["hosted", "threaded"];
-pub const NOTHING_ALIVE: &str = r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0,"sessions":0}"#;
+pub const NOTHING_ALIVE: &str =
+    r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0,"sessions":0}"#;
 
 /// An engine, and the events that nobody has waited for yet.
 pub struct Host {
