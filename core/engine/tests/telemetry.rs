@@ -110,7 +110,8 @@ async fn fail() -> Result<&'static str, ToolError> {
 }
 
 fn server(telemetry: Option<&Telemetry>) -> Server {
-    let mut builder = Server::builder("traced", "1").tool(Tool::new("see", see)).tool(Tool::new("fail", fail));
+    let mut builder =
+        Server::builder("traced", "1").tool(Tool::new("see", see)).tool(Tool::new("fail", fail));
     builder = builder.cache(Duration::from_secs(60), false);
     if let Some(telemetry) = telemetry {
         builder = builder.telemetry(telemetry);
@@ -135,7 +136,11 @@ async fn a_call_is_one_trace_in_each_era() {
         assert_eq!((&handled["traceId"], &handled["parentSpanId"]), (&json!(TRACE), &sent["spanId"]));
         assert_eq!(handled["traceState"], "a=b");
         let span = handled["spanId"].as_str().expect("an id");
-        assert_eq!(seen, format!("00-{TRACE}-{span}-01 a=b c=d"), "what the handler calls is a child of its span");
+        assert_eq!(
+            seen,
+            format!("00-{TRACE}-{span}-01 a=b c=d"),
+            "what the handler calls is a child of its span"
+        );
         for span in [&sent, &handled] {
             assert_eq!(attribute(span, "mcp.method.name"), "tools/call");
             assert_eq!(attribute(span, "gen_ai.tool.name"), "see");
@@ -146,7 +151,9 @@ async fn a_call_is_one_trace_in_each_era() {
         assert_eq!(attribute(&handled, "mcp.session.id").is_string(), era == Era::Legacy);
         assert_eq!(collector.counted("mcp.server.operation.duration", "tools/call"), 1);
         assert_eq!(collector.counted("mcp.client.operation.duration", "tools/call"), 1);
-        assert!(collector.posts.lock().expect("not poisoned").iter().all(|(head, _)| head.contains("x-key: k")));
+        assert!(
+            collector.posts.lock().expect("not poisoned").iter().all(|(head, _)| head.contains("x-key: k"))
+        );
         client.close().await;
     }
 }
@@ -248,7 +255,8 @@ fn call(engine: &Engine) -> (u32, Value) {
 fn closing_an_engine_sends_what_is_left() {
     for driver in ["hosted", "threaded"] {
         let collector = Collector::start();
-        let options = json!({"driver": driver, "telemetry": {"endpoint": collector.url, "serviceName": "host"}});
+        let options =
+            json!({"driver": driver, "telemetry": {"endpoint": collector.url, "serviceName": "host"}});
         let engine = Engine::new(&options.to_string()).expect("an engine");
         let (kind, result) = call(&engine);
         assert_eq!(kind, 10, "{result}");

@@ -289,9 +289,7 @@ impl Drop for Inner {
     }
 }
 
-fn runtime_in(
-    cell: &OnceLock<tokio::runtime::Runtime>,
-) -> Result<&tokio::runtime::Handle, Error> {
+fn runtime_in(cell: &OnceLock<tokio::runtime::Runtime>) -> Result<&tokio::runtime::Handle, Error> {
     if let Some(runtime) = cell.get() {
         return Ok(runtime.handle());
     }

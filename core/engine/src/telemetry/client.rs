@@ -45,8 +45,8 @@ impl Tracer {
     /// the caller named.
     pub fn begin(&self, op: u64, method: &'static Method, params: &str, meta: &Json) -> Json {
         let (about, own) = trace::about(method, params);
-        let from = TraceContext::of_meta(meta.as_str())
-            .or_else(|| own.as_deref().and_then(TraceContext::of_meta));
+        let from =
+            TraceContext::of_meta(meta.as_str()).or_else(|| own.as_deref().and_then(TraceContext::of_meta));
         let span = self.telemetry.send(from, method, about.as_deref());
         let meta = span.carry(meta.as_str());
         lock(&self.state).open.insert(op, span);
@@ -56,7 +56,9 @@ impl Tracer {
     fn see(&self, event: &ClientEvent) {
         match event {
             ClientEvent::Ready(facts) => lock(&self.state).revision = Some(facts.revision),
-            ClientEvent::Result { op, result } => self.end(*op, |span| Failure::of_result(span.method(), result.as_str())),
+            ClientEvent::Result { op, result } => {
+                self.end(*op, |span| Failure::of_result(span.method(), result.as_str()))
+            }
             ClientEvent::Error { op, error } => {
                 self.end(*op, |_| Some(Failure::of_error(&Error::from(error.clone()))));
             }

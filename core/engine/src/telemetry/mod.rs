@@ -23,8 +23,8 @@ use crate::lock;
 
 pub(crate) use client::Tracer;
 use otlp::{Histogram, Series};
-pub(crate) use span::{Failure, Span};
 use span::Ended;
+pub(crate) use span::{Failure, Span};
 
 /// Spans that wait to be sent; above it the oldest goes.
 const MAX_WAITING: usize = 2048;
@@ -93,7 +93,7 @@ impl Telemetry {
         let (done, flushed) = oneshot::channel();
         self.command(Command::Flush(Box::new(move || {
             let _ = done.send(());
-        }))));
+        })));
         matches!(tokio::time::timeout(limit, flushed).await, Ok(Ok(())))
     }
 
@@ -107,7 +107,7 @@ impl Telemetry {
         let (done, flushed) = std::sync::mpsc::channel();
         self.command(Command::Flush(Box::new(move || {
             let _ = done.send(());
-        }))));
+        })));
         let _ = flushed.recv_timeout(limit);
     }
 

@@ -74,7 +74,12 @@ pub(super) fn traces(service: &str, spans: &[Ended]) -> Value {
 }
 
 /// The body for `/v1/metrics`; `since` and `now` count from 1970.
-pub(super) fn metrics(service: &str, durations: &[(Series, Histogram)], since: Duration, now: Duration) -> Value {
+pub(super) fn metrics(
+    service: &str,
+    durations: &[(Series, Histogram)],
+    since: Duration,
+    now: Duration,
+) -> Value {
     let metric = |side: Side, name: &str, description: &str| {
         let points: Vec<Value> = durations
             .iter()

@@ -115,7 +115,12 @@ impl Telemetry {
     }
 
     /// A request is about to be sent.
-    pub(super) fn send(&self, from: Option<TraceContext>, method: &'static Method, about: Option<&str>) -> Span {
+    pub(super) fn send(
+        &self,
+        from: Option<TraceContext>,
+        method: &'static Method,
+        about: Option<&str>,
+    ) -> Span {
         self.begin(Side::Client, from, method, about.map(shorten))
     }
 
