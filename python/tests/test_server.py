@@ -262,7 +262,7 @@ def test_a_handler_sees_the_trace(era, telemetry):
 
 def test_a_wrong_telemetry_option_is_named():
     with pytest.raises(McpError, match="telemetry.endpoint"):
-        with_client(Server("t"), None, telemetry={"endpoint": "collector"})
+        with_client(Server("t", telemetry={"endpoint": "collector"}), None)
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
