@@ -34,7 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          every target of fuzz/, 10 minutes each (--smoke: one)
   bench [--quick] [--filter TEXT] [--json FILE]
                                          our servers, the official SDKs and the floor, side by side
-  conformance [--lang L] [--filter TEXT] [--json FILE]
+  conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
   setup [rust|python|node|swift|c|peers|suite|bench]…
                                          only the set-up of those (default: the languages)

@@ -4,6 +4,7 @@
 //! its timeout. So the gate reads every `checks.json` itself.
 
 mod results;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,8 +25,11 @@ const EXPECTED: &str = "tests/conformance/expected.toml";
 /// `cargo xtask conformance`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let (json, filter) = (args.option("--json")?, args.option("--filter")?);
-    let wanted = args.option("--lang")?;
+    let (wanted, readme) = (args.option("--lang")?, args.flag("--readme"));
     args.done()?;
+    if readme && (wanted.is_some() || filter.is_some()) {
+        return Err("--readme is for a run of every language and scenario".into());
+    }
     let expected = Expected::parse(&read(&root().join(EXPECTED))?).map_err(|e| format!("{EXPECTED}: {e}"))?;
     let usable = match &wanted {
         Some(language) => setup::some_languages(session, &[language]),
@@ -51,6 +55,10 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     }
     if let Some(file) = json {
         write(&root().join(&file), &format!("{report:#}\n"))?;
+    }
+    if readme {
+        let file = root().join("README.md");
+        write(&file, &table::replace(&read(&file)?, &report)?)?;
     }
     Ok(())
 }
