@@ -57,7 +57,7 @@ export const EVENT = {
   error: 11,
   /** id: operation. payload: {progress, total?, message?}. */
   progress: 12,
-  /** id: serve operation. payload: {url, host, port}. */
+  /** id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0. */
   listening: 13,
   /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed. */
   notification: 14,
@@ -315,6 +315,8 @@ export interface ServeHttpOptions {
   host?: string;
   /** Port to bind; 0: any free one. Default: `0`. */
   port?: number;
+  /** Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener. Default: `none`. */
+  unixSocket?: string;
   /** Path of the endpoint. Default: `/mcp`. */
   path?: string;
   /** Host header values accepted besides loopback names and the bound address; a * accepts all. Default: `[]`. */
@@ -384,7 +386,7 @@ export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
   tool: ["asks", "timeoutMs"],
-  serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
+  serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],
 } as const;

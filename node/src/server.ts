@@ -61,7 +61,7 @@ export interface ServerOptions extends GeneratedOptions, EngineOptions {
 export type ServeHttpOptions = Omit<GeneratedHttpOptions, "carried">;
 
 /** How to serve HTTP that something else carries. */
-export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port">;
+export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port" | "unixSocket">;
 
 /** What is asked before a handler runs; the answers are in its context. */
 export interface Asks<Q = Questions> {

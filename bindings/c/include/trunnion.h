@@ -245,7 +245,7 @@ typedef enum {
     TRN_EVENT_ERROR = 11,
     // id: operation. payload: {progress, total?, message?}.
     TRN_EVENT_PROGRESS = 12,
-    // id: serve operation. payload: {url, host, port}.
+    // id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     TRN_EVENT_LISTENING = 13,
     // payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     TRN_EVENT_NOTIFICATION = 14,

@@ -126,7 +126,7 @@ pub enum trn_event_kind {
     Error = 11,
     /// id: operation. payload: {progress, total?, message?}.
     Progress = 12,
-    /// id: serve operation. payload: {url, host, port}.
+    /// id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     Listening = 13,
     /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     Notification = 14,

@@ -524,7 +524,7 @@ async fn http_has_an_end() {
     };
     let server = server(tool);
     let serving = server.http().path("/other").bind("127.0.0.1:0").await.expect("listening");
-    assert!(serving.url().ends_with("/other") && serving.address().port() > 0);
+    assert!(serving.url().ends_with("/other") && serving.address().is_some_and(|address| address.port() > 0));
     let url = serving.url().to_owned();
     let client = Client::connect(url.as_str()).await.expect("connected");
     let waiting = tokio::spawn({
@@ -574,7 +574,7 @@ async fn a_time_limit_may_be_for_ever() {
 /// after `pause`.
 async fn posted(headers: &str, more: usize, pause: Duration) -> String {
     let listening = server(Tool::new("add", add)).http().bind("127.0.0.1:0").await.expect("listening");
-    let stream = tokio::net::TcpStream::connect(listening.address()).await.expect("connected");
+    let stream = tokio::net::TcpStream::connect(listening.address().expect("TCP")).await.expect("connected");
     let (mut reading, mut writing) = stream.into_split();
     let head = format!("POST /mcp HTTP/1.1\r\nContent-Type: application/json\r\n{headers}\r\n{{");
     writing.write_all(head.as_bytes()).await.expect("written");

@@ -142,6 +142,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     "serve_http": {
         "host": "host",
         "port": "port",
+        "unix_socket": "unixSocket",
         "path": "path",
         "allowed_hosts": "allowedHosts",
         "allowed_origins": "allowedOrigins",

@@ -431,7 +431,7 @@ class Server:
         """
         from ._asgi import AsgiApp
 
-        for name in ("host", "port"):
+        for name in ("host", "port", "unix_socket"):
             if name in options:
                 raise TypeError(f"asgi() has no option {name!r}")
         _no_carrying(options)

@@ -22,7 +22,7 @@ enum EventKind: UInt32, CaseIterable {
     case error = 11
     /// id: operation. payload: {progress, total?, message?}.
     case progress = 12
-    /// id: serve operation. payload: {url, host, port}.
+    /// id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     case listening = 13
     /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
     case notification = 14
@@ -228,6 +228,8 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var host: String?
     /// Port to bind; 0: any free one. Default: 0.
     public var port: Int?
+    /// Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener. Default: none.
+    public var unixSocket: String?
     /// Path of the endpoint. Default: /mcp.
     public var path: String?
     /// Host header values accepted besides loopback names and the bound address; a * accepts all. Default: [].
@@ -253,6 +255,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public init(
         host: String? = nil,
         port: Int? = nil,
+        unixSocket: String? = nil,
         path: String? = nil,
         allowedHosts: [String]? = nil,
         allowedOrigins: [String]? = nil,
@@ -266,6 +269,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     ) {
         self.host = host
         self.port = port
+        self.unixSocket = unixSocket
         self.path = path
         self.allowedHosts = allowedHosts
         self.allowedOrigins = allowedOrigins

@@ -4,6 +4,7 @@
 //! a call needs no other task, no lock and no wake-up across threads.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
@@ -15,8 +16,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use trunnion_proto::header;
+
+use super::address::{ServerUrl, server_url};
 
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 /// Moves the bytes of one connection until it is closed.
@@ -36,6 +40,8 @@ pub(crate) struct Origin {
     url: Url,
     host: String,
     port: u16,
+    /// Connected to instead.
+    socket: Option<PathBuf>,
 }
 
 /// The body of a response, and what it came over.
@@ -64,14 +70,15 @@ pub(crate) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, Stri
 
 impl Lane {
     pub(crate) fn new(url: &str) -> Result<Lane, String> {
-        let url = server_url(url)?;
+        let ServerUrl { url, socket } = server_url(url)?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let loopback =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        // A URL of a Unix socket is one of these: its host is localhost, and it has no user.
         let plain = url.scheme() == "http" && url.username().is_empty() && (loopback || !proxied());
         if plain {
             let port = url.port_or_known_default().unwrap_or(80);
-            return Ok(Lane::Plain(Arc::new(Origin { url, host, port })));
+            return Ok(Lane::Plain(Arc::new(Origin { url, host, port, socket })));
         }
         // reqwest takes the process's provider; one that the program chose itself stays.
         static PROVIDER: Once = Once::new();
@@ -129,9 +136,7 @@ impl Lane {
             ));
         }
         Ok(match self {
-            Lane::Plain(origin) => {
-                Lane::Plain(Arc::new(Origin { url, host: origin.host.clone(), port: origin.port }))
-            }
+            Lane::Plain(origin) => Lane::Plain(Arc::new(origin.at(url))),
             Lane::Reqwest { client, .. } => {
                 if url.username().is_empty() {
                     // Fails only for URLs without a host.
@@ -144,40 +149,44 @@ impl Lane {
     }
 }
 
-/// The URL of a server. The error is for a person.
-pub(crate) fn server_url(text: &str) -> Result<Url, String> {
-    const SCHEME: &str = "it must begin with http:// or https://";
-    let url = Url::parse(text).map_err(|error| match error {
-        url_error if !text.contains("://") => format!("invalid URL: {url_error}; {SCHEME}"),
-        url_error => format!("invalid URL: {url_error}"),
-    })?;
-    match (url.scheme(), url.host_str()) {
-        ("http" | "https", Some(_)) => Ok(url),
-        _ => Err(format!("invalid URL: {SCHEME}")),
-    }
-}
-
 fn proxied() -> bool {
     ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
         .into_iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
+async fn handshake<S>(stream: S) -> Result<(Sender, Connection), String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
+    Ok((
+        sender,
+        Box::pin(async move {
+            // The exchange that runs on the connection gets the same error and reports it.
+            let _ = connection.await;
+        }),
+    ))
+}
+
 impl Origin {
     pub(super) async fn connect(&self) -> Result<(Sender, Connection), String> {
+        if let Some(socket) = &self.socket {
+            let stream = UnixStream::connect(socket)
+                .await
+                .map_err(|error| format!("cannot connect to {}: {error}", socket.display()))?;
+            return handshake(stream).await;
+        }
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
         let _ = stream.set_nodelay(true);
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
-        Ok((
-            sender,
-            Box::pin(async move {
-                // The exchange that runs on the connection gets the same error and reports it.
-                let _ = connection.await;
-            }),
-        ))
+        handshake(stream).await
+    }
+
+    /// The same origin with another URL of it.
+    fn at(&self, url: Url) -> Origin {
+        Origin { url, host: self.host.clone(), port: self.port, socket: self.socket.clone() }
     }
 
     pub(super) fn request(&self, method: Method, headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
@@ -201,7 +210,7 @@ impl Origin {
             return None;
         }
         let url = self.url.join(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-        (url.origin() == self.url.origin()).then(|| Origin { url, host: self.host.clone(), port: self.port })
+        (url.origin() == self.url.origin()).then(|| self.at(url))
     }
 
     fn target(&self) -> Uri {

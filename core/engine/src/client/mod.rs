@@ -1,5 +1,6 @@
 //! Clients: what drives [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on top.
 
+mod address;
 mod api;
 mod asking;
 mod changes;
@@ -30,9 +31,10 @@ use trunnion_proto::methods::{Method, Role};
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::LogLevel;
 
-use crate::telemetry::{Telemetry, Tracer};
+pub(crate) use address::{server_url, unix_url};
+pub(crate) use http::{Lane, base_headers};
 
-pub(crate) use http::{Lane, base_headers, server_url};
+use crate::telemetry::{Telemetry, Tracer};
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
 pub use changes::{Change, Changes, Listen};
@@ -42,7 +44,7 @@ pub use reply::Reply;
 /// What to connect to.
 #[derive(Debug)]
 pub enum Target {
-    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://` or `https://`.
+    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or `http+unix://`.
     Url(String),
     /// A child process that speaks on its standard streams.
     Command {

@@ -16,16 +16,18 @@ mod stdio;
 #[cfg(test)]
 mod tests;
 mod time;
+mod unix;
 mod watch;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use hosted::{Handle, Reactor};
-pub(crate) use net::{Conn, Listener};
+pub(crate) use net::{Conn, Listener, Place};
 pub(crate) use signal::Signal;
 pub(crate) use stdio::{ByteReader, ByteWriter, take_stdio};
 pub(crate) use time::Sleep;
@@ -64,6 +66,11 @@ impl Driver {
     /// Listen on a TCP address; port 0 picks a free one.
     pub(crate) async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
         Listener::bind(self, addr)
+    }
+
+    /// Listen on a Unix socket at this path. A file that a server left behind is replaced; the file goes with the listener.
+    pub(crate) async fn listen_unix(&self, path: &Path) -> io::Result<Listener> {
+        Listener::bind_unix(self, path)
     }
 
     /// Read bytes from any descriptor: pipe, socket, terminal or file. Its flags are left alone.

@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown};
 
 use super::Driver;
+use super::unix::{self, SocketFile};
 use super::watch::{Direction, Done, Watched};
 
 /// How long to stop accepting when the process has no descriptor or memory left.
@@ -22,11 +24,24 @@ const BACKLOG: i32 = 4096;
 /// More buffers in one call than the kernel takes is an error, so the rest waits.
 const MAX_SLICES: usize = 64;
 
-/// A listening TCP socket.
+/// A listening TCP or Unix socket.
 pub(crate) struct Listener {
     driver: Driver,
-    addr: SocketAddr,
+    bound: Bound,
     socket: Watched,
+}
+
+enum Bound {
+    Tcp(SocketAddr),
+    Unix(SocketFile),
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Tcp(SocketAddr),
+    /// The absolute path of a Unix socket.
+    Unix(&'a Path),
 }
 
 impl Listener {
@@ -37,20 +52,35 @@ impl Listener {
         rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
         let addr = socket.local_addr()?;
-        Ok(Self { driver: driver.clone(), addr, socket: Watched::new(driver, socket.into())? })
+        Ok(Self {
+            driver: driver.clone(),
+            bound: Bound::Tcp(addr),
+            socket: Watched::new(driver, socket.into())?,
+        })
     }
 
-    /// The next connection and who made it. Failures of a single connection, and a shortage of
+    pub(super) fn bind_unix(driver: &Driver, path: &Path) -> io::Result<Self> {
+        let (socket, file) = unix::listen(path, BACKLOG)?;
+        Ok(Self { driver: driver.clone(), bound: Bound::Unix(file), socket: Watched::new(driver, socket)? })
+    }
+
+    /// The next connection and the address it comes from, if it has one. Failures of a single connection, and a shortage of
     /// descriptors or memory, are waited out; an error means that the listener is unusable.
-    pub(crate) async fn accept(&self) -> io::Result<(Conn, SocketAddr)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Conn, Option<IpAddr>)> {
         loop {
             let fd = accept(&self.driver, &self.socket).await?;
-            // A client that is gone by now has no address; it is not worth an error.
-            let Ok(Some(peer)) = rustix::net::getpeername(&fd) else { continue };
-            let Ok(peer) = SocketAddr::try_from(peer) else { continue };
-            if rustix::net::sockopt::set_tcp_nodelay(&fd, true).is_err() {
-                continue;
-            }
+            let peer = match self.bound {
+                Bound::Unix(_) => None,
+                Bound::Tcp(_) => {
+                    // A client that is gone by now has no address; it is not worth an error.
+                    let Ok(Some(peer)) = rustix::net::getpeername(&fd) else { continue };
+                    let Ok(peer) = SocketAddr::try_from(peer) else { continue };
+                    if rustix::net::sockopt::set_tcp_nodelay(&fd, true).is_err() {
+                        continue;
+                    }
+                    Some(peer.ip())
+                }
+            };
             match Watched::new(&self.driver, fd) {
                 Ok(watched) => return Ok((Conn(watched), peer)),
                 // A shortage too: of places in the set of watched descriptors.
@@ -60,8 +90,11 @@ impl Listener {
     }
 
     /// Where it listens.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub(crate) fn place(&self) -> Place<'_> {
+        match &self.bound {
+            Bound::Tcp(address) => Place::Tcp(*address),
+            Bound::Unix(file) => Place::Unix(file.path()),
+        }
     }
 }
 

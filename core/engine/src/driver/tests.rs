@@ -47,7 +47,8 @@ async fn echo(request: hyper::Request<Incoming>) -> Result<hyper::Response<Full<
 
 async fn serve(driver: Driver, address: mpsc::Sender<SocketAddr>) {
     let listener = driver.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
-    address.send(listener.local_addr()).unwrap();
+    let Place::Tcp(bound) = listener.place() else { panic!("not TCP") };
+    address.send(bound).unwrap();
     loop {
         let (conn, _) = listener.accept().await.unwrap();
         let timer = driver.clone();

@@ -175,8 +175,9 @@ pub(crate) struct NoOptions {}
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct ServeHttp {
-    pub host: String,
-    pub port: u16,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub unix_socket: Option<String>,
     pub path: String,
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
@@ -192,8 +193,9 @@ pub(crate) struct ServeHttp {
 impl Default for ServeHttp {
     fn default() -> Self {
         ServeHttp {
-            host: "127.0.0.1".into(),
-            port: 0,
+            host: None,
+            port: None,
+            unix_socket: None,
             path: "/mcp".into(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

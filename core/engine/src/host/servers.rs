@@ -1,6 +1,7 @@
 //! Servers of the host.
 
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,35 +133,37 @@ impl Engine {
         let (core, server_phase) = inner.server(server)?;
         let options: ServeHttp = options::parse("options", options)?;
         if options.carried {
+            if options.unix_socket.is_some() {
+                return Err(Error::usage("unixSocket has no effect with carried"));
+            }
             let options = options.http(inner.options.max_connections)?;
             return Ok(carried::serve(&inner.tables, core, &inner.driver, options, server_phase));
         }
-        let address = (options.host.as_str(), options.port)
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
-            .ok_or_else(|| Error::usage(format!("host {:?} is not an address", options.host)))?;
+        let at = At::of(&options)?;
         let options = options.http(inner.options.max_connections)?;
         let stop = watch::Sender::new(Phase::Serving);
         let op = inner.tables.begin(Operation::Serve(stop.clone(), None));
         let (tables, driver) = (inner.tables.clone(), inner.driver.clone());
         driver.clone().spawn(async move {
-            let listener = match driver.listen(address).await {
+            let listening = match &at {
+                At::Tcp(address) => driver.listen(*address).await,
+                At::Unix(path) => driver.listen_unix(path).await,
+            };
+            let listener = match listening {
                 Ok(listener) => listener,
                 Err(error) => {
-                    let message = format!("cannot listen on {address}: {error}");
+                    let message = format!("cannot listen on {at}: {error}");
                     tables.end(op, Err(Error::local(local::TRANSPORT, message)));
                     return;
                 }
             };
-            let local = listener.local_addr();
-            let url = format!("http://{local}{}", options.path);
-            let payload = format!(
-                "{{\"url\":{},\"host\":\"{}\",\"port\":{}}}",
-                json::string(&url),
-                local.ip(),
-                local.port()
-            );
+            let url = json::string(&http::local_url(&listener, &options.path));
+            let payload = match http::bound(&listener) {
+                Some(local) => {
+                    format!("{{\"url\":{url},\"host\":\"{}\",\"port\":{}}}", local.ip(), local.port())
+                }
+                None => format!("{{\"url\":{url},\"host\":\"\",\"port\":0}}"),
+            };
             tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
             driver.spawn(follow(server_phase, stop.clone()));
             http::serve(core, driver.clone(), listener, options, stop.subscribe(), DRAIN_LIMIT).await;
@@ -176,6 +179,42 @@ impl Engine {
         }
         if let Some(entry) = lock(&self.0.tables.servers).remove(&server) {
             advance(&entry.phase, Phase::Draining);
+        }
+    }
+}
+
+/// Where a server is to listen.
+enum At {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl At {
+    fn of(options: &ServeHttp) -> Result<At, Error> {
+        if let Some(path) = &options.unix_socket {
+            if options.host.is_some() || options.port.is_some() {
+                return Err(Error::usage("unixSocket takes the place of host and port; give either"));
+            }
+            if path.is_empty() || path.contains('\0') {
+                return Err(Error::usage("unixSocket must be the path of a socket"));
+            }
+            return Ok(At::Unix(path.into()));
+        }
+        let host = options.host.as_deref().unwrap_or("127.0.0.1");
+        (host, options.port.unwrap_or(0))
+            .to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .map(At::Tcp)
+            .ok_or_else(|| Error::usage(format!("host {host:?} is not an address")))
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            At::Tcp(address) => address.fmt(f),
+            At::Unix(path) => path.display().fmt(f),
         }
     }
 }

@@ -23,8 +23,9 @@ use trunnion_proto::server::{Notice, Request};
 
 pub use api::{
     Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
-    ForTool, FromCall, HandlerFn, HttpServer, IntoResult, Item, Json, Listening, LogLevel, Partial, Parts,
-    Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool, ToolError, Uri,
+    ForTool, FromCall, HandlerFn, HttpBody, HttpServer, HttpService, IntoResult, Item, Json, Listening,
+    LogLevel, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool,
+    ToolError, Uri,
 };
 use call::{Call, Handler};
 use notices::{Bus, Hub, Listener};

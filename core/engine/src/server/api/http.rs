@@ -1,13 +1,15 @@
 //! Serving Streamable HTTP from a Rust program.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::ToSocketAddrs;
 use tokio::sync::watch;
 
-use super::driver;
+use super::{HttpService, driver};
+use crate::driver::{Driver, Listener};
 use crate::error::{Error, local};
 use crate::server::ServerCore;
 use crate::server::http::{self, HttpOptions, Phase, is_public_url};
@@ -98,6 +100,41 @@ impl HttpServer {
     /// Listen and serve; port 0 picks a free one. Needs a tokio runtime with I/O and time enabled. Fails with kind
     /// `usage` for a path without its `/`, and with kind `transport` when the address cannot be had.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Listening, Error> {
+        self.check()?;
+        let driver = driver()?;
+        let mut listener = Err(std::io::Error::other("the name has no address"));
+        let resolved = tokio::net::lookup_host(address).await;
+        for address in resolved.map_err(|error| cannot_listen(&error))? {
+            listener = driver.listen(address).await;
+            if listener.is_ok() {
+                break;
+            }
+        }
+        Ok(self.serve(driver, listener.map_err(|error| cannot_listen(&error))?))
+    }
+
+    /// Listen on a Unix socket at this path and serve; otherwise as [`HttpServer::bind`]. Only this user can connect: the
+    /// file has mode 0600, which you can change. One that a server left behind is replaced; fails with kind `transport`
+    /// when a server listens there, or when the file is no socket. The file is removed when the listener is closed.
+    pub async fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listening, Error> {
+        self.check()?;
+        let driver = driver()?;
+        let path = path.as_ref();
+        let listener = driver.listen_unix(path).await.map_err(|error| {
+            Error::local(local::TRANSPORT, format!("cannot listen on {}: {error}", path.display()))
+        })?;
+        Ok(self.serve(driver, listener))
+    }
+
+    /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
+    /// enabled. Fails as [`HttpServer::bind`] does for wrong options; `max_connections` and `drain_limit` have no effect,
+    /// because the connections are not ours.
+    pub fn tower_service(self) -> Result<HttpService, Error> {
+        self.check()?;
+        Ok(HttpService::new(self.core, driver()?, self.options))
+    }
+
+    fn check(&self) -> Result<(), Error> {
         if !self.options.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
         }
@@ -108,18 +145,12 @@ impl HttpServer {
         if self.options.callers.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
             return Err(Error::usage("public_url must be an http or https URL"));
         }
-        let driver = driver()?;
-        let mut listener = Err(std::io::Error::other("the name has no address"));
-        let resolved = tokio::net::lookup_host(address).await;
-        for address in resolved.map_err(|error| cannot_listen(&error))? {
-            listener = driver.listen(address).await;
-            if listener.is_ok() {
-                break;
-            }
-        }
-        let listener = listener.map_err(|error| cannot_listen(&error))?;
-        let address = listener.local_addr();
-        let url = format!("http://{address}{}", self.options.path);
+        Ok(())
+    }
+
+    fn serve(self, driver: Driver, listener: Listener) -> Listening {
+        let address = http::bound(&listener);
+        let url = http::local_url(&listener, &self.options.path);
         let phase = watch::Sender::new(Phase::Serving);
         let (alive, ended) = watch::channel(());
         let serving = http::serve(
@@ -134,7 +165,7 @@ impl HttpServer {
             serving.await;
             drop(alive);
         });
-        Ok(Listening { address, url, phase, ended })
+        Listening { address, url, phase, ended }
     }
 }
 
@@ -151,20 +182,20 @@ fn cannot_listen(error: &std::io::Error) -> Error {
 /// An endpoint that is being served. Dropping it drops its connections.
 #[derive(Debug)]
 pub struct Listening {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     url: String,
     phase: watch::Sender<Phase>,
     ended: watch::Receiver<()>,
 }
 
 impl Listening {
-    /// The URL for clients on this machine.
+    /// The URL for clients on this machine; that of a Unix socket begins with `http+unix://`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The bound address.
-    pub fn address(&self) -> SocketAddr {
+    /// The bound address; `None` for a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 

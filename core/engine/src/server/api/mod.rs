@@ -6,6 +6,7 @@ mod handler;
 mod http;
 mod items;
 mod respond;
+mod service;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ pub use handler::{BlockingFn, HandlerFn};
 pub use http::{HttpServer, Listening};
 pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
 pub use respond::{ForCompletion, ForPrompt, ForResource, ForTool, IntoResult, Json, ToolError};
+pub use service::{HttpBody, HttpService};
 
 use super::seal::{DEFAULT_TTL, Sealer};
 use super::stream::{self, Carrier};

@@ -12,7 +12,7 @@ mod sessions;
 mod work;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +20,13 @@ use futures_util::future::{Either, select};
 use hyper::service::service_fn;
 use tokio::sync::watch;
 
+pub(crate) use answer::ResponseBody;
 pub(crate) use caller::{Callers, is_public_url};
 pub(crate) use endpoint::Endpoint;
 
 use super::{Kind, ServerCore};
-use crate::driver::{Conn, Driver, Listener};
+use crate::client::unix_url;
+use crate::driver::{Conn, Driver, Listener, Place};
 
 /// How long a client may take to send the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -74,6 +76,22 @@ pub(crate) enum Phase {
     Stopped,
 }
 
+/// The address of a listener that has one.
+pub(crate) fn bound(listener: &Listener) -> Option<SocketAddr> {
+    match listener.place() {
+        Place::Tcp(address) => Some(address),
+        Place::Unix(_) => None,
+    }
+}
+
+/// The URL of an endpoint for clients on this machine.
+pub(crate) fn local_url(listener: &Listener, path: &str) -> String {
+    match listener.place() {
+        Place::Tcp(address) => format!("http://{address}{path}"),
+        Place::Unix(socket) => format!("{}{path}", unix_url(socket)),
+    }
+}
+
 /// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended.
 pub(crate) async fn serve(
     server: Arc<ServerCore>,
@@ -84,7 +102,7 @@ pub(crate) async fn serve(
     drain_limit: Duration,
 ) {
     let max_connections = options.max_connections;
-    let bound = Some(listener.local_addr().ip());
+    let bound = bound(&listener).map(|address| address.ip());
     let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, bound, phase.clone()));
     // Every connection holds a receiver: closed when the last one has ended, dropped to end them all.
     let open = watch::Sender::new(());
@@ -104,7 +122,7 @@ pub(crate) async fn serve(
         let (endpoint, mut open, phase) = (endpoint.clone(), open.subscribe(), phase.clone());
         let timer = driver.clone();
         driver.spawn(async move {
-            let serving = std::pin::pin!(connection(endpoint, timer, conn, peer.ip(), phase));
+            let serving = std::pin::pin!(connection(endpoint, timer, conn, peer, phase));
             let dropped = std::pin::pin!(open.changed());
             select(serving, dropped).await;
         });
@@ -123,7 +141,7 @@ async fn connection(
     endpoint: Arc<Endpoint>,
     timer: Driver,
     conn: Conn,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     mut phase: watch::Receiver<Phase>,
 ) {
     let _counted = endpoint.server.counters.count(Kind::Connection);
@@ -133,7 +151,7 @@ async fn connection(
             let endpoint = endpoint.clone();
             async move {
                 let (head, body) = request.into_parts();
-                Ok::<_, Infallible>(endpoint.handle(&head, body, Some(peer)).await)
+                Ok::<_, Infallible>(endpoint.handle(&head, body, peer).await)
             }
         })
     };
