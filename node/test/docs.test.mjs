@@ -39,6 +39,12 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
       "form Where to? false\naccept, 1 roots\n",
     "changes.js": "[ 'news://today' ]\nnews://today it rains\n",
   };
+  // server.ts is imported by the others; http.js has a test of its own.
+  test("runs every block", () => {
+    const run = [...Object.keys(expected), "server.js", "http.js"].sort();
+    assert.deepEqual(run, snippets.map(({ name }) => name.replace(/ts$/, "js")).sort());
+  });
+
   for (const [name, output] of Object.entries(expected)) {
     test(name, async () => {
       const { code, stdout, stderr } = await run([join(folder, "build", name)]);
