@@ -133,8 +133,13 @@ static void tour(struct peer *peer)
     double sum = 0;
     char *added = expect(peer, TRN_OP_CALL_TOOL, "{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 3}}");
     if (!trn_json_number(trn_cstr(added), "/structuredContent/sum", &sum)) {
-        fprintf(stderr, "add: no sum in %s\n", added);
-        exit(1);
+        /* Before 2025-06-18 there is only the text. */
+        char *text = trn_json_string(trn_cstr(added), "/content/0/text", NULL);
+        if (text == NULL || !trn_json_number(trn_cstr(text), "sum", &sum)) {
+            fprintf(stderr, "add: no sum in %s\n", added);
+            exit(1);
+        }
+        trn_string_free(text);
     }
     char *echo = expect_string(
         peer, TRN_OP_CALL_TOOL,
@@ -341,12 +346,16 @@ int main(int argc, char **argv)
     check(trn_engine_new(trn_cstr(NULL), &peer.engine, &error), &error, "engine");
     char *target = target_of(argv[argc - 1]);
     const char *era = getenv("MCP_INTEROP_ERA");
+    const char *transport = getenv("MCP_INTEROP_TRANSPORT");
+    const char *revision = getenv("MCP_INTEROP_REVISION");
+    char *known = revision == NULL ? format("%s", "") : format(", \"revision\": \"%s\"", revision);
     const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
     const char *asked = ", \"capabilities\": {\"sampling\": {}, \"elicitation\": {}},"
                         " \"roots\": [{\"uri\": \"file:///workspace\", \"name\": \"workspace\"}]";
     char *options =
-        format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\"%s}",
-               era == NULL ? "auto" : era, name == NULL ? "" : asked);
+        format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\","
+               " \"transport\": \"%s\"%s%s}",
+               era == NULL ? "auto" : era, transport == NULL ? "auto" : transport, known, name == NULL ? "" : asked);
     check(trn_connect(peer.engine, trn_cstr(target), trn_cstr(options), &peer.client, &error), &error, "connect");
     check(trn_run(peer.engine, peer.client, NULL, NULL, &peer.server, &error), &error, "connect");
     peer.revision = trn_json_string(trn_cstr(peer.server), "revision", NULL);
@@ -359,6 +368,7 @@ int main(int argc, char **argv)
     trn_string_free(peer.revision);
     trn_string_free(peer.server);
     free(options);
+    free(known);
     free(target);
     trn_close(peer.engine, 1000, NULL);
     trn_engine_free(peer.engine);

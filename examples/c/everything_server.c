@@ -227,7 +227,7 @@ int main(int argc, char **argv)
               &error, offers[i].definition);
     }
     if (http) {
-        char *options = format("{\"port\":%d}", atoi(argv[2]));
+        char *options = format("{\"port\":%d,\"ssePath\":\"/sse\"}", atoi(argv[2]));
         check(trn_serve_http(app.engine, app.server, trn_cstr(options), &serving, &error), &error, "serve");
         free(options);
     } else {

@@ -9,6 +9,8 @@ try {
   const client = await connect(target.startsWith("stdio:") ? target.slice(6).split(" ") : target, {
     clientInfo: { name: "everything-client-node", version: "1.0.0" },
     era: process.env.MCP_INTEROP_ERA,
+    revision: process.env.MCP_INTEROP_REVISION,
+    transport: process.env.MCP_INTEROP_TRANSPORT,
     ...(scenario === undefined ? {} : answers()),
   });
   if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
@@ -35,7 +37,7 @@ function answers() {
 
 async function tour(client) {
   const names = new Set((await client.listTools()).map(({ name }) => name));
-  const { structuredContent } = await client.callTool("add", { a: 2, b: 3 });
+  const added = await client.callTool("add", { a: 2, b: 3 });
   const progress = [];
   const slow = await client.callTool(
     "slow",
@@ -47,7 +49,8 @@ async function tour(client) {
   return {
     revision: client.server.revision,
     tools: ["add", "echo", "slow", "fail"].every((name) => names.has(name)),
-    sum: structuredContent.sum,
+    // Before 2025-06-18 there is only the text.
+    sum: (added.structuredContent ?? JSON.parse(added.text)).sum,
     echo: (await client.callTool("echo", { text: 'héllo ✓ 😀\n"q"' })).text,
     progress,
     slow: slow.text,

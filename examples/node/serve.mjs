@@ -1,4 +1,4 @@
-// What the example servers share: `--stdio` or `--http PORT`.
+// What the example servers share: `--stdio` or `--http PORT`; there the older transport, HTTP+SSE, is at /sse.
 
 /** Serve as the command line says; the process ends when the peer has gone (stdio) or by a signal (HTTP). */
 export async function serve(server, args = process.argv.slice(2)) {
@@ -6,6 +6,6 @@ export async function serve(server, args = process.argv.slice(2)) {
   const port = Number(args[1]);
   if (args[0] !== "--http" || !Number.isInteger(port)) throw new Error("usage: --stdio | --http PORT");
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => server.close());
-  const http = await server.listen({ port });
+  const http = await server.listen({ port, ssePath: "/sse" });
   console.error(`serving ${http.url}`);
 }

@@ -29,7 +29,9 @@ async def tour(client: Client) -> dict[str, Any]:
     seen: dict[str, Any] = {"revision": client.info.raw["revision"]}
     names = {tool.name for tool in await client.list_tools()}
     seen["tools"] = {"add", "echo", "slow", "fail"} <= names
-    seen["sum"] = (await client.call_tool("add", {"a": 2, "b": 3})).data["sum"]
+    added = await client.call_tool("add", {"a": 2, "b": 3})
+    # Before 2025-06-18 there is only the text.
+    seen["sum"] = (added.data if isinstance(added.data, dict) else json.loads(added.text))["sum"]
     seen["echo"] = (await client.call_tool("echo", {"text": 'héllo ✓ 😀\n"q"'})).text
 
     steps: list[float] = []
@@ -141,6 +143,8 @@ async def main(target: str) -> None:
         name="everything-client",
         version="0.1.0",
         era=os.environ.get("MCP_INTEROP_ERA"),
+        revision=os.environ.get("MCP_INTEROP_REVISION"),
+        transport=os.environ.get("MCP_INTEROP_TRANSPORT"),
         on_elicit=elicited,
         on_sample=sampled,
         roots=[Root("file:///workspace", name="workspace")],

@@ -478,7 +478,7 @@ def main() -> None:
     if arguments.stdio:
         server.run()
     else:
-        server.run("http", port=arguments.http)
+        server.run("http", port=arguments.http, sse_path="/sse")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ pub struct Fixture {
     /// The revisions that the client can be told to speak, by `MCP_INTEROP_ERA` (`modern`, `legacy`) and
     /// `MCP_INTEROP_REVISION` in its environment.
     pub revisions: Vec<String>,
+    /// Path where the server has HTTP+SSE, the transport of 2024-11-05, too.
+    pub sse: Option<String>,
+    /// Whether the client speaks HTTP+SSE when `MCP_INTEROP_TRANSPORT` is `sse`.
+    pub sse_client: bool,
     /// For benchmark servers: the fixture that this one is compared with.
     pub against: Option<String>,
 }
@@ -48,6 +52,8 @@ pub fn load(file: &str) -> Result<Vec<Fixture>, String> {
                 .flatten()
                 .filter_map(|revision| revision.as_str().map(str::to_owned))
                 .collect(),
+            sse: text("sse"),
+            sse_client: value.get("sse_client").and_then(toml::Value::as_bool).unwrap_or_default(),
             against: text("against"),
         });
     }
@@ -68,7 +74,12 @@ pub struct Running {
 impl Running {
     /// The endpoint.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/mcp", self.port)
+        self.at("/mcp")
+    }
+
+    /// The URL of a path.
+    pub fn at(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
 

@@ -3,13 +3,13 @@
 use trunnion::client::{Client, ClientBuilder, ServerCommand};
 use trunnion::{Error, Server};
 
-/// Serve as the command line says: `--stdio`, or `--http PORT`.
+/// Serve as the command line says: `--stdio`, or `--http PORT`; there the older transport, HTTP+SSE, is at /sse.
 pub async fn serve(server: &Server, arguments: &[String]) -> Result<(), Error> {
     match arguments {
         [how] if how == "--stdio" => server.serve_stdio().await,
         [how, port] if how == "--http" => {
             let port: u16 = port.parse().map_err(|_| Error::invalid_params("--http needs a port"))?;
-            let listening = server.http().bind(("127.0.0.1", port)).await?;
+            let listening = server.http().sse_path("/sse").bind(("127.0.0.1", port)).await?;
             eprintln!("listening on {}", listening.url());
             tokio::select! {
                 () = listening.closed() => {}

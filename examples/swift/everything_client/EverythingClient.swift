@@ -58,7 +58,9 @@ enum EverythingClient {
     static func connect(to target: String) async throws -> Client {
         let options = ConnectOptions(
             clientInfo: ["name": "everything-client-swift", "version": "1.0.0"],
-            era: ProcessInfo.processInfo.environment["MCP_INTEROP_ERA"]
+            era: ProcessInfo.processInfo.environment["MCP_INTEROP_ERA"],
+            transport: ProcessInfo.processInfo.environment["MCP_INTEROP_TRANSPORT"],
+            revision: ProcessInfo.processInfo.environment["MCP_INTEROP_REVISION"]
         )
         // What the suite's servers ask. What a form leaves open gets its defaults.
         let handlers =
@@ -80,7 +82,10 @@ enum EverythingClient {
         met["revision"] = client.serverInfo["revision"]
         let names = Set(try await client.listTools().map(\.name))
         met["tools"] = .bool(names.isSuperset(of: ["add", "echo", "slow", "fail"]))
-        met["sum"] = try await client.callTool("add", ["a": 2, "b": 3]).structuredContent?["sum"]
+        let added = try await client.callTool("add", ["a": 2, "b": 3])
+        // Before 2025-06-18 there is only the text.
+        let sum = try added.structuredContent ?? JSONDecoder().decode(JSONValue.self, from: Data(added.text.utf8))
+        met["sum"] = sum["sum"]
         met["echo"] = .string(try await client.callTool("echo", ["text": "héllo ✓ 😀\n\"q\""]).text)
 
         let steps = Steps()

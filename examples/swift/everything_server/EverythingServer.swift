@@ -66,7 +66,8 @@ enum EverythingServer {
             try addQuestions(to: server)
             switch (arguments.first, arguments.dropFirst().first.flatMap(Int.init)) {
             case ("--stdio", nil): try await server.serveStdio()
-            case ("--http", let port?): try await server.serveHTTP(port: port).wait()
+            case ("--http", let port?):
+                try await server.serveHTTP(port: port, options: ServeHTTPOptions(ssePath: "/sse")).wait()
             default:
                 FileHandle.standardError.write(Data("usage: everything_server --stdio | --http PORT\n".utf8))
                 exit(2)

@@ -1,5 +1,6 @@
 //! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; over HTTP also with the client told
-//! to speak an older revision. Left to itself a client must end up in the newest one.
+//! to speak an older revision, and over HTTP+SSE where both sides have it. Left to itself a client must end up in the newest
+//! one; over HTTP+SSE it is told to speak the newest that has `initialize`.
 
 mod tour;
 
@@ -22,6 +23,9 @@ const FOREIGN: &str = "tests/interop/foreign.toml";
 /// What a client left to itself agrees on with any server, and what it can be told instead.
 const NEWEST: &str = "2026-07-28";
 const OLDER: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+/// The revision over HTTP+SSE, a transport of the legacy era: the newest one that has `initialize`. Clients are told so, as
+/// the official Python client would ask for a newer one even there.
+const SSE: &str = "2025-11-25";
 /// The client that speaks older revisions over standard streams too: there they differ in nothing that is the client's own.
 const STDIO_ROW: &str = "rust";
 
@@ -117,6 +121,7 @@ fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
         .into_iter()
         .chain(OLDER)
         .flat_map(|revision| ["stdio", "http"].map(|transport| (transport, revision)))
+        .chain([("sse", SSE)])
 }
 
 struct Matrix {
@@ -140,11 +145,16 @@ impl Matrix {
         for (transport, revision) in tables() {
             for client in &self.fixtures {
                 let told = client.revisions.iter().any(|known| known == revision);
-                let row = transport == "http" || client.name == STDIO_ROW;
-                if revision != NEWEST && !(told && row) {
+                let row = match transport {
+                    "sse" => client.sse_client,
+                    "http" => revision == NEWEST || told,
+                    _ => revision == NEWEST || (told && client.name == STDIO_ROW),
+                };
+                if !row {
                     continue;
                 }
-                for server in &self.fixtures {
+                for server in self.fixtures.iter().filter(|server| transport != "sse" || server.sse.is_some())
+                {
                     let name = format!("{}-{}-{transport}-{revision}", client.name, server.name);
                     if self.filter.as_ref().is_none_or(|part| name.contains(part.as_str())) {
                         visits.push(Visit { client, server, transport, revision });
@@ -159,7 +169,7 @@ impl Matrix {
         let visits = self.visits();
         let mut servers: HashMap<&str, Result<Running, String>> = HashMap::new();
         for Visit { server, transport, .. } in &visits {
-            if *transport == "http" && !servers.contains_key(server.name.as_str()) {
+            if *transport != "stdio" && !servers.contains_key(server.name.as_str()) {
                 servers.insert(&server.name, server.serve("", &[], Some(log)));
             }
         }
@@ -169,9 +179,12 @@ impl Matrix {
                 scope.spawn(|| {
                     while let Some(visit) = visits.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let target = match (visit.transport, servers.get(visit.server.name.as_str())) {
-                            ("http", Some(Ok(running))) => Ok(running.url()),
-                            ("http", Some(Err(problem))) => Err(problem.clone()),
-                            _ => Ok(visit.server.stdio_target()),
+                            ("stdio", _) | (_, None) => Ok(visit.server.stdio_target()),
+                            (_, Some(Err(problem))) => Err(problem.clone()),
+                            ("sse", Some(Ok(running))) => {
+                                Ok(running.at(visit.server.sse.as_deref().unwrap_or_default()))
+                            }
+                            (_, Some(Ok(running))) => Ok(running.url()),
                         };
                         let cell = self.cell(visit, target);
                         cells.lock().expect("no cell panics with the lock").push(cell);
@@ -193,9 +206,12 @@ impl Matrix {
     }
 
     fn make(&self, visit: &Visit<'_>, target: &str) -> (f64, Result<(), String>) {
-        let Visit { client, server, revision, .. } = visit;
+        let Visit { client, server, transport, revision } = visit;
         let command = client.client.as_deref().unwrap_or("false");
         let mut command = sh(&format!("exec {command} '{target}'"));
+        if *transport == "sse" {
+            command = command.env("MCP_INTEROP_TRANSPORT", "sse");
+        }
         if *revision != NEWEST {
             command = command.env("MCP_INTEROP_ERA", "legacy").env("MCP_INTEROP_REVISION", revision);
         }

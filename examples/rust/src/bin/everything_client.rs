@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use trunnion::model::{CompletionReference, ElicitAnswer, Implementation, Root, SampleAnswer};
-use trunnion::{Client, Era, Error};
+use trunnion::{Client, Era, Error, HttpTransport, Revision};
 
 /// Use every kind of request once.
 async fn tour(client: &Client) -> Result<Value, Error> {
@@ -18,7 +18,10 @@ async fn tour(client: &Client) -> Result<Value, Error> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     let tools = ["add", "echo", "slow", "fail"].into_iter().all(has);
 
-    let sum: Value = client.call_tool("add", json!({"a": 2, "b": 3})).await?.structured()?;
+    let added = client.call_tool("add", json!({"a": 2, "b": 3})).await?;
+    // Before 2025-06-18 there is only the text.
+    let sum =
+        added.structured().unwrap_or_else(|_| serde_json::from_str(&added.text()).unwrap_or(Value::Null));
     let echo = client.call_tool("echo", json!({"text": "héllo ✓ 😀\n\"q\""})).await?.text();
 
     let steps = Arc::new(Mutex::new(Vec::new()));
@@ -135,6 +138,14 @@ async fn main() -> Result<(), Error> {
         Ok("modern") => builder = builder.era(Era::Modern),
         Ok("legacy") => builder = builder.era(Era::Legacy),
         _ => {}
+    }
+    if let Ok(revision) = std::env::var("MCP_INTEROP_REVISION") {
+        let known = Revision::parse(&revision);
+        let unknown = || Error::invalid_params(format!("MCP_INTEROP_REVISION: no revision {revision:?}"));
+        builder = builder.revision(known.ok_or_else(unknown)?);
+    }
+    if std::env::var("MCP_INTEROP_TRANSPORT").as_deref() == Ok("sse") {
+        builder = builder.transport(HttpTransport::Sse);
     }
     let scenario = std::env::var("MCP_CONFORMANCE_SCENARIO");
     if scenario.is_ok() {

@@ -1,5 +1,5 @@
 // The everything client on the official TypeScript SDK: makes the interop tour, prints one line of JSON.
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
 const TRICKY = 'héllo ✓ 😀\n"q"';
@@ -9,6 +9,7 @@ function transportOf(target) {
     const [command, ...args] = target.slice('stdio:'.length).split(' ').filter(Boolean);
     return new StdioClientTransport({ command, args });
   }
+  if (process.env.MCP_INTEROP_TRANSPORT === 'sse') return new SSEClientTransport(new URL(target));
   return new StreamableHTTPClientTransport(new URL(target));
 }
 

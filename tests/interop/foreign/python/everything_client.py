@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from mcp.client.client import Client
+from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference
@@ -18,6 +19,8 @@ def target_of(argument: str) -> Any:
     if argument.startswith("stdio:"):
         command, *args = argument.removeprefix("stdio:").split()
         return StdioServerParameters(command=command, args=args)
+    if os.environ.get("MCP_INTEROP_TRANSPORT") == "sse":
+        return sse_client(argument)
     return argument
 
 

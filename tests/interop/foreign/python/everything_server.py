@@ -5,6 +5,7 @@ import asyncio
 import base64
 from typing import Annotated, Any
 
+import uvicorn
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.prompts.base import UserMessage
@@ -177,7 +178,10 @@ def main() -> None:
     if args.stdio:
         server.run("stdio")
     else:
-        server.run("streamable-http", port=args.http)
+        # HTTP+SSE beside it, at /sse; the lifespan is that of Streamable HTTP.
+        app = server.streamable_http_app()
+        app.router.routes.extend(server.sse_app().routes)
+        uvicorn.run(app, host="127.0.0.1", port=args.http)
 
 
 if __name__ == "__main__":
