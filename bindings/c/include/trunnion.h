@@ -117,6 +117,8 @@
  *     Address to bind.
  *   port (integer, default 0)
  *     Port to bind; 0: any free one.
+ *   unixSocket (string, default none)
+ *     Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener.
  *   path (string, default /mcp)
  *     Path of the endpoint.
  *   allowedHosts (array, default [])
