@@ -65,6 +65,9 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let peers = load("bench/peers.toml")?;
     if let Some(part) = &filter {
         servers.retain(|server| server.name.contains(part.as_str()));
+        if servers.is_empty() {
+            return Err(format!("no server of bench/fixtures.toml has {part} in its name"));
+        }
         let needed: Vec<_> = servers.iter().filter_map(|server| server.against.clone()).collect();
         servers.extend(peers.into_iter().filter(|peer| peer.name == FLOOR || needed.contains(&peer.name)));
     } else {
