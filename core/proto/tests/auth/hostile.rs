@@ -105,7 +105,7 @@ fn a_public_server_points_to_private_addresses() {
 fn documents_of_wrong_shape() {
     let huge = vec![b'['; MAX_RESPONSE_BYTES + 1];
     let deep = format!("{{\"resource\":{}{}}}", "[".repeat(100), "]".repeat(100));
-    for body in [
+    let bodies: [Vec<u8>; 9] = [
         "".into(),
         "[]".into(),
         "null".into(),
@@ -115,8 +115,8 @@ fn documents_of_wrong_shape() {
         b"{\"resource\":\"\xff\"}".to_vec(),
         br#"{"resource":"http://localhost:1/mcp","authorization_servers":"http://localhost:2"}"#.to_vec(),
         br#"{"resource":"http://localhost:1/mcp","authorization_servers":[1]}"#.to_vec(),
-    ] as [Vec<u8>; 9]
-    {
+    ];
+    for body in bodies {
         for at in [PRM, META] {
             let mut world = World::new();
             world.put(at, HttpResponse::json(200, body.clone()));
