@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use trunnion_proto::server::catalog::{Catalog, Dispatch, Input, Item, Offer};
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Input, Item, Offer};
 use trunnion_proto::server::{Output, ServerConn, Settings, Stamp};
 
 fuzz_target!(|input: &str| {
@@ -13,7 +13,7 @@ fuzz_target!(|input: &str| {
     let offer = Offer { stamp, instructions: None, page_size: 10 };
     let catalog = Catalog::new(Settings::default(), offer);
     let definition = json!({ "uriTemplate": template }).to_string();
-    if catalog.add(Item::ResourceTemplate, &definition, None, ()).is_err() {
+    if catalog.add(Item::ResourceTemplate, &definition, Behaviour::default(), ()).is_err() {
         return;
     }
     let meta = json!({

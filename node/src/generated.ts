@@ -281,6 +281,8 @@ export interface EngineOptions {
   maxInFlight?: number;
   /** Most open connections of one listener. Default: `10000`. */
   maxConnections?: number;
+  /** Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: `none`. */
+  telemetry?: Readonly<Record<string, unknown>>;
 }
 
 /** Options of scope `server`. */
@@ -379,7 +381,7 @@ export interface RequestOptions {
 
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
-  engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections"],
+  engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs"],
   tool: ["asks", "timeoutMs"],
   serve_http: ["host", "port", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],

@@ -56,9 +56,18 @@ export function isStandard(schema: Schema): schema is StandardSchema {
   return "~standard" in schema && typeof schema["~standard"] === "object";
 }
 
+function isStandardValue(value: unknown): boolean {
+  return (typeof value === "object" || typeof value === "function") && value !== null && isStandard(value as Schema);
+}
+
 /** The JSON Schema of a schema, as it goes to clients. `side`: before or after its transforms and defaults. */
 export function toJsonSchema(schema: Schema, side: "input" | "output", where: string): JsonObject {
-  if (!isStandard(schema)) return schema as JsonObject;
+  if (!isStandard(schema)) {
+    if (!("type" in schema) && Object.values(schema).some(isStandardValue)) {
+      throw new UsageError(`${where}: ${side} is one schema, not an object of schemas; with zod: z.object({ … })`);
+    }
+    return schema as JsonObject;
+  }
   const standard = schema["~standard"] as StandardSchema["~standard"] & {
     jsonSchema?: Record<"input" | "output", (options: { target: string }) => JsonObject>;
   };

@@ -169,6 +169,9 @@ export class Server implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   constructor(options: ServerOptions) {
+    if (typeof options !== "object" || options === null) {
+      throw new UsageError('a server is made of an object: new Server({ name: "shop", version: "1.0.0" })');
+    }
     const { engine, onError = printError, onRootsChanged, ...rest } = options;
     const [engineOptions, definition] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     this.#ownsEngine = engine === undefined && Object.keys(engineOptions).length > 0;
@@ -197,6 +200,10 @@ export class Server implements AsyncDisposable {
   ): this {
     const { input, output, timeoutMs, asks, ...rest } = definition;
     const where = `tool ${JSON.stringify(name)}`;
+    // Those who come from the protocol's own names must not get a tool without a schema.
+    for (const [wrong, right] of [["inputSchema", "input"], ["outputSchema", "output"]] as const) {
+      if (wrong in rest) throw new UsageError(`${where}: the option is ${right}, not ${wrong}`);
+    }
     const json = {
       name,
       ...rest,

@@ -37,8 +37,15 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
     "asking.js":
       "form Where do you want to go? false\nBooked Rome-2-1: 2 nights. Old, warm, loud.\n" +
       "form Where to? false\naccept, 1 roots\n",
+    "traces.js": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
     "changes.js": "[ 'news://today' ]\nnews://today it rains\n",
   };
+  // server.ts is imported by the others; http.js has a test of its own.
+  test("runs every block", () => {
+    const run = [...Object.keys(expected), "server.js", "http.js"].sort();
+    assert.deepEqual(run, snippets.map(({ name }) => name.replace(/ts$/, "js")).sort());
+  });
+
   for (const [name, output] of Object.entries(expected)) {
     test(name, async () => {
       const { code, stdout, stderr } = await run([join(folder, "build", name)]);

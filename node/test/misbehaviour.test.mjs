@@ -143,6 +143,12 @@ test("what is no target and no handler", async () => {
   for (const add of [() => server.tool("x", () => ""), () => server.tool("x", {}), () => server.prompt("x", {})]) {
     assert.throws(add, { kind: "usage", message: /the handler is no function/ });
   }
+  const named = (options) => () => server.tool("x", options, () => "");
+  assert.throws(named({ inputSchema: { type: "object" } }), { kind: "usage", message: /tool "x": the option is input, not/ });
+  assert.throws(named({ outputSchema: { type: "object" } }), { kind: "usage", message: /the option is output, not/ });
+  for (const options of [undefined, null, "shop"]) {
+    assert.throws(() => new Server(options), { kind: "usage", message: /new Server\(\{ name/ });
+  }
   await server.close();
 });
 

@@ -64,6 +64,7 @@ check(
       });
     refused(v.object({ a: v.number() }), /tool "x".*valibot.*toStandardJsonSchema/);
     refused(z.object({ a: z.date() }), /tool "x".*zod.*JSON Schema/);
+    refused({ a: z.number() }, /tool "x": input is one schema.*z\.object/);
   },
   async () => {},
 );

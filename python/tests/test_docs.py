@@ -32,6 +32,7 @@ CALLS = {
     "hosted": ("ok", {}, "ok"),
     "inn": ("book", {"guests": 1}, "nobody is coming"),
     "desk": ("close_account", {}, "closed: bored"),
+    "traced": ("trace", {}, "none"),
 }
 PRINTED = {
     "adder": "3\n",
@@ -40,6 +41,8 @@ PRINTED = {
     "inn": "room 1 for Ada, 2 nights\n1\n",
     "desk": "closed: moved\nglobe: a small model of the world\n",
     "news": "read again news://today\n",
+    "traced": "True\n",
+    "shelf": "nothing stands at left {'uri': 'shelf://left'}\n",
 }
 ANSWERS = {"inn": lambda request: "decline", "desk": lambda request: {"reason": "bored"}}
 
@@ -63,6 +66,8 @@ def test_snippet(snippet, monkeypatch):
     with SyncClient(server, on_elicit=ANSWERS.get(server.name)) as client:
         if server.name == "news":
             assert client.read_resource("news://today").text == "nothing"
+        elif server.name == "shelf":
+            assert [template.uri_template for template in client.list_resource_templates()] == ["shelf://{place}"]
         elif server.name in CALLS:
             tool, arguments, data = CALLS[server.name]
             assert client.call_tool(tool, arguments).data == data

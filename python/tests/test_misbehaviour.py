@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from trunnion import CancelledError, Client, ClosedError, Context, McpError, Server, SyncClient, ToolError
+from trunnion import CancelledError, Client, ClosedError, Context, McpError, Server, SyncClient, TimeoutError, ToolError
 from trunnion._host import live_engines
 
 CHILD = [
@@ -307,3 +307,65 @@ def test_multiprocessing_with_fork():
 def test_what_is_no_target(target):
     with pytest.raises(TypeError, match="a URL, a command as a list, or a Server"):
         Client(target)
+
+
+def test_a_client_that_was_not_entered_says_how():
+    for client in (Client(Server("t")), SyncClient(Server("t"))):
+        with pytest.raises(ClosedError, match=r"`with`.*connect\(\)"):
+            client.info  # noqa: B018
+
+
+def test_a_name_in_the_function_s_place():
+    with pytest.raises(TypeError, match="name='add'"):
+        Server("t").tool("add")
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_run_does_not_stop_a_running_loop(transport):
+    async def main():
+        with pytest.raises(RuntimeError, match="await serve_stdio"):
+            Server("t").run(transport)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_an_answer_that_nobody_waited_for(era, caplog):
+    server = Server("t")
+
+    @server.tool
+    def ask(ctx: Context) -> str:
+        return ctx.list_roots().name
+
+    with SyncClient(server, era=era, roots=["file:///a"]) as client:
+        with pytest.raises(ToolError, match=r"'name'.*result\(\)"):
+            client.call_tool("ask")
+
+
+@pytest.mark.parametrize("option", ["timeout", "total_timeout", "connect_timeout"])
+def test_a_time_limit_that_is_none(option):
+    with pytest.raises(TypeError, match=f"^{option} is a number of seconds, not 'soon'"):
+        Client(Server("t"), **{option: "soon"})
+    for wrong in (-1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"^{option} is a number of seconds, or 0 for no limit"):
+            Client(Server("t"), **{option: wrong})
+
+
+def test_no_time_limit():
+    async def main():
+        server, opened = Server("t"), asyncio.Event()
+
+        @server.tool
+        async def wait() -> str:
+            await opened.wait()
+            return "waited"
+
+        async with Client(server, timeout=0.02) as client:
+            unlimited = asyncio.ensure_future(client.call_tool("wait", timeout=0))
+            await asyncio.sleep(0)  # so that it is the first
+            with pytest.raises(TimeoutError):
+                await client.call_tool("wait")
+            opened.set()
+            assert (await unlimited).text == "waited"
+
+    asyncio.run(main())

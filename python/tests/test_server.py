@@ -242,6 +242,30 @@ def test_progress_and_request_info(how):
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize("telemetry", [None, {"endpoint": "http://127.0.0.1:9", "serviceName": "t"}])
+def test_a_handler_sees_the_trace(era, telemetry):
+    server = Server("t", telemetry=telemetry)
+
+    @server.tool
+    def trace(ctx: Context) -> str:
+        return ctx.request.meta["traceparent"]
+
+    trace_id = "00-4bf92f3577b34da6a3ce929d0e0e4736-"
+    sent = trace_id + "00f067aa0ba902b7-01"
+
+    async def use(client):
+        seen = (await client.call_tool("trace", meta={"traceparent": sent})).data
+        assert seen == sent if telemetry is None else seen.startswith(trace_id) and seen != sent
+
+    with_client(server, use, era=era, telemetry=telemetry)
+
+
+def test_a_wrong_telemetry_option_is_named():
+    with pytest.raises(McpError, match="telemetry.endpoint"):
+        with_client(Server("t", telemetry={"endpoint": "collector"}), None)
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
 def test_logging(era):
     server = Server("t")
 

@@ -173,14 +173,14 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
     }
 }
 
-static const char *driver;
+static const char *driver, *telemetry = "";
 
 static struct world *open_world(void)
 {
     struct world *world = calloc(1, sizeof *world);
-    char options[64], target[64];
+    char options[128], target[64];
     CHECK(world != NULL);
-    snprintf(options, sizeof options, "{\"driver\":\"%s\"}", driver);
+    snprintf(options, sizeof options, "{\"driver\":\"%s\"%s}", driver, telemetry);
     OK(trn_engine_new(trn_cstr(options), &world->engine, &error));
     OK(trn_server_new(world->engine, trn_cstr("{\"name\":\"local\",\"version\":\"1\"}"), &world->server, &error));
     for (size_t i = 0; i < COUNT(items); i++) {
@@ -317,6 +317,28 @@ static void progress_arrives_in_order(void)
     trn_string_free(result);
     CHECK(world->progress_seen == 2 && world->progress == 2);
     close_world(world);
+}
+
+static void a_handler_sees_the_trace(void)
+{
+    static const char sent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const char *plain = telemetry;
+    for (int on = 0; on < 2; on++) {
+        telemetry = on ? ",\"telemetry\":{\"endpoint\":\"http://127.0.0.1:9\"}" : plain;
+        struct world *world = open_world();
+        char options[128];
+        snprintf(options, sizeof options, "{\"meta\":{\"traceparent\":\"%s\"}}", sent);
+        char *result = expect(world, TRN_OP_CALL_TOOL, "{\"name\":\"who\"}", options);
+        char *seen = trn_json_string(trn_cstr(result), "/structuredContent/meta/traceparent", NULL);
+        CHECK(seen != NULL && strncmp(seen, sent, 36) == 0);
+        CHECK((strcmp(seen, sent) == 0) == !on);
+        trn_string_free(seen);
+        trn_string_free(result);
+        close_world(world);
+    }
+    telemetry = plain;
+    trn_engine *engine = NULL;
+    CHECK_FAILS(USAGE, trn_engine_new(trn_cstr("{\"telemetry\":{}}"), &engine, &error));
 }
 
 static void log_messages_reach_who_asked(void)
@@ -638,6 +660,7 @@ int main(int argc, char **argv)
         TEST(another_thread_answers),
         TEST(progress_arrives_in_order),
         TEST(log_messages_reach_who_asked),
+        TEST(a_handler_sees_the_trace),
         TEST(a_handler_knows_its_caller),
         TEST(cancelling_reaches_the_handler),
         TEST(closing_fails_what_is_in_flight),

@@ -89,6 +89,8 @@
  *     Most requests of one connection that may wait for an answer at a time.
  *   maxConnections (integer, default 10000)
  *     Most open connections of one listener.
+ *   telemetry (object, default none)
+ *     Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing.
  *
  * server
  *   eras (array, default ["modern","legacy"])

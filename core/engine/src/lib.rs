@@ -5,10 +5,12 @@ pub(crate) mod driver;
 pub(crate) mod error;
 pub mod host;
 pub mod server;
+pub mod telemetry;
 
 pub use client::Client;
 pub use error::Error;
 pub use server::Server;
+pub use telemetry::Telemetry;
 pub use trunnion_proto::client::HttpTransport;
 pub use trunnion_proto::model;
 pub use trunnion_proto::revision::{Era, Revision};

@@ -142,6 +142,12 @@ class Asking(Generic[T]):
         self._operation = operation
         self._read = read
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            hint = "`await` it, or in a `def` handler take its result()"
+            raise AttributeError(f"an answer that has not come yet has no {name!r}: {hint}")
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._answer().__await__()
 

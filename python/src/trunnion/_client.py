@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
@@ -104,9 +105,9 @@ class Base:
             "capabilities": _capabilities(on_elicit, elicit_modes, on_sample, capabilities),
             "roots": None if roots is None else roots_json(roots),
             "era": era,
-            "timeoutMs": _milliseconds(timeout),
-            "connectTimeoutMs": _milliseconds(connect_timeout),
-            "totalMs": _milliseconds(total_timeout),
+            "timeoutMs": _milliseconds("timeout", timeout),
+            "connectTimeoutMs": _milliseconds("connect_timeout", connect_timeout),
+            "totalMs": _milliseconds("total_timeout", total_timeout),
             "headers": headers,
             "logLevel": log_level,
             "cache": cache,
@@ -119,7 +120,7 @@ class Base:
         self._answerers = answerers(on_elicit, on_sample)
         self._id = 0
         self._host: Any = None
-        self._reason = "the client is not connected"
+        self._reason = "the client is not connected: use it in a `with` statement (`async with` for Client), or call connect()"
         self._info: ServerInfo | None = None
         self._gone: Any = None
         self._hearing: set[Any] = set()
@@ -207,11 +208,11 @@ def request_options(
         return "{}"
     options: dict[str, Any] = {}
     if total_timeout is not None:
-        options["totalMs"] = _milliseconds(total_timeout)
+        options["totalMs"] = _milliseconds("total_timeout", total_timeout)
     if cache is not None:
         options["cache"] = cache
     if timeout is not None:
-        options["timeoutMs"] = _milliseconds(timeout)
+        options["timeoutMs"] = _milliseconds("timeout", timeout)
     if progress is not None:
         options["progress"] = True
     if meta is not None:
@@ -241,8 +242,15 @@ def completion_params(
     return params
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else max(1, round(seconds * 1000))
+def _milliseconds(option: str, seconds: float | None) -> int | None:
+    """A time limit as the engine has it. 0 means none, so what is shorter than a millisecond is one."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{option} is a number of seconds, not {seconds!r}")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{option} is a number of seconds, or 0 for no limit, not {seconds!r}")
+    return max(1, round(seconds * 1000)) if seconds else 0
 
 
 def reporter(

@@ -125,6 +125,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "max_depth": "maxDepth",
         "max_in_flight": "maxInFlight",
         "max_connections": "maxConnections",
+        "telemetry": "telemetry",
     },
     "server": {
         "eras": "eras",

@@ -429,6 +429,8 @@ def call_name(fn: Any) -> str:
     name = getattr(fn, "__name__", None)
     if name is None:
         name = getattr(getattr(fn, "func", fn), "__name__", None) or type(fn).__name__
+    if isinstance(fn, str):
+        raise TypeError(f"the name is a keyword: name={fn!r}")
     if name == "<lambda>" or isinstance(fn, types.BuiltinFunctionType):
         raise TypeError("give a name to a handler that has none of its own")
     return str(name)

@@ -368,7 +368,12 @@ class Server:
         Args:
             transport: `stdio`, or `http` for Streamable HTTP.
             options: for `http`, those of `serve_http`.
+
+        Raises:
+            RuntimeError: an event loop runs on this thread; `run` would stop it.
         """
+        if _on_a_loop():
+            raise RuntimeError("run() would block the running event loop: await serve_stdio(), or use serve_http()")
         scope = _SCOPES.get(transport)
         if scope is None:
             raise ValueError(f"transport is 'stdio' or 'http', not {transport!r}")
@@ -557,6 +562,17 @@ def _variables(uri: str) -> list[str] | None:
         expression = part.partition("}")[0].lstrip("+#./;?&")
         names += [name.partition(":")[0].rstrip("*") for name in expression.split(",")]
     return names
+
+
+def _on_a_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")  # not imported: a program without it has no loop, and starts faster
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _is_async(handler: Any) -> bool:

@@ -149,6 +149,8 @@ public struct EngineOptions: Sendable, Hashable, Codable {
     public var maxInFlight: Int?
     /// Most open connections of one listener. Default: 10000.
     public var maxConnections: Int?
+    /// Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: none.
+    public var telemetry: [String: JSONValue]?
 
     /// Name only what should differ from the default.
     public init(
@@ -157,7 +159,8 @@ public struct EngineOptions: Sendable, Hashable, Codable {
         maxMessageBytes: Int? = nil,
         maxDepth: Int? = nil,
         maxInFlight: Int? = nil,
-        maxConnections: Int? = nil
+        maxConnections: Int? = nil,
+        telemetry: [String: JSONValue]? = nil
     ) {
         self.driver = driver
         self.threads = threads
@@ -165,6 +168,7 @@ public struct EngineOptions: Sendable, Hashable, Codable {
         self.maxDepth = maxDepth
         self.maxInFlight = maxInFlight
         self.maxConnections = maxConnections
+        self.telemetry = telemetry
     }
 }
 

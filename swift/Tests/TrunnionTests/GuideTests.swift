@@ -145,6 +145,29 @@ func holdTable(for people: Int) async throws -> Int { people }
         try await listener.wait()
     }
 
+    @Test func aHandlerSeesTheTrace() async throws {
+        func tracing() throws -> Runtime {
+            let runtime = try Runtime(EngineOptions(telemetry: ["endpoint": "http://127.0.0.1:4318", "serviceName": "shop"]))
+            return runtime
+        }
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-"
+        let sent = trace + "00f067aa0ba902b7-01"
+        for runtime in [try Runtime(), try tracing()] {
+            let server = try Server("traced", version: "1.0.0", runtime: runtime)
+            try server.tool("trace", "Says which span it is part of") { (context: Context) in
+                let parent = try context.request.meta?["traceparent"]
+                // try await other.callTool("next", options: RequestOptions(meta: ["traceparent": parent ?? .null]))
+                return parent?.stringValue ?? "none"
+            }
+            let client = try await Client(.server(server))
+            let result = try await client.callTool("trace", options: RequestOptions(meta: ["traceparent": .string(sent)]))
+            #expect(result.text.hasPrefix(trace))
+            await client.close()
+            await server.close()
+            await runtime.close()
+        }
+    }
+
     /// Compiled only: what changes is told elsewhere.
     func changing(_ server: Server) throws {
         try server.notifyResourceUpdated("config://app")

@@ -7,7 +7,8 @@ use super::surface::{Surface, error_class, pascal, snake};
 pub fn options(surface: &Surface) -> String {
     let mut out = format!("<!-- {MARK} -->\n\n# Options and limits\n\n");
     out += "Every option of the engine with its default. The key is spelled like this in Rust (JSON), TypeScript, Swift\n";
-    out += "and C (JSON); Python spells it in its own manner. An unknown key is refused with an error of kind `usage`.\n";
+    out += "and C (JSON). Python has its own names, and takes durations in seconds; those of a server and of serving HTTP also in\n";
+    out += "milliseconds, under the name with `_ms`. An unknown key is refused with an error of kind `usage` (Python: `TypeError`).\n";
     for (scope, options) in &surface.options {
         out += &format!(
             "\n## {}\n\n| key | Python | type | default | meaning |\n| --- | --- | --- | --- | --- |\n",
@@ -15,9 +16,9 @@ pub fn options(surface: &Surface) -> String {
         );
         for option in options {
             out += &format!(
-                "| `{}` | `{}` | {} | `{}` | {} |\n",
+                "| `{}` | {} | {} | `{}` | {} |\n",
                 option.key,
-                snake(&option.key),
+                python(scope, &option.key),
                 option.kind,
                 option.default,
                 option.doc.replace('|', "\\|")
@@ -44,6 +45,16 @@ pub fn errors(surface: &Surface) -> String {
         );
     }
     out
+}
+
+/// How an option is given in Python.
+fn python(scope: &str, key: &str) -> String {
+    match (scope, key, key.strip_suffix("Ms")) {
+        ("connect", "clientInfo", _) => "`name`, `version`".into(),
+        (_, "totalMs", _) => "`total_timeout` (s)".into(),
+        (_, _, Some(duration)) => format!("`{}` (s)", snake(duration)),
+        _ => format!("`{}`", snake(key)),
+    }
 }
 
 fn heading(scope: &str) -> String {

@@ -6,7 +6,7 @@ mod names;
 
 use crate::args::Args;
 use crate::process::cmd;
-use crate::session::{Log, Session, root};
+use crate::session::{Log, Session, root, target};
 use crate::setup;
 
 /// `cargo xtask lint`.
@@ -26,6 +26,22 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     step("clippy", |log| {
         let words = ["clippy", "--quiet"].iter().chain(&setup::WHOLE).chain(&["--", "-D", "warnings"]);
         setup::cargo(words).run(log)
+    });
+    // A workspace of its own, which nothing else compiles before it is fuzzed.
+    step("fuzz targets", |log| {
+        let folder = target().join("fuzz-check");
+        let folder = folder.to_string_lossy();
+        let words = [
+            "check",
+            "--quiet",
+            "--locked",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--bins",
+            "--target-dir",
+            &*folder,
+        ];
+        setup::cargo(&words).run(log)
     });
     if wanted("python") {
         python(session);

@@ -27,7 +27,7 @@ use trunnion_proto::server::LogLevel;
 use super::asking::Asking;
 use super::changes::{Changes, Feed, Listen};
 use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
-use crate::{Error, lock};
+use crate::{Error, Telemetry, lock};
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
 ///
@@ -347,6 +347,12 @@ impl ClientBuilder {
     /// Time limit of connecting. Default: ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// Tell a collector of every request: a span, and how long it took.
+    pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
+        self.options.telemetry = Some(telemetry.clone());
         self
     }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Once};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -26,13 +26,13 @@ pub(super) type Connection = BoxFuture<'static, ()>;
 pub(super) const MAX_REDIRECTS: u8 = 5;
 
 /// How the messages of one client are posted.
-pub(super) enum Lane {
+pub(crate) enum Lane {
     Plain(Arc<Origin>),
     Reqwest { client: reqwest::Client, url: Url },
 }
 
 /// Where plain connections go.
-pub(super) struct Origin {
+pub(crate) struct Origin {
     url: Url,
     host: String,
     port: u16,
@@ -45,7 +45,7 @@ pub(super) enum Body {
 }
 
 /// What every request of a client carries.
-pub(super) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, String> {
+pub(crate) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -63,7 +63,7 @@ pub(super) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, Stri
 }
 
 impl Lane {
-    pub(super) fn new(url: &str) -> Result<Lane, String> {
+    pub(crate) fn new(url: &str) -> Result<Lane, String> {
         let url = server_url(url)?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let loopback =
@@ -92,6 +92,26 @@ impl Lane {
         }
         let client = builder.build().map_err(|error| chain(&error))?;
         Ok(Lane::Reqwest { client, url })
+    }
+
+    /// Post one body, on a connection of its own where it is plain; returns the status of the answer.
+    pub(crate) async fn post_once(&self, headers: &HeaderMap, body: Bytes) -> Result<StatusCode, String> {
+        match self {
+            Lane::Plain(origin) => {
+                let (mut sender, connection) = origin.connect().await?;
+                let request = origin.request(Method::POST, headers, &body);
+                let response = match select(Box::pin(sender.send_request(request)), connection).await {
+                    Either::Left((response, _)) => response,
+                    Either::Right((_, response)) => response.await,
+                };
+                response.map(|response| response.status()).map_err(|error| chain(&error))
+            }
+            Lane::Reqwest { client, url } => {
+                let request = client.post(url.clone()).headers(headers.clone()).body(body);
+                let response = request.send().await.map_err(|error| chain(&error.without_url()))?;
+                Ok(response.status())
+            }
+        }
     }
 
     /// The same way to another URL of the origin; relative ones are resolved. The error is for a person.

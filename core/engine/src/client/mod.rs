@@ -30,7 +30,9 @@ use trunnion_proto::methods::{Method, Role};
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::LogLevel;
 
-pub(crate) use http::server_url;
+use crate::telemetry::{Telemetry, Tracer};
+
+pub(crate) use http::{Lane, base_headers, server_url};
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
 pub use changes::{Change, Changes, Listen};
@@ -53,6 +55,17 @@ pub enum Target {
     },
     /// A server in this process.
     Memory(MemoryEnd),
+}
+
+impl Target {
+    /// `http`, `stdio` or `memory`.
+    fn transport(&self) -> &'static str {
+        match self {
+            Target::Url(_) => "http",
+            Target::Command { .. } => "stdio",
+            Target::Memory(_) => "memory",
+        }
+    }
 }
 
 /// How to connect; see the options of scope `connect` in `bindings/surface.toml`.
@@ -84,6 +97,8 @@ pub struct ConnectOptions {
     pub headers: Vec<(String, String)>,
     /// What the server cannot exceed.
     pub limits: Limits,
+    /// Where to tell of the requests; `None`: nowhere.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// How one request is to be made.
@@ -181,6 +196,7 @@ pub struct ClientHandle {
     timeout: Duration,
     total: Duration,
     has_roots: bool,
+    tracer: Option<Arc<Tracer>>,
 }
 
 #[derive(Debug)]
@@ -203,13 +219,17 @@ impl ClientHandle {
         sink: Sink,
     ) -> ClientHandle {
         let (commands, receiver) = mpsc::unbounded_channel();
-        let sink = Arc::new(sink);
+        let tracer = options.telemetry.clone().map(|telemetry| Tracer::new(telemetry, target.transport()));
+        let sink = Arc::new(match &tracer {
+            Some(tracer) => tracer.watch(sink),
+            None => sink,
+        });
         let (timeout, total) = (options.timeout, options.total);
         let declared = json::members(options.capabilities.as_str()).unwrap_or_default();
         let has_roots = options.roots.is_some() || declared.iter().any(|(key, _)| key == "roots");
         let questions = commands.downgrade();
         runtime.spawn(run::run(target, options, receiver, questions, Arc::clone(&sink)));
-        ClientHandle { commands, sink, timeout, total, has_roots }
+        ClientHandle { commands, sink, timeout, total, has_roots, tracer }
     }
 
     /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
@@ -217,11 +237,15 @@ impl ClientHandle {
     pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
         // Listening is meant to last; only a limit of its own ends it.
         let total = if method.role == Role::Listen { Duration::ZERO } else { self.total };
+        let meta = match &self.tracer {
+            Some(tracer) => tracer.begin(op, method, &params, &options.meta),
+            None => options.meta,
+        };
         let options = CallOptions {
             timeout: Some(options.timeout.unwrap_or(self.timeout)),
             total: Some(options.total.unwrap_or(total)),
             progress: options.progress,
-            meta: options.meta,
+            meta,
             fresh: options.fresh,
         };
         if self.commands.send(Command::Start { op, method, params, options }).is_err() {
@@ -279,6 +303,7 @@ impl Default for ConnectOptions {
             transport: HttpTransport::Auto,
             headers: Vec::new(),
             limits: Limits::default(),
+            telemetry: None,
         }
     }
 }

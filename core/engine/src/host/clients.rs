@@ -170,6 +170,7 @@ fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Er
         transport,
         headers: options.headers.into_iter().collect(),
         limits: inner.options.limits(),
+        telemetry: inner.telemetry.clone(),
     })
 }
 

@@ -25,6 +25,7 @@ use crate::driver::{Driver, Reactor};
 pub use crate::error::Error;
 use crate::error::local;
 use crate::server::call::Call;
+use crate::telemetry::Telemetry;
 use options::EngineOptions;
 pub use queue::{Completion, Event};
 use queue::{Notify, Queue};
@@ -48,6 +49,7 @@ struct Inner {
     runtime: OnceLock<tokio::runtime::Runtime>,
     closed: AtomicBool,
     pid: u32,
+    telemetry: Option<Telemetry>,
 }
 
 impl Engine {
@@ -68,6 +70,10 @@ impl Engine {
                 (driver, None, Notify::signal().map_err(failed)?)
             }
         };
+        let telemetry = match &options.telemetry {
+            None => None,
+            Some(telemetry) => Some(telemetry.builder().start_on(runtime_in(&runtime)?)?),
+        };
         let queue = Arc::new(Queue::new(notify));
         Ok(Engine(Arc::new(Inner {
             tables: Arc::new(Tables::new(queue.clone())),
@@ -78,6 +84,7 @@ impl Engine {
             runtime,
             closed: AtomicBool::new(false),
             pid: std::process::id(),
+            telemetry,
         })))
     }
 
@@ -204,6 +211,9 @@ impl Engine {
             }
         }
         inner.tables.finish_close();
+        if let Some(telemetry) = &inner.telemetry {
+            telemetry.flush_blocking(until.saturating_duration_since(Instant::now()));
+        }
         if let Some(reactor) = &inner.reactor {
             reactor.turn();
             reactor.close();
@@ -255,16 +265,7 @@ impl Inner {
 
     /// The tokio runtime: clients live on it under both drivers.
     fn runtime(&self) -> Result<&tokio::runtime::Handle, Error> {
-        if let Some(runtime) = self.runtime.get() {
-            return Ok(runtime.handle());
-        }
-        let started = start_runtime(1)
-            .map_err(|error| Error::local(local::TRANSPORT, format!("cannot start a thread: {error}")))?;
-        // A race is lost quietly: the other runtime is dropped unused.
-        if let Err(lost) = self.runtime.set(started) {
-            lost.shutdown_background();
-        }
-        Ok(self.runtime.get().expect("just set").handle())
+        runtime_in(&self.runtime)
     }
 }
 
@@ -286,6 +287,19 @@ impl Drop for Inner {
             runtime.shutdown_background();
         }
     }
+}
+
+fn runtime_in(cell: &OnceLock<tokio::runtime::Runtime>) -> Result<&tokio::runtime::Handle, Error> {
+    if let Some(runtime) = cell.get() {
+        return Ok(runtime.handle());
+    }
+    let started = start_runtime(1)
+        .map_err(|error| Error::local(local::TRANSPORT, format!("cannot start a thread: {error}")))?;
+    // A race is lost quietly: the other runtime is dropped unused.
+    if let Err(lost) = cell.set(started) {
+        lost.shutdown_background();
+    }
+    Ok(cell.get().expect("just set").handle())
 }
 
 fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {

@@ -13,6 +13,7 @@ use trunnion_proto::limits::Limits;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
+use crate::telemetry::{Telemetry, TelemetryBuilder};
 
 /// Read an options object; empty text is `{}`. `what` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
@@ -41,6 +42,26 @@ pub(crate) struct EngineOptions {
     max_depth: usize,
     max_in_flight: usize,
     pub max_connections: usize,
+    pub telemetry: Option<TelemetryOptions>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct TelemetryOptions {
+    endpoint: String,
+    service_name: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+impl TelemetryOptions {
+    pub fn builder(&self) -> TelemetryBuilder {
+        let mut builder = Telemetry::builder(self.endpoint.as_str());
+        if let Some(name) = &self.service_name {
+            builder = builder.service_name(name);
+        }
+        self.headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value))
+    }
 }
 
 impl Default for EngineOptions {
@@ -53,6 +74,7 @@ impl Default for EngineOptions {
             max_depth: limits.depth,
             max_in_flight: limits.in_flight,
             max_connections: 10_000,
+            telemetry: None,
         }
     }
 }

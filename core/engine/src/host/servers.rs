@@ -59,12 +59,14 @@ impl Engine {
             let payload = "{\"event\":\"roots_changed\",\"params\":{}}".to_owned();
             queue.push(Event { kind: kind::NOTIFICATION, id, target: 0, payload });
         });
-        let core = Arc::new(ServerCore::new(
+        let mut core = ServerCore::new(
             Catalog::new(settings, offer),
             inner.tables.counters.clone(),
             sealer,
             Some(roots_changed),
-        ));
+        );
+        core.telemetry = inner.telemetry.clone();
+        let core = Arc::new(core);
         let phase = watch::Sender::new(Phase::Serving);
         lock(&inner.tables.servers).insert(id, ServerEntry { core, phase });
         Ok(id)

@@ -18,10 +18,14 @@ pub use trunnion_proto::server::catalog::Input;
 use trunnion_proto::server::memory::{self, MAX_KEPT, Memory};
 use trunnion_proto::server::{LogEntry, Notice, Progress, Question, Request};
 
-use super::asking::{Asked, Reply, answers_json};
+use super::asking::{Asked, Reply, SUSPENDED, answers_json};
 use super::notices::Listener;
 use crate::error::{Error, local};
 use crate::lock;
+use crate::telemetry::{Failure, Span};
+
+/// Why the call of a handler that takes too long is cancelled.
+const TIME_LIMIT: &str = "time limit";
 
 /// How a handler began.
 pub enum Start {
@@ -68,6 +72,8 @@ struct Inner {
     resumable: AtomicBool,
     over: AtomicBool,
     cancel: Mutex<Cancel>,
+    /// Where somebody is told of it.
+    span: Option<Mutex<Option<Span>>>,
 }
 
 /// What a call is about: what the state it leaves with the client is bound to.
@@ -94,6 +100,7 @@ impl Call {
         transport: &'static str,
         request: Request,
         memory: Memory,
+        span: Option<Span>,
     ) -> Call {
         Call(Arc::new(Inner {
             about: About { method: request.method, name: request.name, arguments: request.arguments },
@@ -112,6 +119,7 @@ impl Call {
             client_capabilities: request.client_capabilities,
             over: AtomicBool::new(false),
             cancel: Mutex::default(),
+            span: span.map(|span| Mutex::new(Some(span))),
         }))
     }
 
@@ -120,6 +128,7 @@ impl Call {
         if self.0.over.swap(true, Ordering::AcqRel) {
             return false;
         }
+        self.0.end_span(|span| Failure::of_outcome(span.method(), &outcome));
         for waker in std::mem::take(&mut lock(&self.0.cancel).settled) {
             waker.wake();
         }
@@ -127,8 +136,9 @@ impl Call {
     }
 
     /// It was answered without the inbox: what comes after is neither an answer nor a cancellation.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn settle(&self, outcome: &Outcome) {
         self.0.over.store(true, Ordering::Release);
+        self.0.end_span(|span| Failure::of_outcome(span.method(), outcome));
     }
 
     /// Report progress. False: nobody asked, the call is over, or too much waits for a caller who does not read.
@@ -353,6 +363,12 @@ impl Call {
         if self.0.over.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.0.end_span(|_| match reason.as_deref() {
+            // It goes on in another run.
+            Some(SUSPENDED) => None,
+            Some(TIME_LIMIT) => Some(Failure::named("timeout")),
+            _ => Some(Failure::named("cancelled")),
+        });
         let (observer, wakers) = {
             let mut cancel = lock(&self.0.cancel);
             cancel.happened = true;
@@ -374,9 +390,20 @@ impl Call {
     }
 }
 
+impl Inner {
+    fn end_span(&self, failure: impl FnOnce(&Span) -> Option<Failure>) {
+        let Some(span) = &self.span else { return };
+        if let Some(span) = lock(span).take() {
+            let failure = failure(&span);
+            span.end(failure);
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if !*self.over.get_mut() {
+            self.end_span(|_| Some(Failure::code(ErrorKind::InternalError.code())));
             let error = RpcError::new(ErrorKind::InternalError, "the handler ended without an answer");
             self.inbox.push(self.key, Say::Done(Outcome::Error(error)));
         }
@@ -520,7 +547,7 @@ mod tests {
     #[test]
     fn what_nobody_reads_does_not_pile_up() {
         let inbox = Arc::new(Inbox::default());
-        let call = Call::new(inbox.clone(), 0, "http", request(), Memory::default());
+        let call = Call::new(inbox.clone(), 0, "http", request(), Memory::default(), None);
         let message = "x".repeat(10_000);
         let step = |progress| Progress { progress, total: None, message: Some(message.clone()) };
         let taken = (0..1000).filter(|&n| call.progress(step(f64::from(n)))).count();

@@ -17,8 +17,9 @@ use futures_util::future::{BoxFuture, Either, select};
 use trunnion_proto::error::{ErrorKind, RpcError};
 pub use trunnion_proto::limits::Limits;
 pub use trunnion_proto::outcome::Outcome;
-use trunnion_proto::server::Notice;
-use trunnion_proto::server::catalog::{Behaviour, Catalog, Invalid, Item as ItemKind};
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Invalid, Item as ItemKind};
+use trunnion_proto::server::post::Headers;
+use trunnion_proto::server::{Notice, Request};
 
 pub use api::{
     Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
@@ -30,6 +31,7 @@ use notices::{Bus, Hub, Listener};
 use seal::Sealer;
 
 use crate::lock;
+use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A server without its transports.
 pub(crate) struct ServerCore {
@@ -40,6 +42,8 @@ pub(crate) struct ServerCore {
     bus: Arc<dyn Bus>,
     /// Told when the roots of a legacy client have changed.
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Where to tell of the requests.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl ServerCore {
@@ -53,7 +57,7 @@ impl ServerCore {
         let bus = Arc::new(notices::Local::default());
         let listener: Weak<dyn Listener> = Arc::<Hub>::downgrade(&hub);
         bus.subscribe(listener);
-        ServerCore { catalog, counters, sealer, hub, bus, on_roots_changed }
+        ServerCore { catalog, counters, sealer, hub, bus, on_roots_changed, telemetry: None }
     }
 
     /// Offer one thing more, and say so.
@@ -76,6 +80,34 @@ impl ServerCore {
             self.changed(item);
         }
         removed
+    }
+
+    /// What is to be done with a request, and the span that its handler ends. The handler sees that span in `_meta`.
+    pub fn dispatch(
+        &self,
+        request: &mut Request,
+        headers: Option<&dyn Headers>,
+        transport: &'static str,
+        session: Option<&str>,
+    ) -> (Dispatch<Arc<dyn Handler>>, Option<Span>) {
+        let Some(telemetry) = &self.telemetry else { return (self.catalog.dispatch(request, headers), None) };
+        let mut span = telemetry.serve(request, transport, session);
+        let dispatch = self.catalog.dispatch(request, headers);
+        match &dispatch {
+            Dispatch::Answer(outcome) => {
+                let failure = Failure::of_outcome(request.method, outcome);
+                span.end(failure);
+                (dispatch, None)
+            }
+            Dispatch::Listen(_) => {
+                span.end(None);
+                (dispatch, None)
+            }
+            Dispatch::Run { .. } => {
+                request.meta = span.enter(&request.meta);
+                (dispatch, Some(span))
+            }
+        }
     }
 
     /// Tell whoever listens.

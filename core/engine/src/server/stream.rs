@@ -21,6 +21,7 @@ use super::notices::{Listener, Membership};
 use super::{ServerCore, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
+use crate::telemetry::{Failure, Span};
 
 /// How long requests in flight may still be answered after the peer closed its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
@@ -285,26 +286,41 @@ impl Link {
                 }
                 Output::Withdrawn(ask) => self.asks.forget([ask]),
                 Output::RootsChanged => self.server.roots_changed(),
-                Output::Request(key, request) => match self.server.catalog.dispatch(&request, None) {
-                    Dispatch::Answer(outcome) => {
-                        self.answer(key, outcome);
-                        self.hear_of_changes();
+                Output::Request(key, mut request) => {
+                    let (dispatch, span) = self.server.dispatch(&mut request, None, self.transport, None);
+                    match dispatch {
+                        Dispatch::Answer(outcome) => {
+                            self.answer(key, outcome);
+                            self.hear_of_changes();
+                        }
+                        Dispatch::Listen(granted) => {
+                            self.conn.listen(key, granted);
+                            self.hear_of_changes();
+                        }
+                        Dispatch::Run { entry, input } => self.run(key, *request, &entry, input, span),
                     }
-                    Dispatch::Listen(granted) => {
-                        self.conn.listen(key, granted);
-                        self.hear_of_changes();
-                    }
-                    Dispatch::Run { entry, input } => self.run(key, *request, &entry, input),
-                },
+                }
             }
         }
         obeyed
     }
 
-    fn run(&mut self, key: u64, request: Request, entry: &Entry<Arc<dyn Handler>>, input: Input) {
+    fn run(
+        &mut self,
+        key: u64,
+        request: Request,
+        entry: &Entry<Arc<dyn Handler>>,
+        input: Input,
+        span: Option<Span>,
+    ) {
         let memory = match recall(&self.server.sealer, &request) {
             Ok(memory) => memory,
-            Err(error) => return self.answer(key, Outcome::Error(error)),
+            Err(error) => {
+                if let Some(span) = span {
+                    span.end(Some(Failure::code(error.code)));
+                }
+                return self.answer(key, Outcome::Error(error));
+            }
         };
         if let Some(exchange) = self.conn.exchange_mut(key) {
             exchange.answered_by(entry, &request);
@@ -312,7 +328,7 @@ impl Link {
         if let Some(timeout) = entry.timeout {
             self.conn.set_deadline(key, self.origin.elapsed().saturating_add(timeout));
         }
-        let call = Call::new(self.inbox.clone(), key, self.transport, request, memory);
+        let call = Call::new(self.inbox.clone(), key, self.transport, request, memory, span);
         self.calls.insert(key, call.clone());
         match asking::start(entry, &call, input) {
             Start::Done(outcome) => {

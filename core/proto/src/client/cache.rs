@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::json::Json;
 use crate::methods::{Method, Role};
+use crate::trace;
 
 const MAX_ENTRIES: usize = 256;
 const MAX_BYTES: usize = 4 << 20;
@@ -32,9 +33,9 @@ struct Entry {
     uri: Option<String>,
 }
 
-/// What identifies a result: the method and everything that the request says.
+/// What identifies a result: the method and everything that the request says, but for the trace it belongs to.
 pub(super) fn key(method: &Method, params: &str, meta: &Json) -> String {
-    format!("{}\n{params}\n{}", method.name, if meta.is_empty() { "" } else { meta.as_str() })
+    format!("{}\n{params}\n{}", method.name, trace::without_context(meta))
 }
 
 impl Cache {

@@ -31,6 +31,7 @@ use super::{Kind as Live, ServerCore};
 use crate::client::{Target, memory_pair};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
+use crate::telemetry::Telemetry;
 
 /// A server. Cheap to clone; items can be added and removed while it serves.
 ///
@@ -81,6 +82,7 @@ impl Server {
             state_keys: Vec::new(),
             state_ttl: DEFAULT_TTL,
             on_roots_changed: None,
+            telemetry: None,
         }
     }
 
@@ -198,6 +200,7 @@ pub struct ServerBuilder {
     state_keys: Vec<String>,
     state_ttl: Duration,
     on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
+    telemetry: Option<Telemetry>,
 }
 
 impl ServerBuilder {
@@ -254,6 +257,12 @@ impl ServerBuilder {
     /// Called when a legacy client says that its roots have changed. It must not block.
     pub fn on_roots_changed(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_roots_changed = Some(Box::new(tell));
+        self
+    }
+
+    /// Tell a collector of every request: a span, and how long it took.
+    pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
+        self.telemetry = Some(telemetry.clone());
         self
     }
 
@@ -316,8 +325,9 @@ impl ServerBuilder {
             page_size: self.page_size,
         };
         let sealer = Sealer::new(&self.state_keys, self.state_ttl).map_err(Error::usage)?;
-        let core =
+        let mut core =
             ServerCore::new(Catalog::new(settings, offer), Arc::default(), sealer, self.on_roots_changed);
+        core.telemetry = self.telemetry;
         let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
         for item in self.items {
             server.add(item)?;

@@ -34,6 +34,10 @@ use crate::driver::Driver;
 use crate::server::asking::{self, recall};
 use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::{ServerCore, guarded};
+use crate::telemetry::{Failure, Span};
+
+/// What calls are told of how they came.
+const TRANSPORT: &str = "http";
 
 /// One endpoint of one server.
 pub(crate) struct Endpoint {
@@ -223,7 +227,10 @@ impl Endpoint {
                 return self.answer(&mut exchange, Outcome::Error(error));
             }
         }
-        match self.server.catalog.dispatch(&request, Some(&HeaderView(place.headers))) {
+        let id = place.session.as_ref().map(|session| session.id.as_str());
+        let (dispatch, span) =
+            self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id);
+        match dispatch {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
                 self.initialize(&mut exchange, &request, outcome)
             }
@@ -236,7 +243,7 @@ impl Endpoint {
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {
-                let work = match self.begin(&mut exchange, request, &entry, input, place) {
+                let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
                     Err(outcome) => return self.answer(&mut exchange, outcome),
                 };
@@ -279,11 +286,20 @@ impl Endpoint {
         entry: &Entry<Arc<dyn Handler>>,
         input: Input,
         place: &Place<'_>,
+        span: Option<Span>,
     ) -> Result<Work, Outcome> {
-        let memory = recall(&self.server.sealer, &request).map_err(Outcome::Error)?;
+        let memory = match recall(&self.server.sealer, &request) {
+            Ok(memory) => memory,
+            Err(error) => {
+                if let Some(span) = span {
+                    span.end(Some(Failure::code(error.code)));
+                }
+                return Err(Outcome::Error(error));
+            }
+        };
         exchange.answered_by(entry, &request);
         let inbox = Arc::new(Inbox::default());
-        let call = Call::new(inbox.clone(), 0, "http", request, memory);
+        let call = Call::new(inbox.clone(), 0, TRANSPORT, request, memory, span);
         if place.accepts.events && place.session.as_ref().is_some_and(|s| s.revision.primes_streams()) {
             call.set_resumable();
         }
@@ -294,7 +310,7 @@ impl Endpoint {
         match start {
             // What it said on the way comes before its answer.
             Start::Done(outcome) if work.inbox.is_empty() => {
-                call.settle();
+                call.settle(&outcome);
                 return Err(outcome);
             }
             Start::Done(outcome) => {
@@ -433,11 +449,12 @@ impl Endpoint {
         if let Err(error) = session.adopt(&mut request, &mut exchange) {
             return finish(&mut exchange, Outcome::Error(error));
         }
-        match self.server.catalog.dispatch(&request, None) {
+        let (dispatch, span) = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id));
+        match dispatch {
             Dispatch::Answer(outcome) => finish(&mut exchange, outcome),
             Dispatch::Listen(_) => None,
             Dispatch::Run { entry, input } => {
-                let work = match self.begin(&mut exchange, request, &entry, input, place) {
+                let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
                     Err(outcome) => return finish(&mut exchange, outcome),
                 };
