@@ -9,6 +9,7 @@
 //! *modern* (2026-07-28 and later: every request carries its own metadata). What exists in which revision is
 //! the [method table](methods), and nothing else.
 
+pub mod auth;
 pub mod client;
 pub mod error;
 pub mod header;

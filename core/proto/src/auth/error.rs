@@ -1,0 +1,237 @@
+//! What can be wrong with an authorization, one variant each.
+
+use super::url::AddressClass;
+
+/// Why an authorization failed. Neither `Display` nor `Debug` ever shows a token, a code or a secret; text of a peer
+/// is cut to 200 characters and freed of control characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// An option of the configuration is wrong or missing.
+    #[error("authorization option {option}: {reason}")]
+    Config {
+        /// Name of the option.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An input that does not fit the step that was asked for.
+    #[error("the authorization flow did not wait for {got}")]
+    UnexpectedInput {
+        /// What came.
+        got: &'static str,
+    },
+    /// Not a URL that can be used here.
+    #[error("{what} is not a usable URL: {reason}")]
+    BadUrl {
+        /// Which URL.
+        what: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// `http` to a host that is not this machine.
+    #[error("{what} must use https (http is for loopback hosts only)")]
+    NotHttps {
+        /// Which URL.
+        what: &'static str,
+    },
+    /// A document points to an address that its server has no business to point to.
+    #[error("{what} points to a {class} address, which this server may not send a client to")]
+    AddressRefused {
+        /// Which URL.
+        what: &'static str,
+        /// Class of the address.
+        class: AddressClass,
+    },
+    /// An answer above [`MAX_RESPONSE_BYTES`](super::MAX_RESPONSE_BYTES).
+    #[error("the answer to {what} is larger than {limit} bytes")]
+    ResponseTooLarge {
+        /// What was asked for.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A redirect; none is followed.
+    #[error("{what} answered with a redirect (status {status}); redirects are not followed")]
+    Redirect {
+        /// What was asked for.
+        what: &'static str,
+        /// HTTP status.
+        status: u16,
+    },
+    /// An HTTP status that says neither yes nor "not here".
+    #[error("{what} answered with status {status}")]
+    Status {
+        /// What was asked for.
+        what: &'static str,
+        /// HTTP status.
+        status: u16,
+    },
+    /// An answer that is not the JSON document it should be.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// Which document.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No protected-resource metadata where the server says it is, or anywhere and old servers are not allowed.
+    #[error("the server has no protected-resource metadata at {url}")]
+    NoResourceMetadata {
+        /// The last URL asked.
+        url: String,
+    },
+    /// The protected-resource metadata names no authorization server.
+    #[error("the protected-resource metadata names no authorization server")]
+    NoAuthorizationServer,
+    /// The metadata is for another resource than the server.
+    #[error("the protected-resource metadata is for {resource}, not for {server}")]
+    ResourceMismatch {
+        /// `resource` of the metadata.
+        resource: String,
+        /// URL of the server.
+        server: String,
+    },
+    /// None of the well-known URLs of the authorization server has its metadata.
+    #[error("no metadata of the authorization server {issuer} was found")]
+    NoServerMetadata {
+        /// The issuer.
+        issuer: String,
+    },
+    /// The metadata's `issuer` is not the one that was asked for: nothing of it is used.
+    #[error("metadata of {expected} says it is of {found}")]
+    IssuerMismatch {
+        /// Issuer asked for.
+        expected: String,
+        /// Issuer of the document.
+        found: String,
+    },
+    /// The metadata lacks an endpoint that the grant needs.
+    #[error("the authorization server {issuer} has no {endpoint}")]
+    NoEndpoint {
+        /// The issuer.
+        issuer: String,
+        /// Member of the metadata.
+        endpoint: &'static str,
+    },
+    /// An endpoint of the metadata carries parameters that are the client's to set.
+    #[error("{endpoint} already carries the parameter {parameter}")]
+    PoisonedEndpoint {
+        /// Member of the metadata.
+        endpoint: &'static str,
+        /// The parameter.
+        parameter: String,
+    },
+    /// The authorization server does not offer PKCE with S256.
+    #[error("the authorization server {issuer} does not offer PKCE with S256")]
+    NoS256 {
+        /// The issuer.
+        issuer: String,
+    },
+    /// No way to a client id.
+    #[error(
+        "no client id for {issuer}: it takes neither client id documents nor registrations; configure a client id"
+    )]
+    NoRegistration {
+        /// The issuer.
+        issuer: String,
+    },
+    /// The registration endpoint refused.
+    #[error("registration was refused with status {status}{}{}", colon(code), colon(description))]
+    RegistrationRefused {
+        /// HTTP status.
+        status: u16,
+        /// `error`, empty if none.
+        code: String,
+        /// `error_description`, empty if none.
+        description: String,
+    },
+    /// The configured client belongs to another authorization server.
+    #[error("the configured client id belongs to {bound}, but the server now names {issuer}")]
+    ClientOfAnotherIssuer {
+        /// Issuer the client belongs to.
+        bound: String,
+        /// Issuer the server names.
+        issuer: String,
+    },
+    /// The authorization server wants a client authentication that is not available.
+    #[error("client authentication {method} is not possible: {reason}")]
+    ClientAuthentication {
+        /// `token_endpoint_auth_method`.
+        method: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The callback is not one of this flow's.
+    #[error("the callback's state is not the one that was sent")]
+    StateMismatch,
+    /// The callback has a parameter twice, or neither code nor error.
+    #[error("the callback is malformed: {reason}")]
+    BadCallback {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// `iss` is promised by the metadata and missing in the callback.
+    #[error("the callback lacks iss, which {issuer} promises to send")]
+    MissingIss {
+        /// The issuer.
+        issuer: String,
+    },
+    /// `iss` of the callback is another one.
+    #[error("the callback comes from another authorization server than {issuer}")]
+    WrongIss {
+        /// The issuer expected.
+        issuer: String,
+    },
+    /// The authorization server, or the user, said no.
+    #[error("authorization was refused: {code}{}", colon(description))]
+    Refused {
+        /// `error`.
+        code: String,
+        /// `error_description`, empty if none.
+        description: String,
+    },
+    /// The token endpoint said no.
+    #[error("the token endpoint answered with status {status}{}{}", colon(code), colon(description))]
+    TokenEndpoint {
+        /// HTTP status.
+        status: u16,
+        /// `error`, empty if none.
+        code: String,
+        /// `error_description`, empty if none.
+        description: String,
+    },
+    /// A token of a type that was not asked for.
+    #[error("the token endpoint gave a token of type {token_type} where {wanted} was wanted")]
+    TokenType {
+        /// `token_type`, or `issued_token_type` of an exchange.
+        token_type: String,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// The same operation was authorized again and again, and is still refused.
+    #[error("the server still refuses after {attempts} authorizations")]
+    TooManyAuthorizations {
+        /// How many there were.
+        attempts: u32,
+    },
+    /// Refreshing was asked for and there is nothing to refresh with.
+    #[error("there is no refresh token")]
+    NoRefreshToken,
+    /// The store holds a newer record than the one this was made from.
+    #[error("the stored credentials have changed (version {stored}, expected {expected})")]
+    StaleCredentials {
+        /// Version in the store.
+        stored: u64,
+        /// Version the change was made from.
+        expected: u64,
+    },
+}
+
+fn colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// Text of a peer, fit for a message.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}

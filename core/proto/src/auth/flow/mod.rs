@@ -1,0 +1,325 @@
+//! The whole way from a challenge to tokens, as one machine: an [`Input`] goes in, a [`Step`] comes out.
+
+mod discover;
+mod exchange;
+
+use std::collections::VecDeque;
+
+use super::Fresh;
+use super::credentials::{Client, Credentials, Secret};
+use super::dpop::{ClientKey, DpopKey, SignRequest};
+use super::error::AuthError;
+use super::http::{HttpRequest, HttpResponse};
+use super::metadata::{ResourceMetadata, ServerMetadata};
+use super::registration::Identity;
+use super::url::{AddressClass, AddressPolicy, cut};
+use exchange::Pending;
+
+/// Most authorizations until a challenged request succeeds.
+pub const MAX_AUTHORIZATIONS: u32 = 3;
+
+/// How tokens are come by.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// The user agrees in a browser.
+    Browser {
+        /// Where the callback comes in: `https`, or `http` at a loopback host.
+        redirect_uri: String,
+    },
+    /// The client acts for itself.
+    ClientCredentials,
+    /// The client shows an assertion that it was given (RFC 7523), such as a workload's identity.
+    JwtBearer {
+        /// The assertion; its audience must be the authorization server.
+        assertion: Secret,
+    },
+    /// The organization's identity provider vouches for the user: its token is exchanged for an ID-JAG (RFC 8693),
+    /// and that is shown to the authorization server.
+    Enterprise {
+        /// Token endpoint of the identity provider.
+        token_endpoint: String,
+        /// Issuer of the identity provider: `aud` of client assertions to it.
+        issuer: String,
+        /// The client as the identity provider knows it.
+        client: Client,
+        /// The user's token.
+        subject: Secret,
+        /// Its type, mostly [`ID_TOKEN`](super::token::ID_TOKEN).
+        subject_type: String,
+    },
+}
+
+/// What a flow is made from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// URL of the MCP server.
+    pub server: String,
+    /// How tokens are come by.
+    pub grant: Grant,
+    /// Who the client is.
+    pub identity: Identity,
+    /// Key for `private_key_jwt`.
+    pub client_key: Option<ClientKey>,
+    /// Key to bind tokens to, where the authorization server offers DPoP with its algorithm. Elsewhere: bearer tokens.
+    pub dpop: Option<DpopKey>,
+    /// Ask for `offline_access` where the authorization server has it.
+    pub offline: bool,
+    /// Without protected-resource metadata, do as 2025-03-26 says: the server's own origin is the authorization server.
+    pub legacy: bool,
+    /// `MCP-Protocol-Version` of metadata requests.
+    pub protocol_version: Option<String>,
+    /// Where documents may point to. Made from the server's URL; a name counts as public, so a server of an intranet
+    /// that is known by name needs [`AddressClass::Private`] here.
+    pub addresses: AddressPolicy,
+}
+
+impl Config {
+    /// With no keys, no offline access, legacy servers allowed, and addresses by the server's URL.
+    pub fn new(server: impl Into<String>, grant: Grant, identity: Identity) -> Config {
+        let server = server.into();
+        let class = cut(&server, "server").map_or(AddressClass::Public, |parts| parts.class());
+        Config {
+            server,
+            grant,
+            identity,
+            client_key: None,
+            dpop: None,
+            offline: false,
+            legacy: true,
+            protocol_version: None,
+            addresses: AddressPolicy { server: class },
+        }
+    }
+}
+
+/// What a server's refusal says. The default is what to start with when there was none yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// HTTP status: 401 or 403.
+    pub status: u16,
+    /// `error` of the challenge.
+    pub error: Option<String>,
+    /// `scope` of the challenge.
+    pub scope: Option<String>,
+    /// `resource_metadata` of the challenge.
+    pub resource_metadata: Option<String>,
+}
+
+impl Challenge {
+    /// More scopes are wanted: 403, or `insufficient_scope`.
+    pub fn is_step_up(&self) -> bool {
+        self.status == 403 || self.error.as_deref() == Some("insufficient_scope")
+    }
+}
+
+/// What happened. `Debug` shows the kind only: callbacks hold codes.
+#[derive(Clone)]
+pub enum Input {
+    /// A request was refused, or is expected to be. Drops what was going on.
+    Challenged(Challenge),
+    /// The access token ends soon: refresh it. Drops what was going on.
+    Refresh,
+    /// Answer to [`Step::Http`].
+    Response(HttpResponse),
+    /// The URL, or query, that the callback came with, after [`Step::OpenBrowser`].
+    Callback(String),
+    /// Signature for [`Step::Sign`], in JWS form.
+    Signature(Vec<u8>),
+    /// What the store has now, after [`Step::Reload`].
+    Reloaded(Option<Box<Credentials>>),
+}
+
+impl Input {
+    fn name(&self) -> &'static str {
+        match self {
+            Input::Challenged(_) => "a challenge",
+            Input::Refresh => "a refresh",
+            Input::Response(_) => "a response",
+            Input::Callback(_) => "a callback",
+            Input::Signature(_) => "a signature",
+            Input::Reloaded(_) => "stored credentials",
+        }
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Send this, and bring [`Input::Response`]. No redirects; at most the limit's bytes are read. If it cannot be
+    /// sent, drop the flow: there is nothing to decide.
+    Http(HttpRequest),
+    /// Send the user there, and bring [`Input::Callback`].
+    OpenBrowser {
+        /// The page.
+        url: String,
+    },
+    /// Sign this, and bring [`Input::Signature`].
+    Sign(SignRequest),
+    /// The refresh token is not good any more. Someone else may have used it: read the store again, and bring
+    /// [`Input::Reloaded`].
+    Reload,
+    /// Tokens: swap the record into the store, and send the refused request again.
+    Done(Box<Credentials>),
+    /// No tokens. The flow can be challenged again.
+    Failed(AuthError),
+}
+
+/// The machine of one MCP server.
+///
+/// Not shown by `Debug`: it holds secrets.
+pub struct Flow {
+    config: Config,
+    /// The record as of now.
+    stored: Option<Credentials>,
+    phase: Phase,
+    challenge: Challenge,
+    authorizations: u32,
+    /// The refresh token was used since the last success; if the server still refuses, it is no help.
+    refreshed: bool,
+    /// Issuer that a configured client without one was bound to.
+    bound: Option<String>,
+    /// The authorization server's last nonce.
+    nonce: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Flow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flow").field("server", &self.config.server).finish_non_exhaustive()
+    }
+}
+
+/// What is known of both servers.
+#[derive(Clone)]
+struct Found {
+    /// None at servers of 2025-03-26.
+    resource: Option<ResourceMetadata>,
+    server: ServerMetadata,
+}
+
+impl Found {
+    fn resource(&self) -> Option<String> {
+        self.resource.as_ref().map(|metadata| metadata.resource.clone())
+    }
+}
+
+enum Phase {
+    Idle,
+    Resource { urls: VecDeque<String>, asked: String },
+    Server { urls: VecDeque<String>, issuer: String, resource: Option<ResourceMetadata> },
+    Register(Box<Found>),
+    Browser { found: Box<Found>, client: Client, scopes: Vec<String>, verifier: Secret, state: String },
+    Token(Box<Pending>),
+    Sign(Box<Pending>, SignRequest),
+    Reload(Option<Box<Found>>, AuthError),
+}
+
+impl Flow {
+    /// A machine, with what the store has of this server. [`AuthError::Config`] names an option that is wrong.
+    pub fn new(mut config: Config, stored: Option<Credentials>) -> Result<Flow, AuthError> {
+        let server = cut(&config.server, "server")?;
+        if !server.is_https() && server.class() != AddressClass::Loopback {
+            return Err(AuthError::NotHttps { what: "server" });
+        }
+        if let Some(at) = config.server.find('#') {
+            config.server.truncate(at);
+        }
+        // What the user configures may be anywhere, as long as it is encrypted.
+        let anywhere = AddressPolicy { server: AddressClass::Loopback };
+        match &config.grant {
+            Grant::Browser { redirect_uri } => {
+                anywhere.check(redirect_uri, "redirect_uri")?;
+            }
+            Grant::Enterprise { token_endpoint, .. } => {
+                anywhere.check(token_endpoint, "token_endpoint")?;
+            }
+            Grant::ClientCredentials | Grant::JwtBearer { .. } => {}
+        }
+        config.identity.has_key = config.client_key.is_some();
+        config.identity.check()?;
+        if let Some(key) = &config.dpop {
+            key.check()?;
+        }
+        if stored.as_ref().is_some_and(|stored| stored.server != config.server) {
+            let reason = "they belong to another server".to_owned();
+            return Err(AuthError::Config { option: "credentials", reason });
+        }
+        // A configured client that was used before stays with the issuer it was used at.
+        let bound = stored
+            .as_ref()
+            .filter(|stored| {
+                let used = stored.client.as_ref().map(|client| &client.id);
+                used.is_some() && used == config.identity.preregistered.as_ref().map(|client| &client.id)
+            })
+            .map(|stored| stored.issuer.clone());
+        Ok(Flow {
+            config,
+            stored,
+            phase: Phase::Idle,
+            challenge: Challenge::default(),
+            authorizations: 0,
+            refreshed: false,
+            bound,
+            nonce: None,
+        })
+    }
+
+    /// The request that was challenged has succeeded with the new tokens: attempts are counted from zero again. To be
+    /// called for that request only; success of others says nothing about it.
+    pub fn accepted(&mut self) {
+        self.authorizations = 0;
+        self.refreshed = false;
+    }
+
+    /// The record as of now: what the store should have.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.stored.as_ref()
+    }
+
+    /// Go on. Every input leads to exactly one step.
+    pub fn step(&mut self, input: Input, fresh: &Fresh) -> Step {
+        match self.advance(input, fresh) {
+            Ok(step) => step,
+            Err(error) => {
+                self.phase = Phase::Idle;
+                Step::Failed(error)
+            }
+        }
+    }
+
+    fn advance(&mut self, input: Input, fresh: &Fresh) -> Result<Step, AuthError> {
+        let got = input.name();
+        match (input, std::mem::replace(&mut self.phase, Phase::Idle)) {
+            (Input::Challenged(challenge), _) => self.challenged(challenge),
+            (Input::Refresh, _) => self.refresh_early(fresh),
+            (Input::Response(response), Phase::Resource { urls, asked }) => {
+                self.resource_answer(response, urls, asked)
+            }
+            (Input::Response(response), Phase::Server { urls, issuer, resource }) => {
+                self.server_answer(response, urls, issuer, resource, fresh)
+            }
+            (Input::Response(response), Phase::Register(found)) => {
+                let client = self.config.identity.read(&response)?;
+                self.authorize(*found, client, fresh)
+            }
+            (Input::Callback(url), Phase::Browser { found, client, scopes, verifier, state }) => {
+                self.called_back(&url, *found, client, scopes, (verifier, state), fresh)
+            }
+            (Input::Response(response), Phase::Token(pending)) => {
+                self.token_answer(response, *pending, fresh)
+            }
+            (Input::Signature(signature), Phase::Sign(pending, request)) => {
+                self.signed(*pending, &request, &signature, fresh)
+            }
+            (Input::Reloaded(stored), Phase::Reload(found, error)) => {
+                self.reloaded(stored.map(|stored| *stored), found.map(|found| *found), error, fresh)
+            }
+            _ => Err(AuthError::UnexpectedInput { got }),
+        }
+    }
+}

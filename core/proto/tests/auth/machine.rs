@@ -1,0 +1,245 @@
+//! Refreshing, the grants without a user, signed requests.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use trunnion_proto::auth::credentials::{AuthMethod, Client};
+use trunnion_proto::auth::dpop::{ClientKey, DpopKey, Proof};
+use trunnion_proto::auth::flow::Grant;
+use trunnion_proto::auth::registration::Preregistered;
+use trunnion_proto::auth::token::{ID_JAG, ID_TOKEN};
+use trunnion_proto::auth::{AuthError, Config, Credentials, Flow, Fresh, HttpResponse, Input, Secret};
+
+use crate::world::*;
+
+/// Header and claims of a text that was signed.
+fn jwt(input: &str) -> (Value, Value) {
+    let part = |text: &str| {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let (header, claims) = input.split_once('.').expect("two parts");
+    (part(header), part(claims))
+}
+
+fn of(grant: Grant, secret: Option<&str>) -> Config {
+    let mut config = config();
+    config.grant = grant;
+    config.identity.preregistered = Some(Preregistered {
+        issuer: Some(AS.into()),
+        id: "me".into(),
+        secret: secret.map(Secret::new),
+        method: None,
+    });
+    config
+}
+
+fn refreshable() -> (World, Flow, Credentials) {
+    let mut world = World::new();
+    world.tokens = vec![token(json!({"refresh_token": "r3fresh"}))];
+    let mut flow = Flow::new(config(), None).expect("a good configuration");
+    let record = world.play(&mut flow, unauthorized(Some("a b"))).expect("tokens");
+    world.log.clear();
+    (world, flow, record)
+}
+
+#[test]
+fn tokens_are_refreshed() {
+    let (mut world, mut flow, record) = refreshable();
+    assert!(record.tokens.as_ref().expect("tokens").expires_within(1050, 10));
+    world.tokens = vec![token(json!({"access_token": "n3w"}))];
+    let early = world.play(&mut flow, Input::Refresh).expect("tokens");
+    assert_eq!(world.log, [format!("POST {AS}/token")]);
+    let form = world.forms().pop().expect("a form");
+    assert_eq!((form["grant_type"].as_str(), form["refresh_token"].as_str()), ("refresh_token", "r3fresh"));
+    assert_eq!(form["resource"], MCP);
+    let tokens = early.tokens.clone().expect("tokens");
+    assert_eq!(tokens.access.expose(), "n3w");
+    assert_eq!(tokens.refresh.expect("the old one stays").expose(), "r3fresh");
+    assert_eq!((early.version, early.scopes.join(" ")), (2, "a b".into()));
+
+    // From a store, after a refusal: both servers are asked who they are, the user is not.
+    let mut flow = Flow::new(config(), Some(early)).expect("a good configuration");
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(!world.reached("BROWSER"));
+    // Refused again although fresh: refreshing is no help.
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(world.reached("BROWSER"));
+}
+
+#[test]
+fn the_loser_of_a_race_takes_the_winners_tokens() {
+    let (mut world, mut flow, record) = refreshable();
+    world.tokens = vec![oauth_error(400, "invalid_grant"), token(json!({}))];
+    let mut theirs = record.clone();
+    theirs.version += 1;
+    theirs.tokens.as_mut().expect("tokens").access = Secret::new("theirs");
+    theirs.tokens.as_mut().expect("tokens").expires_at = Some(9999);
+    world.stored = Some(theirs.clone());
+    assert_eq!(world.play(&mut flow, unauthorized(None)), Ok(theirs));
+    assert!(!world.reached("BROWSER"));
+
+    // Nobody else was it: ask the user, or say so where there was no refusal yet.
+    let (mut world, mut flow, record) = refreshable();
+    world.tokens = vec![oauth_error(400, "invalid_grant"), token(json!({}))];
+    world.stored = Some(record);
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(world.reached("RELOAD") && world.reached("BROWSER"));
+
+    let (mut world, mut flow, _) = refreshable();
+    world.tokens = vec![oauth_error(400, "invalid_grant")];
+    let error = world.play(&mut flow, Input::Refresh).expect_err("refused");
+    assert!(matches!(error, AuthError::TokenEndpoint { ref code, .. } if code == "invalid_grant"));
+
+    // The client itself is gone: register anew.
+    let (mut world, mut flow, _) = refreshable();
+    world.tokens = vec![oauth_error(401, "invalid_client"), token(json!({}))];
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(world.reached("/register"));
+}
+
+#[test]
+fn clients_of_their_own() {
+    let mut world = World::with(json!({
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"], "authorization_endpoint": null,
+        "code_challenge_methods_supported": null,
+    }));
+    let config = of(Grant::ClientCredentials, Some("p:w d"));
+    world.run(config).expect("tokens");
+    assert_eq!(world.forms()[0]["grant_type"], "client_credentials");
+    assert_eq!(world.forms()[0]["resource"], MCP);
+    let basic = world.posted[0].header("authorization").expect("Basic").replace("Basic ", "");
+    let pair = base64::engine::general_purpose::STANDARD.decode(basic).expect("base64");
+    assert_eq!(pair, b"me:p%3Aw+d");
+
+    let key = |algorithm: &str| ClientKey { algorithm: algorithm.into(), id: Some("k1".into()) };
+    let mut world = World::with(json!({
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+    }));
+    let mut config = of(Grant::ClientCredentials, None);
+    config.client_key = Some(key("ES256"));
+    world.run(config.clone()).expect("tokens");
+    let (header, claims) = jwt(&world.signed[0]);
+    assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}));
+    assert_eq!((&claims["iss"], &claims["sub"], &claims["aud"]), (&json!("me"), &json!("me"), &json!(AS)));
+    assert!(world.forms()[0]["client_assertion"].starts_with(&world.signed[0]));
+    config.client_key = Some(key("RS256"));
+    assert!(matches!(world.run(config), Err(AuthError::ClientAuthentication { .. })));
+}
+
+#[test]
+fn assertions_are_shown_once() {
+    let grant = || Grant::JwtBearer { assertion: Secret::new("w0rkload") };
+    let mut world = World::new();
+    world.run(of(grant(), None)).expect("tokens");
+    assert_eq!(world.forms()[0]["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+    assert_eq!(world.forms()[0]["assertion"], "w0rkload");
+
+    let mut world = World::new();
+    world.tokens = vec![oauth_error(400, "invalid_grant")];
+    world.run(of(grant(), None)).expect_err("refused");
+    assert_eq!(world.forms().len(), 1);
+}
+
+#[test]
+fn an_identity_provider_vouches() {
+    let idp = "http://localhost:9";
+    let grant = || Grant::Enterprise {
+        token_endpoint: format!("{idp}/token"),
+        issuer: idp.into(),
+        client: Client {
+            id: "at-idp".into(),
+            secret: None,
+            method: AuthMethod::None,
+            secret_expires_at: None,
+        },
+        subject: Secret::new("1d"),
+        subject_type: ID_TOKEN.into(),
+    };
+    let exchanged =
+        |kind: &str| token(json!({"access_token": "j4g", "token_type": "N_A", "issued_token_type": kind}));
+    let more = || json!({"token_endpoint_auth_methods_supported": ["client_secret_basic"]});
+    let mut world = World::with(more());
+    world.tokens = vec![exchanged(ID_JAG), token(json!({}))];
+    world.run(of(grant(), Some("s"))).expect("tokens");
+    let forms = world.forms();
+    assert_eq!(world.posted[0].url, format!("{idp}/token"));
+    assert_eq!(forms[0]["grant_type"], "urn:ietf:params:oauth:grant-type:token-exchange");
+    assert_eq!(
+        (&forms[0]["requested_token_type"][..], &forms[0]["subject_token_type"][..]),
+        (ID_JAG, ID_TOKEN)
+    );
+    assert_eq!((&forms[0]["audience"][..], &forms[0]["resource"][..]), (AS, MCP));
+    assert_eq!((&forms[0]["client_id"][..], &forms[0]["subject_token"][..]), ("at-idp", "1d"));
+    assert_eq!(world.posted[1].url, format!("{AS}/token"));
+    assert_eq!(forms[1]["assertion"], "j4g");
+    assert!(world.posted[1].header("authorization").is_some() && !world.posted[1].body.contains("1d&"));
+
+    let mut world = World::with(more());
+    world.tokens = vec![exchanged("urn:ietf:params:oauth:token-type:access_token")];
+    let error = world.run(of(grant(), Some("s"))).expect_err("another kind of token");
+    assert!(matches!(error, AuthError::TokenType { wanted: ID_JAG, .. }));
+    assert_eq!(world.posted.len(), 1, "it is not shown to the authorization server");
+}
+
+fn dpop_key() -> DpopKey {
+    DpopKey { algorithm: "ES256".into(), jwk: r#"{"kty":"EC","crv":"P-256","x":"eA","y":"eQ"}"#.into() }
+}
+
+#[test]
+fn tokens_bound_to_a_key() {
+    let mut config = config();
+    config.dpop = Some(dpop_key());
+    let mut world = World::with(json!({"dpop_signing_alg_values_supported": ["ES256"]}));
+    let nonce = HttpResponse { dpop_nonce: Some("n0nce".into()), ..oauth_error(400, "use_dpop_nonce") };
+    world.tokens = vec![nonce.clone(), token(json!({"token_type": "DPoP"}))];
+    let record = world.run(config.clone()).expect("tokens");
+    assert_eq!(record.tokens.expect("tokens").authorization().expose(), "DPoP acc3ss");
+    let ((header, first), (_, second)) = (jwt(&world.signed[0]), jwt(&world.signed[1]));
+    assert_eq!((&header["typ"], &header["jwk"]["x"]), (&json!("dpop+jwt"), &json!("eA")));
+    assert_eq!((&first["htm"], &first["htu"]), (&json!("POST"), &json!(format!("{AS}/token"))));
+    assert!(first.get("nonce").is_none() && first["jti"] != second["jti"]);
+    assert_eq!(second["nonce"], "n0nce");
+    assert!(
+        world.posted.last().expect("a post").header("dpop").expect("a proof").starts_with(&world.signed[1])
+    );
+
+    // A server that is never content, and one that hands out tokens that are not bound.
+    world.tokens = vec![nonce];
+    world.posted.clear();
+    assert!(matches!(world.run(config.clone()), Err(AuthError::TokenEndpoint { .. })));
+    assert_eq!(world.forms().len(), 2);
+    world.tokens = vec![token(json!({}))];
+    assert!(matches!(world.run(config.clone()), Err(AuthError::TokenType { wanted: "DPoP", .. })));
+
+    // Not offered: bearer tokens.
+    let mut world = World::new();
+    world.run(config).expect("tokens");
+    assert!(world.signed.is_empty());
+}
+
+#[test]
+fn proofs_of_requests_to_the_server() {
+    let fresh = Fresh { now: 5, random: [1; 64] };
+    // The access token and its hash are those of RFC 9449, section 7.1.
+    let access = Secret::new("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU");
+    let proof = Proof { method: "POST", url: "https://h/mcp?x=1#y", nonce: None, access: Some(&access) };
+    let (_, claims) = jwt(&dpop_key().proof(proof, &fresh).expect("a proof").input);
+    assert_eq!(claims["ath"], "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo");
+    assert_eq!((&claims["htu"], &claims["iat"]), (&json!("https://h/mcp"), &json!(5)));
+    let private = DpopKey { jwk: r#"{"kty":"EC","d":"x"}"#.into(), ..dpop_key() };
+    assert!(matches!(private.proof(proof, &fresh), Err(AuthError::Config { option: "dpop", .. })));
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let (mut world, mut flow, record) = refreshable();
+    let fresh = world.fresh();
+    let step = flow.step(Input::Refresh, &fresh);
+    let answer = Input::Response(token(json!({"access_token": "n3w"})));
+    let callback = Input::Callback("code=c0de".into());
+    let shown = format!("{step:?} {answer:?} {callback:?} {record:?} {flow:?} {fresh:?} {:?}", world.posted);
+    for secret in ["acc3ss", "r3fresh", "n3w", "c0de"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
