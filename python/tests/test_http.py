@@ -180,6 +180,29 @@ def test_what_is_in_flight_may_finish():
     asyncio.run(go())
 
 
+@pytest.mark.parametrize("driver", ["hosted", "threaded"])
+def test_a_unix_socket(driver, tmp_path):
+    path = tmp_path / "socket"
+    server = make(driver=driver)
+
+    async def go():
+        async with server.serve_http(unix_socket=str(path)) as serving:
+            assert serving.url.startswith("http+unix://")
+            assert path.is_socket()
+            async with Client(serving.url) as client:
+                assert (await client.call_tool("task", {"text": "a"})).text == "a"
+        assert not path.exists()
+
+    asyncio.run(go())
+    with pytest.raises(McpError, match="unixSocket"):
+        asyncio.run(served(server))
+
+
+async def served(server):
+    async with server.serve_http(port=0, unix_socket="socket"):
+        pass
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("before", ["SIG_DFL", "SIG_IGN"])

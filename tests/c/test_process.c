@@ -256,7 +256,7 @@ static void nobody_there(void)
     }
 }
 
-static uint64_t serve(struct peer *peer)
+static uint64_t serve(struct peer *peer, trn_str options)
 {
     uint64_t server = 0;
     OK(trn_server_new(peer->engine, trn_cstr("{\"name\":\"http\",\"version\":\"1\"}"), &server, &error));
@@ -264,7 +264,7 @@ static uint64_t serve(struct peer *peer)
                       trn_cstr("{\"name\":\"add\",\"inputSchema\":{\"type\":\"object\",\"properties\":{"
                                "\"a\":{\"type\":\"number\"},\"b\":{\"type\":\"number\"}}}}"),
                       NONE, 0, &error));
-    OK(trn_serve_http(peer->engine, server, NONE, &peer->serving, &error));
+    OK(trn_serve_http(peer->engine, server, options, &peer->serving, &error));
     while (peer->url == NULL) {
         turn(peer->engine, on_event, peer);
     }
@@ -282,12 +282,29 @@ static void http_in_one_engine(void)
 {
     struct peer peer;
     open_engine(&peer);
-    uint64_t server = serve(&peer);
+    uint64_t server = serve(&peer, NONE);
     connect_to_url(&peer, peer.url);
     check_add(&peer);
     check_add(&peer);
     OK(trn_server_close(peer.engine, server, &error));
     close_engine(&peer);
+}
+
+static void http_over_a_unix_socket(void)
+{
+    char folder[] = "/tmp/trunnion-XXXXXX", path[64], options[128];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/socket", folder);
+    snprintf(options, sizeof options, "{\"unixSocket\":\"%s\"}", path);
+    struct peer peer;
+    open_engine(&peer);
+    uint64_t server = serve(&peer, trn_cstr(options));
+    CHECK(strncmp(peer.url, "http+unix://", 12) == 0);
+    connect_to_url(&peer, peer.url);
+    check_add(&peer);
+    OK(trn_server_close(peer.engine, server, &error));
+    close_engine(&peer);
+    CHECK(rmdir(folder) == 0); /* The socket is gone. */
 }
 
 static void *serve_until_closed(void *user)
@@ -303,7 +320,7 @@ static void http_between_two_engines(void)
     pthread_t thread;
     open_engine(&host);
     open_engine(&guest);
-    uint64_t server = serve(&host);
+    uint64_t server = serve(&host, NONE);
     CHECK(pthread_create(&thread, NULL, serve_until_closed, &host) == 0);
     connect_to_url(&guest, host.url);
     check_add(&guest);
@@ -318,7 +335,7 @@ static void a_port_in_use(void)
     struct peer first, second;
     open_engine(&first);
     open_engine(&second);
-    uint64_t server = serve(&first), other = 0;
+    uint64_t server = serve(&first, NONE), other = 0;
     char options[64];
     snprintf(options, sizeof options, "{\"port\":%s}", strrchr(first.url, ':') + 1);
     *strchr(options, '/') = '}';
@@ -391,6 +408,7 @@ int main(int argc, char **argv)
         TEST(a_peer_that_stops_reading),
         TEST(nobody_there),
         TEST(http_in_one_engine),
+        TEST(http_over_a_unix_socket),
         TEST(http_between_two_engines),
         TEST(a_port_in_use),
     };
