@@ -82,6 +82,7 @@ impl Run {
                     total: None,
                     progress: digit.is_multiple_of(2),
                     meta: Json::default(),
+                    fresh: digit % 3 == 0,
                 };
                 let params = String::from_utf8_lossy(text).into_owned();
                 self.conn.start(self.now, self.started, op, params, options);
