@@ -11,7 +11,7 @@ import {
   ToolResult,
   UsageError,
 } from "trunnion";
-import { deferred, ENGINES, object, title, TRANSPORTS, withEngine, withPair } from "./helpers.mjs";
+import { awaited, deferred, ENGINES, object, title, TRANSPORTS, withEngine, withPair } from "./helpers.mjs";
 
 const STRING = { type: "string" };
 const NUMBER = { type: "number" };
@@ -165,7 +165,7 @@ for (const options of ENGINES) {
             assert.equal(error.cause, reason);
             return true;
           });
-          const ctx = await aborted.promise;
+          const ctx = await awaited(aborted.promise);
           assert.equal(ctx.cancelled, true);
           assert.ok(ctx.signal.reason instanceof CancelledError);
           await assert.rejects(client.callTool("wait", {}, { signal: controller.signal }), CancelledError);
