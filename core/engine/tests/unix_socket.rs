@@ -207,3 +207,22 @@ async fn a_service_of_tower_answers_and_its_dropped_body_is_the_caller_leaving()
     server.remove_tool("slow");
     assert_eq!(leaving.recv().await, None);
 }
+
+#[tokio::test]
+async fn a_server_of_hyper_carries_the_service() {
+    let service = hello().http().tower_service().expect("a service");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+    let carrying = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper_util::service::TowerToHyperService::new(service.clone());
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
+        }
+    });
+    let client = Client::connect(&url).await.expect("a client");
+    let answer = client.call_tool("hello", json!({})).await.expect("an answer");
+    assert_eq!(answer.text(), "hello");
+    client.close().await;
+    carrying.abort();
+}

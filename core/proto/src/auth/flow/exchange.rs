@@ -46,6 +46,18 @@ impl Flow {
         scopes: Vec<String>,
         fresh: &Fresh,
     ) -> Result<Step, AuthError> {
+        self.ask_found(Purpose::Tokens, found, client, ask, scopes, fresh)
+    }
+
+    fn ask_found(
+        &mut self,
+        purpose: Purpose,
+        found: Found,
+        client: Client,
+        ask: Ask,
+        scopes: Vec<String>,
+        fresh: &Fresh,
+    ) -> Result<Step, AuthError> {
         let request = TokenRequest {
             endpoint: found.server.token()?.to_owned(),
             issuer: found.server.issuer.clone(),
@@ -55,7 +67,7 @@ impl Flow {
             scopes,
         };
         let dpop = self.binds(&found);
-        self.send(Pending::new(request, Purpose::Tokens, Some(found), dpop), fresh)
+        self.send(Pending::new(request, purpose, Some(found), dpop), fresh)
     }
 
     fn binds(&self, found: &Found) -> bool {
@@ -186,16 +198,8 @@ impl Flow {
         token: Secret,
         fresh: &Fresh,
     ) -> Result<Step, AuthError> {
-        let request = TokenRequest {
-            endpoint: found.server.token()?.to_owned(),
-            issuer: found.server.issuer.clone(),
-            client,
-            ask: Ask::Refresh(token),
-            resource: found.resource(),
-            scopes: self.stored.as_ref().map(|stored| stored.scopes.clone()).unwrap_or_default(),
-        };
-        let dpop = self.binds(&found);
-        self.send(Pending::new(request, Purpose::Refresh, Some(found), dpop), fresh)
+        let scopes = self.stored.as_ref().map(|stored| stored.scopes.clone()).unwrap_or_default();
+        self.ask_found(Purpose::Refresh, found, client, Ask::Refresh(token), scopes, fresh)
     }
 
     /// Refresh before the token ends, from the record alone.
