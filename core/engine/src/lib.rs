@@ -5,6 +5,7 @@ pub(crate) mod driver;
 pub(crate) mod error;
 pub mod host;
 pub mod server;
+pub mod store;
 pub mod telemetry;
 
 pub use client::Client;

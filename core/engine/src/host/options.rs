@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use trunnion_proto::limits::Limits;
 
 use crate::error::Error;
-use crate::server::http::{Callers, HttpOptions, is_public_url};
+use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
 use crate::telemetry::{Telemetry, TelemetryBuilder};
 
@@ -235,6 +235,7 @@ impl ServeHttp {
             sessions: self.sessions,
             session_idle: Duration::from_millis(self.session_idle_ms),
             max_sessions: self.max_sessions,
+            stores: Stores::default(),
         })
     }
 }

@@ -65,6 +65,7 @@ impl Engine {
             inner.tables.counters.clone(),
             sealer,
             Some(roots_changed),
+            None,
         );
         core.telemetry = inner.telemetry.clone();
         let core = Arc::new(core);

@@ -9,7 +9,7 @@ pub(crate) mod seal;
 pub(crate) mod stream;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -28,10 +28,11 @@ pub use api::{
     ToolError, Uri,
 };
 use call::{Call, Handler};
-use notices::{Bus, Hub, Listener};
+use notices::Line;
 use seal::Sealer;
 
 use crate::lock;
+use crate::store::Bus;
 use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A server without its transports.
@@ -39,8 +40,8 @@ pub(crate) struct ServerCore {
     pub catalog: Catalog<Arc<dyn Handler>>,
     pub counters: Arc<Counters>,
     pub sealer: Sealer,
-    pub hub: Arc<Hub>,
-    bus: Arc<dyn Bus>,
+    /// Who hears of changes, here and in other processes.
+    pub line: Arc<Line>,
     /// Told when the roots of a legacy client have changed.
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     /// Where to tell of the requests.
@@ -53,12 +54,10 @@ impl ServerCore {
         counters: Arc<Counters>,
         sealer: Sealer,
         on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
+        bus: Option<Arc<dyn Bus>>,
     ) -> ServerCore {
-        let hub = Arc::new(Hub::default());
-        let bus = Arc::new(notices::Local::default());
-        let listener: Weak<dyn Listener> = Arc::<Hub>::downgrade(&hub);
-        bus.subscribe(listener);
-        ServerCore { catalog, counters, sealer, hub, bus, on_roots_changed, telemetry: None }
+        let line = Line::new(bus);
+        ServerCore { catalog, counters, sealer, line, on_roots_changed, telemetry: None }
     }
 
     /// Offer one thing more, and say so.
@@ -113,7 +112,7 @@ impl ServerCore {
 
     /// Tell whoever listens.
     pub fn publish(&self, notice: &Notice) {
-        self.bus.publish(notice);
+        self.line.publish(notice);
     }
 
     fn changed(&self, item: ItemKind) {

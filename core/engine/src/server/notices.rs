@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use trunnion_proto::server::Notice;
 
+use super::seal::random_id;
 use crate::lock;
+use crate::store::{Bus, Deliver, Subscriber};
 
 /// Somebody who may want to hear of changes.
 pub(crate) trait Listener: Send + Sync {
@@ -13,34 +17,18 @@ pub(crate) trait Listener: Send + Sync {
     fn notice(&self, notice: &Notice);
 }
 
-/// Carries notices from where something changed to everybody who listens, in this process or beyond it.
-pub(crate) trait Bus: Send + Sync {
-    /// Something has changed.
-    fn publish(&self, notice: &Notice);
-
-    /// Hear of everything that is published, as long as the listener lives.
-    fn subscribe(&self, listener: Weak<dyn Listener>);
+/// Told what other processes say of the sessions that are shared with them.
+pub(crate) trait Sharing: Send + Sync {
+    /// Must not block.
+    fn heard(&self, session: &str, news: News);
 }
 
-/// The bus inside one process.
+/// Who hears of what in one server.
 #[derive(Default)]
-pub(crate) struct Local(Mutex<Vec<Weak<dyn Listener>>>);
-
-impl Bus for Local {
-    fn publish(&self, notice: &Notice) {
-        for listener in lock(&self.0).iter().filter_map(Weak::upgrade) {
-            listener.notice(notice);
-        }
-    }
-
-    fn subscribe(&self, listener: Weak<dyn Listener>) {
-        lock(&self.0).push(listener);
-    }
+pub(crate) struct Hub {
+    members: Mutex<Members>,
+    sharing: Mutex<Vec<Weak<dyn Sharing>>>,
 }
-
-/// The listeners of one server.
-#[derive(Default)]
-pub(crate) struct Hub(Mutex<Members>);
 
 #[derive(Default)]
 struct Members {
@@ -51,18 +39,22 @@ struct Members {
 impl Hub {
     /// Listen until the membership is dropped.
     pub fn join(self: &Arc<Self>, listener: Weak<dyn Listener>) -> Membership {
-        let mut members = lock(&self.0);
+        let mut members = lock(&self.members);
         members.next += 1;
         let id = members.next;
         members.listeners.insert(id, listener);
         Membership { hub: self.clone(), id }
     }
-}
 
-impl Listener for Hub {
+    /// Hear of shared sessions, as long as it lives.
+    pub fn share(&self, sharing: Weak<dyn Sharing>) {
+        lock(&self.sharing).push(sharing);
+    }
+
+    /// Tell everybody here of a change.
     fn notice(&self, notice: &Notice) {
         // Not under the lock: who hears of it may leave.
-        let listeners: Vec<_> = lock(&self.0).listeners.values().filter_map(Weak::upgrade).collect();
+        let listeners: Vec<_> = lock(&self.members).listeners.values().filter_map(Weak::upgrade).collect();
         for listener in listeners {
             listener.notice(notice);
         }
@@ -77,6 +69,125 @@ pub(crate) struct Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        lock(&self.hub.0).listeners.remove(&self.id);
+        lock(&self.hub.members).listeners.remove(&self.id);
     }
+}
+
+/// A server's own place on the bus that it shares with other processes, if there is one.
+pub(crate) struct Line {
+    hub: Arc<Hub>,
+    /// Marks what this server has said itself.
+    origin: String,
+    bus: Option<Arc<dyn Bus>>,
+}
+
+impl Line {
+    /// Everything that comes over the bus reaches the hub.
+    pub fn new(bus: Option<Arc<dyn Bus>>) -> Arc<Line> {
+        let line = Arc::new(Line { hub: Arc::default(), origin: random_id(), bus });
+        if let Some(bus) = &line.bus {
+            let deliver: Weak<dyn Deliver> = Arc::<Line>::downgrade(&line);
+            bus.subscribe(Subscriber::new(deliver));
+        }
+        line
+    }
+
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Something has changed: tell everybody, here and beyond.
+    pub fn publish(&self, notice: &Notice) {
+        self.hub.notice(notice);
+        self.say(|| {
+            let uri = match notice {
+                Notice::Resource(uri) => Some(uri.clone()),
+                _ => None,
+            };
+            Word::Changed { event: notice.op().to_owned(), uri }
+        });
+    }
+
+    /// Tell the other processes of a session.
+    pub fn tell(&self, session: &str, news: News) {
+        self.say(|| Word::Session { id: session.to_owned(), news });
+    }
+
+    fn say(&self, word: impl FnOnce() -> Word) {
+        if let Some(bus) = &self.bus {
+            let envelope = Envelope { from: self.origin.clone(), word: word() };
+            bus.publish(Bytes::from(serde_json::to_vec(&envelope).expect("an envelope is always JSON")));
+        }
+    }
+}
+
+impl Deliver for Line {
+    fn deliver(&self, message: &[u8]) {
+        let word = match serde_json::from_slice(message) {
+            Ok(Envelope { from, .. }) if from == self.origin => return,
+            Ok(Envelope { word, .. }) => word,
+            Err(error) => {
+                // Of another version, or none of ours.
+                tracing::warn!(%error, "a message of the bus is not understood");
+                return;
+            }
+        };
+        match word {
+            Word::Changed { event, uri } => {
+                if let Some(notice) = Notice::of_op(&event, uri) {
+                    self.hub.notice(&notice);
+                }
+            }
+            Word::Session { id, news } => {
+                let sharing: Vec<_> = lock(&self.hub.sharing).iter().filter_map(Weak::upgrade).collect();
+                for sharing in sharing {
+                    sharing.heard(&id, news.clone());
+                }
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    from: String,
+    word: Word,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// A [`Notice`], by the neutral name of its notification.
+    Changed {
+        event: String,
+        uri: Option<String>,
+    },
+    Session {
+        id: String,
+        news: News,
+    },
+}
+
+/// What processes tell each other of a session that they share.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum News {
+    /// Its record has another version, and this text. In the message itself: what is published after it must find it done.
+    Changed { version: u64, text: String },
+    /// It was ended by its client.
+    Ended,
+    /// Its client has answered what it was asked: the message.
+    Answered { message: String },
+    /// Its client gives up the request of this id, as JSON.
+    Cancelled { id: String, reason: Option<String> },
+    /// Whoever writes to a stream: there is more in the store.
+    Appended { stream: u64 },
+    /// Whoever writes to a stream: its readers' connections are to be closed.
+    Closing { stream: u64 },
+    /// Whoever writes to a stream: it is here still.
+    Alive { stream: u64 },
+    /// Whoever has begun to read a stream: the others' connections are stale.
+    Reads { stream: u64 },
+    /// Whoever reads a stream: it is here, and has sent the events up to this one.
+    Reading { stream: u64, sent: u64 },
 }

@@ -200,7 +200,7 @@ impl Link {
     fn hear_of_changes(&mut self) {
         if self.membership.is_none() && self.conn.is_listening() {
             let inbox: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
-            self.membership = Some(self.server.hub.join(inbox));
+            self.membership = Some(self.server.line.hub().join(inbox));
         }
     }
 
@@ -529,7 +529,7 @@ mod tests {
         let much = r#"{"name":"much"}"#;
         catalog.add(Item::Tool, much, Behaviour::default(), Arc::new(Much)).expect("valid");
         let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
-        let server = Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None));
+        let server = Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None, None));
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let driver = Driver::Tokio(tokio::runtime::Handle::current());
         let reader = driver.reader(ours.try_clone().expect("a duplicate").into()).expect("a reader");

@@ -50,6 +50,17 @@ impl Notice {
         }))
     }
 
+    /// The neutral name of its notification, which [`Notice::of_op`] takes.
+    pub fn op(&self) -> &'static str {
+        methods::by_role(self.role()).op
+    }
+
+    /// From the neutral name of its notification; `uri` is the resource's. `None`: there is no such notice.
+    pub fn of_op(op: &str, uri: Option<String>) -> Option<Notice> {
+        let params = uri.map_or_else(String::new, |uri| format!("{{\"uri\":{}}}", json::string(&uri)));
+        Notice::parse(op, &params)?.ok()
+    }
+
     fn role(&self) -> Role {
         match self {
             Notice::Tools => Role::ToolsChanged,

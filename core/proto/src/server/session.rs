@@ -1,7 +1,11 @@
 //! What the handshake of a legacy client leaves behind, on a byte stream or under an `Mcp-Session-Id` (2025-11-25,
 //! "Lifecycle").
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::error::{ErrorKind, RpcError};
 use crate::json::Json;
@@ -12,7 +16,7 @@ use crate::server::notice::{MAX_WATCHED, Notice};
 use crate::server::request::Request;
 
 /// One session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// What was negotiated.
     pub revision: Revision,
@@ -34,6 +38,40 @@ impl Session {
             log_level: None,
             watched: BTreeSet::new(),
         }
+    }
+
+    /// Whether a request of this kind changes what the session remembers.
+    pub fn is_changed_by(request: &Request) -> bool {
+        matches!(request.method.role, Role::Subscribe | Role::Unsubscribe | Role::SetLogLevel)
+    }
+
+    /// As JSON, for whoever keeps sessions.
+    pub fn to_record(&self) -> String {
+        fn raw(json: &Json) -> Option<&RawValue> {
+            serde_json::from_str(json.as_str()).ok()
+        }
+        let record = Record {
+            revision: self.revision,
+            client_info: raw(&self.client_info),
+            capabilities: raw(&self.capabilities),
+            log_level: self.log_level.map(LogLevel::as_str),
+            watched: self.watched.iter().map(|uri| Cow::Borrowed(uri.as_str())).collect(),
+        };
+        serde_json::to_string(&record).expect("a record is always JSON")
+    }
+
+    /// From [`Session::to_record`]. `None`: it is from another version, or from somebody else.
+    pub fn from_record(text: &str) -> Option<Session> {
+        let record: Record<'_> = serde_json::from_str(text).ok()?;
+        let json =
+            |raw: Option<&RawValue>| raw.map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()));
+        Some(Session {
+            revision: record.revision,
+            client_info: json(record.client_info),
+            capabilities: json(record.capabilities),
+            log_level: record.log_level.map(LogLevel::parse).map_or(Some(None), |level| level.map(Some))?,
+            watched: record.watched.into_iter().map(Cow::into_owned).collect(),
+        })
     }
 
     /// A request comes in under it: the request learns who asks, the session what is set.
@@ -63,4 +101,18 @@ impl Session {
             _ => true,
         }
     }
+}
+
+/// A session as it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Record<'a> {
+    revision: Revision,
+    #[serde(borrow)]
+    client_info: Option<&'a RawValue>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
+    log_level: Option<&'a str>,
+    #[serde(borrow)]
+    watched: Vec<Cow<'a, str>>,
 }

@@ -13,6 +13,7 @@ use crate::driver::{Driver, Listener};
 use crate::error::{Error, local};
 use crate::server::ServerCore;
 use crate::server::http::{self, HttpOptions, Phase, is_public_url};
+use crate::store::{EventStore, SessionStore};
 
 /// How Streamable HTTP is to be served; from [`Server::http`](super::Server::http).
 #[derive(Clone)]
@@ -85,6 +86,25 @@ impl HttpServer {
         self
     }
 
+    /// Keep sessions where other processes find them: any of them then answers any request of a session. They also need one
+    /// [`Bus`](crate::store::Bus), on which they tell each other what their clients say, and the same
+    /// [`state_keys`](super::ServerBuilder::state_keys). A session that nobody uses then ends after `session_idle`, and
+    /// before twice that. `initialize`, and what changes a session, is refused while the store fails. Default: sessions live
+    /// in this process.
+    pub fn session_store(mut self, store: Arc<dyn SessionStore>) -> Self {
+        self.options.stores.sessions = Some(store);
+        self
+    }
+
+    /// Keep the events of streams where other processes find them: a client then comes back to its streams at any process, and
+    /// a call goes on where it began. While the store fails, streams go on as they would without. It needs a
+    /// [`session_store`](HttpServer::session_store), or [`HttpServer::bind`] fails. Default: a stream lives in the process
+    /// where its call runs.
+    pub fn event_store(mut self, store: Arc<dyn EventStore>) -> Self {
+        self.options.stores.events = Some(store);
+        self
+    }
+
     /// Most open connections; more are closed at once. Default: 10,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.max_connections = connections;
@@ -141,6 +161,9 @@ impl HttpServer {
         let sse_path = self.options.sse_path.as_deref();
         if sse_path.is_some_and(|path| !path.starts_with('/') || path == self.options.path) {
             return Err(Error::usage("sse_path must begin with '/' and be another than path"));
+        }
+        if self.options.stores.events.is_some() && self.options.stores.sessions.is_none() {
+            return Err(Error::usage("event_store needs a session_store"));
         }
         if self.options.callers.public_url.as_deref().is_some_and(|url| !is_public_url(url)) {
             return Err(Error::usage("public_url must be an http or https URL"));

@@ -33,6 +33,7 @@ use super::{Kind as Live, ServerCore};
 use crate::client::{Target, memory_pair};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
+use crate::store::Bus;
 use crate::telemetry::Telemetry;
 
 /// A server. Cheap to clone; items can be added and removed while it serves.
@@ -85,6 +86,7 @@ impl Server {
             state_ttl: DEFAULT_TTL,
             on_roots_changed: None,
             telemetry: None,
+            bus: None,
         }
     }
 
@@ -203,6 +205,7 @@ pub struct ServerBuilder {
     state_ttl: Duration,
     on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     telemetry: Option<Telemetry>,
+    bus: Option<Arc<dyn Bus>>,
 }
 
 impl ServerBuilder {
@@ -268,6 +271,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Share changes with the servers of other processes: whoever listens at one of them hears of what changes at any. Default:
+    /// what changes is heard here.
+    pub fn bus(mut self, bus: Arc<dyn Bus>) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
     /// A value that handlers get as [`State<T>`]; one of each type.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.0.insert(TypeId::of::<T>(), Arc::new(value));
@@ -327,8 +337,13 @@ impl ServerBuilder {
             page_size: self.page_size,
         };
         let sealer = Sealer::new(&self.state_keys, self.state_ttl).map_err(Error::usage)?;
-        let mut core =
-            ServerCore::new(Catalog::new(settings, offer), Arc::default(), sealer, self.on_roots_changed);
+        let mut core = ServerCore::new(
+            Catalog::new(settings, offer),
+            Arc::default(),
+            sealer,
+            self.on_roots_changed,
+            self.bus,
+        );
         core.telemetry = self.telemetry;
         let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
         for item in self.items {

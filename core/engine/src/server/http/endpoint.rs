@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio::sync::watch;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::header;
-use trunnion_proto::jsonrpc;
+use trunnion_proto::jsonrpc::{self, Id};
 use trunnion_proto::methods::Role;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
@@ -23,16 +23,19 @@ use trunnion_proto::server::{Exchange, Request, Session as Facts};
 use super::answer::{self, ResponseBody, empty, event, json, plain, refusal};
 use super::body::{self, Refusal};
 use super::caller::{Accepts, HeaderView, is_json};
+use super::follow::FollowEvents;
 use super::listen::ListenEvents;
-use super::log::StreamLog;
+use super::log::{self, After, StreamLog};
 use super::older::Channels;
 use super::pump::{OpenCalls, Pump};
-use super::sessions::{InSession, STANDING, Session, Sessions};
+use super::sessions::{InSession, NoSession, Session, Sessions};
+use super::shared;
 use super::work::{Work, WorkEvents, refuse_ask};
 use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
 use crate::server::call::{Call, Handler, Inbox, Say, Start};
+use crate::server::notices::News;
 use crate::server::{ServerCore, guarded};
 use crate::telemetry::{Failure, Span};
 
@@ -66,7 +69,8 @@ impl Endpoint {
         bound: Option<IpAddr>,
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
-        let sessions = Sessions::new(options.session_idle, options.max_sessions);
+        let (idle, most) = (options.session_idle, options.max_sessions);
+        let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
         let channels = Arc::default();
         Endpoint { server, driver, options, bound, sessions, channels, phase }
     }
@@ -89,8 +93,8 @@ impl Endpoint {
         }
         match head.method {
             Method::POST => self.post(&head.headers, body).await,
-            Method::GET if self.has_sessions() => self.get(&head.headers),
-            Method::DELETE if self.has_sessions() => self.delete(&head.headers),
+            Method::GET if self.has_sessions() => self.get(&head.headers).await,
+            Method::DELETE if self.has_sessions() => self.delete(&head.headers).await,
             _ => {
                 let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
                 let mut response =
@@ -147,13 +151,29 @@ impl Endpoint {
     }
 
     /// The session that a request names, if it names one.
-    fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+    async fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
         let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
             return Ok(None);
         };
-        let session = id.to_str().ok().and_then(|id| self.sessions.get(id));
-        // The client is to begin a new one (2025-11-25, "Session Management").
-        session.map(Some).ok_or_else(|| Box::new(refusal(404, "the session is over; initialize again")))
+        // No id of ours is anything else.
+        let found = match id.to_str() {
+            Ok(id) => self.sessions.find(id).await,
+            Err(_) => Err(NoSession::Unknown),
+        };
+        found.map(Some).map_err(|why| Box::new(self.no_session(why, None)))
+    }
+
+    fn no_session(&self, why: NoSession, id: Option<&Id>) -> Response<ResponseBody> {
+        let error = match why {
+            // The client is to begin a new one (2025-11-25, "Session Management").
+            NoSession::Unknown => return refusal(404, "the session is over; initialize again"),
+            NoSession::TooMany => {
+                let message = format!("more than {} sessions (maxSessions)", self.options.max_sessions);
+                RpcError::new(ErrorKind::InternalError, message)
+            }
+            NoSession::Failed(error) => error,
+        };
+        json(503, jsonrpc::error(id, &error))
     }
 
     async fn post<B: Body<Data = Bytes>>(&self, headers: &HeaderMap, body: B) -> Response<ResponseBody> {
@@ -171,7 +191,7 @@ impl Endpoint {
             Err(refusal) => return *refusal,
         };
         // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
-        let session = self.session(headers);
+        let session = self.session(headers).await;
         let revision = session.as_ref().ok().and_then(Option::as_ref).map(|session| session.revision);
         let admission = admit_post(settings, &HeaderView(headers), &body, revision);
         let modern =
@@ -195,7 +215,7 @@ impl Endpoint {
                 let (exchange, request) = *admitted;
                 self.request(&place, exchange, request).await
             }
-            Admission::Batch(batch) => self.batch(&place, batch),
+            Admission::Batch(batch) => self.batch(&place, batch).await,
         }
     }
 
@@ -216,7 +236,7 @@ impl Endpoint {
     ) -> Response<ResponseBody> {
         if request.revision.era() == Era::Legacy && request.method.role != Role::Initialize {
             let adopted = match &place.session {
-                Some(session) => session.adopt(&mut request, &mut exchange),
+                Some(session) => self.sessions.adopt(session, &mut request, &mut exchange).await,
                 None if self.has_sessions() => Err(RpcError::new(
                     ErrorKind::InvalidRequest,
                     "Mcp-Session-Id is required; initialize gives one",
@@ -232,7 +252,7 @@ impl Endpoint {
             self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id);
         match dispatch {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
-                self.initialize(&mut exchange, &request, outcome)
+                self.initialize(&mut exchange, &request, outcome).await
             }
             Dispatch::Answer(outcome) => self.answer(&mut exchange, outcome),
             Dispatch::Listen(_) if !place.accepts.events => {
@@ -258,7 +278,7 @@ impl Endpoint {
         }
     }
 
-    fn initialize(
+    async fn initialize(
         &self,
         exchange: &mut Exchange,
         request: &Request,
@@ -267,10 +287,9 @@ impl Endpoint {
         if !self.has_sessions() {
             return self.answer(exchange, outcome);
         }
-        let Some(session) = self.sessions.open(&self.server, &self.driver, Facts::of(request)) else {
-            let message = format!("more than {} sessions (maxSessions)", self.options.max_sessions);
-            let error = RpcError::new(ErrorKind::InternalError, message);
-            return json(503, jsonrpc::error(Some(exchange.id()), &error));
+        let session = match self.sessions.open(Facts::of(request)).await {
+            Ok(session) => session,
+            Err(why) => return self.no_session(why, Some(exchange.id())),
         };
         let mut response = self.answer(exchange, outcome);
         let id = HeaderValue::from_str(&session.id).expect("an id is hexadecimal");
@@ -380,6 +399,7 @@ impl Endpoint {
             }
         };
         let stream = guard.session.new_stream();
+        stream.begin().await;
         let mut pump = self.pump(exchange, work, guard, Arc::new(OpenCalls(stream.clone())));
         // Whoever reads is there before the first message: it may ask to close the connection.
         let reader = stream.read(0, pump.guard.session.revision.primes_streams());
@@ -397,7 +417,7 @@ impl Endpoint {
     }
 
     /// Several messages of a 2025-03-26 session: their answers come on one stream, each when it is there.
-    fn batch(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
+    async fn batch(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
         let Some(session) = &place.session else { return empty(StatusCode::BAD_REQUEST) };
         if !place.accepts.events {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
@@ -416,7 +436,7 @@ impl Endpoint {
                 Admission::Request(admitted) => {
                     asks = true;
                     let (exchange, request) = *admitted;
-                    if let Some(answer) = self.batched(place, session, &all, exchange, request) {
+                    if let Some(answer) = self.batched(place, session, &all, exchange, request).await {
                         stream.append(&answer);
                     }
                 }
@@ -432,7 +452,7 @@ impl Endpoint {
     }
 
     /// One request of a batch: its answer, if that is there at once.
-    fn batched(
+    async fn batched(
         &self,
         place: &Place<'_>,
         session: &Arc<Session>,
@@ -446,7 +466,7 @@ impl Endpoint {
             let error = RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch");
             return finish(&mut exchange, Outcome::Error(error));
         }
-        if let Err(error) = session.adopt(&mut request, &mut exchange) {
+        if let Err(error) = self.sessions.adopt(session, &mut request, &mut exchange).await {
             return finish(&mut exchange, Outcome::Error(error));
         }
         let (dispatch, span) = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id));
@@ -470,37 +490,71 @@ impl Endpoint {
     }
 
     /// The standing stream of a session, or the rest of one that was broken off.
-    fn get(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+    async fn get(&self, headers: &HeaderMap) -> Response<ResponseBody> {
         if !Accepts::of(headers).events {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
         }
-        let session = match self.session(headers) {
+        let session = match self.session(headers).await {
             Ok(Some(session)) => session,
             Ok(None) => return refusal(400, "Mcp-Session-Id is required"),
             Err(refusal) => return *refusal,
         };
-        let (stream, after) = match headers.get("last-event-id") {
-            None => (STANDING, None),
-            Some(id) => match id.to_str().ok().and_then(StreamLog::parse_id) {
-                Some((stream, after)) => (stream, Some(after)),
-                None => return refusal(400, "Last-Event-ID is none of this server's"),
-            },
+        let Some(id) = headers.get("last-event-id") else { return self.stand(&session, Vec::new()).await };
+        let Some((stream, after)) = id.to_str().ok().and_then(StreamLog::parse_id) else {
+            return refusal(400, "Last-Event-ID is none of this server's");
         };
-        let reader = session.stream(stream).and_then(|stream| match after {
-            Some(after) => stream.read(after, false),
-            None => stream.read(stream.sent(), session.revision.primes_streams()),
-        });
-        match reader {
-            Some(reader) => answer::events(&self.driver, reader),
-            None => refusal(400, "the events after Last-Event-ID are not kept any more"),
+        if let Some(log) = session.stream(stream) {
+            if shared::is_standing(stream) {
+                session.come_home();
+            }
+            return match log.read(after, false) {
+                Some(reader) => answer::events(&self.driver, reader),
+                None => gone(),
+            };
+        }
+        let Some(backing) = session.elsewhere(stream) else { return gone() };
+        match backing.read(after).await {
+            Ok(Some(replay)) if shared::is_standing(stream) => {
+                // Whoever told the changes may be gone: from here on this process does.
+                backing.tell(|stream| News::Reads { stream });
+                let events = replay.events.iter();
+                let missed = events.map(|missed| log::event(stream, missed.number, &missed.message));
+                self.stand(&session, missed.collect()).await
+            }
+            Ok(Some(replay)) => {
+                answer::events(&self.driver, FollowEvents::new(session, backing, after, replay))
+            }
+            Ok(None) => gone(),
+            Err(error) => json(503, jsonrpc::error(None, &error)),
         }
     }
 
-    fn delete(&self, headers: &HeaderMap) -> Response<ResponseBody> {
-        match headers.get(header::SESSION_ID) {
-            None => refusal(400, "Mcp-Session-Id is required"),
-            Some(id) if id.to_str().is_ok_and(|id| self.sessions.close(id)) => empty(StatusCode::NO_CONTENT),
-            Some(_) => refusal(404, "the session is over"),
+    /// The standing stream of this process, after what a client has missed of another's.
+    async fn stand(&self, session: &Session, missed: Vec<Bytes>) -> Response<ResponseBody> {
+        let log = session.come_home();
+        log.begin().await;
+        match log.read(log.sent(), session.revision.primes_streams()) {
+            Some(reader) => answer::events(&self.driver, After { missed: missed.into(), reader }),
+            None => gone(),
         }
     }
+
+    async fn delete(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+        let Some(id) = headers.get(header::SESSION_ID) else {
+            return refusal(400, "Mcp-Session-Id is required");
+        };
+        let closed = match id.to_str() {
+            Ok(id) => self.sessions.close(id).await,
+            Err(_) => Ok(false),
+        };
+        match closed {
+            Ok(true) => empty(StatusCode::NO_CONTENT),
+            Ok(false) => refusal(404, "the session is over"),
+            Err(error) => json(503, jsonrpc::error(None, &error)),
+        }
+    }
+}
+
+fn gone() -> Response<ResponseBody> {
+    refusal(400, "the events after Last-Event-ID are not kept any more")
 }

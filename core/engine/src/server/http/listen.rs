@@ -36,7 +36,7 @@ impl ListenEvents {
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
         // Before the acknowledgement, so that nothing falls between.
-        let membership = server.hub.join(listener);
+        let membership = server.line.hub().join(listener);
         let first = Some(event(&exchange.listen(granted)));
         let draining = Box::pin(async move {
             let _ = phase.wait_for(|phase| *phase > Phase::Serving).await;

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answer::Events;
+use super::shared::Backing;
 use crate::lock;
+use crate::server::notices::News;
+use crate::store::{Append, StoredEvent};
 
 /// Bytes of events that are kept after they were sent, for clients that come back.
 const KEPT: usize = 64 << 10;
@@ -22,6 +25,8 @@ const RETRY: Duration = Duration::from_millis(1000);
 pub(super) struct StreamLog {
     id: u64,
     state: Mutex<State>,
+    /// Where they are kept for other processes too.
+    backing: Option<Backing>,
 }
 
 #[derive(Default)]
@@ -39,12 +44,45 @@ struct State {
     closing: Option<u64>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    kept: Kept,
+}
+
+/// What of a stream is in a store.
+#[derive(Default)]
+struct Kept {
+    /// Of what is there, the newest event.
+    newest: u64,
+    /// The store knows that the stream is over.
+    over: bool,
+    /// A task brings what is new there.
+    writing: bool,
+    /// Readers get nothing that is not there: an event must not be sent that nobody can be sent again. Not while the store
+    /// fails: then it is better sent than kept back.
+    holds: bool,
+    /// Nothing more is brought there.
+    given_up: bool,
+}
+
+/// One event as it is sent.
+pub(super) fn event(stream: u64, number: u64, message: &[u8]) -> Bytes {
+    let mut out = format!("id: {stream}-{number}\nevent: message\ndata: ").into_bytes();
+    out.extend_from_slice(message);
+    out.extend_from_slice(b"\n\n");
+    Bytes::from(out)
+}
+
+/// The message of an [`event`].
+fn message_of(event: &Bytes) -> Bytes {
+    const DATA: &[u8] = b"\ndata: ";
+    let start = event.windows(DATA.len()).position(|window| window == DATA).map_or(0, |at| at + DATA.len());
+    event.slice(start..event.len() - 2)
 }
 
 impl StreamLog {
-    pub fn new(id: u64) -> Arc<StreamLog> {
-        let state = State { next: 1, left: Some(Instant::now()), ..State::default() };
-        Arc::new(StreamLog { id, state: Mutex::new(state) })
+    pub fn new(id: u64, backing: Option<Backing>) -> Arc<StreamLog> {
+        let kept = Kept { holds: backing.is_some(), ..Kept::default() };
+        let state = State { next: 1, left: Some(Instant::now()), kept, ..State::default() };
+        Arc::new(StreamLog { id, state: Mutex::new(state), backing })
     }
 
     pub fn id(&self) -> u64 {
@@ -63,20 +101,19 @@ impl StreamLog {
     }
 
     /// Add a message.
-    pub fn append(&self, message: &[u8]) {
+    pub fn append(self: &Arc<Self>, message: &[u8]) {
         self.change(|state| {
-            let event = state.next;
+            let number = state.next;
             state.next += 1;
-            let mut out = format!("id: {}-{event}\nevent: message\ndata: ", self.id).into_bytes();
-            out.extend_from_slice(message);
-            out.extend_from_slice(b"\n\n");
-            state.bytes += out.len();
-            state.events.push_back((event, Bytes::from(out)));
+            let event = event(self.id, number, message);
+            state.bytes += event.len();
+            state.events.push_back((number, event));
         });
+        self.keep();
     }
 
     /// Add a message unless it waits to be sent already, or too much does.
-    pub fn append_once(&self, message: &[u8]) {
+    pub fn append_once(self: &Arc<Self>, message: &[u8]) {
         let waits = {
             let state = lock(&self.state);
             state.is_full()
@@ -91,7 +128,14 @@ impl StreamLog {
     }
 
     /// Nothing more will come.
-    pub fn end(&self) {
+    pub fn end(self: &Arc<Self>) {
+        self.change(|state| state.over = true);
+        self.keep();
+    }
+
+    /// Nothing more will come here; what the store has of it is somebody else's now.
+    pub fn abandon(&self) {
+        lock(&self.state).kept = Kept { given_up: true, ..Kept::default() };
         self.change(|state| state.over = true);
     }
 
@@ -102,6 +146,38 @@ impl StreamLog {
     /// Close the connection of whoever reads, once it has what there is; the stream goes on.
     pub fn close_reader(&self) {
         self.change(|state| state.closing = Some(state.generation));
+        if let Some(backing) = &self.backing {
+            backing.tell(|stream| News::Closing { stream });
+        }
+    }
+
+    /// Somebody has begun to read at another process: whoever reads here has gone, whether it knows or not.
+    pub fn reads_elsewhere(&self) {
+        self.change(|state| {
+            state.generation += 1;
+            state.left = Some(Instant::now());
+        });
+        self.wake_writer();
+    }
+
+    /// Somebody reads at another process, and was sent the events up to this one.
+    pub fn sent_elsewhere(&self, sent: u64) {
+        {
+            let mut state = lock(&self.state);
+            state.sent = state.sent.max(sent.min(state.next - 1));
+            state.trim();
+            if state.left.is_some() {
+                state.left = Some(Instant::now());
+            }
+        }
+        self.wake_writer();
+    }
+
+    fn wake_writer(&self) {
+        let writer = lock(&self.state).writer.take();
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 
     /// Ready when there is room for more; pending wakes the task then, when a reader leaves, and when the stream ends.
@@ -129,6 +205,9 @@ impl StreamLog {
         let replaced = state.reader.take();
         let generation = state.generation;
         drop(state);
+        if let Some(backing) = &self.backing {
+            backing.tell(|stream| News::Reads { stream });
+        }
         if let Some(replaced) = replaced {
             replaced.wake();
         }
@@ -136,6 +215,87 @@ impl StreamLog {
         let priming =
             primed.then(|| Bytes::from(format!("id: {}-{after}\nretry: {retry}\ndata: \n\n", self.id)));
         Some(LogReader { log: self.clone(), generation, after, priming })
+    }
+
+    /// The stream is in the store before anybody is told its name: until then nobody could come back to it elsewhere.
+    pub async fn begin(&self) {
+        let Some(backing) = &self.backing else { return };
+        let nothing = Append { events: Vec::new(), over: false, oldest: 1, keep: backing.shared.keep };
+        let stored = backing.append(nothing).await;
+        if let Err(error) = &stored {
+            super::shared::failed("events", error);
+        }
+        lock(&self.state).kept.holds = stored.is_ok();
+    }
+
+    /// What the store has of it is to be kept on.
+    pub async fn touch(&self) {
+        let Some(backing) = self.backing.as_ref().filter(|_| !lock(&self.state).kept.given_up) else {
+            return;
+        };
+        let nothing = Append { events: Vec::new(), over: false, oldest: 0, keep: backing.shared.keep };
+        if let Err(error) = backing.append(nothing).await {
+            super::shared::failed("events", &error);
+        }
+    }
+
+    /// Have a task bring to the store what is not there.
+    fn keep(self: &Arc<Self>) {
+        let Some(backing) = &self.backing else { return };
+        {
+            let mut state = lock(&self.state);
+            if state.kept.writing || state.kept.given_up {
+                return;
+            }
+            state.kept.writing = true;
+        }
+        let log = self.clone();
+        backing.shared.driver.spawn(async move {
+            if let Some(backing) = &log.backing {
+                backing.write(&log).await;
+            }
+        });
+    }
+
+    /// What is not in the store; `None`, and nobody brings anything any more, when all of it is.
+    pub fn take_unstored(&self, keep: Duration) -> Option<Append> {
+        let mut state = lock(&self.state);
+        let first = state.events.front().map_or(state.next, |(number, _)| *number);
+        // Events that the store has not had are gone.
+        state.kept.given_up |= first > state.kept.newest + 1;
+        let newest = state.kept.newest;
+        let events: Vec<_> = state.events.iter().filter(|(number, _)| *number > newest).collect();
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|(number, event)| StoredEvent { number: *number, message: message_of(event) })
+            .collect();
+        let over = state.over && !state.kept.over;
+        if state.kept.given_up || (events.is_empty() && !over) {
+            state.kept.writing = false;
+            state.kept.holds &= !state.kept.given_up;
+            return None;
+        }
+        Some(Append { events, over, oldest: first, keep })
+    }
+
+    /// What came from [`StreamLog::take_unstored`] is in the store, or it has failed. False: it is tried again with the next
+    /// event only.
+    pub fn stored(&self, done: bool, newest: Option<u64>, over: bool) -> bool {
+        let reader = {
+            let mut state = lock(&self.state);
+            if done {
+                state.kept.newest = newest.unwrap_or(state.kept.newest);
+                state.kept.over |= over;
+            } else {
+                state.kept.writing = false;
+            }
+            state.kept.holds = done && !state.kept.given_up;
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        done
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -192,7 +352,8 @@ impl Events for LogReader {
         let first = state.events.front().map_or(0, |(event, _)| *event);
         let at = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         let next = state.events.get(at).map(|(event, bytes)| (*event, bytes.clone()));
-        if let Some((event, bytes)) = next {
+        let is_held = next.as_ref().is_some_and(|(event, _)| state.kept.holds && *event > state.kept.newest);
+        if let Some((event, bytes)) = next.filter(|_| !is_held) {
             self.after = event;
             state.sent = state.sent.max(event);
             state.trim();
@@ -203,11 +364,26 @@ impl Events for LogReader {
             }
             return Poll::Ready(Some(bytes));
         }
-        if state.over || state.closing == Some(self.generation) {
+        if !is_held && (state.over || state.closing == Some(self.generation)) {
             return Poll::Ready(None);
         }
         state.reader = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+/// What was missed of another stream, and then this one.
+pub(super) struct After {
+    pub missed: VecDeque<Bytes>,
+    pub reader: LogReader,
+}
+
+impl Events for After {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self.missed.pop_front() {
+            Some(event) => Poll::Ready(Some(event)),
+            None => self.reader.poll_event(cx),
+        }
     }
 }
 
@@ -239,7 +415,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_gets_what_it_has_missed() {
-        let log = StreamLog::new(7);
+        let log = StreamLog::new(7, None);
         let mut first = log.read(0, true).expect("a reader");
         assert_eq!(next(&mut first).as_deref(), Some("id: 7-0\nretry: 1000\ndata: \n\n"));
         log.append(b"{\"a\":1}");
@@ -261,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_new_reader_takes_the_place_of_the_old() {
-        let log = StreamLog::new(1);
+        let log = StreamLog::new(1, None);
         let mut old = log.read(0, false).expect("a reader");
         let mut new = log.read(0, false).expect("a reader");
         log.append(b"{}");
@@ -273,7 +449,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_does_not_grow_and_is_not_repeated() {
-        let log = StreamLog::new(1);
+        let log = StreamLog::new(1, None);
         log.append_once(b"{\"x\":1}");
         log.append_once(b"{\"x\":1}");
         log.append_once(b"{\"y\":1}");

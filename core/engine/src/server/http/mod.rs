@@ -4,11 +4,13 @@ mod answer;
 mod body;
 mod caller;
 mod endpoint;
+mod follow;
 mod listen;
 mod log;
 mod older;
 mod pump;
 mod sessions;
+mod shared;
 mod work;
 
 use std::convert::Infallible;
@@ -23,6 +25,7 @@ use tokio::sync::watch;
 pub(crate) use answer::ResponseBody;
 pub(crate) use caller::{Callers, is_public_url};
 pub(crate) use endpoint::Endpoint;
+pub(crate) use shared::Stores;
 
 use super::{Kind, ServerCore};
 use crate::client::unix_url;
@@ -50,6 +53,8 @@ pub(crate) struct HttpOptions {
     pub session_idle: Duration,
     /// Most sessions.
     pub max_sessions: usize,
+    /// Where they are kept beyond this process.
+    pub stores: Stores,
 }
 
 impl Default for HttpOptions {
@@ -62,6 +67,7 @@ impl Default for HttpOptions {
             sessions: true,
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 10_000,
+            stores: Stores::default(),
         }
     }
 }

@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::Json;
-use trunnion_proto::jsonrpc::{self, Id};
+use trunnion_proto::jsonrpc::{self, Id, Message};
+use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::{self, Role};
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::{Exchange, Notice, Request, Session as Facts};
 
+use super::follow::Follower;
 use super::log::StreamLog;
+use super::shared::{self, Backing, Shared, Stores};
 use crate::driver::Driver;
 use crate::lock;
 use crate::server::asking::{Asked, Asks};
 use crate::server::call::Call;
-use crate::server::notices::{Listener, Membership};
+use crate::server::notices::{Listener, Membership, News, Sharing};
 use crate::server::seal::random_id;
 use crate::server::{Counted, Kind, ServerCore};
 
-/// The stream that belongs to no request.
-pub(super) const STANDING: u64 = 0;
 /// Streams that have ended and are kept for clients that have missed the end.
 const MAX_ENDED: usize = 16;
 /// How often sessions that nobody uses are looked for, at most.
@@ -30,69 +31,163 @@ const SWEEP: Duration = Duration::from_secs(30);
 
 /// The sessions of one endpoint.
 pub(super) struct Sessions {
+    server: Arc<ServerCore>,
+    driver: Driver,
     table: Mutex<HashMap<String, Arc<Session>>>,
     idle: Duration,
     most: usize,
     sweeping: AtomicBool,
+    /// Where they are kept beyond this process.
+    shared: Option<Arc<Shared>>,
+}
+
+/// Why there is no session.
+pub(super) enum NoSession {
+    /// There is none of that id.
+    Unknown,
+    /// There are as many as there can be.
+    TooMany,
+    /// A store has failed.
+    Failed(RpcError),
 }
 
 impl Sessions {
     /// `idle`: after how long without use a session ends. `most`: how many there can be.
-    pub fn new(idle: Duration, most: usize) -> Arc<Sessions> {
-        let sweeping = AtomicBool::new(false);
-        Arc::new(Sessions { table: Mutex::default(), idle, most, sweeping })
-    }
-
-    /// Open one by its `initialize`. `None`: there are too many.
-    pub fn open(
-        self: &Arc<Self>,
-        server: &Arc<ServerCore>,
-        driver: &Driver,
-        facts: Facts,
-    ) -> Option<Arc<Session>> {
-        let session = {
-            let mut table = lock(&self.table);
-            if table.len() >= self.most {
-                return None;
-            }
-            let session = Session::new(server, facts);
-            table.insert(session.id.clone(), session.clone());
-            session
-        };
-        let listener: Weak<dyn Listener> = Arc::<Session>::downgrade(&session);
-        let _ = session.membership.set(server.hub.join(listener));
-        if !self.sweeping.swap(true, Ordering::AcqRel) {
-            driver.spawn(sweep(Arc::downgrade(self), driver.clone()));
+    pub fn new(
+        server: Arc<ServerCore>,
+        driver: Driver,
+        idle: Duration,
+        most: usize,
+        stores: &Stores,
+    ) -> Arc<Sessions> {
+        let shared = stores.sessions.clone().map(|sessions| {
+            Arc::new(Shared {
+                sessions,
+                events: stores.events.clone(),
+                line: server.line.clone(),
+                driver: driver.clone(),
+                // Touched when it was used and a quarter of the idle time has passed, at the next look.
+                keep: idle.saturating_mul(2),
+            })
+        });
+        let (table, sweeping) = (Mutex::default(), AtomicBool::new(false));
+        let sessions = Arc::new(Sessions { server, driver, table, idle, most, sweeping, shared });
+        if sessions.shared.is_some() {
+            let sharing: Weak<dyn Sharing> = Arc::<Sessions>::downgrade(&sessions);
+            sessions.server.line.hub().share(sharing);
         }
-        Some(session)
+        sessions
     }
 
-    pub fn get(&self, id: &str) -> Option<Arc<Session>> {
-        let session = lock(&self.table).get(id).cloned()?;
-        session.touch();
-        Some(session)
+    /// Open one by its `initialize`.
+    pub async fn open(self: &Arc<Self>, facts: Facts) -> Result<Arc<Session>, NoSession> {
+        if lock(&self.table).len() >= self.most {
+            return Err(NoSession::TooMany);
+        }
+        let id = random_id();
+        if let Some(shared) = &self.shared {
+            let inserted = shared.sessions.insert(&id, &facts.to_record(), shared.keep).await;
+            inserted.map_err(|error| NoSession::Failed(shared::failed("sessions", &error)))?;
+        }
+        self.put(Session::new(&self.server, id, 1, facts, self.shared.clone(), true))
     }
 
-    /// End one. False: there is none.
-    pub fn close(&self, id: &str) -> bool {
+    /// The session of an id, wherever it was opened.
+    pub async fn find(self: &Arc<Self>, id: &str) -> Result<Arc<Session>, NoSession> {
+        if let Some(session) = self.get(id) {
+            session.touch();
+            return Ok(session);
+        }
+        let Some(shared) = &self.shared else { return Err(NoSession::Unknown) };
+        let loaded = shared.load(id).await.map_err(NoSession::Failed)?;
+        let (version, facts) = loaded.ok_or(NoSession::Unknown)?;
+        let adopted = Session::new(&self.server, id.to_owned(), version, facts, self.shared.clone(), false);
+        let session = self.put(adopted)?;
+        // What was changed or ended since it was loaded was told to nobody here.
+        let looked = shared.load(id).await;
+        match looked {
+            Ok(Some((version, facts))) => session.renew(version, facts),
+            Ok(None) => {
+                self.forget(id, true);
+                return Err(NoSession::Unknown);
+            }
+            Err(error) => return Err(NoSession::Failed(error)),
+        }
+        Ok(session)
+    }
+
+    /// Under its id, unless another is there.
+    fn put(self: &Arc<Self>, session: Arc<Session>) -> Result<Arc<Session>, NoSession> {
+        {
+            let mut table = lock(&self.table);
+            if let Some(known) = table.get(&session.id) {
+                return Ok(known.clone());
+            }
+            if table.len() >= self.most {
+                return Err(NoSession::TooMany);
+            }
+            table.insert(session.id.clone(), session.clone());
+        }
+        let listener: Weak<dyn Listener> = Arc::<Session>::downgrade(&session);
+        let _ = session.membership.set(self.server.line.hub().join(listener));
+        if !self.sweeping.swap(true, Ordering::AcqRel) {
+            self.driver.spawn(sweep(Arc::downgrade(self), self.driver.clone()));
+        }
+        Ok(session)
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Session>> {
+        lock(&self.table).get(id).cloned()
+    }
+
+    /// A request comes in under a session: the request learns who asks, the session what is set.
+    pub async fn adopt(
+        &self,
+        session: &Arc<Session>,
+        request: &mut Request,
+        exchange: &mut Exchange,
+    ) -> Result<(), RpcError> {
+        let Some(shared) = self.shared.as_ref().filter(|_| Facts::is_changed_by(request)) else {
+            return lock(&session.state).facts.adopt(request, exchange);
+        };
+        match shared.change(&session.id, |facts| facts.adopt(request, exchange)).await? {
+            Some((version, facts, ())) => session.renew(version, facts),
+            None => return Err(RpcError::new(ErrorKind::InvalidRequest, "the session is over")),
+        }
+        Ok(())
+    }
+
+    /// End one, everywhere. False: there is none.
+    pub async fn close(&self, id: &str) -> Result<bool, RpcError> {
+        let mut known = false;
+        if let Some(shared) = &self.shared {
+            known = shared.sessions.remove(id).await.map_err(|error| shared::failed("sessions", &error))?;
+            shared.forget_events(id, None);
+            shared.line.tell(id, News::Ended);
+        }
+        Ok(self.forget(id, true) || known)
+    }
+
+    /// End one here; `everywhere`: it has ended elsewhere too.
+    fn forget(&self, id: &str, everywhere: bool) -> bool {
         let session = lock(&self.table).remove(id);
-        session.map(|session| session.close()).is_some()
+        session.map(|session| session.close(everywhere)).is_some()
     }
 
-    /// End all of them.
+    /// End all of them here.
     pub fn close_all(&self) {
         let all = std::mem::take(&mut *lock(&self.table));
         for session in all.into_values() {
-            session.close();
+            session.close(false);
         }
     }
 
-    /// The server takes no more requests: streams that wait for nothing but changes end.
+    /// The server takes no more requests: streams that wait for nothing but changes, or for another process, end.
     pub fn drain(&self) {
-        for session in lock(&self.table).values() {
-            if let Some(log) = session.stream(STANDING) {
-                log.end();
-            }
+        let all: Vec<_> = lock(&self.table).values().cloned().collect();
+        for session in all {
+            session.standing.abandon();
+            session.close_followers();
         }
     }
 
@@ -108,7 +203,35 @@ impl Sessions {
             ids.iter().filter_map(|id| table.remove(id)).collect()
         };
         for session in idle {
-            session.close();
+            session.close(false);
+        }
+    }
+
+    /// Keep on what was used since it was last kept on.
+    async fn touch(&self, shared: &Shared) {
+        let now = Instant::now();
+        let due: Vec<_> = lock(&self.table)
+            .values()
+            .filter(|session| session.is_touch_due(now, self.idle / 4))
+            .cloned()
+            .collect();
+        for session in due {
+            match shared.sessions.touch(&session.id, shared.keep).await {
+                Ok(true) => session.was_touched(now).await,
+                // Ended, and the news of it got lost.
+                Ok(false) => drop(self.forget(&session.id, true)),
+                Err(error) => drop(shared::failed("sessions", &error)),
+            }
+        }
+    }
+}
+
+impl Sharing for Sessions {
+    fn heard(&self, id: &str, news: News) {
+        if matches!(news, News::Ended) {
+            self.forget(id, true);
+        } else if let Some(session) = self.get(id) {
+            session.heard(news);
         }
     }
 }
@@ -119,50 +242,78 @@ async fn sweep(sessions: Weak<Sessions>, driver: Driver) {
         driver.sleep(pause.max(Duration::from_millis(10))).await;
         let Some(sessions) = sessions.upgrade() else { return };
         sessions.sweep();
+        if let Some(shared) = &sessions.shared {
+            sessions.touch(shared).await;
+        }
     }
 }
 
-/// One session.
+/// One session, as far as this process serves it.
 pub(super) struct Session {
     pub id: String,
     pub revision: Revision,
     in_flight: usize,
+    /// The stream that belongs to no request.
+    standing: Arc<StreamLog>,
     state: Mutex<State>,
     membership: OnceLock<Membership>,
+    shared: Option<Arc<Shared>>,
     _counted: Counted,
 }
 
 struct State {
+    /// The version of these facts, where they are kept beyond this process.
+    version: u64,
     facts: Facts,
     calls: HashMap<Id, Call>,
     asks: Asks,
     asked_by: BTreeMap<u64, Id>,
     streams: BTreeMap<u64, Arc<StreamLog>>,
+    followers: Vec<Arc<Follower>>,
+    /// Changes are told on the standing stream of this process.
+    is_home: bool,
     next_stream: u64,
     next_ask: u64,
     used: Instant,
+    touched: Instant,
     closed: bool,
 }
 
 impl Session {
-    fn new(server: &Arc<ServerCore>, facts: Facts) -> Arc<Session> {
+    fn new(
+        server: &Arc<ServerCore>,
+        id: String,
+        version: u64,
+        facts: Facts,
+        shared: Option<Arc<Shared>>,
+        is_home: bool,
+    ) -> Arc<Session> {
+        let first = if shared.is_some() { shared::first_number() } else { 0 };
+        let standing = StreamLog::new(first, Backing::of(shared.as_ref(), &id, first));
+        let now = Instant::now();
         let state = State {
+            version,
             calls: HashMap::new(),
             asks: Asks::default(),
             asked_by: BTreeMap::new(),
-            streams: BTreeMap::from([(STANDING, StreamLog::new(STANDING))]),
-            next_stream: STANDING,
-            next_ask: 0,
-            used: Instant::now(),
+            streams: BTreeMap::new(),
+            followers: Vec::new(),
+            is_home,
+            next_stream: first,
+            next_ask: first,
+            used: now,
+            touched: now,
             closed: false,
             facts,
         };
         Arc::new(Session {
-            id: random_id(),
+            id,
             revision: state.facts.revision,
             in_flight: server.catalog.settings().limits.in_flight,
+            standing,
             state: Mutex::new(state),
             membership: OnceLock::new(),
+            shared,
             _counted: server.counters.count(Kind::Session),
         })
     }
@@ -171,15 +322,43 @@ impl Session {
         lock(&self.state).used = Instant::now();
     }
 
-    fn is_idle(&self, now: Instant, limit: Duration) -> bool {
-        let state = lock(&self.state);
-        let busy = !state.calls.is_empty() || state.streams.values().any(|stream| stream.left().is_none());
-        !busy && now.saturating_duration_since(state.used) >= limit
+    /// What the store has, if that is newer.
+    fn renew(&self, version: u64, facts: Facts) {
+        let mut state = lock(&self.state);
+        if version > state.version {
+            state.version = version;
+            state.facts = facts;
+        }
     }
 
-    /// A request comes in under it.
-    pub fn adopt(&self, request: &mut Request, exchange: &mut Exchange) -> Result<(), RpcError> {
-        lock(&self.state).facts.adopt(request, exchange)
+    fn is_touch_due(&self, now: Instant, pause: Duration) -> bool {
+        let state = lock(&self.state);
+        let is_used = state.used > state.touched || self.is_busy(&state);
+        is_used && now.saturating_duration_since(state.touched) >= pause
+    }
+
+    async fn was_touched(&self, now: Instant) {
+        let open: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.touched = now;
+            let streams = state.streams.values().chain([&self.standing]);
+            streams.filter(|stream| !stream.is_over()).cloned().collect()
+        };
+        for stream in open {
+            stream.touch().await;
+        }
+    }
+
+    fn is_idle(&self, now: Instant, limit: Duration) -> bool {
+        let state = lock(&self.state);
+        !self.is_busy(&state) && now.saturating_duration_since(state.used) >= limit
+    }
+
+    fn is_busy(&self, state: &State) -> bool {
+        let mut streams = state.streams.values().chain([&self.standing]);
+        streams.any(|stream| stream.left().is_none())
+            || !state.calls.is_empty()
+            || !state.followers.is_empty()
     }
 
     /// A call begins; it is known by its request's id while the guard lives.
@@ -200,8 +379,9 @@ impl Session {
     /// The client gives a request up.
     pub fn cancel(&self, id: &Id, reason: Option<String>) {
         let call = lock(&self.state).calls.get(id).cloned();
-        if let Some(call) = call {
-            call.cancel(reason);
+        match call {
+            Some(call) => call.cancel(reason),
+            None => self.tell(|| News::Cancelled { id: id.as_json().to_owned(), reason }),
         }
     }
 
@@ -223,12 +403,117 @@ impl Session {
         messages
     }
 
-    /// The client answers what it was asked.
+    /// The client answers what it was asked, here or elsewhere.
     pub fn answered(&self, id: &Id, result: Result<Json, RpcError>) {
         let Some(ask) = id.as_number() else { return };
+        if self.shared.is_none() || lock(&self.state).asked_by.contains_key(&ask) {
+            self.answered_here(ask, result);
+            return;
+        }
+        let message = match &result {
+            Ok(result) => {
+                let mut message = jsonrpc::response_start(id, result.as_bytes().len());
+                message.extend_from_slice(result.as_bytes());
+                message.push(b'}');
+                message
+            }
+            Err(error) => jsonrpc::error(Some(id), error),
+        };
+        if let Ok(message) = String::from_utf8(message) {
+            self.tell(|| News::Answered { message });
+        }
+    }
+
+    fn answered_here(&self, ask: u64, result: Result<Json, RpcError>) {
         let mut state = lock(&self.state);
-        state.asked_by.remove(&ask);
-        state.asks.answered(ask, result);
+        if state.asked_by.remove(&ask).is_some() {
+            state.asks.answered(ask, result);
+        }
+    }
+
+    /// Tell the other processes that serve it.
+    fn tell(&self, news: impl FnOnce() -> News) {
+        if let Some(shared) = &self.shared {
+            shared.line.tell(&self.id, news());
+        }
+    }
+
+    /// Another process that serves it says something.
+    fn heard(&self, news: News) {
+        match news {
+            News::Answered { message } => {
+                let limits = Limits { message_bytes: usize::MAX, ..Limits::default() };
+                if let Ok(Message::Response { id: Some(id), result }) =
+                    jsonrpc::parse(message.as_bytes(), &limits)
+                    && let Some(ask) = id.as_number()
+                {
+                    self.answered_here(ask, result.map(|result| Json::from(result.get().to_owned())));
+                }
+            }
+            News::Cancelled { id, reason } => {
+                let call = Id::from_json(&id).and_then(|id| lock(&self.state).calls.get(&id).cloned());
+                if let Some(call) = call {
+                    call.cancel(reason);
+                }
+            }
+            News::Appended { stream } => self.tell_followers(stream, Follower::appended),
+            News::Alive { stream } => self.tell_followers(stream, Follower::alive),
+            News::Closing { stream } => self.tell_followers(stream, Follower::close),
+            News::Reads { stream } => {
+                self.tell_followers(stream, Follower::close);
+                if shared::is_standing(stream) {
+                    lock(&self.state).is_home = false;
+                    self.standing.reads_elsewhere();
+                } else if let Some(log) = self.stream(stream) {
+                    log.reads_elsewhere();
+                }
+            }
+            News::Reading { stream, sent } => {
+                if let Some(log) = self.stream(stream) {
+                    log.sent_elsewhere(sent);
+                    self.tell(|| News::Alive { stream });
+                }
+            }
+            News::Changed { version, text } => {
+                if let Some(facts) = Facts::from_record(&text) {
+                    self.renew(version, facts);
+                }
+            }
+            News::Ended => {}
+        }
+    }
+
+    fn tell_followers(&self, stream: u64, tell: impl Fn(&Follower)) {
+        let followers = lock(&self.state).followers.clone();
+        followers.iter().filter(|follower| follower.stream == stream).for_each(|follower| tell(follower));
+    }
+
+    /// Somebody reads a stream here that another process writes: in the place of whoever did so before.
+    pub fn follow(&self, stream: u64) -> Arc<Follower> {
+        self.tell_followers(stream, Follower::close);
+        let follower = Follower::new(stream);
+        lock(&self.state).followers.push(follower.clone());
+        follower
+    }
+
+    pub fn unfollow(&self, follower: &Arc<Follower>) {
+        lock(&self.state).followers.retain(|known| !Arc::ptr_eq(known, follower));
+    }
+
+    fn close_followers(&self) {
+        let followers = lock(&self.state).followers.clone();
+        followers.iter().for_each(|follower| follower.close());
+    }
+
+    /// The events of a stream of the session that another process writes, if they are kept where this one can read them.
+    pub fn elsewhere(&self, stream: u64) -> Option<Backing> {
+        Backing::of(self.shared.as_ref(), &self.id, stream)
+    }
+
+    /// The standing stream of this process, which the client is to hear of changes on from now on.
+    pub fn come_home(&self) -> Arc<StreamLog> {
+        lock(&self.state).is_home = true;
+        self.standing.clone()
     }
 
     /// A request is over: what it asked and was not answered is taken back. Returns the messages that say so.
@@ -247,32 +532,53 @@ impl Session {
 
     /// A new stream for the answers of a POST.
     pub fn new_stream(&self) -> Arc<StreamLog> {
-        let mut state = lock(&self.state);
-        state.next_stream += 1;
-        let stream = StreamLog::new(state.next_stream);
-        if state.closed {
-            stream.end();
-            return stream;
-        }
-        let ended: Vec<u64> =
-            state.streams.iter().filter(|(_, stream)| stream.is_over()).map(|(id, _)| *id).collect();
-        for id in ended.iter().take(ended.len().saturating_sub(MAX_ENDED - 1)) {
-            state.streams.remove(id);
-        }
-        state.streams.insert(stream.id(), stream.clone());
+        let (stream, dropped) = {
+            let mut state = lock(&self.state);
+            state.next_stream += 1;
+            let id = state.next_stream;
+            let stream = StreamLog::new(id, Backing::of(self.shared.as_ref(), &self.id, id));
+            if state.closed {
+                stream.abandon();
+                return stream;
+            }
+            let ended: Vec<u64> =
+                state.streams.iter().filter(|(_, stream)| stream.is_over()).map(|(id, _)| *id).collect();
+            let dropped: Vec<u64> =
+                ended.iter().copied().take(ended.len().saturating_sub(MAX_ENDED - 1)).collect();
+            for id in &dropped {
+                state.streams.remove(id);
+            }
+            state.streams.insert(id, stream.clone());
+            (stream, dropped)
+        };
+        dropped.into_iter().for_each(|id| self.forget_events(id));
         stream
     }
 
     pub fn stream(&self, id: u64) -> Option<Arc<StreamLog>> {
+        if id == self.standing.id() {
+            return Some(self.standing.clone());
+        }
         lock(&self.state).streams.get(&id).cloned()
     }
 
     /// Forget a stream that nobody will come back for.
     pub fn drop_stream(&self, id: u64) {
-        lock(&self.state).streams.remove(&id);
+        let dropped = lock(&self.state).streams.remove(&id);
+        if let Some(stream) = dropped {
+            stream.abandon();
+            self.forget_events(id);
+        }
     }
 
-    fn close(&self) {
+    fn forget_events(&self, stream: u64) {
+        if let Some(shared) = &self.shared {
+            shared.forget_events(&self.id, Some(stream));
+        }
+    }
+
+    /// Over, here or `everywhere`.
+    fn close(&self, everywhere: bool) {
         let (calls, streams, asks) = {
             let mut state = lock(&self.state);
             state.closed = true;
@@ -289,19 +595,21 @@ impl Session {
             call.cancel(Some("the session is over".into()));
         }
         for stream in streams.into_values() {
-            stream.end();
+            if everywhere { stream.abandon() } else { stream.end() }
         }
+        self.standing.abandon();
+        self.close_followers();
     }
 }
 
 impl Listener for Session {
     fn notice(&self, notice: &Notice) {
-        let standing = {
+        let is_wanted = {
             let state = lock(&self.state);
-            state.facts.wants(notice).then(|| state.streams.get(&STANDING).cloned()).flatten()
+            state.is_home && state.facts.wants(notice)
         };
-        if let Some(stream) = standing {
-            stream.append_once(&notice.message(None));
+        if is_wanted {
+            self.standing.append_once(&notice.message(None));
         }
     }
 }

@@ -1,0 +1,528 @@
+//! Sessions of legacy HTTP clients that several servers share, as their clients see them.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Peer, Stream};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use trunnion::Server;
+use trunnion::server::{Context, Elicited, LogLevel, Resource, State, Tool};
+use trunnion::store::{
+    Append, Bus, EventStore, MemoryStore, Replay, SessionRecord, SessionStore, StoreError, StoreFuture,
+    StoredEvent, StreamKey, Subscriber,
+};
+
+#[derive(Default, Clone)]
+struct Gate {
+    go: Arc<Notify>,
+    dropped: Arc<Notify>,
+}
+
+struct Told(Gate);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.dropped.notify_one();
+    }
+}
+
+async fn hello() -> &'static str {
+    "hello"
+}
+
+async fn steps(context: Context, gate: State<Gate>) -> &'static str {
+    let _told = Told(Gate::clone(&gate));
+    context.progress(1.0, None, None);
+    gate.go.notified().await;
+    context.progress(2.0, None, None);
+    gate.go.notified().await;
+    "done"
+}
+
+async fn later(context: Context, gate: State<Gate>) -> String {
+    let closed = context.close_stream();
+    gate.go.notified().await;
+    format!("closed: {closed}")
+}
+
+async fn logs(context: Context) -> Result<&'static str, trunnion::Error> {
+    context.log(LogLevel::Info, "little")?;
+    context.log(LogLevel::Error, "much")?;
+    Ok("logged")
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Name {
+    name: String,
+}
+
+async fn name(context: Context) -> Result<String, trunnion::Error> {
+    Ok(match context.elicit::<Name>("Who are you?").await? {
+        Elicited::Accepted(Name { name }) => name,
+        other => format!("{other:?}"),
+    })
+}
+
+/// Two servers with one store, and a client of each.
+struct Two {
+    gate: Gate,
+    servers: [Server; 2],
+    a: Peer,
+    b: Peer,
+}
+
+impl Two {
+    /// A session that was opened at the first.
+    async fn with<S: SessionStore + EventStore + Bus>(store: &Arc<S>, capabilities: Value) -> Two {
+        let gate = Gate::default();
+        let servers = [0; 2].map(|_| {
+            Server::builder("test", "1.0")
+                .bus(store.clone())
+                .state(gate.clone())
+                .tool(Tool::new("hello", hello))
+                .tool(Tool::new("steps", steps))
+                .tool(Tool::new("later", later))
+                .tool(Tool::new("name", name))
+                .tool(Tool::new("logs", logs))
+                .resource(Resource::new("test://a", hello))
+                .build()
+                .expect("valid")
+        });
+        let mut peers = Vec::new();
+        for server in &servers {
+            let http = server.http().session_store(store.clone()).event_store(store.clone());
+            peers.push(Peer::of(http.bind("127.0.0.1:0").await.expect("an address"), "2025-11-25"));
+        }
+        let (mut b, mut a) = (peers.pop().expect("two"), peers.pop().expect("two"));
+        a.initialize(capabilities).await.expect("a session");
+        b.session = a.session.clone();
+        Two { gate, servers, a, b }
+    }
+
+    async fn new() -> Two {
+        Two::with(&Arc::new(MemoryStore::default()), json!({})).await
+    }
+}
+
+fn text(message: &Value) -> &str {
+    message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
+}
+
+fn with_progress(name: &str) -> Value {
+    json!({"name": name, "_meta": {"progressToken": 7}})
+}
+
+async fn delete(peer: &Peer) -> u16 {
+    Peer::answer(peer.request(reqwest::Method::DELETE)).await.status()
+}
+
+async fn progress(stream: &mut Stream) -> u64 {
+    let message = stream.message().await;
+    message["params"]["progress"].as_u64().unwrap_or_else(|| panic!("no progress: {message}"))
+}
+
+#[tokio::test]
+async fn any_server_answers_and_ends_a_session() {
+    let two = Two::new().await;
+    assert_eq!(text(&two.b.call(1, "hello", json!({})).await.json()), "hello");
+    assert_eq!(delete(&two.b).await, 204);
+    assert_eq!(two.a.call(2, "hello", json!({})).await.status(), 404);
+    assert_eq!(two.b.call(3, "hello", json!({})).await.status(), 404);
+    assert_eq!(delete(&two.a).await, 404);
+}
+
+#[tokio::test]
+async fn a_session_outlives_the_server_that_opened_it() {
+    let two = Two::new().await;
+    two.a.listening.close().await;
+    assert_eq!(text(&two.b.call(1, "hello", json!({})).await.json()), "hello");
+}
+
+#[tokio::test]
+async fn what_one_server_is_told_to_watch_the_other_tells_of() {
+    let Two { servers, a, b, .. } = Two::new().await;
+    let mut stream = a.get(None).await.stream();
+    stream.next().await.expect("the priming event");
+    assert!(b.ask(1, "resources/subscribe", json!({"uri": "test://a"})).await.json()["result"].is_object());
+    for server in &servers {
+        server.resource_updated("test://a");
+        assert_eq!(stream.message().await["params"]["uri"], "test://a");
+    }
+    assert!(b.ask(2, "resources/unsubscribe", json!({"uri": "test://a"})).await.json()["result"].is_object());
+    servers[1].resource_updated("test://a");
+    servers[1].remove_tool("hello");
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn the_standing_stream_moves_with_its_client() {
+    let Two { servers, a, b, .. } = Two::new().await;
+    let mut stream = a.get(None).await.stream();
+    stream.next().await.expect("the priming event");
+    servers[0].remove_tool("hello");
+    let first = stream.next().await.expect("an event");
+    drop(stream);
+    servers[1].remove_resource("test://a");
+    // What was missed at the first comes at the second, and then what is new, whoever tells it.
+    let mut moved = b.get(first.id.as_deref()).await.stream();
+    assert_eq!(moved.message().await["method"], "notifications/resources/list_changed");
+    moved.next().await.expect("the priming event");
+    for server in &servers {
+        server.add(Tool::new("new", hello)).expect("valid");
+        assert_eq!(moved.message().await["method"], "notifications/tools/list_changed");
+    }
+    // The first tells nothing on a stream of its own any more, but takes over again when the client comes.
+    let mut back = a.get(None).await.stream();
+    assert_eq!(moved.next().await, None, "another reads");
+    back.next().await.expect("the priming event");
+    servers[1].remove_tool("new");
+    assert_eq!(back.message().await["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn a_stream_is_read_where_its_client_comes_back() {
+    let Two { gate, a, b, .. } = Two::new().await;
+    let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
+    let priming = stream.next().await.expect("the priming event");
+    let first = stream.next().await.expect("an event");
+    assert_eq!(first.message()["params"]["progress"], 1);
+    drop(stream);
+    // The call goes on at the first server while the second reads.
+    let mut rest = b.get(first.id.as_deref()).await.stream();
+    gate.go.notify_one();
+    assert_eq!(progress(&mut rest).await, 2);
+    gate.go.notify_one();
+    assert_eq!(text(&rest.message().await), "done");
+    assert_eq!(rest.next().await, None);
+    // From the beginning on, at either, when all is over.
+    for peer in [&a, &b] {
+        let mut again = peer.get(priming.id.as_deref()).await.stream();
+        assert_eq!(progress(&mut again).await, 1);
+        assert_eq!(progress(&mut again).await, 2);
+        assert_eq!(text(&again.message().await), "done");
+        assert_eq!(again.next().await, None);
+    }
+    assert_eq!(b.get(Some("99-1")).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_stream_that_its_tool_lets_go_ends_wherever_it_is_read() {
+    let Two { gate, a, b, .. } = Two::new().await;
+    let mut stream = a.call(1, "later", json!({})).await.stream();
+    let priming = stream.next().await.expect("the priming event");
+    assert_eq!(stream.next().await, None, "closed before the answer");
+    let mut rest = b.get(priming.id.as_deref()).await.stream();
+    gate.go.notify_one();
+    assert_eq!(text(&rest.message().await), "closed: true");
+}
+
+#[tokio::test]
+async fn only_the_last_to_come_reads_a_stream() {
+    let Two { gate, a, b, .. } = Two::new().await;
+    let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
+    stream.next().await.expect("the priming event");
+    let first = stream.next().await.expect("an event");
+    let mut second = b.get(first.id.as_deref()).await.stream();
+    assert_eq!(stream.next().await, None, "at another server");
+    let mut third = b.get(first.id.as_deref()).await.stream();
+    assert_eq!(second.next().await, None, "at the same");
+    let mut fourth = a.get(first.id.as_deref()).await.stream();
+    assert_eq!(third.next().await, None, "back at the first");
+    gate.go.notify_one();
+    assert_eq!(progress(&mut fourth).await, 2);
+}
+
+#[tokio::test]
+async fn an_answer_finds_who_has_asked() {
+    let Two { a, b, .. } = Two::with(&Arc::new(MemoryStore::default()), json!({"elicitation": {}})).await;
+    for answer in [json!({"action": "accept", "content": {"name": "Ada"}}), json!({"action": "decline"})] {
+        let mut stream = a.call(1, "name", json!({})).await.stream();
+        stream.next().await.expect("the priming event");
+        let asked = stream.message().await;
+        assert_eq!(asked["method"], "elicitation/create");
+        assert_eq!(b.respond(&asked, answer.clone()).await, 202);
+        let done = stream.message().await;
+        assert_eq!(text(&done).contains("Ada"), answer["action"] == "accept", "{done}");
+    }
+    // An error as well.
+    let mut stream = a.call(2, "name", json!({})).await.stream();
+    stream.next().await.expect("the priming event");
+    let asked = stream.message().await;
+    let error = json!({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32000, "message": "not now"}});
+    assert_eq!(b.post(&error).await.status(), 202);
+    assert!(stream.message().await.to_string().contains("not now"));
+}
+
+#[tokio::test]
+async fn a_cancellation_finds_the_call() {
+    let Two { gate, a, b, .. } = Two::new().await;
+    let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
+    stream.next().await.expect("the priming event");
+    assert_eq!(progress(&mut stream).await, 1);
+    assert_eq!(b.notify("notifications/cancelled", json!({"requestId": 1})).await, 202);
+    gate.dropped.notified().await;
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn both_servers_change_one_session_at_a_time() {
+    let Two { servers, a, b, .. } = Two::new().await;
+    for server in &servers {
+        for n in 0..20 {
+            server.add(Resource::new(format!("test://{n}"), hello)).expect("valid");
+        }
+    }
+    let subscribe = |peer: &Peer, n: u64| {
+        let asked = peer.request(reqwest::Method::POST).body(
+            json!({"jsonrpc": "2.0", "id": n, "method": "resources/subscribe",
+                "params": {"uri": format!("test://{n}")}})
+            .to_string(),
+        );
+        tokio::spawn(async move { Peer::answer(asked).await.json() })
+    };
+    let all: Vec<_> = (0..20).map(|n| subscribe(if n % 2 == 0 { &a } else { &b }, n)).collect();
+    for asked in all {
+        let answer = asked.await.expect("no panic");
+        assert!(answer["result"].is_object(), "{answer}");
+    }
+    let mut stream = a.get(None).await.stream();
+    let next = async |stream: &mut Stream| loop {
+        let event = stream.next().await.expect("an event");
+        if event.data.contains("resources/updated") {
+            return event.message()["params"]["uri"].as_str().expect("a URI").to_owned();
+        }
+    };
+    for n in 0..20 {
+        servers[n % 2].resource_updated(format!("test://{n}"));
+        assert_eq!(next(&mut stream).await, format!("test://{n}"));
+    }
+}
+
+#[tokio::test]
+async fn a_listener_of_the_modern_era_hears_of_changes_at_any_server() {
+    let Two { servers, a: mut modern, .. } = Two::new().await;
+    (modern.revision, modern.session) = ("2026-07-28", None);
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let mut stream = modern.ask(1, "subscriptions/listen", filter).await.stream();
+    assert!(stream.message().await["method"].as_str().expect("a method").ends_with("acknowledged"));
+    servers[1].remove_tool("hello");
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+}
+
+/// A store that can be made to fail.
+#[derive(Default)]
+struct Fragile {
+    inner: MemoryStore,
+    sessions_fail: AtomicBool,
+    events_fail: AtomicBool,
+    touched: Notify,
+}
+
+impl Fragile {
+    fn session<T: Send + 'static>(&self, done: StoreFuture<T>) -> StoreFuture<T> {
+        if self.sessions_fail.load(Ordering::Relaxed) { fail() } else { done }
+    }
+
+    fn event<T: Send + 'static>(&self, done: impl FnOnce() -> StoreFuture<T>) -> StoreFuture<T> {
+        if self.events_fail.load(Ordering::Relaxed) { fail() } else { done() }
+    }
+}
+
+fn fail<T: Send + 'static>() -> StoreFuture<T> {
+    Box::pin(std::future::ready(Err(StoreError::new("db.internal refused user admin"))))
+}
+
+impl SessionStore for Fragile {
+    fn insert(&self, id: &str, text: &str, keep: Duration) -> StoreFuture<()> {
+        self.session(self.inner.insert(id, text, keep))
+    }
+
+    fn load(&self, id: &str) -> StoreFuture<Option<SessionRecord>> {
+        self.session(self.inner.load(id))
+    }
+
+    fn replace(&self, id: &str, version: u64, text: &str) -> StoreFuture<bool> {
+        self.session(self.inner.replace(id, version, text))
+    }
+
+    fn touch(&self, id: &str, keep: Duration) -> StoreFuture<bool> {
+        self.touched.notify_one();
+        self.session(self.inner.touch(id, keep))
+    }
+
+    fn remove(&self, id: &str) -> StoreFuture<bool> {
+        if self.sessions_fail.load(Ordering::Relaxed) {
+            fail()
+        } else {
+            SessionStore::remove(&self.inner, id)
+        }
+    }
+}
+
+impl EventStore for Fragile {
+    fn append(&self, key: &StreamKey, append: Append) -> StoreFuture<()> {
+        self.event(|| self.inner.append(key, append))
+    }
+
+    fn read(&self, key: &StreamKey, after: u64) -> StoreFuture<Option<Replay>> {
+        self.event(|| self.inner.read(key, after))
+    }
+
+    fn remove(&self, session: &str, stream: Option<u64>) -> StoreFuture<()> {
+        self.event(|| EventStore::remove(&self.inner, session, stream))
+    }
+}
+
+impl Bus for Fragile {
+    fn publish(&self, message: Bytes) {
+        self.inner.publish(message);
+    }
+
+    fn subscribe(&self, subscriber: Subscriber) {
+        self.inner.subscribe(subscriber);
+    }
+}
+
+#[tokio::test]
+async fn without_its_session_store_a_server_serves_what_it_knows() {
+    let store = Arc::new(Fragile::default());
+    let Two { mut a, b, .. } = Two::with(&store, json!({})).await;
+    store.sessions_fail.store(true, Ordering::Relaxed);
+    assert_eq!(text(&a.call(1, "hello", json!({})).await.json()), "hello");
+    let refused = b.call(1, "hello", json!({})).await;
+    assert_eq!(refused.status(), 503, "it was opened elsewhere");
+    let refused = refused.json();
+    assert_eq!(refused["error"]["code"], -32603);
+    assert!(!refused.to_string().contains("admin"), "{refused}");
+    let unchanged = a.ask(2, "resources/subscribe", json!({"uri": "test://a"})).await.json();
+    assert_eq!(unchanged["error"]["code"], -32603, "{unchanged}");
+    assert_eq!(delete(&a).await, 503);
+    let session = a.session.take();
+    assert_eq!(a.initialize(json!({})).await, Err(503));
+
+    store.sessions_fail.store(false, Ordering::Relaxed);
+    a.session = session;
+    assert_eq!(text(&b.call(3, "hello", json!({})).await.json()), "hello");
+    assert_eq!(delete(&a).await, 204);
+}
+
+#[tokio::test]
+async fn without_its_event_store_a_stream_goes_on_where_it_is() {
+    let store = Arc::new(Fragile::default());
+    let Two { gate, a, b, .. } = Two::with(&store, json!({})).await;
+    store.events_fail.store(true, Ordering::Relaxed);
+    let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
+    stream.next().await.expect("the priming event");
+    let first = stream.next().await.expect("an event");
+    assert_eq!(first.message()["params"]["progress"], 1);
+    drop(stream);
+    assert_eq!(b.get(first.id.as_deref()).await.status(), 503);
+    let mut rest = a.get(first.id.as_deref()).await.stream();
+    gate.go.notify_one();
+    assert_eq!(progress(&mut rest).await, 2);
+    // When the store is back, it has what it has missed.
+    store.events_fail.store(false, Ordering::Relaxed);
+    gate.go.notify_one();
+    assert_eq!(text(&rest.message().await), "done");
+    let mut again = b.get(first.id.as_deref()).await.stream();
+    assert_eq!(progress(&mut again).await, 2);
+    assert_eq!(text(&again.message().await), "done");
+}
+
+#[tokio::test]
+async fn a_session_in_use_is_kept_and_an_idle_one_is_not() {
+    let store = Arc::new(Fragile::default());
+    let server = Server::builder("test", "1.0").tool(Tool::new("hello", hello)).build().expect("valid");
+    let http = server.http().session_store(store.clone()).session_idle(Duration::from_millis(40));
+    let mut peer = Peer::of(http.bind("127.0.0.1:0").await.expect("an address"), "2025-11-25");
+    peer.initialize(json!({})).await.expect("a session");
+    let id = peer.session.clone().expect("an id");
+    let is_kept = async || store.load(&id).await.expect("no failure").is_some();
+    let stream = peer.get(None).await.stream();
+    // Far longer than it is kept untouched.
+    for _ in 0..20 {
+        store.touched.notified().await;
+        assert!(is_kept().await, "somebody reads");
+    }
+    drop(stream);
+    while is_kept().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(peer.call(1, "hello", json!({})).await.status(), 404);
+}
+
+#[tokio::test]
+async fn events_need_sessions() {
+    let server = Server::builder("test", "1.0").build().expect("valid");
+    let http = server.http().event_store(Arc::new(MemoryStore::default()));
+    assert_eq!(http.bind("127.0.0.1:0").await.expect_err("refused").kind, "usage");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_writer_has_died_ends() {
+    let store = Arc::new(MemoryStore::default());
+    let server = Server::builder("test", "1.0").bus(store.clone()).build().expect("valid");
+    let http = server.http().session_store(store.clone()).event_store(store.clone());
+    let mut service = http.tower_service().expect("a service");
+    let mut send = async |method: &str, headers: &[(&str, &str)], body: String| {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri("/mcp")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("mcp-protocol-version", "2025-11-25");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(http_body_util::Full::new(Bytes::from(body))).expect("a request");
+        tower_service::Service::call(&mut service, request).await.expect("an answer")
+    };
+    let initialize = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+    let opened = send("POST", &[], initialize.to_string()).await;
+    let session = opened.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned();
+
+    // What a process leaves behind that dies in the middle of a call.
+    let key = StreamKey { session: session.clone(), stream: (1 << 24) + 1 };
+    let event = StoredEvent { number: 1, message: Bytes::from_static(b"{\"half\":1}") };
+    let append = Append { events: vec![event], over: false, oldest: 1, keep: Duration::from_secs(3600) };
+    store.append(&key, append).await.expect("no failure");
+
+    let last = format!("{}-0", key.stream);
+    let headers = [("accept", "text/event-stream"), ("mcp-session-id", &session), ("last-event-id", &last)];
+    let rest = send("GET", &headers, String::new()).await;
+    assert_eq!(rest.status(), 200);
+    let body = http_body_util::BodyExt::collect(rest.into_body()).await.expect("a body").to_bytes();
+    let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+    assert!(
+        text.starts_with(&format!("id: {}-1\nevent: message\ndata: {{\"half\":1}}\n\n", key.stream)),
+        "{text}"
+    );
+    assert_eq!(send("GET", &headers, String::new()).await.status(), 400, "it will never be answered");
+}
+
+#[tokio::test]
+async fn what_was_negotiated_and_set_is_known_everywhere() {
+    let Two { a, b, .. } = Two::with(&Arc::new(MemoryStore::default()), json!({"elicitation": {}})).await;
+    // Unknown at the second until now, then known and changed there.
+    let mut stream = b.call(1, "name", json!({})).await.stream();
+    stream.next().await.expect("the priming event");
+    let asked = stream.message().await;
+    assert_eq!(a.respond(&asked, json!({"action": "cancel"})).await, 202);
+    assert_eq!(text(&stream.message().await), "Cancelled");
+
+    assert!(b.ask(2, "logging/setLevel", json!({"level": "error"})).await.json()["result"].is_object());
+    for peer in [&a, &b] {
+        let mut stream = peer.call(3, "logs", json!({})).await.stream();
+        stream.next().await.expect("the priming event");
+        assert_eq!(stream.message().await["params"]["level"], "error", "nothing below");
+        assert_eq!(text(&stream.message().await), "logged");
+    }
+}
