@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunnion::client::{Change, Listen};
 use trunnion::server::Tool;
+#[cfg(feature = "sqlite")]
+use trunnion::store::SqliteStore;
 use trunnion::store::{
     Append, Bus, EventStore, MemoryStore, Replay, SessionStore, StoredEvent, StreamKey, Subscriber,
 };
@@ -92,18 +94,18 @@ async fn keeps_events(store: &dyn EventStore) {
     assert_eq!(store.read(&short, 0).await, replay(1..=1, false), "it begins again");
 }
 
-async fn carries_changes(bus: Arc<dyn Bus>) {
+async fn carries_changes<B: Bus>(buses: [Arc<B>; 2]) {
     let tool = |name: &str| Tool::new(name, async || "done");
-    let server =
-        || Server::builder("test", "1.0").bus(bus.clone()).tool(tool("first")).build().expect("valid");
-    let (a, b) = (server(), server());
+    let [a, b] = buses
+        .clone()
+        .map(|bus| Server::builder("test", "1.0").bus(bus).tool(tool("first")).build().expect("valid"));
     let client = Client::builder().connect(&a).await.expect("connected");
     let mut changes = client.listen(Listen::new().tools()).await.expect("listening");
     for (n, server) in [&b, &a, &b].into_iter().enumerate() {
         server.add(tool(&format!("t{n}"))).expect("valid");
         assert!(matches!(changes.next().await, Some(Ok(Change::Tools))), "of server {n}");
     }
-    bus.publish(Bytes::from_static(b"not ours"));
+    buses[1].publish(Bytes::from_static(b"not ours"));
     assert!(b.remove_tool("t0"));
     assert!(matches!(changes.next().await, Some(Ok(Change::Tools))), "it hears on");
 }
@@ -113,7 +115,40 @@ async fn in_memory() {
     let store = Arc::new(MemoryStore::default());
     keeps_sessions(&*store).await;
     keeps_events(&*store).await;
-    carries_changes(store).await;
+    carries_changes([store.clone(), store]).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn in_a_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = std::env::temp_dir().join(format!("trunnion-store-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("store.db");
+    let open = || SqliteStore::open(&path);
+    let store = Arc::new(open().expect("a store"));
+    keeps_sessions(&*store).await;
+    keeps_events(&*store).await;
+    carries_changes([store.clone(), store.clone()]).await;
+    let other = Arc::new(open().expect("another process could open it"));
+    carries_changes([store.clone(), other.clone()]).await;
+    assert_eq!(store.state_key(), other.state_key());
+    assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+
+    store.insert("kept", "text", HOUR).await.expect("no failure");
+    drop((store, other));
+    let again = open().expect("a store");
+    assert_eq!(again.load("kept").await.expect("no failure").expect("a record").text, "text");
+    drop(again);
+
+    std::fs::write(folder.join("text"), "no database, but long enough to be read as one by whoever tries")
+        .expect("written");
+    let refused = SqliteStore::open(folder.join("text")).expect_err("it is no database");
+    assert!(refused.to_string().contains("not a database"), "{refused}");
+    let refused = SqliteStore::open(folder.join("none/store.db")).expect_err("there is no such folder");
+    assert!(refused.to_string().contains("none/store.db"), "{refused}");
+    std::fs::remove_dir_all(&folder).expect("removed");
 }
 
 #[test]
@@ -132,4 +167,19 @@ fn whoever_hears_nothing_says_so() {
     assert!(subscriber.is_alive() && subscriber.deliver(b"{}"));
     drop(server);
     assert!(!subscriber.is_alive() && !subscriber.deliver(b"{}"));
+}
+
+#[tokio::test]
+async fn a_server_that_starts_tells_of_no_changes() {
+    let store = Arc::new(MemoryStore::default());
+    let tool = |name: &str| Tool::new(name, async || "done");
+    let server =
+        |store| Server::builder("test", "1.0").bus(store).tool(tool("first")).build().expect("valid");
+    let client = Client::builder().connect(&server(store.clone())).await.expect("connected");
+    let mut changes = client.listen(Listen::new().tools().resource("test://a")).await.expect("listening");
+    let another = server(store);
+    another.add(tool("second")).expect("valid");
+    another.resource_updated("test://a");
+    let first = changes.next().await;
+    assert!(matches!(&first, Some(Ok(Change::Resource(uri))) if uri == "test://a"), "{first:?}");
 }

@@ -134,6 +134,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "page_size": "pageSize",
         "state_keys": "stateKeys",
         "state_ttl_ms": "stateTtlMs",
+        "store": "store",
     },
     "tool": {
         "asks": "asks",

@@ -186,6 +186,8 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var stateKeys: [String]?
     /// How long a client may take to come back with the answers, in milliseconds. Default: 3600000.
     public var stateTtlMs: Int?
+    /// Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: none.
+    public var store: String?
 
     /// Name only what should differ from the default.
     public init(
@@ -194,7 +196,8 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         cacheScope: String? = nil,
         pageSize: Int? = nil,
         stateKeys: [String]? = nil,
-        stateTtlMs: Int? = nil
+        stateTtlMs: Int? = nil,
+        store: String? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
@@ -202,6 +205,7 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         self.pageSize = pageSize
         self.stateKeys = stateKeys
         self.stateTtlMs = stateTtlMs
+        self.store = store
     }
 }
 

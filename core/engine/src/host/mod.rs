@@ -11,6 +11,7 @@ mod notify;
 mod options;
 mod queue;
 mod servers;
+mod stores;
 mod tables;
 
 use std::sync::atomic::{AtomicBool, Ordering};

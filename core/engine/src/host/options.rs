@@ -112,6 +112,7 @@ pub(crate) struct ServerDefinition {
     pub state_keys: Vec<String>,
     #[serde(default = "default_state_ttl")]
     pub state_ttl_ms: u64,
+    pub store: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -212,7 +213,7 @@ impl Default for ServeHttp {
 
 impl ServeHttp {
     /// As the endpoint has them.
-    pub fn http(self, max_connections: usize) -> Result<HttpOptions, Error> {
+    pub fn http(self, max_connections: usize, stores: Stores) -> Result<HttpOptions, Error> {
         if !self.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
         }
@@ -235,7 +236,7 @@ impl ServeHttp {
             sessions: self.sessions,
             session_idle: Duration::from_millis(self.session_idle_ms),
             max_sessions: self.max_sessions,
-            stores: Stores::default(),
+            stores,
         })
     }
 }

@@ -14,13 +14,13 @@ use super::carried;
 use super::options::{self, CacheScope, EraName, ItemOptions, NoOptions, ServeHttp, ServerDefinition};
 use super::queue::{Event, kind};
 use super::tables::{Operation, ServerEntry, Tables, advance};
-use super::{Engine, Inner};
+use super::{Engine, Inner, stores};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
 use crate::lock;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Input, Start};
-use crate::server::http::{self, Phase};
+use crate::server::http::{self, Phase, Stores};
 use crate::server::seal::Sealer;
 use crate::server::stream::{self, Carrier};
 
@@ -53,24 +53,33 @@ impl Engine {
             page_size: definition.page_size,
         };
         let ttl = Duration::from_millis(definition.state_ttl_ms);
-        let sealer = Sealer::new(&definition.state_keys, ttl).map_err(Error::usage)?;
+        let opened = definition.store.as_deref().map(stores::open).transpose()?;
+        let mut keys = definition.state_keys;
+        if let Some(opened) = opened.as_ref().filter(|_| keys.is_empty()) {
+            keys.push(opened.state_key.clone());
+        }
+        let sealer = Sealer::new(&keys, ttl).map_err(Error::usage)?;
         let id = inner.tables.next_id();
         let queue = inner.tables.queue.clone();
         let roots_changed = Box::new(move || {
             let payload = "{\"event\":\"roots_changed\",\"params\":{}}".to_owned();
             queue.push(Event { kind: kind::NOTIFICATION, id, target: 0, payload });
         });
+        let (bus, stores) = match opened {
+            Some(opened) => (Some(opened.bus), opened.stores),
+            None => (None, Stores::default()),
+        };
         let mut core = ServerCore::new(
             Catalog::new(settings, offer),
             inner.tables.counters.clone(),
             sealer,
             Some(roots_changed),
-            None,
+            bus,
         );
         core.telemetry = inner.telemetry.clone();
         let core = Arc::new(core);
         let phase = watch::Sender::new(Phase::Serving);
-        lock(&inner.tables.servers).insert(id, ServerEntry { core, phase });
+        lock(&inner.tables.servers).insert(id, ServerEntry { core, phase, stores });
         Ok(id)
     }
 
@@ -132,16 +141,18 @@ impl Engine {
     pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, server_phase) = inner.server(server)?;
+        let stores =
+            lock(&inner.tables.servers).get(&server).map(|entry| entry.stores.clone()).unwrap_or_default();
         let options: ServeHttp = options::parse("options", options)?;
         if options.carried {
             if options.unix_socket.is_some() {
                 return Err(Error::usage("unixSocket has no effect with carried"));
             }
-            let options = options.http(inner.options.max_connections)?;
+            let options = options.http(inner.options.max_connections, stores)?;
             return Ok(carried::serve(&inner.tables, core, &inner.driver, options, server_phase));
         }
         let at = At::of(&options)?;
-        let options = options.http(inner.options.max_connections)?;
+        let options = options.http(inner.options.max_connections, stores)?;
         let stop = watch::Sender::new(Phase::Serving);
         let op = inner.tables.begin(Operation::Serve(stop.clone(), None));
         let (tables, driver) = (inner.tables.clone(), inner.driver.clone());

@@ -17,13 +17,14 @@ use crate::client::Reply;
 use crate::error::{Error, local};
 use crate::lock;
 use crate::server::call::{Call, Observer};
-use crate::server::http::Phase;
+use crate::server::http::{Phase, Stores};
 use crate::server::{Counted, Counters, Kind, ServerCore};
 
 /// A registered server.
 pub(crate) struct ServerEntry {
     pub core: Arc<ServerCore>,
     pub phase: watch::Sender<Phase>,
+    pub stores: Stores,
 }
 
 /// Something the host asked for that has not ended.

@@ -9,6 +9,7 @@ pub(crate) mod seal;
 pub(crate) mod stream;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct ServerCore {
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     /// Where to tell of the requests.
     pub telemetry: Option<Telemetry>,
+    /// Somebody could have seen what it offers.
+    served: AtomicBool,
 }
 
 impl ServerCore {
@@ -57,7 +60,15 @@ impl ServerCore {
         bus: Option<Arc<dyn Bus>>,
     ) -> ServerCore {
         let line = Line::new(bus);
-        ServerCore { catalog, counters, sealer, line, on_roots_changed, telemetry: None }
+        ServerCore {
+            catalog,
+            counters,
+            sealer,
+            line,
+            on_roots_changed,
+            telemetry: None,
+            served: AtomicBool::new(false),
+        }
     }
 
     /// Offer one thing more, and say so.
@@ -115,8 +126,15 @@ impl ServerCore {
         self.line.publish(notice);
     }
 
+    /// From here on somebody may see what it offers.
+    pub fn serves(&self) {
+        self.served.store(true, Ordering::Release);
+    }
+
     fn changed(&self, item: ItemKind) {
-        if let Some(notice) = item.notice() {
+        // A process that starts changes nothing for the clients of the others.
+        let served = self.served.load(Ordering::Acquire);
+        if let Some(notice) = item.notice().filter(|_| served) {
             self.publish(&notice);
         }
     }

@@ -186,8 +186,10 @@ pub(crate) enum News {
     Closing { stream: u64 },
     /// Whoever writes to a stream: it is here still.
     Alive { stream: u64 },
-    /// Whoever has begun to read a stream: the others' connections are stale.
-    Reads { stream: u64 },
+    /// Whoever has begun to read a stream, and has the events up to this one: connections of earlier turns are stale.
+    Reads { stream: u64, sent: u64, turn: u64 },
+    /// Whoever told changes on the standing stream and has not sent these messages: whoever tells them now is to.
+    HandedOver { messages: Vec<String> },
     /// Whoever reads a stream: it is here, and has sent the events up to this one.
     Reading { stream: u64, sent: u64 },
 }

@@ -46,6 +46,7 @@ pub(crate) async fn serve(
     transport: &'static str,
     stop: impl Future<Output = ()> + Send,
 ) {
+    server.serves();
     let _connection = server.counters.count(super::Kind::Connection);
     let settings = server.catalog.settings().clone();
     let limit = settings.limits.message_bytes;

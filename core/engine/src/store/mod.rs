@@ -29,6 +29,8 @@
 //! each other share a store or a bus: who can write to it can speak in the name of any client.
 
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,6 +39,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 /// What a store will have done, or why it could not.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

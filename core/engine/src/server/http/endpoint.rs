@@ -35,7 +35,6 @@ use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
 use crate::server::call::{Call, Handler, Inbox, Say, Start};
-use crate::server::notices::News;
 use crate::server::{ServerCore, guarded};
 use crate::telemetry::{Failure, Span};
 
@@ -69,6 +68,7 @@ impl Endpoint {
         bound: Option<IpAddr>,
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
+        server.serves();
         let (idle, most) = (options.session_idle, options.max_sessions);
         let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
         let channels = Arc::default();
@@ -499,14 +499,16 @@ impl Endpoint {
             Ok(None) => return refusal(400, "Mcp-Session-Id is required"),
             Err(refusal) => return *refusal,
         };
-        let Some(id) = headers.get("last-event-id") else { return self.stand(&session, Vec::new()).await };
+        let Some(id) = headers.get("last-event-id") else {
+            let own = session.standing.id();
+            session.reads(own, session.standing.sent()).await;
+            return self.stand(&session, Vec::new()).await;
+        };
         let Some((stream, after)) = id.to_str().ok().and_then(StreamLog::parse_id) else {
             return refusal(400, "Last-Event-ID is none of this server's");
         };
         if let Some(log) = session.stream(stream) {
-            if shared::is_standing(stream) {
-                session.come_home();
-            }
+            session.reads(stream, after).await;
             return match log.read(after, false) {
                 Some(reader) => answer::events(&self.driver, reader),
                 None => gone(),
@@ -515,14 +517,14 @@ impl Endpoint {
         let Some(backing) = session.elsewhere(stream) else { return gone() };
         match backing.read(after).await {
             Ok(Some(replay)) if shared::is_standing(stream) => {
-                // Whoever told the changes may be gone: from here on this process does.
-                backing.tell(|stream| News::Reads { stream });
+                session.reads(stream, replay.events.last().map_or(after, |event| event.number)).await;
                 let events = replay.events.iter();
                 let missed = events.map(|missed| log::event(stream, missed.number, &missed.message));
                 self.stand(&session, missed.collect()).await
             }
             Ok(Some(replay)) => {
-                answer::events(&self.driver, FollowEvents::new(session, backing, after, replay))
+                let turn = session.reads(stream, after).await;
+                answer::events(&self.driver, FollowEvents::new(session, backing, after, turn, replay))
             }
             Ok(None) => gone(),
             Err(error) => json(503, jsonrpc::error(None, &error)),
@@ -531,7 +533,7 @@ impl Endpoint {
 
     /// The standing stream of this process, after what a client has missed of another's.
     async fn stand(&self, session: &Session, missed: Vec<Bytes>) -> Response<ResponseBody> {
-        let log = session.come_home();
+        let log = &session.standing;
         log.begin().await;
         match log.read(log.sent(), session.revision.primes_streams()) {
             Some(reader) => answer::events(&self.driver, After { missed: missed.into(), reader }),

@@ -28,6 +28,7 @@ const SILENT: u32 = 4;
 /// What a session knows of somebody who reads a stream that another process writes.
 pub(super) struct Follower {
     pub stream: u64,
+    pub turn: u64,
     news: Notify,
     /// There is no reason to go on once all has been sent that there is.
     closing: AtomicBool,
@@ -36,9 +37,9 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub fn new(stream: u64) -> Arc<Follower> {
+    pub fn new(stream: u64, turn: u64) -> Arc<Follower> {
         let (news, closing, silent) = (Notify::new(), AtomicBool::new(false), AtomicU32::new(0));
-        Arc::new(Follower { stream, news, closing, silent })
+        Arc::new(Follower { stream, turn, news, closing, silent })
     }
 
     /// Whoever writes lives.
@@ -62,10 +63,15 @@ impl Follower {
 pub(super) struct FollowEvents(BoxStream<'static, Bytes>);
 
 impl FollowEvents {
-    /// `after`: the event that the client has; `first`: what the store holds after it.
-    pub fn new(session: Arc<Session>, backing: Backing, after: u64, first: Replay) -> FollowEvents {
-        let follower = session.follow(backing.key.stream);
-        backing.tell(|stream| News::Reads { stream });
+    /// `after`: the event that the client has; `turn`: since when it reads; `first`: what the store holds after the event.
+    pub fn new(
+        session: Arc<Session>,
+        backing: Backing,
+        after: u64,
+        turn: u64,
+        first: Replay,
+    ) -> FollowEvents {
+        let follower = session.follow(backing.key.stream, turn);
         let reader = Reader {
             registered: Registered { session, follower },
             backing,

@@ -45,6 +45,8 @@ struct State {
     reader: Option<Waker>,
     writer: Option<Waker>,
     kept: Kept,
+    /// In which turn its reader came, where others could read.
+    turn: u64,
 }
 
 /// What of a stream is in a store.
@@ -151,13 +153,37 @@ impl StreamLog {
         }
     }
 
-    /// Somebody has begun to read at another process: whoever reads here has gone, whether it knows or not.
-    pub fn reads_elsewhere(&self) {
+    /// Somebody begins to read here in this turn.
+    pub fn take_turn(&self, turn: u64) {
+        let mut state = lock(&self.state);
+        state.turn = state.turn.max(turn);
+    }
+
+    /// Somebody has begun to read at another process: whoever reads here since an earlier turn has gone, whether it knows or
+    /// not. False: it is the word about another that is late.
+    pub fn reads_elsewhere(&self, turn: u64) -> bool {
+        if lock(&self.state).turn > turn {
+            return false;
+        }
         self.change(|state| {
             state.generation += 1;
             state.left = Some(Instant::now());
         });
         self.wake_writer();
+        true
+    }
+
+    /// The messages that the client has not got, which are somebody else's now. `sent`: the newest that it has, if that is
+    /// known better than here.
+    pub fn hand_over(&self, sent: Option<u64>) -> Vec<String> {
+        let mut state = lock(&self.state);
+        let sent = sent.unwrap_or(state.sent);
+        let unsent = state.events.iter().filter(|(number, _)| *number > sent);
+        let messages =
+            unsent.map(|(_, event)| String::from_utf8_lossy(&message_of(event)).into_owned()).collect();
+        state.sent = state.next - 1;
+        state.trim();
+        messages
     }
 
     /// Somebody reads at another process, and was sent the events up to this one.
@@ -205,9 +231,6 @@ impl StreamLog {
         let replaced = state.reader.take();
         let generation = state.generation;
         drop(state);
-        if let Some(backing) = &self.backing {
-            backing.tell(|stream| News::Reads { stream });
-        }
         if let Some(replaced) = replaced {
             replaced.wake();
         }

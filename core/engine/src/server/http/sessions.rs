@@ -254,7 +254,7 @@ pub(super) struct Session {
     pub revision: Revision,
     in_flight: usize,
     /// The stream that belongs to no request.
-    standing: Arc<StreamLog>,
+    pub standing: Arc<StreamLog>,
     state: Mutex<State>,
     membership: OnceLock<Membership>,
     shared: Option<Arc<Shared>>,
@@ -459,13 +459,12 @@ impl Session {
             News::Appended { stream } => self.tell_followers(stream, Follower::appended),
             News::Alive { stream } => self.tell_followers(stream, Follower::alive),
             News::Closing { stream } => self.tell_followers(stream, Follower::close),
-            News::Reads { stream } => {
-                self.tell_followers(stream, Follower::close);
+            News::Reads { stream, sent, turn } => {
+                self.close_followers_before(stream, turn);
                 if shared::is_standing(stream) {
-                    lock(&self.state).is_home = false;
-                    self.standing.reads_elsewhere();
+                    self.leave_home(turn, (stream == self.standing.id()).then_some(sent));
                 } else if let Some(log) = self.stream(stream) {
-                    log.reads_elsewhere();
+                    log.reads_elsewhere(turn);
                 }
             }
             News::Reading { stream, sent } => {
@@ -479,6 +478,11 @@ impl Session {
                     self.renew(version, facts);
                 }
             }
+            News::HandedOver { messages } => {
+                if lock(&self.state).is_home {
+                    messages.iter().for_each(|message| self.standing.append_once(message.as_bytes()));
+                }
+            }
             News::Ended => {}
         }
     }
@@ -488,10 +492,18 @@ impl Session {
         followers.iter().filter(|follower| follower.stream == stream).for_each(|follower| tell(follower));
     }
 
+    fn close_followers_before(&self, stream: u64, turn: u64) {
+        self.tell_followers(stream, |follower| {
+            if follower.turn <= turn {
+                follower.close();
+            }
+        });
+    }
+
     /// Somebody reads a stream here that another process writes: in the place of whoever did so before.
-    pub fn follow(&self, stream: u64) -> Arc<Follower> {
-        self.tell_followers(stream, Follower::close);
-        let follower = Follower::new(stream);
+    pub fn follow(&self, stream: u64, turn: u64) -> Arc<Follower> {
+        self.close_followers_before(stream, turn);
+        let follower = Follower::new(stream, turn);
         lock(&self.state).followers.push(follower.clone());
         follower
     }
@@ -510,10 +522,45 @@ impl Session {
         Backing::of(self.shared.as_ref(), &self.id, stream)
     }
 
-    /// The standing stream of this process, which the client is to hear of changes on from now on.
-    pub fn come_home(&self) -> Arc<StreamLog> {
-        lock(&self.state).is_home = true;
-        self.standing.clone()
+    /// The client hears of changes at another process since this turn, and was sent these events of the stream here.
+    fn leave_home(&self, turn: u64, sent: Option<u64>) {
+        if !self.standing.reads_elsewhere(turn) {
+            return;
+        }
+        if std::mem::replace(&mut lock(&self.state).is_home, false) {
+            let messages = self.standing.hand_over(sent);
+            if !messages.is_empty() {
+                self.tell(|| News::HandedOver { messages });
+            }
+        }
+    }
+
+    /// The client begins to read a stream here, and has its events up to this one: everybody else is to let go. Returns its
+    /// turn: later ones are greater, wherever they are taken. 0 where nobody else could read.
+    pub async fn reads(&self, stream: u64, sent: u64) -> u64 {
+        let turn = match &self.shared {
+            None => 0,
+            // A change of nothing: the versions of the record are the turns.
+            Some(shared) => match shared.change(&self.id, |_| Ok(())).await {
+                Ok(Some((version, facts, ()))) => {
+                    self.renew(version, facts);
+                    version
+                }
+                // Then nobody else can be told either.
+                Ok(None) | Err(_) => 0,
+            },
+        };
+        if shared::is_standing(stream) {
+            self.standing.take_turn(turn);
+            // From here on changes are told here.
+            lock(&self.state).is_home = true;
+        } else if let Some(log) = self.stream(stream) {
+            log.take_turn(turn);
+        }
+        if turn > 0 {
+            self.tell(|| News::Reads { stream, sent, turn });
+        }
+        turn
     }
 
     /// A request is over: what it asked and was not answered is taken back. Returns the messages that say so.
