@@ -27,6 +27,8 @@ pub use api::{
     LogLevel, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool,
     ToolError, Uri,
 };
+#[cfg(feature = "macros")]
+pub use api::{completion, items, prompt, resource, tool};
 use call::{Call, Handler};
 use notices::{Bus, Hub, Listener};
 use seal::Sealer;
