@@ -23,7 +23,7 @@ pub struct Argument {
 }
 
 pub enum Parameter {
-    Argument(Argument),
+    Argument(Box<Argument>),
     /// Taken from the call by its type.
     Taken(Type),
 }
@@ -67,12 +67,8 @@ impl Parameter {
             return Err(Error::new_spanned(reference, message));
         }
         let default = mark.map_or(Ok(None), default_of)?;
-        Ok(Parameter::Argument(Argument {
-            name: name.ident.clone(),
-            of: (*parameter.ty).clone(),
-            attributes,
-            default,
-        }))
+        let (name, of) = (name.ident.clone(), (*parameter.ty).clone());
+        Ok(Parameter::Argument(Box::new(Argument { name, of, attributes, default })))
     }
 }
 
