@@ -25,7 +25,7 @@ pub struct Argument {
 pub enum Parameter {
     Argument(Box<Argument>),
     /// Taken from the call by its type.
-    Taken(Type),
+    Taken(Box<Type>),
 }
 
 impl Parameter {
@@ -57,7 +57,7 @@ impl Parameter {
                     "not an argument: this parameter is taken from the call",
                 ));
             }
-            return Ok(Parameter::Taken((*parameter.ty).clone()));
+            return Ok(Parameter::Taken(parameter.ty.clone()));
         }
         let Pat::Ident(name) = &*parameter.pat else {
             return Err(Error::new_spanned(&parameter.pat, "an argument needs a name"));
@@ -143,7 +143,8 @@ pub fn check(kind: Kind, options: &Options, parameters: &[Parameter]) -> Result<
         return Err(Error::new_spanned(&first.name, message));
     }
     for parameter in parameters {
-        if let Parameter::Taken(of @ Type::Path(path)) = parameter
+        if let Parameter::Taken(of) = parameter
+            && let Type::Path(path) = &**of
             && path.path.segments.last().is_some_and(|last| last.ident == "Args")
         {
             let message = format!("either `Args` or arguments of their own, such as `{}`", first.name);
