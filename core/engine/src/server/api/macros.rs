@@ -4,8 +4,9 @@ pub use trunnion_macros::{completion, prompt, resource, tool};
 
 pub use crate::items;
 
-/// Functions that carry [`#[tool]`](macro@tool), [`#[resource]`](macro@resource), [`#[prompt]`](macro@prompt) or
-/// [`#[completion]`](macro@completion), as an array for [`ServerBuilder::items`](super::ServerBuilder::items).
+/// Functions that carry [`#[tool]`](crate::server::tool), [`#[resource]`](crate::server::resource),
+/// [`#[prompt]`](crate::server::prompt) or [`#[completion]`](crate::server::completion), as an array for
+/// [`ServerBuilder::items`](crate::server::ServerBuilder::items).
 ///
 /// ```
 /// use trunnion::server::{Server, items, tool};
