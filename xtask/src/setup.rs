@@ -74,8 +74,12 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
 
 /// The whole workspace, its tests and the generators. Lint, test and demo choose exactly this, and so the same features
 /// of the shared dependencies: a build of one package alone, or without the tests, would compile most of them again.
-pub const WHOLE: [&str; 4] =
-    ["--workspace", "--all-targets", "--features", "trunnion-c/header,trunnion-swift/bindgen"];
+pub const WHOLE: [&str; 4] = [
+    "--workspace",
+    "--all-targets",
+    "--features",
+    "trunnion/macros,trunnion-c/header,trunnion-swift/bindgen",
+];
 
 /// Tells the scripts of the languages that the libraries in the target folder are fresh.
 pub const PREBUILT: &str = "TRUNNION_PREBUILT";

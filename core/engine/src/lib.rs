@@ -15,6 +15,9 @@ pub use telemetry::Telemetry;
 pub use trunnion_proto::client::HttpTransport;
 pub use trunnion_proto::model;
 pub use trunnion_proto::revision::{Era, Revision};
+/// What the argument structs of the macros derive from; for structs of your own that must be of the same version.
+#[cfg(feature = "macros")]
+pub use {schemars, serde};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

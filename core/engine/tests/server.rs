@@ -132,6 +132,32 @@ async fn results_that_do_not_fit_the_output_schema_are_failures_of_the_handler()
 }
 
 #[tokio::test]
+async fn reading_a_failed_result_as_a_type_tells_what_the_tool_said() {
+    let client = connect(&server(Tool::new("add", add))).await;
+    let fits = client.call_tool("add", json!({"a": 1})).await.expect("a result");
+    let error = fits.structured::<Sum>().expect_err("it failed");
+    assert_eq!((error.kind, error.message.as_str()), ("internal_error", fits.text().as_str()));
+
+    let failed = |result: &'static str| Tool::new("t", async move || Outcome::Result(result.into()));
+    // A failed result need not fit, but may.
+    let with_content = r#"{"isError":true,"content":[{"type":"text","text":"no"},{"type":"text","text":"luck"}],
+        "structuredContent":{"sum":5}}"#;
+    let result = brings(failed(with_content)).await.expect("a result");
+    assert_eq!(result.structured::<Sum>().expect_err("it failed").message, "no\nluck");
+    assert_eq!(result.structured, Some(json!({"sum": 5})));
+
+    let result = brings(failed(r#"{"isError":true,"content":[]}"#)).await.expect("a result");
+    assert_eq!(
+        result.structured::<Sum>().expect_err("it failed").message,
+        "the tool failed and did not say why"
+    );
+
+    let text = brings(Tool::new("t", async || "5")).await.expect("a result");
+    let error = text.structured::<Sum>().expect_err("there is none");
+    assert_eq!((error.kind, error.message.as_str()), ("protocol", "the tool brought no structured content"));
+}
+
+#[tokio::test]
 async fn how_tools_fail() {
     let failed = brings(Tool::new("t", async || Err::<String, _>(ToolError::new("no luck")))).await;
     let failed = failed.expect("a result");

@@ -10,7 +10,8 @@ const BINDINGS: &[&str] = &["trunnion-python", "trunnion-node", "trunnion-swift"
 /// What a workspace crate may name of the workspace; others may name none of it.
 const MAY: &[(&str, &[&str])] = &[
     ("trunnion-proto", &[]),
-    ("trunnion", &["trunnion-proto"]),
+    ("trunnion-macros", &[]),
+    ("trunnion", &["trunnion-proto", "trunnion-macros"]),
     ("trunnion-facade", &["trunnion"]),
     ("trunnion-python", &["trunnion-facade"]),
     ("trunnion-node", &["trunnion-facade"]),

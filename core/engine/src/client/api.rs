@@ -698,8 +698,16 @@ impl CallResult {
         self.content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
     }
 
-    /// The structured content as `T`. Fails with kind `protocol` if there is none or it does not fit.
+    /// The structured content as `T`. Fails with kind `protocol` if there is none or it does not fit, and with kind
+    /// `internal_error` and the tool's own text if the tool failed.
     pub fn structured<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        if self.is_error {
+            let text = self.text();
+            return Err(Error::internal(match text.trim() {
+                "" => "the tool failed and did not say why",
+                _ => &text,
+            }));
+        }
         let value = self.structured.as_ref().ok_or_else(|| {
             Error::from(ClientError::local(kind::PROTOCOL, "the tool brought no structured content"))
         })?;

@@ -28,6 +28,8 @@ pub use api::{
     LogLevel, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool,
     ToolError, Uri,
 };
+#[cfg(feature = "macros")]
+pub use api::{completion, items, prompt, resource, tool};
 use call::{Call, Handler};
 use notices::Line;
 use seal::Sealer;

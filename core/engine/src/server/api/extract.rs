@@ -19,6 +19,10 @@ use crate::error::Error;
 use crate::server::call::{Call, Input};
 
 /// A parameter of a handler. Implement it for values of your own that every call brings.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be taken from a call",
+    note = "arguments are taken as `Args<T>`, the server's state as `State<T>`; other types implement `FromCall`"
+)]
 pub trait FromCall: Sized {
     /// Take it from a call; the other outcome ends the call before the handler runs.
     fn from_call(parts: &Parts<'_>) -> Result<Self, Outcome>;

@@ -5,6 +5,8 @@ mod extract;
 mod handler;
 mod http;
 mod items;
+#[cfg(feature = "macros")]
+mod macros;
 mod respond;
 mod service;
 
@@ -24,6 +26,8 @@ pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri}
 pub use handler::{BlockingFn, HandlerFn};
 pub use http::{HttpServer, Listening};
 pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
+#[cfg(feature = "macros")]
+pub use macros::{completion, items, prompt, resource, tool};
 pub use respond::{ForCompletion, ForPrompt, ForResource, ForTool, IntoResult, Json, ToolError};
 pub use service::{HttpBody, HttpService};
 
@@ -307,6 +311,12 @@ impl ServerBuilder {
     /// Offer completions of the arguments of a prompt or a resource template.
     pub fn completion(self, completion: Completion) -> Self {
         self.item(completion)
+    }
+
+    /// Offer several things, such as a list made at run time.
+    pub fn items(mut self, items: impl IntoIterator<Item = Item>) -> Self {
+        self.items.extend(items);
+        self
     }
 
     fn item(mut self, item: impl Into<Item>) -> Self {
