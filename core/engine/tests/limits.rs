@@ -184,6 +184,17 @@ async fn handlers_after_the_end() {
 }
 
 #[tokio::test]
+async fn entries_of_a_page() {
+    let tools = (0..1001).map(|n| Tool::new(format!("t{n}"), hello));
+    let server = tools.fold(Server::builder("test", "1.0"), ServerBuilder::tool).build().expect("valid");
+    let client = Client::builder().connect(&server).await.expect("connected");
+    let page = client.list_tools().await.expect("a page");
+    assert_eq!(page.items.len(), 1000);
+    let rest = client.list_tools().cursor(page.next_cursor.as_deref().expect("more")).await.expect("a page");
+    assert_eq!((rest.items.len(), rest.next_cursor), (1, None));
+}
+
+#[tokio::test]
 async fn idle_sessions_end() {
     let listening =
         server().http().session_idle(Duration::ZERO).bind("127.0.0.1:0").await.expect("listening");

@@ -314,7 +314,7 @@ async fn spans_that_wait_are_bounded() {
         client.ping().await.expect("answered");
     }
     // 512 are on their way.
-    assert!((4000 - 2048 - 512..4000 - 2048).contains(&telemetry.dropped()), "{}", telemetry.dropped());
+    assert!(telemetry.dropped() >= 4000 - 2048 - 512, "{}", telemetry.dropped());
 }
 
 #[tokio::test(start_paused = true)]
