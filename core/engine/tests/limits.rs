@@ -223,7 +223,7 @@ async fn requests_of_a_session_that_wait_for_an_answer() {
         stream.next().await.expect("the priming event");
         streams.push(stream);
     }
-    let refused = peer.call(3, "wait", json!({})).await.json();
+    let refused = peer.ask(3, "tools/call", progress_of("wait")).await.json();
     assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &json!(3)));
     gate.go.notify_one();
     gate.dropped.notified().await;
