@@ -95,7 +95,8 @@ impl Run {
             }
             b'e' => self.conn.stream_ended(self.now, post),
             b'f' => {
-                let failure = TransportFailure::Status { status: 400, body: self.with_id(text) };
+                let body = self.with_id(text);
+                let failure = TransportFailure::Status { status: 400, body, asked: Vec::new() };
                 self.conn.failed(self.now, post, failure);
             }
             b'b' => self.conn.failed(self.now, post, TransportFailure::Connection("reset".into())),

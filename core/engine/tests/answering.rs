@@ -237,6 +237,43 @@ async fn changes_are_a_stream() {
     set.expect("set");
 }
 
+#[tokio::test]
+async fn changes_that_nobody_reads_are_bounded() {
+    let (client, mut peer, _) = legacy(Client::builder()).await;
+    let serve = async {
+        let (id, _) = peer.asked("resources/subscribe").await;
+        peer.answer(&id, json!({}));
+    };
+    let (changes, ()) = tokio::join!(client.listen(Listen::new().resource("test://a")), serve);
+    let mut changes = changes.expect("listening");
+    for n in 0..1025 {
+        let params = json!({"uri": format!("test://a/{n}")});
+        peer.send(json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params}));
+    }
+    let serve = async {
+        let (id, _) = peer.asked("tools/list").await;
+        peer.answer(&id, json!({"tools": []}));
+    };
+    // They have been heard by when this is answered.
+    let (listed, ()) = tokio::join!(client.list_tools().into_future(), serve);
+    listed.expect("a page");
+    for n in 0..1024 {
+        let change = changes.next().await.expect("one").expect("a change");
+        assert_eq!(change, Change::Resource(format!("test://a/{n}")));
+    }
+    let error = changes.next().await.expect("the end").expect_err("one too many");
+    assert_eq!(error.kind, "limit");
+    assert!(changes.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_waited_for_a_minute() {
+    let (client, _peer) = modern(Client::builder()).await;
+    let begun = tokio::time::Instant::now();
+    let error = client.call_tool("t", ()).await.expect_err("no answer");
+    assert_eq!((error.kind, begun.elapsed().as_secs()), ("timeout", 60));
+}
+
 #[tokio::test(start_paused = true)]
 async fn results_are_kept_and_the_total_time_is_limited() {
     let (client, mut peer) = modern(Client::builder().total_timeout(Duration::from_secs(3))).await;

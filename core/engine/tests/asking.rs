@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use common::Peer;
 use schemars::JsonSchema;
@@ -287,6 +288,41 @@ async fn states_open_where_the_keys_are_the_same() {
     let error = again(&Peer::modern(&other).await, 3, &call, &asked, answers).await;
     assert!(error["error"]["message"].as_str().is_some_and(|m| m.contains("stateKeys")), "{error}");
     assert!(Server::builder("test", "1.0").state_keys(["short"]).build().is_err());
+}
+
+#[tokio::test]
+async fn a_client_may_come_back_for_as_long_as_is_said() {
+    let come_back = async |limit: Option<Duration>| {
+        let builder = Server::builder("test", "1.0").tool(Tool::new("greet", greet));
+        let builder = match limit {
+            Some(limit) => builder.state_ttl(limit),
+            None => builder,
+        };
+        let peer = Peer::modern(&builder.build().expect("valid")).await;
+        let call = json!({"name": "greet"});
+        let asked = peer.ask(1, "tools/call", call.clone()).await.json();
+        again(&peer, 2, &call, &asked, json!({"q1": accept(json!({"name": "Ada"}))})).await
+    };
+    assert_eq!(text(&come_back(None).await), "Hello Ada, None");
+    assert_eq!(come_back(Some(Duration::ZERO)).await["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_call_asks_and_remembers_only_so_much() {
+    let many = async |context: Context| {
+        let asks = (0..65).map(|n| (n.to_string(), Ask::roots()));
+        context.ask(asks).await.map(drop).map_err(|error| Error::custom(1, error.kind))
+    };
+    let much = async |context: Context| {
+        let work = || async { Ok::<_, Error>("x".repeat(300 << 10)) };
+        context.once("much", work).await.map(drop).map_err(|error| Error::custom(1, error.kind))
+    };
+    let server = Server::builder("test", "1.0").tool(Tool::new("many", many)).tool(Tool::new("much", much));
+    let peer = Peer::modern(&server.build().expect("valid")).await;
+    for (tool, kind) in [("many", "usage"), ("much", "limit")] {
+        let answer = peer.call(1, tool, json!({})).await.json();
+        assert_eq!(answer["error"]["message"], kind, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -632,6 +632,43 @@ async fn a_body_that_does_not_come_frees_its_connection() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_sent_early_keeps_no_event_back() {
+    let go = Arc::new(Notify::new());
+    let tool = {
+        let go = go.clone();
+        Tool::new("t", move |context: Context| {
+            let go = go.clone();
+            async move {
+                context.progress(1.0, None, None);
+                go.notified().await;
+                "answered"
+            }
+        })
+    };
+    let listening = server(tool).http().bind("127.0.0.1:0").await.expect("listening");
+    let meta = json!({"progressToken": 7, "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let params = json!({"name": "t", "arguments": {}, "_meta": meta});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+         Mcp-Method: tools/call\r\nMcp-Name: t\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let address = listening.address().expect("TCP");
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+    stream.write_all(request.repeat(2).as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    for part in ["notifications/progress", "answered"] {
+        while !String::from_utf8_lossy(&answer).contains(part) {
+            assert!(stream.read_buf(&mut answer).await.expect("more") > 0, "{part}");
+        }
+        go.notify_one();
+    }
+}
+
+#[tokio::test]
 async fn every_host_and_origin_must_be_allowed() {
     for headers in ["Host: localhost\r\nHost: evil.example\r\n", "Host: [::1].evil.example\r\n"] {
         let answer =

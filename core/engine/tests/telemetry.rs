@@ -297,3 +297,69 @@ fn wrong_options_are_named() {
     }
     assert!(Engine::new(r#"{"telemetry": null}"#).is_ok());
 }
+
+/// A collector that takes connections and never answers.
+fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+#[tokio::test]
+async fn spans_that_wait_are_bounded() {
+    let (_listener, url) = silent();
+    let telemetry = Telemetry::builder(url).start().expect("started");
+    let client = Client::builder().telemetry(&telemetry).connect(&server(None)).await.expect("connected");
+    for _ in 0..4000 {
+        client.ping().await.expect("answered");
+    }
+    // 512 are on their way.
+    assert!(telemetry.dropped() >= 4000 - 2048 - 512, "{}", telemetry.dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_is_waited_for_ten_seconds() {
+    let (_listener, url) = silent();
+    let telemetry = Telemetry::builder(url).start().expect("started");
+    let client = Client::builder().telemetry(&telemetry).connect(&server(None)).await.expect("connected");
+    client.ping().await.expect("answered");
+    let began = tokio::time::Instant::now();
+    assert!(telemetry.flush(LONG).await, "it ends");
+    assert_eq!(
+        (began.elapsed().as_secs(), telemetry.dropped()),
+        (20, 1),
+        "once for spans, once for durations"
+    );
+}
+
+#[tokio::test]
+async fn durations_are_counted_by_so_many_names() {
+    let collector = Collector::start();
+    let telemetry = Telemetry::builder(&*collector.url).start().expect("started");
+    let client = Client::builder().telemetry(&telemetry).connect(&server(None)).await.expect("connected");
+    for n in 0..1010 {
+        client.get_prompt(&format!("p{n}"), ()).await.expect_err("there is none");
+    }
+    assert!(telemetry.flush(LONG).await);
+    let body = collector.bodies("/v1/metrics").pop().expect("durations");
+    let points =
+        body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["histogram"]["dataPoints"].clone();
+    let points = points.as_array().expect("points");
+    let over = |point: &&Value| point["attributes"][0]["key"] == "otel.metric.overflow";
+    assert_eq!(points.len(), 1001);
+    assert_eq!(points.iter().find(over).map(|point| &point["count"]), Some(&json!("10")));
+}
+
+#[tokio::test]
+async fn names_are_cut() {
+    let collector = Collector::start();
+    let telemetry = Telemetry::builder(&*collector.url).start().expect("started");
+    let client = Client::builder().telemetry(&telemetry).connect(&server(None)).await.expect("connected");
+    client.read_resource(&format!("test://{}", "é".repeat(1000))).await.expect_err("there is none");
+    client.get_prompt(&"p".repeat(1000), ()).await.expect_err("there is none");
+    assert!(telemetry.flush(LONG).await);
+    let uri = attribute(&collector.span("resources/read", 3), "mcp.resource.uri");
+    assert_eq!(uri, format!("test://{}", "é".repeat(249)));
+    let prompt = collector.span(&format!("prompts/get {}", "p".repeat(256)), 3);
+    assert_eq!(attribute(&prompt, "gen_ai.prompt.name"), "p".repeat(256));
+}

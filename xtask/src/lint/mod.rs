@@ -2,6 +2,7 @@
 
 mod deps;
 mod files;
+mod limits;
 mod names;
 
 use crate::args::Args;
@@ -22,6 +23,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     step("dependency direction", deps::direction);
     step("spec names outside core", names::outside_core);
     step("files", files::check);
+    step("limits have tests", limits::have_tests);
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("clippy", |log| {
         let words = ["clippy", "--quiet"].iter().chain(&setup::WHOLE).chain(&["--", "-D", "warnings"]);

@@ -9,7 +9,9 @@ use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{
+    ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -18,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use trunnion_proto::auth::challenge::{self, Asked};
 use trunnion_proto::header;
 
 use super::address::{ServerUrl, server_url};
@@ -256,6 +259,8 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) event_stream: bool,
     pub(super) session: Option<String>,
+    /// What a refusal asks for.
+    pub(super) asked: Vec<Asked>,
 }
 
 impl Head {
@@ -266,6 +271,12 @@ impl Head {
             status,
             event_stream: media_type.trim().eq_ignore_ascii_case("text/event-stream"),
             session: text(header::SESSION_ID).map(str::to_owned),
+            asked: match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    challenge::read(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
+                }
+                _ => Vec::new(),
+            },
         }
     }
 }

@@ -189,7 +189,10 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
         HttpEvent::Frames { post, frames, mark: None, ended: true }
     } else {
         let status = head.status.as_u16();
-        HttpEvent::Failed { post, failure: TransportFailure::Status { status, body: whole } }
+        HttpEvent::Failed {
+            post,
+            failure: TransportFailure::Status { status, body: whole, asked: head.asked },
+        }
     };
     Step::ends(post, event, body.into_sender())
 }

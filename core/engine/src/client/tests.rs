@@ -215,6 +215,11 @@ async fn http_failures_are_told_apart() {
             "big" => response(200, "", &"x".repeat(5 << 20)),
             "big event" => response(200, "content-type: text/event-stream\r\n", &"data: x\n".repeat(3 << 20)),
             "away" => response(307, "location: http://example.com/mcp\r\n", ""),
+            "refused" => {
+                let headers = "www-authenticate: Bearer error=\"insufficient_scope\"\r\n\
+                    WWW-Authenticate: scope=\"a b\", resource_metadata=\"https://a.example\"\r\n";
+                response(403, headers, "")
+            }
             _ => return ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".into(), true),
         };
         (reply, false)
@@ -229,6 +234,7 @@ async fn http_failures_are_told_apart() {
         ("big", "limit", "maxMessageBytes"),
         ("big event", "limit", "maxMessageBytes"),
         ("away", "transport", "307"),
+        ("refused", "transport", "403: the server refuses access (insufficient_scope; scope: a b)"),
         ("cut", "transport", ""),
     ] {
         let error = client.call_tool(name, ()).await.expect_err(name);
@@ -254,6 +260,18 @@ async fn a_redirect_within_the_origin_is_followed_and_kept() {
     let seen = seen.lock().expect("unpoisoned");
     let lines: Vec<&str> = seen.iter().filter_map(|request| request.head.lines().next()).collect();
     assert_eq!(lines, ["post /mcp http/1.1", "post /mcp/?a=b http/1.1", "post /mcp/?a=b http/1.1"]);
+}
+
+#[tokio::test]
+async fn redirects_have_an_end() {
+    for lane in ["http://", "http://me@"] {
+        let (url, seen, _) = serve(|_| (response(307, "location: /mcp\r\n", ""), false)).await;
+        let error = Client::connect(url.replace("http://", lane)).await.expect_err("round and round");
+        assert!(error.kind == "transport" && error.message.contains("307"), "{error}");
+        let seen = seen.lock().expect("unpoisoned");
+        let probes = seen.iter().filter(|request| request.body["method"] == "server/discover");
+        assert_eq!(probes.count(), 6, "the request and five redirects");
+    }
 }
 
 #[tokio::test]

@@ -523,12 +523,20 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_read_cannot_keep_the_connection_open() {
+    /// Never answers.
+    struct Silent;
+
+    impl Handler for Silent {
+        fn start(&self, _: Call, _: Input) -> Start {
+            Start::Future(Box::pin(std::future::pending()))
+        }
+    }
+
+    /// Serve a peer that calls a tool and then closes its end, but does not read; how long that took.
+    async fn served(tool: Arc<dyn Handler>) -> Duration {
         let offer = Offer { stamp: Stamp::new("{}", 0, "private"), instructions: None, page_size: 10 };
         let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
-        let much = r#"{"name":"much"}"#;
-        catalog.add(Item::Tool, much, Behaviour::default(), Arc::new(Much)).expect("valid");
+        catalog.add(Item::Tool, r#"{"name":"t"}"#, Behaviour::default(), tool).expect("valid");
         let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
         let server = Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None, None));
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
@@ -536,14 +544,26 @@ mod tests {
         let reader = driver.reader(ours.try_clone().expect("a duplicate").into()).expect("a reader");
         let writer = driver.writer(ours.into()).expect("a writer");
         let call = concat!(
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"much","_meta":"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":"#,
             r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#,
             "\n"
         );
         theirs.write_all(call.as_bytes()).expect("written");
         theirs.shutdown(std::net::Shutdown::Write).expect("shut");
         let carrier = Carrier::Lines { reader, writer };
+        let began = tokio::time::Instant::now();
         serve(server.clone(), driver, carrier, "stdio", std::future::pending()).await;
         assert!(server.counters.is_idle());
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_cannot_keep_the_connection_open() {
+        assert_eq!(served(Arc::new(Much)).await.as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_flight_has_a_second_after_the_peer_has_closed() {
+        assert_eq!(served(Arc::new(Silent)).await.as_secs(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! [`Flow`](flow::Flow) is the whole of it: it is told of a challenge and says what to do next ([`Step`](flow::Step)):
 //! send this HTTP request, open this page, sign this text, done, failed. What happened comes back as an
 //! [`Input`](flow::Input). Time and random bytes are arguments ([`Fresh`]). The other modules are the rules one by
-//! one, usable alone.
+//! one, usable alone; [`challenge`] reads the headers that a refusal comes with.
 //!
 //! What the driver must keep to, because no pure machine can:
 //! - send requests exactly as given, **follow no redirect**, and read at most
@@ -16,6 +16,7 @@
 //! that were received; nothing here parses and prints a URL again.
 
 pub mod authorize;
+pub mod challenge;
 pub mod credentials;
 pub mod dpop;
 pub mod error;

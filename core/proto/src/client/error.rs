@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::TransportFailure;
+use crate::auth::challenge::{self, Asked};
 use crate::error::RpcError;
 use crate::json;
 
@@ -65,7 +66,7 @@ impl TransportFailure {
     /// What an operation is told of it.
     pub(super) fn error(&self) -> ClientError {
         match self {
-            TransportFailure::Status { status, .. } => status_error(*status),
+            TransportFailure::Status { status, asked, .. } => status_error(*status, asked),
             TransportFailure::Connection(message) => ClientError::local(kind::TRANSPORT, message),
             TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
             TransportFailure::NoStream => {
@@ -86,12 +87,13 @@ impl From<RpcError> for ClientError {
     }
 }
 
-fn status_error(status: u16) -> ClientError {
+fn status_error(status: u16, asked: &[Asked]) -> ClientError {
     let hint = match status {
         401 => ": the server wants authorization",
         403 => ": the server refuses access",
         404 => ": there is no MCP endpoint at this URL, or the session is over",
         _ => "",
     };
-    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}"))
+    let asked = challenge::summary(asked);
+    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}{asked}"))
 }

@@ -33,6 +33,7 @@ pub use conn::ClientConn;
 pub use error::{ClientError, kind};
 pub use streams::StreamMark;
 
+use crate::auth::challenge::Asked;
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::revision::{Era, Revision};
@@ -184,6 +185,8 @@ pub enum TransportFailure {
         status: u16,
         /// The response's body, which may hold a JSON-RPC error.
         body: Bytes,
+        /// What `WWW-Authenticate` of a 401 or 403 asked for; else empty.
+        asked: Vec<Asked>,
     },
     /// The exchange broke: refused, reset, timed out, not HTTP.
     Connection(String),

@@ -179,7 +179,7 @@ impl Rig {
 
     fn status(&mut self, post: u64, status: u16, body: &str) {
         let body = Bytes::from(body.to_owned());
-        self.conn.failed(self.now, post, TransportFailure::Status { status, body });
+        self.conn.failed(self.now, post, TransportFailure::Status { status, body, asked: Vec::new() });
     }
 
     /// The only outputs are a failure to connect and the end.

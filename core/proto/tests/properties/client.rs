@@ -272,6 +272,7 @@ impl Model {
                     Failure::Status(status, body) => TransportFailure::Status {
                         status: *status,
                         body: Bytes::from_static(body.as_bytes()),
+                        asked: Vec::new(),
                     },
                     Failure::Connection => TransportFailure::Connection("reset".into()),
                     Failure::Limit => TransportFailure::Limit("too large".into()),

@@ -166,7 +166,9 @@ async fn connection(
             .timer(timer)
             .header_read_timeout(HEAD_LIMIT)
             .max_buf_size(HEAD_BYTES.max(8192))
-            .pipeline_flush(true)
+            // Not `pipeline_flush`: it buffers without limit what a client does not read, and keeps back answers to what
+            // cannot be read, and to whoever sends the next request early.
+            .writev(false)
             .serve_connection(conn, service)
     );
     {

@@ -2,7 +2,7 @@
 //! (2024-11-05, "Transports").
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::server::ServerCore;
 use crate::server::seal::random_id;
 use crate::server::stream::{self, Carrier};
 
-/// Bytes of messages that wait for a client who does not read, above which its connection is closed.
+/// Bytes of messages that wait for a client who does not read, above which its stream ends.
 const MAX_WAITING: usize = 8 << 20;
 
 /// The open streams of one endpoint, by the ids that POSTs name.
@@ -42,7 +42,7 @@ impl Channels {
             stream::serve(server, serving, Carrier::Memory(ours), "http", stop).await;
         });
         let waiting = Arc::new(Waiting::default());
-        driver.spawn(forward(theirs.incoming, waiting.clone()));
+        driver.spawn(forward(theirs.incoming, waiting.clone(), Arc::downgrade(self), id.clone()));
         let first = Some(Bytes::from(format!("event: endpoint\ndata: {path}?session={id}\n\n")));
         ChannelEvents { channels: self.clone(), id, first, waiting }
     }
@@ -79,14 +79,25 @@ impl Waiting {
     }
 }
 
-async fn forward(mut said: mpsc::UnboundedReceiver<Bytes>, waiting: Arc<Waiting>) {
+async fn forward(
+    mut said: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<Waiting>,
+    channels: Weak<Channels>,
+    id: String,
+) {
     while let Some(message) = said.recv().await {
         waiting.change(|state| {
             state.bytes += message.len();
             state.messages.push_back(message);
-            state.over = state.bytes > MAX_WAITING;
+            state.over |= state.bytes > MAX_WAITING;
         });
         if lock(&waiting.0).over {
+            // Whoever does not read is not asked for its next event either, so the end must not wait for that: nothing
+            // more is taken from this client, and nothing is kept for it.
+            if let Some(channels) = channels.upgrade() {
+                lock(&channels.0).remove(&id);
+            }
+            waiting.change(|state| state.messages.clear());
             return;
         }
     }
@@ -107,9 +118,6 @@ impl Events for ChannelEvents {
             return Poll::Ready(Some(first));
         }
         let mut state = lock(&self.waiting.0);
-        if state.bytes > MAX_WAITING {
-            return Poll::Ready(None);
-        }
         if let Some(message) = state.messages.pop_front() {
             state.bytes -= message.len();
             return Poll::Ready(Some(event(&message)));

@@ -224,6 +224,21 @@ fn a_silent_http_server_gets_the_handshake_too() {
 }
 
 #[test]
+fn connecting_has_its_time_and_the_probe_half_of_it() {
+    let mut rig = rig_of(ClientConfig {
+        transport: STREAM,
+        connect_timeout: Duration::from_secs(4),
+        ..ClientConfig::default()
+    });
+    rig.sent("server/discover");
+    assert_eq!(rig.conn.next_deadline(), Some(Duration::from_secs(2)));
+    rig.pass(Duration::from_secs(2));
+    rig.sent("initialize");
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(rig.connect_failure().kind, "timeout");
+}
+
+#[test]
 fn a_modern_server_that_was_slow_to_wake_up_is_probed_again() {
     let mut rig = rig(Transport::Http, EraPolicy::Auto);
     rig.sent("server/discover");

@@ -143,6 +143,26 @@ fn stray_answers_mean_nothing() {
 }
 
 #[test]
+fn a_refusal_says_what_the_server_asked_for() {
+    let mut rig = modern(Transport::Http);
+    let header =
+        r#"Bearer error="insufficient_scope", error_description="read only", scope="a:read a:write""#;
+    let said = "insufficient_scope: read only; scope: a:read a:write";
+    for (status, header, wanted) in [
+        (401, "Bearer", "401: the server wants authorization".to_owned()),
+        (401, header, format!("401: the server wants authorization ({said})")),
+        (403, header, format!("403: the server refuses access ({said})")),
+    ] {
+        rig.start(1, "list_tools", json!({}));
+        let (id, _) = rig.sent("tools/list");
+        let asked = crate::auth::challenge::read([header.as_bytes()]);
+        rig.conn.failed(rig.now, id, TransportFailure::Status { status, body: Bytes::new(), asked });
+        let error = rig.ended(1).expect_err("refused");
+        assert_eq!(error.message, format!("the server answered with HTTP status {wanted}"));
+    }
+}
+
+#[test]
 fn http_failures_end_their_own_call() {
     let mut rig = modern(Transport::Http);
     type Fail = fn(&mut Rig, u64);
