@@ -225,8 +225,8 @@ impl Matrix {
             Err(error) => return (0.0, Err(error)),
         };
         let checked = finished.success().and_then(|()| {
-            let line = finished.stdout.trim();
-            tour::check(line, &client.name, &server.name, revision, &self.tolerances)
+            let place = tour::Place { client: &client.name, server: &server.name, transport, revision };
+            tour::check(finished.stdout.trim(), place, &self.tolerances)
         });
         (finished.time.as_secs_f64(), checked)
     }
