@@ -264,10 +264,11 @@ impl ServerHandler for Everything {
         request: CompleteRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let known = request.r#ref.as_prompt_name() == Some(WITH_ARGUMENTS) && request.argument.name == "arg1";
-        let values =
-            ["paris", "park", "party"].into_iter().filter(|value| value.starts_with(&request.argument.value));
-        let values = if known { values.map(str::to_owned).collect() } else { Vec::new() };
+        let prompt = request.r#ref.as_prompt_name().filter(|name| Self::prompt_router().has_route(name));
+        let prompt = prompt.ok_or_else(|| ErrorData::invalid_params("no such prompt", None))?;
+        let known = prompt == WITH_ARGUMENTS && request.argument.name == "arg1";
+        let values = ["paris", "park", "party"].map(str::to_owned).into_iter().filter(|_| known);
+        let values = values.filter(|value| value.starts_with(&request.argument.value)).collect();
         let values = CompletionInfo::new(values).map_err(|why| ErrorData::internal_error(why, None))?;
         Ok(CompleteResult::new(values))
     }
@@ -280,6 +281,8 @@ async fn http(port: u16) -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     loop {
         let (stream, _) = listener.accept().await?;
+        // The first event of a stream and the answer are two writes: without this the second waits 40 ms.
+        stream.set_nodelay(true)?;
         // A client that goes in the middle of a response is no error.
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone()));
     }
