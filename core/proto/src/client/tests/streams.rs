@@ -477,7 +477,9 @@ fn a_revision_known_beforehand_is_asked_for_over_the_older_transport_too() {
     let answer = json!({"jsonrpc": "2.0", "id": id, "result": initialized("2025-06-18")});
     rig.conn.recv(rig.now, Some(get), Bytes::from(answer.to_string()));
     rig.confirm();
-    assert!(matches!(rig.take().as_slice(), [Output::Ready(facts)] if facts.revision == Revision::V2025_06_18));
+    assert!(
+        matches!(rig.take().as_slice(), [Output::Ready(facts)] if facts.revision == Revision::V2025_06_18)
+    );
 }
 
 #[test]
