@@ -201,7 +201,13 @@ pub fn peers(session: &Session) -> bool {
         session.skip("foreign SDKs", &why);
         return false;
     }
-    session.step("set up the official SDKs", |log| {
+    let rmcp = session.step("set up the official SDKs: rmcp", |log| {
+        let manifest = "tests/interop/foreign/rmcp/Cargo.toml";
+        cargo(&["build", "--locked", "--quiet", "--manifest-path", manifest])
+            .env("CARGO_TARGET_DIR", target().join("peers/rmcp"))
+            .run(log)
+    });
+    let others = session.step("set up the official SDKs: Python, TypeScript", |log| {
         let requirements = read(&root().join("tests/interop/foreign/python/requirements.txt"))?;
         venv(log, &target().join("peers/python"), &requirements.lines().collect::<Vec<_>>())?;
         let (folder, sources) = (target().join("peers/node"), root().join("tests/interop/foreign/node"));
@@ -213,7 +219,8 @@ pub fn peers(session: &Session) -> bool {
         // Node looks for packages from a module's own folder upwards, so the programs must lie below these.
         copy_modules(&sources, &folder.join("foreign"))?;
         copy_modules(&root().join("bench/peers/node"), &folder.join("bench"))
-    })
+    });
+    rmcp && others
 }
 
 /// Set up the official conformance suite; the command that starts it, if it is usable.

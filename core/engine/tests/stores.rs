@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunnion::client::{Change, Listen};
-use trunnion::server::Tool;
+use trunnion::server::{Resource, Tool};
 #[cfg(feature = "sqlite")]
 use trunnion::store::SqliteStore;
 use trunnion::store::{
@@ -100,6 +100,7 @@ async fn carries_changes<B: Bus>(buses: [Arc<B>; 2]) {
         .clone()
         .map(|bus| Server::builder("test", "1.0").bus(bus).tool(tool("first")).build().expect("valid"));
     let client = Client::builder().connect(&a).await.expect("connected");
+    let _other = Client::builder().connect(&b).await.expect("connected");
     let mut changes = client.listen(Listen::new().tools()).await.expect("listening");
     for (n, server) in [&b, &a, &b].into_iter().enumerate() {
         server.add(tool(&format!("t{n}"))).expect("valid");
@@ -173,8 +174,11 @@ fn whoever_hears_nothing_says_so() {
 async fn a_server_that_starts_tells_of_no_changes() {
     let store = Arc::new(MemoryStore::default());
     let tool = |name: &str| Tool::new(name, async || "done");
-    let server =
-        |store| Server::builder("test", "1.0").bus(store).tool(tool("first")).build().expect("valid");
+    let server = |store| {
+        let resource = Resource::new("test://a", async || "a");
+        let server = Server::builder("test", "1.0").bus(store).tool(tool("first")).resource(resource);
+        server.build().expect("valid")
+    };
     let client = Client::builder().connect(&server(store.clone())).await.expect("connected");
     let mut changes = client.listen(Listen::new().tools().resource("test://a")).await.expect("listening");
     let another = server(store);

@@ -1,6 +1,6 @@
-//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; over HTTP also with the client told
-//! to speak an older revision, and over HTTP+SSE where both sides have it. Left to itself a client must end up in the newest
-//! one; over HTTP+SSE it is told to speak the newest that has `initialize`.
+//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; also with the client told to speak
+//! an older revision, and over HTTP+SSE where both sides have it. Left to itself a client must end up in the newest one;
+//! over HTTP+SSE it is told to speak the newest that has `initialize`, and the one that the transport is from.
 
 mod tour;
 
@@ -22,12 +22,15 @@ const OURS: &str = "tests/conformance/fixtures.toml";
 const FOREIGN: &str = "tests/interop/foreign.toml";
 /// What a client left to itself agrees on with any server, and what it can be told instead.
 const NEWEST: &str = "2026-07-28";
-const OLDER: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
-/// The revision over HTTP+SSE, a transport of the legacy era: the newest one that has `initialize`. Clients are told so, as
-/// the official Python client would ask for a newer one even there.
-const SSE: &str = "2025-11-25";
-/// The client that speaks older revisions over standard streams too: there they differ in nothing that is the client's own.
-const STDIO_ROW: &str = "rust";
+const OLDER: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", OLDEST];
+/// The first revision. Streamable HTTP is younger, but the endpoints serve it there as well, and there are clients that ask.
+const OLDEST: &str = "2024-11-05";
+/// The revisions over HTTP+SSE, a transport of the legacy era: the newest one that has `initialize`, and its own. Clients are
+/// told so, as the official Python client would ask for a newer one even there.
+const SSE: [&str; 2] = ["2025-11-25", OLDEST];
+/// The clients that speak every older revision over standard streams too. There they differ in nothing that is a language's
+/// own, so one of ours does for all; the others speak the oldest one only.
+const STDIO_ROWS: [&str; 2] = ["rust", "rmcp-official"];
 
 /// `cargo xtask interop`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
@@ -121,7 +124,7 @@ fn tables() -> impl Iterator<Item = (&'static str, &'static str)> {
         .into_iter()
         .chain(OLDER)
         .flat_map(|revision| ["stdio", "http"].map(|transport| (transport, revision)))
-        .chain([("sse", SSE)])
+        .chain(SSE.map(|revision| ("sse", revision)))
 }
 
 struct Matrix {
@@ -146,9 +149,11 @@ impl Matrix {
             for client in &self.fixtures {
                 let told = client.revisions.iter().any(|known| known == revision);
                 let row = match transport {
-                    "sse" => client.sse_client,
-                    "http" => revision == NEWEST || told,
-                    _ => revision == NEWEST || (told && client.name == STDIO_ROW),
+                    "sse" => told && client.sse_client,
+                    "stdio" if revision != NEWEST && revision != OLDEST => {
+                        told && STDIO_ROWS.contains(&client.name.as_str())
+                    }
+                    _ => told || revision == NEWEST,
                 };
                 if !row {
                     continue;
@@ -220,8 +225,8 @@ impl Matrix {
             Err(error) => return (0.0, Err(error)),
         };
         let checked = finished.success().and_then(|()| {
-            let line = finished.stdout.trim();
-            tour::check(line, &client.name, &server.name, revision, &self.tolerances)
+            let place = tour::Place { client: &client.name, server: &server.name, transport, revision };
+            tour::check(finished.stdout.trim(), place, &self.tolerances)
         });
         (finished.time.as_secs_f64(), checked)
     }

@@ -5,13 +5,38 @@ use serde_json::{Value, json};
 use crate::process::read;
 use crate::session::root;
 
+/// The cell that a report is from.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub client: &'a str,
+    pub server: &'a str,
+    pub transport: &'a str,
+    pub revision: &'a str,
+}
+
 /// A reviewed difference of a foreign SDK: in that field that value is as good as ours.
+#[derive(Default)]
 pub struct Tolerance {
     /// The SDK is meant in this role.
     client: Option<String>,
     server: Option<String>,
+    /// Only in the tables of these.
+    transport: Option<String>,
+    revision: Option<String>,
     field: String,
     accept: Value,
+}
+
+impl Tolerance {
+    fn holds(&self, place: Place<'_>, field: &str, got: &Value) -> bool {
+        let meant = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
+        meant(&self.client, place.client)
+            && meant(&self.server, place.server)
+            && meant(&self.transport, place.transport)
+            && meant(&self.revision, place.revision)
+            && self.field == field
+            && same(&self.accept, got)
+    }
 }
 
 /// The table in `tests/interop/tolerances.toml`. Every entry must give its reason.
@@ -36,7 +61,9 @@ pub fn tolerances() -> Result<Vec<Tolerance>, String> {
         if client.is_none() && server.is_none() {
             return Err(format!("{FILE}: an entry names neither `client` nor `server`"));
         }
-        tolerances.push(Tolerance { client, server, field: text(entry, "field")?, accept });
+        let (transport, revision) = (text(entry, "transport").ok(), text(entry, "revision").ok());
+        let field = text(entry, "field")?;
+        tolerances.push(Tolerance { client, server, transport, revision, field, accept });
     }
     Ok(tolerances)
 }
@@ -67,27 +94,13 @@ fn expected() -> Vec<(&'static str, Want)> {
 }
 
 /// Compare the one line of JSON that the client printed. The error names every field that differs.
-pub fn check(
-    line: &str,
-    client: &str,
-    server: &str,
-    revision: &str,
-    tolerances: &[Tolerance],
-) -> Result<(), String> {
+pub fn check(line: &str, place: Place<'_>, tolerances: &[Tolerance]) -> Result<(), String> {
     let report: Value = serde_json::from_str(line)
-        .map_err(|e| format!("client {client} printed no line of JSON ({e}): {line}"))?;
+        .map_err(|e| format!("client {} printed no line of JSON ({e}): {line}", place.client))?;
     let mut wrong = Vec::new();
-    for (field, want) in std::iter::once(("revision", Want::Equal(json!(revision)))).chain(expected()) {
+    for (field, want) in std::iter::once(("revision", Want::Equal(json!(place.revision)))).chain(expected()) {
         let got = &report[field];
-        let meant = |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
-        let tolerated = || {
-            tolerances.iter().any(|t| {
-                meant(&t.client, client)
-                    && meant(&t.server, server)
-                    && t.field == field
-                    && same(&t.accept, got)
-            })
-        };
+        let tolerated = || tolerances.iter().any(|tolerance| tolerance.holds(place, field, got));
         let (right, wish) = match &want {
             Want::Equal(value) => (same(value, got), value.to_string()),
             Want::Holds(parts) => {
@@ -120,31 +133,40 @@ mod tests {
         "resource": "This is the content of the static text resource.", "template": "id 42",
         "prompt": "hello, world", "completion": ["paris", "park", "party"], "after": "still here"}"#;
 
+    const HERE: Place<'_> = Place { client: "c", server: "s", transport: "t", revision: "r" };
+
     #[test]
     fn a_good_report_passes_and_each_wrong_field_is_named() {
-        assert_eq!(check(GOOD, "c", "s", "r", &[]), Ok(()));
-        assert!(check(GOOD, "c", "s", "newer", &[]).is_err_and(|why| why.contains("revision")));
+        assert_eq!(check(GOOD, HERE, &[]), Ok(()));
+        assert!(
+            check(GOOD, Place { revision: "newer", ..HERE }, &[]).is_err_and(|why| why.contains("revision"))
+        );
         let bad = GOOD.replace("-32602", "\"isError\"").replace("boom", "bang");
-        let message = check(&bad, "c", "s", "r", &[]).expect_err("two fields differ");
+        let message = check(&bad, HERE, &[]).expect_err("two fields differ");
         assert!(
             message.contains("unknown is \"isError\"") && message.contains("fail is \"bang\""),
             "{message}"
         );
-        assert!(check("no json", "c", "s", "r", &[]).is_err());
-        assert!(check("{}", "c", "s", "r", &[]).is_err());
+        assert!(check("no json", HERE, &[]).is_err());
+        assert!(check("{}", HERE, &[]).is_err());
     }
 
     #[test]
-    fn a_tolerance_holds_for_its_server_only() {
-        let tolerance = [Tolerance {
-            client: None,
-            server: Some("s".into()),
-            field: "unknown".into(),
-            accept: json!("isError"),
-        }];
+    fn a_tolerance_holds_for_what_it_names_only() {
+        let tolerance = |transport: Option<&str>| {
+            [Tolerance {
+                server: Some("s".into()),
+                transport: transport.map(str::to_owned),
+                field: "unknown".into(),
+                accept: json!("isError"),
+                ..Tolerance::default()
+            }]
+        };
         let report = GOOD.replace("-32602", "\"isError\"");
-        assert_eq!(check(&report, "c", "s", "r", &tolerance), Ok(()));
-        assert!(check(&report, "c", "other", "r", &tolerance).is_err());
+        assert_eq!(check(&report, HERE, &tolerance(None)), Ok(()));
+        assert_eq!(check(&report, HERE, &tolerance(Some("t"))), Ok(()));
+        assert!(check(&report, HERE, &tolerance(Some("other"))).is_err());
+        assert!(check(&report, Place { server: "other", ..HERE }, &tolerance(None)).is_err());
     }
 
     #[test]

@@ -20,7 +20,9 @@ impl ClientConn {
     /// Messages go to the endpoint that the stream has named, as [`Output::Open`] asked.
     pub fn endpoint_found(&mut self, get: u64) {
         if self.state == State::Opening && self.is_channel(get) {
-            self.initialize(Revision::LATEST_LEGACY, false);
+            let prior = self.config.prior.filter(|prior| prior.era() == Era::Legacy);
+            self.on_prior = prior.is_some();
+            self.initialize(prior.unwrap_or(Revision::LATEST_LEGACY), false);
         }
     }
 

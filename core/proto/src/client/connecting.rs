@@ -100,7 +100,7 @@ impl ClientConn {
     /// Finds the era out, knowing nothing.
     fn begin(&mut self, now: Duration) {
         let limit = self.connect_deadline.map(|deadline| deadline.saturating_sub(now));
-        if self.config.era == EraPolicy::Only(Era::Legacy) {
+        if self.config.era == EraPolicy::Only(Era::Legacy) || self.has_channel() {
             return self.initialize(Revision::LATEST_LEGACY, false);
         }
         // Silence says something only if there is something to fall back to.

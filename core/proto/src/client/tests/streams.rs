@@ -457,6 +457,32 @@ fn the_older_transport_answers_on_its_one_stream() {
 }
 
 #[test]
+fn a_revision_known_beforehand_is_asked_for_over_the_older_transport_too() {
+    let begun = |prior| {
+        let config = ClientConfig { http: HttpTransport::Sse, prior: Some(prior), ..ClientConfig::default() };
+        let mut rig = rig_of(config);
+        let get = channel(&mut rig);
+        rig.conn.endpoint_found(get);
+        let (id, params) = rig.sent("initialize");
+        (rig, get, id, params["protocolVersion"].clone())
+    };
+    assert_eq!(begun(Revision::V2026_07_28).3, "2025-11-25", "the modern era is not spoken there");
+    let (mut rig, get, id, asked) = begun(Revision::V2024_11_05);
+    assert_eq!(asked, "2024-11-05");
+    // A wrong one costs a round trip, and the modern era is not looked for.
+    let no = json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32602, "message": "no"}});
+    rig.conn.recv(rig.now, Some(get), Bytes::from(no.to_string()));
+    let (id, params) = rig.sent("initialize");
+    assert_eq!(params["protocolVersion"], "2025-11-25");
+    let answer = json!({"jsonrpc": "2.0", "id": id, "result": initialized("2025-06-18")});
+    rig.conn.recv(rig.now, Some(get), Bytes::from(answer.to_string()));
+    rig.confirm();
+    assert!(
+        matches!(rig.take().as_slice(), [Output::Ready(facts)] if facts.revision == Revision::V2025_06_18)
+    );
+}
+
+#[test]
 fn a_server_that_refuses_the_handshake_may_speak_the_older_transport() {
     for (status, body) in [
         (400, ""),
