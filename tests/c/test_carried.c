@@ -3,6 +3,7 @@
  * client, remember, let the stream go, tell of changes. The client's side is written out here, in both eras.
  */
 #include "harness.h"
+#include <unistd.h>
 
 enum { ADD = 1, BOOK, HANG, DECLARED, POLL, PROMPT, NOTE };
 
@@ -661,13 +662,59 @@ static void changes_are_told(void)
     close_world(world);
 }
 
+static const char CALL_ADD[] =
+    "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"add\",\"arguments\":{}}}";
+
+static void servers_share_a_store(void)
+{
+    char folder[] = "/tmp/trunnion-XXXXXX", option[128], file[64];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(option, sizeof option, ",\"store\":\"%s/db\"", folder);
+    struct world *one = open_world_with(option, ""), *other = open_world_with(option, "");
+
+    initialize(one);
+    other->session = one->session;
+    struct response *response = post(other, CALL_ADD);
+    until_over(other, response);
+    CHECK(response->status == 200);
+    check_message(response, "sum", "/result/content/0/text", "sum");
+    done(other, response);
+    end_session(other);
+    int64_t status = 0;
+    while (status != 404) { /* The news may take a moment. */
+        response = post(one, CALL_ADD);
+        until_over(one, response);
+        status = response->status;
+        done(one, response);
+    }
+    other->session = NULL;
+    trn_string_free(one->session);
+    one->session = NULL;
+
+    response = ask_modern(one, "subscriptions/listen", NULL, "{}", "\"notifications\":{\"toolsListChanged\":true},");
+    until_body_has(one, response, "acknowledged");
+    OK(trn_notify(other->engine, other->server, "tools_changed", NONE, &error));
+    until_body_has(one, response, "notifications/tools/list_changed");
+    OK(trn_cancel(one->engine, response->operation, NONE, &error));
+    until_over(one, response);
+    done(one, response);
+    close_world(one);
+    close_world(other);
+    static const char *const files[] = {"db", "db-wal", "db-shm"};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        snprintf(file, sizeof file, "%s/%s", folder, files[i]);
+        unlink(file);
+    }
+    CHECK(rmdir(folder) == 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(a_request_is_carried),  TEST(a_caller_who_leaves),  TEST(a_modern_client_is_asked),
         TEST(a_legacy_client_is_asked), TEST(a_prompt_asks),     TEST(questions_that_fail),
         TEST(what_is_asked_before),  TEST(a_stream_is_let_go),   TEST(changes_are_told),
-        TEST(processes_share_their_keys), TEST(options_of_the_endpoint),
+        TEST(processes_share_their_keys), TEST(options_of_the_endpoint), TEST(servers_share_a_store),
     };
     static const char *const drivers[] = {"threaded", "hosted"};
     for (size_t i = 0; i < COUNT(drivers); i++) {

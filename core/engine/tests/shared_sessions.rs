@@ -368,6 +368,8 @@ struct Fragile {
     inner: MemoryStore,
     sessions_fail: AtomicBool,
     events_fail: AtomicBool,
+    /// Somebody else is always faster.
+    contended: AtomicBool,
     touched: Notify,
 }
 
@@ -395,6 +397,9 @@ impl SessionStore for Fragile {
     }
 
     fn replace(&self, id: &str, version: u64, text: &str) -> StoreFuture<bool> {
+        if self.contended.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Ok(false)));
+        }
         self.session(self.inner.replace(id, version, text))
     }
 
@@ -457,6 +462,17 @@ async fn without_its_session_store_a_server_serves_what_it_knows() {
     a.session = session;
     assert_eq!(text(&b.call(3, "hello", json!({})).await.json()), "hello");
     assert_eq!(delete(&a).await, 204);
+}
+
+#[tokio::test]
+async fn a_session_that_always_changes_is_given_up() {
+    let store = Arc::new(Fragile::default());
+    let Two { a, .. } = Two::with([&store; 2], json!({})).await;
+    store.contended.store(true, Ordering::Relaxed);
+    let refused = a.ask(1, "resources/subscribe", json!({"uri": "test://a"})).await.json();
+    assert_eq!(refused["error"]["code"], -32603);
+    store.contended.store(false, Ordering::Relaxed);
+    assert!(a.ask(2, "resources/subscribe", json!({"uri": "test://a"})).await.json()["result"].is_object());
 }
 
 #[tokio::test]

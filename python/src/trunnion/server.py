@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import count
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeVar, overload
@@ -87,6 +88,8 @@ class Server:
         self._definition = {k: v for k, v in definition.items() if v is not None}
         self._engine_options = take_options("engine", options)
         self._definition.update(take_options("server", options))
+        if "store" in self._definition:
+            self._definition["store"] = os.fspath(self._definition["store"])
         refuse_options("Server", options)
         self._handlers: dict[int, Any] = {}
         self._items: dict[tuple[str, str], _Item] = {}
