@@ -20,7 +20,7 @@ def make(store, **options):
     return server
 
 
-async def send(url, session=None, *, method="POST", **message):
+async def send(url, session=None, *, verb="POST", **message):
     """The status, the session and the message of an answer."""
 
     def blocking():
@@ -29,7 +29,7 @@ async def send(url, session=None, *, method="POST", **message):
         if session:
             headers["mcp-session-id"] = session
         body = json.dumps({"jsonrpc": "2.0", **message}).encode() if message else None
-        request = urllib.request.Request(url, body, headers, method=method)
+        request = urllib.request.Request(url, body, headers, method=verb)
         try:
             with urllib.request.urlopen(request) as answer:
                 text = answer.read()
@@ -57,7 +57,7 @@ def test_a_session_is_served_by_any_server(tmp_path, driver):
             assert (status, bool(session)) == (200, True)
             status, _, answer = await send(second.url, session, **CALL)
             assert (status, answer["result"]["content"][0]["text"]) == (200, "hello")
-            assert (await send(second.url, session, method="DELETE"))[0] == 204
+            assert (await send(second.url, session, verb="DELETE"))[0] == 204
             while (await send(first.url, session, **CALL))[0] != 404:
                 pass
 

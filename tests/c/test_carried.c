@@ -2,8 +2,11 @@
  * HTTP that the program carries itself (trn_http_request), and with it what handlers do besides answering: ask the
  * client, remember, let the stream go, tell of changes. The client's side is written out here, in both eras.
  */
-#include "harness.h"
+#define _POSIX_C_SOURCE 200809L
+
 #include <unistd.h>
+
+#include "harness.h"
 
 enum { ADD = 1, BOOK, HANG, DECLARED, POLL, PROMPT, NOTE };
 

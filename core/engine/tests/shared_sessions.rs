@@ -476,6 +476,21 @@ async fn a_session_that_always_changes_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_refused_leaves_nothing_behind() {
+    let store = Arc::new(MemoryStore::default());
+    let Two { servers, a, .. } = Two::with([&store; 2], json!({})).await;
+    let mut stream = a.get(None).await.stream();
+    let refused = a.ask(1, "resources/subscribe", json!({"uri": "test://later"})).await.json();
+    assert_eq!(refused["error"]["code"], -32002);
+    let session = a.session.as_deref().expect("an id");
+    let record = store.load(session).await.expect("no failure").expect("a record");
+    assert!(!record.text.contains("later"), "{}", record.text);
+    servers[0].resource_updated("test://later");
+    servers[0].remove_tool("hello");
+    assert_eq!(change(&mut stream).await, "notifications/tools/list_changed");
+}
+
+#[tokio::test]
 async fn without_its_event_store_a_stream_goes_on_where_it_is() {
     let store = Arc::new(Fragile::default());
     let Two { gate, a, b, .. } = Two::with([&store; 2], json!({})).await;

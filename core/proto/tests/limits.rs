@@ -125,6 +125,10 @@ fn resources_that_are_watched() {
                 .to_string(),
         )
     };
+    // What is refused takes no place.
+    for n in 0..1024 {
+        assert_eq!(code(&watch(&format!("none://{n}"))), Some(-32002));
+    }
     for uri in uris(1024) {
         assert_eq!(code(&watch(&uri)), None, "{uri}");
     }

@@ -45,6 +45,8 @@ struct Live {
     deadline: Option<Time>,
     /// The batch that its answer belongs to.
     batch: Option<u64>,
+    /// The resource that its session watches from now on, unless it is refused.
+    watches: Option<String>,
 }
 
 /// Answers that are sent together (2025-03-26, "Batching").
@@ -159,6 +161,9 @@ impl ServerConn {
     /// The answer to a request. False: it was answered, cancelled or timed out before.
     pub fn complete(&mut self, key: u64, outcome: Outcome, stamp: &Stamp) -> bool {
         let Some(mut live) = self.release(key) else { return false };
+        if let (Outcome::Error(_), Some(uri), Some(session)) = (&outcome, &live.watches, &mut self.session) {
+            session.refused(uri);
+        }
         let finished = live.exchange.finish(outcome, stamp).map(|finished| finished.bytes);
         let sent = finished.is_some();
         match live.batch {
@@ -322,7 +327,8 @@ impl ServerConn {
         }
         let key = self.fresh_key();
         self.keys.insert(request.id.clone(), key);
-        self.live.insert(key, Live { exchange, deadline: None, batch });
+        let watches = (row.role == Role::Subscribe).then(|| request.name.clone());
+        self.live.insert(key, Live { exchange, deadline: None, batch, watches });
         self.out.push_back(Output::Request(key, Box::new(request)));
         Ok(())
     }

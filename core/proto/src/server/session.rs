@@ -94,6 +94,11 @@ impl Session {
         Ok(())
     }
 
+    /// A resource is not watched after all: its subscription was refused.
+    pub fn refused(&mut self, uri: &str) {
+        self.watched.remove(uri);
+    }
+
     /// Whether the client is to be told: lists always, a resource when it is watched.
     pub fn wants(&self, notice: &Notice) -> bool {
         match notice {

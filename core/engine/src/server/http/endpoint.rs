@@ -254,7 +254,10 @@ impl Endpoint {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
                 self.initialize(&mut exchange, &request, outcome).await
             }
-            Dispatch::Answer(outcome) => self.answer(&mut exchange, outcome),
+            Dispatch::Answer(outcome) => {
+                self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
+                self.answer(&mut exchange, outcome)
+            }
             Dispatch::Listen(_) if !place.accepts.events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
@@ -471,7 +474,10 @@ impl Endpoint {
         }
         let (dispatch, span) = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id));
         match dispatch {
-            Dispatch::Answer(outcome) => finish(&mut exchange, outcome),
+            Dispatch::Answer(outcome) => {
+                self.sessions.answers(Some(session), &request, &outcome).await;
+                finish(&mut exchange, outcome)
+            }
             Dispatch::Listen(_) => None,
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {

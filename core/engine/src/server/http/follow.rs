@@ -72,6 +72,8 @@ impl FollowEvents {
         first: Replay,
     ) -> FollowEvents {
         let follower = session.follow(backing.key.stream, turn);
+        // Of what came since the first look nobody was told.
+        follower.appended();
         let reader = Reader {
             registered: Registered { session, follower },
             backing,

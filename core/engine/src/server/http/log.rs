@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answer::Events;
-use super::shared::Backing;
+use super::shared::{self, Backing};
 use crate::lock;
 use crate::server::notices::News;
 use crate::store::{Append, StoredEvent};
@@ -246,7 +246,7 @@ impl StreamLog {
         let nothing = Append { events: Vec::new(), over: false, oldest: 1, keep: backing.shared.keep };
         let stored = backing.append(nothing).await;
         if let Err(error) = &stored {
-            super::shared::failed("events", error);
+            shared::report("events", error);
         }
         lock(&self.state).kept.holds = stored.is_ok();
     }
@@ -258,7 +258,7 @@ impl StreamLog {
         };
         let nothing = Append { events: Vec::new(), over: false, oldest: 0, keep: backing.shared.keep };
         if let Err(error) = backing.append(nothing).await {
-            super::shared::failed("events", &error);
+            shared::report("events", &error);
         }
     }
 
@@ -287,11 +287,10 @@ impl StreamLog {
         // Events that the store has not had are gone.
         state.kept.given_up |= first > state.kept.newest + 1;
         let newest = state.kept.newest;
-        let events: Vec<_> = state.events.iter().filter(|(number, _)| *number > newest).collect();
-        let events: Vec<_> = events
-            .into_iter()
-            .map(|(number, event)| StoredEvent { number: *number, message: message_of(event) })
-            .collect();
+        let unstored = state.events.iter().filter(|(number, _)| *number > newest);
+        let stored =
+            |(number, event): &(u64, Bytes)| StoredEvent { number: *number, message: message_of(event) };
+        let events: Vec<StoredEvent> = unstored.map(stored).collect();
         let over = state.over && !state.kept.over;
         if state.kept.given_up || (events.is_empty() && !over) {
             state.kept.writing = false;

@@ -10,6 +10,7 @@ use trunnion_proto::json::Json;
 use trunnion_proto::jsonrpc::{self, Id, Message};
 use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::{self, Role};
+use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::{Exchange, Notice, Request, Session as Facts};
 
@@ -157,6 +158,25 @@ impl Sessions {
         Ok(())
     }
 
+    /// A request is answered: a subscription that is refused leaves nothing behind.
+    pub async fn answers(&self, session: Option<&Arc<Session>>, request: &Request, outcome: &Outcome) {
+        let Some(session) = session else { return };
+        if request.method.role != Role::Subscribe || !matches!(outcome, Outcome::Error(_)) {
+            return;
+        }
+        lock(&session.state).facts.refused(&request.name);
+        if let Some(shared) = &self.shared {
+            // Should it fail, the client may be told more than it asked for.
+            let refuse = |facts: &mut Facts| {
+                facts.refused(&request.name);
+                Ok(())
+            };
+            if let Ok(Some((version, facts, ()))) = shared.change(&session.id, refuse).await {
+                session.renew(version, facts);
+            }
+        }
+    }
+
     /// End one, everywhere. False: there is none.
     pub async fn close(&self, id: &str) -> Result<bool, RpcError> {
         let mut known = false;
@@ -220,7 +240,7 @@ impl Sessions {
                 Ok(true) => session.was_touched(now).await,
                 // Ended, and the news of it got lost.
                 Ok(false) => drop(self.forget(&session.id, true)),
-                Err(error) => drop(shared::failed("sessions", &error)),
+                Err(error) => shared::report("sessions", &error),
             }
         }
     }

@@ -54,9 +54,14 @@ pub(super) fn is_standing(stream: u64) -> bool {
     stream.is_multiple_of(NUMBERS)
 }
 
-/// A store has failed. Its own words are for the log: they may name hosts and users.
-pub(super) fn failed(what: &'static str, error: &StoreError) -> RpcError {
+/// A store has failed, for the log: its own words may name hosts and users.
+pub(super) fn report(what: &'static str, error: &StoreError) {
     tracing::warn!(%error, store = what, "a store has failed");
+}
+
+/// The same, and what to tell the client.
+pub(super) fn failed(what: &'static str, error: &StoreError) -> RpcError {
+    report(what, error);
     RpcError::new(ErrorKind::InternalError, format!("the store of {what} has failed; try again"))
 }
 
@@ -97,7 +102,7 @@ impl Shared {
         let forgotten = events.remove(session, stream);
         self.driver.spawn(async move {
             if let Err(error) = forgotten.await {
-                failed("events", &error);
+                report("events", &error);
             }
         });
     }
@@ -136,7 +141,7 @@ impl Backing {
             let (newest, over) = (append.events.last().map(|event| event.number), append.over);
             let stored = self.append(append).await;
             if let Err(error) = &stored {
-                failed("events", error);
+                report("events", error);
             }
             if !log.stored(stored.is_ok(), newest, over) {
                 return;
