@@ -77,7 +77,7 @@ class Server:
         self._inline = inline
         self._mask = mask_errors
         self._driver = driver
-        definition = {
+        definition: dict[str, Any] = {
             "name": name,
             "version": version,
             "title": title,
