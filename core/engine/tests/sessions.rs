@@ -5,29 +5,10 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::Peer;
+use common::{Gate, Peer, Told, hello, later, text, with_progress};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use trunnion::server::{Context, Resource, Server, State, Tool};
-
-/// Lets tools wait for the test, and the test for tools.
-#[derive(Default, Clone)]
-struct Gate {
-    go: Arc<Notify>,
-    dropped: Arc<Notify>,
-}
-
-struct Told(Gate);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.0.dropped.notify_one();
-    }
-}
-
-async fn hello() -> &'static str {
-    "hello"
-}
 
 async fn steps(context: Context, gate: State<Gate>) -> &'static str {
     let _told = Told(Gate::clone(&gate));
@@ -35,12 +16,6 @@ async fn steps(context: Context, gate: State<Gate>) -> &'static str {
     gate.go.notified().await;
     context.progress(2.0, None, None);
     "done"
-}
-
-async fn later(context: Context, gate: State<Gate>) -> String {
-    let closed = context.close_stream();
-    gate.go.notified().await;
-    format!("closed: {closed}")
 }
 
 fn server(gate: &Gate) -> Server {
@@ -53,14 +28,6 @@ fn server(gate: &Gate) -> Server {
         .resource(Resource::new("test://b", hello))
         .build()
         .expect("valid")
-}
-
-fn text(message: &Value) -> &str {
-    message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
-}
-
-fn with_progress(name: &str) -> Value {
-    json!({"name": name, "_meta": {"progressToken": 7}})
 }
 
 #[tokio::test]

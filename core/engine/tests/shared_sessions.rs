@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Peer, Stream};
+use common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,24 +21,6 @@ use trunnion::store::{
     StoredEvent, StreamKey, Subscriber,
 };
 
-#[derive(Default, Clone)]
-struct Gate {
-    go: Arc<Notify>,
-    dropped: Arc<Notify>,
-}
-
-struct Told(Gate);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        self.0.dropped.notify_one();
-    }
-}
-
-async fn hello() -> &'static str {
-    "hello"
-}
-
 async fn steps(context: Context, gate: State<Gate>) -> &'static str {
     let _told = Told(Gate::clone(&gate));
     context.progress(1.0, None, None);
@@ -46,12 +28,6 @@ async fn steps(context: Context, gate: State<Gate>) -> &'static str {
     context.progress(2.0, None, None);
     gate.go.notified().await;
     "done"
-}
-
-async fn later(context: Context, gate: State<Gate>) -> String {
-    let closed = context.close_stream();
-    gate.go.notified().await;
-    format!("closed: {closed}")
 }
 
 async fn logs(context: Context) -> Result<&'static str, trunnion::Error> {
@@ -128,14 +104,6 @@ async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
         test(Two::with([&stores[0], &stores[1]], capabilities).await).await;
         std::fs::remove_dir_all(folder).expect("removed");
     }
-}
-
-fn text(message: &Value) -> &str {
-    message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
-}
-
-fn with_progress(name: &str) -> Value {
-    json!({"name": name, "_meta": {"progressToken": 7}})
 }
 
 async fn delete(peer: &Peer) -> u16 {

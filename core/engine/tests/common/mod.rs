@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use trunnion::server::{Listening, Server};
+use tokio::sync::Notify;
+use trunnion::server::{Context, Listening, Server, State};
 
 /// One endpoint and who talks to it.
 pub struct Peer {
@@ -200,4 +203,41 @@ impl Peer {
         }
         Peer::answer(request).await
     }
+}
+
+/// Lets tools wait for the test, and the test for tools.
+#[derive(Default, Clone)]
+pub struct Gate {
+    pub go: Arc<Notify>,
+    pub dropped: Arc<Notify>,
+}
+
+/// Tells the gate when it is dropped.
+pub struct Told(pub Gate);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.dropped.notify_one();
+    }
+}
+
+pub async fn hello() -> &'static str {
+    "hello"
+}
+
+/// A tool that lets its stream go, and answers when the gate opens.
+pub async fn later(context: Context, gate: State<Gate>) -> String {
+    let closed = context.close_stream();
+    gate.go.notified().await;
+    format!("closed: {closed}")
+}
+
+/// The text of a tool's result.
+pub fn text(message: &Value) -> &str {
+    message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
+}
+
+/// Parameters of a call that wants to hear of its progress.
+pub fn with_progress(name: &str) -> Value {
+    json!({"name": name, "_meta": {"progressToken": 7}})
 }
