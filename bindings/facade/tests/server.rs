@@ -126,3 +126,23 @@ fn a_tool_is_called_over_http() {
         engine.close(Duration::from_secs(1));
     }
 }
+
+#[test]
+fn an_option_that_is_wrong_is_named() {
+    let engine = engine("threaded");
+    let refused = |definition: Value| {
+        let error = engine.server_new(&definition.to_string()).expect_err("refused");
+        assert_eq!(error.kind, "usage");
+        error.message
+    };
+    let message = refused(json!({"name": "test", "version": "1", "pageSize": "many"}));
+    assert!(message.starts_with("definition: pageSize: invalid type"), "{message}");
+    let message = refused(json!({"name": "test", "version": "1", "eras": ["modern", "stone"]}));
+    assert!(message.starts_with("definition: eras[1]: unknown variant"), "{message}");
+    let message = refused(json!({"name": "test", "version": "1", "sise": 1}));
+    assert!(message.contains("unknown field `sise`"), "{message}");
+    let message = engine.server_new("{} {}").expect_err("refused").message;
+    assert!(message.contains("definition"), "{message}");
+    let message = engine.server_new(r#"{"name":"test","version":"1"} x"#).expect_err("refused").message;
+    assert!(message.contains("trailing"), "{message}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Gate, Peer, Told, hello, later, text, with_progress};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
 use trunnion::server::{Context, Resource, Server, State, Tool};
 

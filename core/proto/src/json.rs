@@ -92,7 +92,7 @@ pub(crate) fn present<'de, D: serde::Deserializer<'de>>(
 }
 
 /// What serde says of bad data, without the position in our buffer.
-pub(crate) fn complaint(error: &serde_json::Error) -> String {
+pub fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(at) => text[..at].to_owned(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
 
 use crate::error::Error;
@@ -22,7 +23,15 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Er
     if !text.trim_start().starts_with('{') {
         return Err(Error::usage(format!("{what} must be a JSON object")));
     }
-    serde_json::from_str(text).map_err(|error| Error::usage(format!("{what}: {error}")))
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let wrong = |at: &str, error: &serde_json::Error| {
+        let at = if at.is_empty() || at == "." { String::new() } else { format!("{at}: ") };
+        Error::usage(format!("{what}: {at}{}", json::complaint(error)))
+    };
+    let read = serde_path_to_error::deserialize(&mut reader);
+    let options = read.map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
+    reader.end().map_err(|error| wrong("", &error))?;
+    Ok(options)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
