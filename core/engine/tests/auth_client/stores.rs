@@ -1,0 +1,113 @@
+//! What is kept, and who may change it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use serde_json::json;
+use trunnion::Client;
+use trunnion::auth::{CredentialStore, Credentials, FileStore, MemoryCredentials};
+
+use crate::world::World;
+
+/// A directory that is gone at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("trunnion-auth-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Directory(path)
+    }
+
+    fn store(&self) -> FileStore {
+        FileStore::new(self.0.join("credentials"))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.0.join("credentials")).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn record(version: u64) -> Credentials {
+    serde_json::from_value(json!({"server": "https://h/mcp", "issuer": "https://as",
+        "token_endpoint": "https://as/token", "version": version}))
+    .expect("a record")
+}
+
+#[tokio::test]
+async fn the_slower_of_two_does_not_overwrite() {
+    let directory = Directory::new("swap");
+    let stores: [Box<dyn CredentialStore>; 2] =
+        [Box::new(directory.store()), Box::new(MemoryCredentials::default())];
+    for store in stores {
+        assert_eq!(store.load("https://h/mcp").await, Ok(None));
+        assert_eq!(store.swap(record(1)).await, Ok(true));
+        assert_eq!(store.swap(record(1)).await, Ok(false));
+        assert_eq!(store.swap(record(2)).await, Ok(true));
+        assert_eq!(store.load("https://h/mcp").await, Ok(Some(record(2))));
+        assert_eq!(store.load("https://h/other").await, Ok(None));
+        let turn = store.turn("https://h/mcp").await.expect("a turn");
+        let mut next = store.turn("https://h/mcp");
+        assert!(futures_util::poll!(&mut next).is_pending(), "two have the turn");
+        store.turn("https://h/other").await.expect("another server has its own");
+        drop(turn);
+        next.await.expect("the next one's turn");
+    }
+}
+
+#[tokio::test]
+async fn files_are_for_the_users_eyes_only() {
+    let directory = Directory::new("modes");
+    let store = directory.store();
+    store.swap(record(1)).await.expect("kept");
+    drop(store.turn("https://h/mcp").await.expect("a turn"));
+    let mode = |path: &PathBuf| std::fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode(&directory.0.join("credentials")), 0o700);
+    let files = directory.files();
+    assert!(files.len() > 1 && files.iter().all(|file| mode(file) == 0o600), "{files:?}");
+    let json = files.iter().find(|file| file.extension().is_some_and(|end| end == "json")).expect("a record");
+    std::fs::set_permissions(json, PermissionsExt::from_mode(0o644)).expect("changed");
+    let error = store.load("https://h/mcp").await.expect_err("others may read it").to_string();
+    assert!(error.contains("0600"), "{error}");
+    std::fs::set_permissions(json, PermissionsExt::from_mode(0o600)).expect("changed");
+    std::fs::write(json, r#"{"tokens": {"access": "acc3ss""#).expect("written");
+    let error = store.load("https://h/mcp").await.expect_err("half a record").to_string();
+    assert!(!error.contains("acc3ss"), "{error}");
+}
+
+#[tokio::test]
+async fn the_next_program_is_signed_in() {
+    let (world, directory) = (World::new().await, Directory::new("next"));
+    let auth = || world.auth().store(directory.store());
+    world.connect(auth()).await.expect("connected").close().await;
+    world.connect(auth()).await.expect("connected").close().await;
+    assert_eq!(world.state.lock().pages.len(), 1);
+    assert_eq!(world.granted("refresh_token"), 0);
+    // Signed out: nothing of before is used.
+    std::fs::remove_dir_all(&directory.0).expect("gone");
+    world.connect(auth()).await.expect("connected").close().await;
+    assert_eq!(world.state.lock().pages.len(), 2);
+}
+
+#[tokio::test]
+async fn two_programs_refresh_one_token_once() {
+    let (world, directory) = (World::new().await, Directory::new("race"));
+    let auth = || world.auth().store(directory.store());
+    let one = world.connect(auth()).await.expect("connected");
+    let two = world.connect(auth()).await.expect("connected");
+    let call = async |client: &Client| client.call_tool("hello", json!({})).await.expect("an answer").text();
+    for round in 1..=50 {
+        world.revoke();
+        let answers = futures_util::future::join(call(&one), call(&two)).await;
+        assert_eq!(answers, ("hello".into(), "hello".into()));
+        assert_eq!(world.granted("refresh_token"), round, "one refresh for both");
+    }
+    assert_eq!(world.state.lock().pages.len(), 1, "no credentials were lost");
+}
