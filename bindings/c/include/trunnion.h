@@ -72,6 +72,7 @@
 #define TRN_KIND_PROTOCOL "protocol"
 #define TRN_KIND_FORKED "forked"
 #define TRN_KIND_PANIC "panic"
+#define TRN_KIND_UNAUTHORIZED "unauthorized"
 
 /*
  * Options: JSON objects with these keys.
@@ -105,6 +106,8 @@
  *     Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own.
  *   stateTtlMs (integer, default 3600000)
  *     How long a client may take to come back with the answers, in milliseconds.
+ *   store (string, default none)
+ *     Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file.
  *
  * tool
  *   asks (object, default {})
@@ -223,6 +226,8 @@ typedef enum {
     TRN_STATUS_FORKED = 8,
     // A defect in the engine; please report it.
     TRN_STATUS_PANIC = 9,
+    // The server wants authorization, and there is none to be had; data.reason names why.
+    TRN_STATUS_UNAUTHORIZED = 10,
 } trn_status;
 
 // What an event tells.
