@@ -76,7 +76,10 @@ async fn tokens_stay_with_their_origin() {
         count.fetch_add(1, Ordering::Relaxed);
         let resource = mcp.replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
         async move {
-            (StatusCode::UNAUTHORIZED, [("www-authenticate", format!(r#"Bearer resource_metadata="{resource}""#))])
+            (
+                StatusCode::UNAUTHORIZED,
+                [("www-authenticate", format!(r#"Bearer resource_metadata="{resource}""#))],
+            )
         }
     }))
     .await;
@@ -104,7 +107,8 @@ async fn options_that_exclude_each_other() {
     let nobody = Client::builder().auth(Auth::client_credentials("", "s3cret"));
     let nobody = nobody.connect("http://127.0.0.1:9/mcp").await;
     let plain = builder().connect("http://mcp.example/mcp").await;
-    for (result, part) in [(twice, "headers"), (stream, "over HTTP"), (nobody, "client_id"), (plain, "https")] {
+    for (result, part) in [(twice, "headers"), (stream, "over HTTP"), (nobody, "client_id"), (plain, "https")]
+    {
         let error = result.expect_err("wrong options");
         assert!(error.kind == "usage" && error.message.contains(part), "{error:?}");
     }

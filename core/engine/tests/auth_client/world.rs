@@ -101,9 +101,8 @@ impl World {
         let service = server.build().expect("valid").http().tower_service().expect("a service");
         let guard = from_fn_with_state(state.clone(), guard);
         let mcp = Router::new().route_service("/mcp", service).layer(guard);
-        let mcp = mcp
-            .route("/.well-known/oauth-protected-resource/mcp", get(resource))
-            .with_state(state.clone());
+        let mcp =
+            mcp.route("/.well-known/oauth-protected-resource/mcp", get(resource)).with_state(state.clone());
         let mcp = listen(mcp).await;
         let issuer = Router::new()
             .route("/.well-known/oauth-authorization-server", get(metadata))
@@ -210,9 +209,8 @@ async fn guard(With(state): With<Shared>, request: Request, next: Next) -> Respo
         }
     }
     if forbids || !granted.split(' ').any(|scope| scope == needed) {
-        let challenge = format!(
-            r#"Bearer error="insufficient_scope", scope="{needed}", resource_metadata="{metadata}""#
-        );
+        let challenge =
+            format!(r#"Bearer error="insufficient_scope", scope="{needed}", resource_metadata="{metadata}""#);
         return refuse(&state, StatusCode::FORBIDDEN, challenge, None);
     }
     let peer = parts.extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|peer| peer.0);
@@ -278,10 +276,7 @@ async fn authorize(With(state): With<Shared>, request: Request) -> Response {
     let mut back = reqwest::Url::parse(&query["redirect_uri"]).expect("a URL");
     let iss = state.iss.clone().unwrap_or(state.issuer.clone());
     let sent = state.state.clone().unwrap_or(query["state"].clone());
-    back.query_pairs_mut()
-        .append_pair("code", &code)
-        .append_pair("state", &sent)
-        .append_pair("iss", &iss);
+    back.query_pairs_mut().append_pair("code", &code).append_pair("state", &sent).append_pair("iss", &iss);
     state.codes.insert(code, query.clone());
     state.pages.push(query);
     (StatusCode::FOUND, [("location", back.to_string())]).into_response()

@@ -97,8 +97,7 @@ impl Known {
 
     /// Is it time to refresh?
     fn is_due(&self, now: u64) -> bool {
-        let due =
-            |tokens: &Tokens| tokens.refresh.is_some() && tokens.expires_within(now, self.margin);
+        let due = |tokens: &Tokens| tokens.refresh.is_some() && tokens.expires_within(now, self.margin);
         !self.tried && self.tokens.as_ref().is_some_and(due)
     }
 }
@@ -172,8 +171,7 @@ impl Authorizer {
         if tokens.dpop
             && let Some(key) = &self.0.dpop
         {
-            let proof =
-                Proof { method, url, nonce: known.nonce.as_deref(), access: Some(&tokens.access) };
+            let proof = Proof { method, url, nonce: known.nonce.as_deref(), access: Some(&tokens.access) };
             let signed = fresh().and_then(|fresh| {
                 let request = key.proof(proof, &fresh)?;
                 let signature = self.0.sign(KeyUse::Dpop, &request.input)?;
@@ -228,9 +226,7 @@ impl Inner {
                 Step::Http(request) => Input::Response(self.fetcher.send(&request).await?),
                 Step::OpenBrowser { url } => Input::Callback(self.ask_user(url).await?),
                 Step::Sign(request) => Input::Signature(self.sign(request.key, &request.input)?),
-                Step::Reload => {
-                    Input::Reloaded(store.load(&self.config.server).await?.map(Box::new))
-                }
+                Step::Reload => Input::Reloaded(store.load(&self.config.server).await?.map(Box::new)),
                 Step::Done(record) => return self.keep(*record).await,
                 Step::Failed(error) => return Err(error.into()),
             };

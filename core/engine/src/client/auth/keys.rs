@@ -109,9 +109,7 @@ impl SigningKey {
     pub(super) fn sign(&self, input: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &*self.0 {
-            Pair::Es256(pair) | Pair::Es384(pair) => {
-                Some(pair.sign(&random, input).ok()?.as_ref().to_vec())
-            }
+            Pair::Es256(pair) | Pair::Es384(pair) => Some(pair.sign(&random, input).ok()?.as_ref().to_vec()),
             Pair::EdDsa(pair) => Some(pair.sign(input).as_ref().to_vec()),
             Pair::Rs256(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
