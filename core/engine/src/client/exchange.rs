@@ -49,6 +49,9 @@ pub(super) enum HttpEvent {
     Idle,
 }
 
+/// A step of an exchange, and how it goes on.
+type Going = BoxFuture<'static, (Step, Option<Way>)>;
+
 pub(super) struct HttpLink {
     lane: Lane,
     base: HeaderMap,
@@ -56,7 +59,7 @@ pub(super) struct HttpLink {
     authorizer: Option<Authorizer>,
     /// One more for each exchange that waits for tokens.
     holds: Arc<()>,
-    running: FuturesUnordered<Abortable<BoxFuture<'static, (Step, Option<Way>)>>>,
+    running: FuturesUnordered<Abortable<Going>>,
     aborts: HashMap<u64, AbortHandle>,
     connections: FuturesUnordered<Connection>,
     idle: VecDeque<Sender>,
@@ -227,7 +230,7 @@ impl HttpLink {
         let going = go(post, way, self.limit);
         let (handle, registration) = AbortHandle::new_pair();
         self.aborts.insert(post, handle);
-        let going: BoxFuture<'static, _> = match hold {
+        let going: Going = match hold {
             None => Box::pin(going),
             Some(hold) => Box::pin(async move {
                 let gone = going.await;

@@ -351,3 +351,24 @@ fn carry_out(
         sink(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_stands_still_while_tokens_are_waited_for() {
+        let second = Duration::from_secs(1);
+        let mut clock = Clock::new();
+        tokio::time::advance(second).await;
+        clock.hold(true);
+        tokio::time::advance(300 * second).await;
+        clock.hold(true);
+        assert!(clock.stands());
+        assert_eq!(clock.now(), second);
+        clock.hold(false);
+        tokio::time::advance(second).await;
+        assert_eq!(clock.now(), 2 * second);
+        assert_eq!(clock.at(3 * second) - Instant::now(), second);
+    }
+}

@@ -88,6 +88,9 @@ async fn the_browser_comes_back_to_a_port_of_ours() {
                     assert_eq!(status, 404);
                 }
                 let back = agree(url).await.expect("a callback");
+                // Its code would be cut off.
+                let long = reqwest::get(format!("{back}&x={}", "x".repeat(20_000))).await;
+                assert!(!long.is_ok_and(|response| response.status() == 200));
                 assert!(back.starts_with(&redirect_uri));
                 assert_eq!(reqwest::get(back).await.expect("sent").status(), 200);
             });

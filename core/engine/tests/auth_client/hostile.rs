@@ -16,7 +16,8 @@ use crate::world::{REDIRECT, World, listen, why};
 #[tokio::test]
 async fn callbacks_of_others_are_refused() {
     let evil = "https://evil.example";
-    let set: [(&str, fn(&World)); 4] = [
+    type Prepare = fn(&World);
+    let set: [(&str, Prepare); 4] = [
         ("wrong_iss", |world| world.state.lock().iss = Some("https://evil.example".into())),
         ("state_mismatch", |world| world.state.lock().state = Some("another".into())),
         ("issuer_mismatch", |world| world.state.lock().metadata = json!({"issuer": "https://evil.example"})),

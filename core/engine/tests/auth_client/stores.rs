@@ -80,6 +80,10 @@ async fn files_are_for_the_users_eyes_only() {
     std::fs::write(json, r#"{"tokens": {"access": "acc3ss""#).expect("written");
     let error = store.load("https://h/mcp").await.expect_err("half a record").to_string();
     assert!(!error.contains("acc3ss"), "{error}");
+    let file = std::fs::File::options().write(true).open(json).expect("a file");
+    file.set_len(1024 * 1024 + 1).expect("a sparse file");
+    let error = store.load("https://h/mcp").await.expect_err("no record").to_string();
+    assert!(error.contains("larger"), "{error}");
 }
 
 #[tokio::test]

@@ -110,7 +110,9 @@ async fn answer(stream: TcpStream, state: &str) -> io::Result<Option<String>> {
     head.read_line(&mut line).await?;
     let mut words = line.split(' ');
     let target = match (words.next(), words.next()) {
-        (Some("GET"), Some(target)) if target.split('?').next() == Some(PATH) => target.to_owned(),
+        (Some("GET"), Some(target)) if line.ends_with('\n') && target.split('?').next() == Some(PATH) => {
+            target.to_owned()
+        }
         _ => String::new(),
     };
     // The rest of the head, so that closing does not reset the connection under the answer.
