@@ -69,7 +69,16 @@ impl Guarded {
 
     /// How it begins.
     pub(super) fn begin(self: Box<Self>) -> Way {
-        if self.authorizer.is_ready() { Way::Send(self) } else { Way::Waiting(self, None) }
+        if self.is_farewell() || self.authorizer.is_ready() {
+            Way::Send(self)
+        } else {
+            Way::Waiting(self, None)
+        }
+    }
+
+    /// The end of a session is no reason to send the user to a page.
+    fn is_farewell(&self) -> bool {
+        self.call.method == Method::DELETE
     }
 
     /// The headers to send it with to this URL.
@@ -111,6 +120,9 @@ impl Guarded {
                 false => Refusal::Resend,
                 true => Refusal::Final,
             };
+        }
+        if self.is_farewell() {
+            return Refusal::Final;
         }
         let challenge = Challenge::of(status, asked);
         let more = challenge.error.as_deref() == Some("insufficient_scope")

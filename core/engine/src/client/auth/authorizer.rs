@@ -214,7 +214,10 @@ impl Inner {
             return Ok(());
         }
         // Also while the user is asked: another process that waits here finds the tokens when its turn comes.
-        let _turn = store.turn(&self.config.server).await?;
+        let turn = store.turn(&self.config.server);
+        let busy =
+            |_| Failure::new("busy", "another program does not finish its authorization of this server");
+        let _turn = tokio::time::timeout(self.auth.user_timeout, turn).await.map_err(busy)??;
         let stored = store.load(&self.config.server).await?;
         if self.found_better(stored)? {
             return Ok(());

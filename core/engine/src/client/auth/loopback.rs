@@ -23,6 +23,8 @@ pub struct Loopback {
     listener: TcpListener,
     port: u16,
     open: Open,
+    /// Held by the one sign-in that the port answers.
+    visiting: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Loopback {
@@ -38,7 +40,7 @@ impl Loopback {
         let failed = |error: io::Error| Error::usage(format!("port {port} of 127.0.0.1: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
-        Ok(Loopback { listener, port, open: Arc::new(open_browser) })
+        Ok(Loopback { listener, port, open: Arc::new(open_browser), visiting: Default::default() })
     }
 
     /// Open pages by this instead of by `xdg-open` (macOS: `open`).
@@ -54,6 +56,7 @@ impl Loopback {
 
     /// Open the page, and wait for the callback that belongs to it.
     pub(super) async fn visit(&self, url: String) -> Result<String, Error> {
+        let _visiting = self.visiting.lock().await;
         (self.open)(&url)
             .map_err(|error| Error::usage(format!("no browser can be opened ({error}); use headless")))?;
         let state = parameter(&url, "state").unwrap_or_default().to_owned();
@@ -62,11 +65,10 @@ impl Loopback {
         loop {
             tokio::select! {
                 Some(target) = callbacks.recv() => {
-                    // The page is still on its way to the browser.
-                    while connections.try_join_next().is_some() {}
                     return Ok(format!("http://127.0.0.1:{}{target}", self.port));
                 }
                 accepted = self.listener.accept() => {
+                    while connections.try_join_next().is_some() {}
                     let Ok((stream, _)) = accepted else { continue };
                     let (found, state) = (found.clone(), state.clone());
                     // Browsers open connections that they do not use, so none may keep the others waiting.
@@ -89,12 +91,14 @@ pub fn headless(
 {
     move |url| {
         tell(&url);
+        let (found, read) = tokio::sync::oneshot::channel();
+        // A thread of its own: the runtime would wait at its end for one that still reads.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = found.send(io::stdin().read_line(&mut line).map(|_| line.trim().to_owned()));
+        });
         Box::pin(async {
-            let read = || {
-                let mut line = String::new();
-                io::stdin().read_line(&mut line).map(|_| line.trim().to_owned())
-            };
-            match tokio::task::spawn_blocking(read).await {
+            match read.await {
                 Ok(Ok(line)) if !line.is_empty() => Ok(line),
                 _ => Err(Error::usage("standard input has ended without the URL of the callback")),
             }
