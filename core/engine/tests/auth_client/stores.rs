@@ -2,12 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use trunnion::Client;
-use trunnion::auth::{CredentialStore, Credentials, FileStore, MemoryCredentials};
+use trunnion::auth::{Auth, CredentialStore, Credentials, FileStore, MemoryCredentials};
 
-use crate::world::World;
+use crate::world::{REDIRECT, World, agree};
+
+/// A process and what it says.
+type Program = (Child, Lines<BufReader<ChildStdout>>);
 
 /// A directory that is gone at the end.
 struct Directory(PathBuf);
@@ -111,6 +117,61 @@ async fn two_programs_refresh_one_token_once() {
         world.revoke();
         let answers = futures_util::future::join(call(&one), call(&two)).await;
         assert_eq!(answers, ("hello".into(), "hello".into()));
+        assert_eq!(world.granted("refresh_token"), round, "one refresh for both");
+    }
+    assert_eq!(world.state.lock().pages.len(), 1, "no credentials were lost");
+}
+
+/// The other program of [`two_processes_refresh_one_token_once`]: a call for each line of its input.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "started by the test beside it"]
+async fn another_process() {
+    let Ok(server) = std::env::var("TRUNNION_TEST_SERVER") else { return };
+    let store = FileStore::new(std::env::var("TRUNNION_TEST_STORE").expect("a directory"));
+    let client = Client::builder().auth(Auth::authorization_code(REDIRECT, agree).store(store));
+    let client = client.connect(server).await.expect("connected");
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        line.expect("a pipe");
+        println!("{}", client.call_tool("hello", json!({})).await.expect("an answer").text());
+    }
+}
+
+#[tokio::test]
+async fn two_processes_refresh_one_token_once() {
+    let rounds = std::env::var("TRUNNION_TEST_ROUNDS").map_or(25, |rounds| rounds.parse().expect("a number"));
+    let (world, directory) = (World::new().await, Directory::new("processes"));
+    let server = world.state.lock().mcp.clone();
+    let start = || {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--ignored", "--exact", "--nocapture", "stores::another_process"])
+            .env("TRUNNION_TEST_SERVER", &server)
+            .env("TRUNNION_TEST_STORE", directory.0.join("credentials"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("started");
+        let output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        (child, output)
+    };
+    // What the test harness says is passed by.
+    let told = async |program: &mut Program, wanted: &str| {
+        while !program.1.next_line().await.expect("a pipe").expect("it lives").ends_with(wanted) {}
+    };
+    let mut programs = [start(), start()];
+    for program in &mut programs {
+        told(program, "ready").await;
+    }
+    assert_eq!(world.state.lock().pages.len(), 1, "the second has found what the first has got");
+    for round in 1..=rounds {
+        world.revoke();
+        for (child, _) in &mut programs {
+            child.stdin.as_mut().expect("a pipe").write_all(b"\n").await.expect("written");
+        }
+        for program in &mut programs {
+            told(program, "hello").await;
+        }
         assert_eq!(world.granted("refresh_token"), round, "one refresh for both");
     }
     assert_eq!(world.state.lock().pages.len(), 1, "no credentials were lost");
