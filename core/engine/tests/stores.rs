@@ -1,5 +1,6 @@
 //! What every store has to do; the ones in the box are held to it here.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use trunnion::store::{
 use trunnion::{Client, Server};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// The numbers of no events.
+const NOTHING: RangeInclusive<u64> = RangeInclusive::new(1, 0);
 
 async fn keeps_sessions(store: &dyn SessionStore) {
     assert_eq!(store.load("a").await, Ok(None));
@@ -49,32 +52,31 @@ fn event(number: u64) -> StoredEvent {
     StoredEvent { number, message: Bytes::from(format!("{{\"n\":{number}}}")) }
 }
 
-fn append(numbers: std::ops::RangeInclusive<u64>) -> Append {
+fn append(numbers: RangeInclusive<u64>) -> Append {
     Append { events: numbers.map(event).collect(), over: false, oldest: 0, keep: HOUR }
 }
 
 async fn keeps_events(store: &dyn EventStore) {
     let key = |session: &str, stream| StreamKey { session: session.into(), stream };
     let (a, b) = (key("s", 1), key("s", u64::MAX >> 1));
-    let replay = |numbers: std::ops::RangeInclusive<u64>, over| {
-        Ok(Some(Replay { events: numbers.map(event).collect(), over }))
-    };
+    let replay =
+        |numbers: RangeInclusive<u64>, over| Ok(Some(Replay { events: numbers.map(event).collect(), over }));
     assert_eq!(store.read(&a, 0).await, Ok(None), "there is none");
-    store.append(&a, append(1..=0)).await.expect("no failure");
-    assert_eq!(store.read(&a, 0).await, replay(1..=0, false), "it has begun");
+    store.append(&a, append(NOTHING)).await.expect("no failure");
+    assert_eq!(store.read(&a, 0).await, replay(NOTHING, false), "it has begun");
     assert_eq!(store.read(&a, 1).await, Ok(None), "an event that never was");
 
     store.append(&a, append(1..=3)).await.expect("no failure");
     store.append(&a, append(2..=4)).await.expect("no failure");
     assert_eq!(store.read(&a, 0).await, replay(1..=4, false), "each once");
     assert_eq!(store.read(&a, 3).await, replay(4..=4, false));
-    assert_eq!(store.read(&a, 4).await, replay(1..=0, false));
+    assert_eq!(store.read(&a, 4).await, replay(NOTHING, false));
 
     store.append(&a, Append { oldest: 3, ..append(5..=5) }).await.expect("no failure");
     assert_eq!(store.read(&a, 2).await, replay(3..=5, false));
     assert_eq!(store.read(&a, 1).await, Ok(None), "some are not kept any more");
-    store.append(&a, Append { over: true, oldest: 6, ..append(1..=0) }).await.expect("no failure");
-    assert_eq!(store.read(&a, 5).await, replay(1..=0, true));
+    store.append(&a, Append { over: true, oldest: 6, ..append(NOTHING) }).await.expect("no failure");
+    assert_eq!(store.read(&a, 5).await, replay(NOTHING, true));
     assert_eq!(store.read(&a, 4).await, Ok(None));
 
     for other in [&b, &key("t", 1)] {
