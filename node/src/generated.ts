@@ -125,6 +125,7 @@ export const ERROR_CODES = {
   protocol: 7,
   forked: 8,
   panic: 9,
+  unauthorized: 10,
 } as const;
 
 /** The kind of an error. */
@@ -244,6 +245,12 @@ export class PanicError extends McpError {
   static override readonly code: number = 9;
 }
 
+/** The server wants authorization, and there is none to be had; data.reason names why. */
+export class UnauthorizedError extends McpError {
+  static override readonly kind = "unauthorized";
+  static override readonly code: number = 10;
+}
+
 /** The class of each kind. */
 export const ERROR_CLASSES: Readonly<Record<ErrorKind, typeof McpError>> = {
   parse_error: ParseError,
@@ -265,6 +272,7 @@ export const ERROR_CLASSES: Readonly<Record<ErrorKind, typeof McpError>> = {
   protocol: ProtocolError,
   forked: ForkedError,
   panic: PanicError,
+  unauthorized: UnauthorizedError,
 };
 
 /** Options of scope `engine`. */

@@ -44,6 +44,7 @@ export {
   ProtocolError,
   ForkedError,
   PanicError,
+  UnauthorizedError,
 } from "./generated.js";
 export type { ErrorKind } from "./generated.js";
 export { PromptResult, ReadResult, ToolResult } from "./results.js";

@@ -72,6 +72,7 @@
 #define TRN_KIND_PROTOCOL "protocol"
 #define TRN_KIND_FORKED "forked"
 #define TRN_KIND_PANIC "panic"
+#define TRN_KIND_UNAUTHORIZED "unauthorized"
 
 /*
  * Options: JSON objects with these keys.
@@ -225,6 +226,8 @@ typedef enum {
     TRN_STATUS_FORKED = 8,
     // A defect in the engine; please report it.
     TRN_STATUS_PANIC = 9,
+    // The server wants authorization, and there is none to be had; data.reason names why.
+    TRN_STATUS_UNAUTHORIZED = 10,
 } trn_status;
 
 // What an event tells.

@@ -48,6 +48,8 @@ pub enum trn_status {
     Forked = 8,
     /// A defect in the engine; please report it.
     Panic = 9,
+    /// The server wants authorization, and there is none to be had; data.reason names why.
+    Unauthorized = 10,
 }
 
 impl trn_status {
@@ -72,6 +74,7 @@ impl trn_status {
             "protocol" => Self::Protocol,
             "forked" => Self::Forked,
             "panic" => Self::Panic,
+            "unauthorized" => Self::Unauthorized,
             _ => Self::Remote,
         }
     }
@@ -97,6 +100,7 @@ impl trn_status {
             "protocol" => "protocol",
             "forked" => "forked",
             "panic" => "panic",
+            "unauthorized" => "unauthorized",
             _ => "remote",
         }
     }

@@ -8,7 +8,7 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 
-pub use client::Client;
+pub use client::{Client, auth};
 pub use error::Error;
 pub use server::Server;
 pub use telemetry::Telemetry;

@@ -36,6 +36,7 @@ from ._generated import (
     ResourceNotFoundError,
     TimeoutError,
     TransportError,
+    UnauthorizedError,
     UnsupportedVersionError,
     UsageError,
 )
@@ -211,6 +212,7 @@ __all__ = [
     "ToolUseContent",
     "ToolsChanged",
     "TransportError",
+    "UnauthorizedError",
     "UnknownContent",
     "UnsupportedVersionError",
     "UsageError",

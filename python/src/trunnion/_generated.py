@@ -312,6 +312,13 @@ class PanicError(KindError):
     kind = "panic"
 
 
+class UnauthorizedError(KindError):
+    """The server wants authorization, and there is none to be had; data.reason names why."""
+
+    code = 10
+    kind = "unauthorized"
+
+
 ERRORS: dict[str, type[McpError]] = {
     "parse_error": ParseError,
     "invalid_request": InvalidRequestError,
@@ -332,4 +339,5 @@ ERRORS: dict[str, type[McpError]] = {
     "protocol": ProtocolError,
     "forked": ForkedError,
     "panic": PanicError,
+    "unauthorized": UnauthorizedError,
 }

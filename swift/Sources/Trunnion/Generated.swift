@@ -107,6 +107,8 @@ extension McpError {
         case forked
         /// A defect in the engine; please report it.
         case panic
+        /// The server wants authorization, and there is none to be had; data.reason names why.
+        case unauthorized
 
         /// The code that goes with the kind; a peer's own codes have kind `remote`.
         public var code: Int {
@@ -130,6 +132,7 @@ extension McpError {
             case .`protocol`: 7
             case .forked: 8
             case .panic: 9
+            case .unauthorized: 10
             }
         }
     }

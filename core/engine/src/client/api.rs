@@ -25,6 +25,7 @@ use trunnion_proto::revision::{Era, Revision};
 use trunnion_proto::server::LogLevel;
 
 use super::asking::Asking;
+use super::auth::Auth;
 use super::changes::{Changes, Feed, Listen};
 use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
 use crate::{Error, Telemetry, lock};
@@ -359,6 +360,12 @@ impl ClientBuilder {
     /// A header for every HTTP request.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// How to get in where the server wants authorization; for servers over HTTP.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.options.auth = Some(auth);
         self
     }
 

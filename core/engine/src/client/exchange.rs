@@ -8,11 +8,13 @@ use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::FuturesUnordered;
 use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use trunnion_proto::client::{PostHead, StreamMark, TransportFailure};
 
+use super::auth::{Auth, Authorizer};
+use super::guarded::{Call, Guarded, Way, go};
 use super::http::{Connection, Lane, Sender, base_headers};
-use super::stages::{PlainCall, Stage, Step, Wanted, advance};
+use super::stages::{PlainCall, Stage, Step, Wanted};
 
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 64;
@@ -47,11 +49,17 @@ pub(super) enum HttpEvent {
     Idle,
 }
 
+/// A step of an exchange, and how it goes on.
+type Going = BoxFuture<'static, (Step, Option<Way>)>;
+
 pub(super) struct HttpLink {
     lane: Lane,
     base: HeaderMap,
     limit: usize,
-    running: FuturesUnordered<Abortable<BoxFuture<'static, Step>>>,
+    authorizer: Option<Authorizer>,
+    /// One more for each exchange that waits for tokens.
+    holds: Arc<()>,
+    running: FuturesUnordered<Abortable<Going>>,
     aborts: HashMap<u64, AbortHandle>,
     connections: FuturesUnordered<Connection>,
     idle: VecDeque<Sender>,
@@ -59,11 +67,23 @@ pub(super) struct HttpLink {
 }
 
 impl HttpLink {
-    pub(super) fn new(url: &str, headers: &[(String, String)], limit: usize) -> Result<HttpLink, String> {
+    pub(super) fn new(
+        url: &str,
+        headers: &[(String, String)],
+        auth: Option<Auth>,
+        limit: usize,
+    ) -> Result<HttpLink, String> {
+        let base = base_headers(headers)?;
+        if auth.is_some() && base.contains_key(AUTHORIZATION) {
+            return Err("headers: Authorization is set by auth; give one of them".into());
+        }
+        let authorizer = auth.map(|auth| Authorizer::new(auth, url)).transpose();
         Ok(HttpLink {
             lane: Lane::new(url)?,
-            base: base_headers(headers)?,
+            base,
             limit,
+            authorizer: authorizer.map_err(|error| error.to_string())?,
+            holds: Arc::new(()),
             running: FuturesUnordered::new(),
             aborts: HashMap::new(),
             connections: FuturesUnordered::new(),
@@ -120,6 +140,11 @@ impl HttpLink {
         }
     }
 
+    /// Does an exchange wait for tokens, and so maybe for the user?
+    pub(super) fn is_authorizing(&self) -> bool {
+        Arc::strong_count(&self.holds) > 1
+    }
+
     /// Drop everything; end the session of a legacy server, whose headers these are.
     pub(super) async fn end(mut self, session: Option<PostHead>) {
         self.running.clear();
@@ -149,7 +174,22 @@ impl HttpLink {
                 headers.insert(name, value);
             }
         }
-        let stage = match &self.lane {
+        let call = Call { method, headers, body, wanted };
+        match &self.authorizer {
+            None => {
+                let Call { method, headers, body, wanted } = call;
+                let stage = self.stage(method, headers, body, wanted);
+                self.go_on(head.post, Way::Open(stage));
+            }
+            Some(authorizer) => {
+                let way = Guarded::new(authorizer.clone(), call).begin();
+                self.go_on(head.post, way);
+            }
+        }
+    }
+
+    fn stage(&mut self, method: Method, headers: HeaderMap, body: Bytes, wanted: Wanted) -> Stage {
+        match &self.lane {
             Lane::Plain(origin) => {
                 let sender = loop {
                     match self.idle.pop_back() {
@@ -173,17 +213,35 @@ impl HttpLink {
                 let request = client.request(method, url.clone()).headers(headers).body(body);
                 Stage::Reqwest { request: Box::new(request), wanted }
             }
-        };
-        self.go_on(head.post, stage);
+        }
     }
 
-    fn go_on(&mut self, post: u64, stage: Stage) {
+    fn go_on(&mut self, post: u64, way: Way) {
+        let way = match way {
+            Way::Send(mut guarded) => {
+                let headers = guarded.headers(self.lane.url());
+                let Call { method, body, wanted, .. } = &guarded.call;
+                let stage = self.stage(method.clone(), headers, body.clone(), *wanted);
+                Way::Guarded(guarded, stage)
+            }
+            way => way,
+        };
+        let hold = matches!(way, Way::Waiting(..)).then(|| Arc::clone(&self.holds));
+        let going = go(post, way, self.limit);
         let (handle, registration) = AbortHandle::new_pair();
         self.aborts.insert(post, handle);
-        self.running.push(Abortable::new(Box::pin(advance(post, stage, self.limit)), registration));
+        let going: Going = match hold {
+            None => Box::pin(going),
+            Some(hold) => Box::pin(async move {
+                let gone = going.await;
+                drop(hold);
+                gone
+            }),
+        };
+        self.running.push(Abortable::new(going, registration));
     }
 
-    fn take(&mut self, step: Step) -> HttpEvent {
+    fn take(&mut self, (step, way): (Step, Option<Way>)) -> HttpEvent {
         if let Some(connection) = step.connection {
             self.connections.push(connection);
         }
@@ -193,8 +251,8 @@ impl HttpLink {
         if let Some(origin) = step.moved {
             self.lane = Lane::Plain(origin);
         }
-        match step.next {
-            Some(stage) => self.go_on(step.post, stage),
+        match way {
+            Some(way) => self.go_on(step.post, way),
             None => drop(self.aborts.remove(&step.post)),
         }
         step.event

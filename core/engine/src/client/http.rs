@@ -83,9 +83,7 @@ impl Lane {
             let port = url.port_or_known_default().unwrap_or(80);
             return Ok(Lane::Plain(Arc::new(Origin { url, host, port, socket })));
         }
-        // reqwest takes the process's provider; one that the program chose itself stays.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        install_provider();
         let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::custom(|attempt| {
             let from = attempt.previous().last().map(Url::origin);
             let keeps_method =
@@ -124,6 +122,14 @@ impl Lane {
         }
     }
 
+    /// Where requests go.
+    pub(super) fn url(&self) -> &str {
+        match self {
+            Lane::Plain(origin) => origin.url.as_str(),
+            Lane::Reqwest { url, .. } => url.as_str(),
+        }
+    }
+
     /// The same way to another URL of the origin; relative ones are resolved. The error is for a person.
     pub(super) fn at(&self, endpoint: &str) -> Result<Lane, String> {
         let base = match self {
@@ -150,6 +156,12 @@ impl Lane {
             }
         })
     }
+}
+
+/// reqwest takes the process's provider; one that the program chose itself stays.
+pub(super) fn install_provider() {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
 fn proxied() -> bool {
@@ -261,6 +273,8 @@ pub(super) struct Head {
     pub(super) session: Option<String>,
     /// What a refusal asks for.
     pub(super) asked: Vec<Asked>,
+    /// For the next proof (RFC 9449, section 9).
+    pub(super) nonce: Option<String>,
 }
 
 impl Head {
@@ -271,6 +285,7 @@ impl Head {
             status,
             event_stream: media_type.trim().eq_ignore_ascii_case("text/event-stream"),
             session: text(header::SESSION_ID).map(str::to_owned),
+            nonce: text("dpop-nonce").map(str::to_owned),
             asked: match status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     challenge::read(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))

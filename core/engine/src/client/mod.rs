@@ -3,9 +3,11 @@
 mod address;
 mod api;
 mod asking;
+pub mod auth;
 mod changes;
 mod child;
 mod exchange;
+mod guarded;
 mod http;
 mod memory;
 mod reply;
@@ -97,6 +99,8 @@ pub struct ConnectOptions {
     pub transport: HttpTransport,
     /// HTTP headers added to every request.
     pub headers: Vec<(String, String)>,
+    /// How to get in where the server wants authorization; servers over HTTP only. `None`: not at all.
+    pub auth: Option<auth::Auth>,
     /// What the server cannot exceed.
     pub limits: Limits,
     /// Where to tell of the requests; `None`: nowhere.
@@ -304,6 +308,7 @@ impl Default for ConnectOptions {
             connect_timeout: Duration::from_secs(10),
             transport: HttpTransport::Auto,
             headers: Vec::new(),
+            auth: None,
             limits: Limits::default(),
             telemetry: None,
         }

@@ -74,10 +74,17 @@ pub(super) async fn run(
         config.capabilities = options.capabilities;
     }
     let mut link = match target {
-        Target::Url(url) => match HttpLink::new(&url, &options.headers, options.limits.message_bytes) {
-            Ok(http) => Link::Http(Box::new(http)),
-            Err(reason) => Link::Failed(Some(ClientError::local(kind::USAGE, reason))),
-        },
+        Target::Url(url) => {
+            let bytes = options.limits.message_bytes;
+            match HttpLink::new(&url, &options.headers, options.auth, bytes) {
+                Ok(http) => Link::Http(Box::new(http)),
+                Err(reason) => Link::Failed(Some(ClientError::local(kind::USAGE, reason))),
+            }
+        }
+        _ if options.auth.is_some() => {
+            let reason = "auth is for servers over HTTP";
+            Link::Failed(Some(ClientError::local(kind::USAGE, reason)))
+        }
         Target::Command { argv, env, cwd } => {
             match ChildLink::spawn(argv, env, cwd, options.limits.message_bytes) {
                 Ok(child) => Link::Child(Box::new(child)),
@@ -87,7 +94,7 @@ pub(super) async fn run(
         Target::Memory(end) => Link::Memory(end),
     };
 
-    let begun = Instant::now();
+    let mut clock = Clock::new();
     let mut conn = ClientConn::new(config);
     conn.connect(Duration::ZERO);
     if let Link::Failed(error) = &mut link
@@ -95,7 +102,7 @@ pub(super) async fn run(
     {
         conn.broken(error);
     }
-    let mut sleep = Box::pin(tokio::time::sleep_until(begun + FAR));
+    let mut sleep = Box::pin(tokio::time::sleep_until(clock.at(FAR)));
     let mut armed = None;
     let mut farewell = None;
     let mut unknown = key;
@@ -107,25 +114,26 @@ pub(super) async fn run(
         if conn.is_closed() {
             break;
         }
-        let deadline = conn.next_deadline();
+        clock.hold(link.is_authorizing());
+        let deadline = conn.next_deadline().filter(|_| !clock.stands()).map(|deadline| clock.at(deadline));
         if armed != deadline {
             armed = deadline;
             if let Some(deadline) = deadline {
-                Sleep::reset(sleep.as_mut(), begun + deadline.min(FAR));
+                Sleep::reset(sleep.as_mut(), deadline);
             }
         }
         tokio::select! {
             command = commands.recv() => {
-                apply(&mut conn, command, begun);
+                apply(&mut conn, command, clock.now());
                 // What came in together goes out together.
                 while let Ok(command) = commands.try_recv() {
-                    apply(&mut conn, Some(command), begun);
+                    apply(&mut conn, Some(command), clock.now());
                 }
             }
-            event = link.next() => take_in(&mut conn, &mut link, event, begun),
+            event = link.next() => take_in(&mut conn, &mut link, event, clock.now()),
             () = &mut sleep, if deadline.is_some() => {
                 armed = None;
-                conn.on_deadline(begun.elapsed());
+                conn.on_deadline(clock.now());
             }
         }
     }
@@ -146,7 +154,50 @@ pub(super) async fn run(
     }
 }
 
+/// The time that the machine is told. It stands still while an exchange waits for tokens, which may be up to the user;
+/// flights have time limits of their own.
+struct Clock {
+    begun: Instant,
+    stood: Duration,
+    since: Option<Instant>,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { begun: Instant::now(), stood: Duration::ZERO, since: None }
+    }
+
+    fn now(&self) -> Duration {
+        let at = self.since.unwrap_or_else(Instant::now);
+        at.saturating_duration_since(self.begun).saturating_sub(self.stood)
+    }
+
+    fn hold(&mut self, held: bool) {
+        match (held, self.since) {
+            (true, None) => self.since = Some(Instant::now()),
+            (false, Some(since)) => {
+                self.stood += since.elapsed();
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn stands(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// When the machine's time is this, unless it is held up.
+    fn at(&self, time: Duration) -> Instant {
+        self.begun + self.stood + time.min(FAR)
+    }
+}
+
 impl Link {
+    fn is_authorizing(&self) -> bool {
+        matches!(self, Link::Http(http) if http.is_authorizing())
+    }
+
     /// Cancel-safe; also carries writing on.
     async fn next(&mut self) -> Event {
         match self {
@@ -161,16 +212,16 @@ impl Link {
     }
 }
 
-fn apply(conn: &mut ClientConn, command: Option<Command>, begun: Instant) {
+fn apply(conn: &mut ClientConn, command: Option<Command>, now: Duration) {
     match command {
         Some(Command::Start { op, method, params, options }) => {
-            conn.start(begun.elapsed(), op, method, params, options);
+            conn.start(now, op, method, params, options);
         }
         Some(Command::Cancel { op, reason }) => {
             conn.cancel(op, &reason);
         }
         Some(Command::Answer { question, answer }) => {
-            conn.answer(begun.elapsed(), question, answer);
+            conn.answer(now, question, answer);
         }
         Some(Command::Roots(roots)) => {
             conn.set_roots(roots);
@@ -182,8 +233,7 @@ fn apply(conn: &mut ClientConn, command: Option<Command>, begun: Instant) {
     }
 }
 
-fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, begun: Instant) {
-    let now = begun.elapsed();
+fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, now: Duration) {
     match event {
         Event::Link(LinkEvent::Frame(frame)) => {
             conn.recv(now, None, frame);
@@ -299,5 +349,26 @@ fn carry_out(
             }
         };
         sink(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_stands_still_while_tokens_are_waited_for() {
+        let second = Duration::from_secs(1);
+        let mut clock = Clock::new();
+        tokio::time::advance(second).await;
+        clock.hold(true);
+        tokio::time::advance(300 * second).await;
+        clock.hold(true);
+        assert!(clock.stands());
+        assert_eq!(clock.now(), second);
+        clock.hold(false);
+        tokio::time::advance(second).await;
+        assert_eq!(clock.now(), 2 * second);
+        assert_eq!(clock.at(3 * second) - Instant::now(), second);
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Step {
     pub(super) connection: Option<Connection>,
     pub(super) idle: Option<Sender>,
     pub(super) moved: Option<Arc<Origin>>,
+    /// The server's next nonce for proofs.
+    pub(super) nonce: Option<String>,
 }
 
 pub(super) enum Stage {
@@ -62,14 +64,21 @@ pub(super) struct Events {
 
 impl Step {
     fn goes_on(post: u64, event: HttpEvent, next: Stage) -> Step {
-        Step { event, post, next: Some(next), connection: None, idle: None, moved: None }
+        let step = Step::idle(post);
+        Step { event, next: Some(next), ..step }
+    }
+
+    pub(super) fn idle(post: u64) -> Step {
+        let event = HttpEvent::Idle;
+        Step { event, post, next: None, connection: None, idle: None, moved: None, nonce: None }
     }
 
     fn ends(post: u64, event: HttpEvent, idle: Option<Sender>) -> Step {
-        Step { event, post, next: None, connection: None, idle, moved: None }
+        let step = Step::idle(post);
+        Step { event, idle, ..step }
     }
 
-    fn fails(post: u64, failure: TransportFailure) -> Step {
+    pub(super) fn fails(post: u64, failure: TransportFailure) -> Step {
         Step::ends(post, HttpEvent::Failed { post, failure }, None)
     }
 
@@ -84,8 +93,10 @@ pub(super) async fn advance(post: u64, stage: Stage, limit: usize) -> Step {
         Stage::Reqwest { request, wanted } => match request.send().await {
             Err(error) => Step::breaks(post, chain(&error.without_url())),
             Ok(response) => {
-                let head = Head::of(response.status(), response.headers());
-                answered(post, head, Body::Reqwest(response), wanted, limit).await
+                let mut head = Head::of(response.status(), response.headers());
+                let nonce = head.nonce.take();
+                let step = answered(post, head, Body::Reqwest(response), wanted, limit).await;
+                Step { nonce, ..step }
             }
         },
         Stage::Body { body, head, wanted } => read(post, head, body, wanted, limit).await,
@@ -124,8 +135,10 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
                 let step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
                 return Step { moved, ..step };
             }
-            let head = Head::of(parts.status, &parts.headers);
-            answered(post, head, body, call.wanted, limit).await
+            let mut head = Head::of(parts.status, &parts.headers);
+            let nonce = head.nonce.take();
+            let step = answered(post, head, body, call.wanted, limit).await;
+            Step { nonce, ..step }
         }
         Err(mut error) => {
             // Given back unsent: the server had closed the idle connection.

@@ -157,6 +157,7 @@ fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Er
         .transpose()?;
     let roots = options.roots.map(|roots| roots_of(roots.get())).transpose()?;
     Ok(ConnectOptions {
+        auth: None,
         client_info: raw(options.client_info),
         capabilities: raw(options.capabilities),
         roots,

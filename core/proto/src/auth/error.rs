@@ -227,6 +227,45 @@ pub enum AuthError {
     },
 }
 
+impl AuthError {
+    /// Stable name of the reason, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AuthError::Config { .. } => "config",
+            AuthError::UnexpectedInput { .. } => "unexpected_input",
+            AuthError::BadUrl { .. } => "bad_url",
+            AuthError::NotHttps { .. } => "not_https",
+            AuthError::AddressRefused { .. } => "address_refused",
+            AuthError::ResponseTooLarge { .. } => "response_too_large",
+            AuthError::Redirect { .. } => "redirect",
+            AuthError::Status { .. } => "status",
+            AuthError::Malformed { .. } => "malformed",
+            AuthError::NoResourceMetadata { .. } => "no_resource_metadata",
+            AuthError::NoAuthorizationServer => "no_authorization_server",
+            AuthError::ResourceMismatch { .. } => "resource_mismatch",
+            AuthError::NoServerMetadata { .. } => "no_server_metadata",
+            AuthError::IssuerMismatch { .. } => "issuer_mismatch",
+            AuthError::NoEndpoint { .. } => "no_endpoint",
+            AuthError::PoisonedEndpoint { .. } => "poisoned_endpoint",
+            AuthError::NoS256 { .. } => "no_s256",
+            AuthError::NoRegistration { .. } => "no_registration",
+            AuthError::RegistrationRefused { .. } => "registration_refused",
+            AuthError::ClientOfAnotherIssuer { .. } => "client_of_another_issuer",
+            AuthError::ClientAuthentication { .. } => "client_authentication",
+            AuthError::StateMismatch => "state_mismatch",
+            AuthError::BadCallback { .. } => "bad_callback",
+            AuthError::MissingIss { .. } => "missing_iss",
+            AuthError::WrongIss { .. } => "wrong_iss",
+            AuthError::Refused { .. } => "refused",
+            AuthError::TokenEndpoint { .. } => "token_endpoint",
+            AuthError::TokenType { .. } => "token_type",
+            AuthError::TooManyAuthorizations { .. } => "too_many_authorizations",
+            AuthError::NoRefreshToken => "no_refresh_token",
+            AuthError::StaleCredentials { .. } => "stale_credentials",
+        }
+    }
+}
+
 fn colon(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -23,6 +23,8 @@ pub mod kind {
     pub const USAGE: (i64, &str) = (6, "usage");
     /// The peer broke the protocol.
     pub const PROTOCOL: (i64, &str) = (7, "protocol");
+    /// The server wants authorization, and there is none to be had.
+    pub const UNAUTHORIZED: (i64, &str) = (10, "unauthorized");
 }
 
 /// Why an operation, or connecting, failed. Codes and kinds are those of `bindings/surface.toml`.
@@ -71,6 +73,10 @@ impl TransportFailure {
             TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
             TransportFailure::NoStream => {
                 ClientError::local(kind::TRANSPORT, "the server offers no such event stream")
+            }
+            TransportFailure::Unauthorized { reason, message } => {
+                let data = RawValue::from_string(format!(r#"{{"reason":{}}}"#, json::string(reason))).ok();
+                ClientError { data, ..ClientError::local(kind::UNAUTHORIZED, message) }
             }
         }
     }

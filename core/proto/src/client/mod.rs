@@ -194,6 +194,13 @@ pub enum TransportFailure {
     Limit(String),
     /// A GET brought no event stream, or one of another kind than was asked for.
     NoStream,
+    /// The server wants authorization, and there is none to be had.
+    Unauthorized {
+        /// Stable name of the reason, such as that of an [`AuthError`](crate::auth::AuthError::name).
+        reason: &'static str,
+        /// For a person; holds no secret.
+        message: String,
+    },
 }
 
 /// The head of a POST or GET: everything but URL and the headers that are always the same.

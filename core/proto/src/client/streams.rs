@@ -94,7 +94,9 @@ impl TransportFailure {
         match self {
             TransportFailure::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             TransportFailure::Connection(_) => true,
-            TransportFailure::Limit(_) | TransportFailure::NoStream => false,
+            TransportFailure::Limit(_)
+            | TransportFailure::NoStream
+            | TransportFailure::Unauthorized { .. } => false,
         }
     }
 }

@@ -98,6 +98,26 @@ fn the_loser_of_a_race_takes_the_winners_tokens() {
 }
 
 #[test]
+fn what_another_process_has_got_is_taken_over() {
+    let (mut world, mut flow, record) = refreshable();
+    assert!(!flow.adopt(&record), "it is the same");
+    let mut theirs = Credentials { version: record.version + 1, ..record.clone() };
+    assert!(!flow.adopt(&Credentials { server: "https://h/other".into(), ..theirs.clone() }));
+    theirs.tokens.as_mut().expect("tokens").refresh = Some(Secret::new("theirs"));
+    assert!(flow.adopt(&theirs) && !flow.adopt(&record));
+    world.play(&mut flow, Input::Refresh).expect("tokens");
+    assert_eq!(world.forms().pop().expect("a form")["refresh_token"], "theirs");
+}
+
+#[test]
+fn a_refresh_before_the_end_says_nothing_of_the_next() {
+    let (mut world, mut flow, _) = refreshable();
+    world.play(&mut flow, Input::Refresh).expect("tokens");
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(!world.reached("BROWSER"));
+}
+
+#[test]
 fn clients_of_their_own() {
     let mut world = World::with(json!({
         "token_endpoint_auth_methods_supported": ["client_secret_basic"], "authorization_endpoint": null,

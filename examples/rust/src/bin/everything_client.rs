@@ -8,7 +8,10 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use trunnion::auth::{Auth, AuthMethod, RegisteredClient, SigningKey};
 use trunnion::model::{CompletionReference, ElicitAnswer, Implementation, Root, SampleAnswer};
 use trunnion::{Client, Era, Error, HttpTransport, Revision};
 
@@ -79,10 +82,65 @@ async fn cancelled(client: &Client) -> &'static str {
     }
 }
 
+/// What a scenario of the conformance suite tells its client.
+fn context() -> Value {
+    let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default();
+    serde_json::from_str(&context).unwrap_or_default()
+}
+
+/// The suite's user agrees at once: its page, on this machine, is a redirect to the callback.
+async fn agree(page: String) -> Result<String, Error> {
+    let failed = |error: std::io::Error| Error::internal(format!("the page cannot be opened: {error}"));
+    let place = page.strip_prefix("http://").unwrap_or(&page);
+    let (host, target) = place.split_at(place.find('/').unwrap_or(place.len()));
+    let mut stream = TcpStream::connect(host).await.map_err(failed)?;
+    let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(failed)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.map_err(failed)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let fields = answer.lines().filter_map(|line| line.split_once(':'));
+    let mut location = fields.filter(|(name, _)| name.eq_ignore_ascii_case("location"));
+    let found = location.next().map(|(_, value)| value.trim().to_owned());
+    found.ok_or_else(|| Error::internal("the page leads nowhere"))
+}
+
+/// How to get into a server of a scenario: what a user of such a server would configure.
+fn auth(scenario: &str) -> Result<Auth, Error> {
+    let context = context();
+    let of = |name: &str| context[name].as_str().unwrap_or_default();
+    let user = || Auth::authorization_code("http://localhost:3000/callback", agree);
+    Ok(match scenario {
+        "auth/client-credentials-basic" => Auth::client_credentials(of("client_id"), of("client_secret")),
+        "auth/client-credentials-jwt" => {
+            Auth::client_credentials_jwt(of("client_id"), SigningKey::from_pem(of("private_key_pem"))?)
+        }
+        "auth/wif-jwt-bearer" => Auth::jwt_bearer(of("client_id"), of("valid_jwt")),
+        "auth/enterprise-managed-authorization" => {
+            let at_idp = RegisteredClient {
+                id: of("idp_client_id").into(),
+                secret: None,
+                method: AuthMethod::None,
+                secret_expires_at: None,
+            };
+            let kind = "urn:ietf:params:oauth:token-type:id_token";
+            let (endpoint, issuer) = (of("idp_token_endpoint"), of("idp_issuer"));
+            Auth::enterprise(endpoint, issuer, at_idp, of("idp_id_token"), kind)
+                .client_id(of("client_id"))
+                .client_secret(of("client_secret"))
+        }
+        "auth/pre-registration" => {
+            let auth = user().client_id(of("client_id")).client_secret(of("client_secret"));
+            if of("issuer").is_empty() { auth } else { auth.issuer(of("issuer")) }
+        }
+        "auth/dpop" | "auth/dpop-nonce" => user().dpop(SigningKey::generate()?),
+        _ => user().client_metadata_url("https://conformance-test.local/client-metadata.json"),
+    })
+}
+
 /// Do what a scenario of the conformance suite asks.
 async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
-    let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default();
-    let context: Value = serde_json::from_str(&context).unwrap_or_default();
+    let context = context();
     let tools = client.list_all_tools().await?;
     let every = || tools.iter().map(|tool| (tool.name.clone(), json!({}))).collect();
     let calls: Vec<(String, Value)> = match scenario {
@@ -104,6 +162,9 @@ async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
                 .collect()
         }
         "http-invalid-tool-headers" => every(),
+        scenario if scenario.starts_with("auth/") => {
+            tools.iter().take(1).map(|tool| (tool.name.clone(), json!({}))).collect()
+        }
         "json-schema-2020-12-preservation" => {
             let tool = tools.iter().find(|tool| tool.name == "json_schema_2020_12_tool");
             vec![("json_schema_echo".into(), json!({"schema": tool.map(|tool| &tool.input_schema)}))]
@@ -154,6 +215,9 @@ async fn main() -> Result<(), Error> {
             .on_elicit(async |_| ElicitAnswer::accept(json!({})))
             .on_sample(async |_| Ok(SampleAnswer::new("This is a test response.", "test-model")))
             .roots(&[Root::new("file:///workspace")]);
+    }
+    if let Some(scenario) = scenario.as_ref().ok().filter(|scenario| scenario.starts_with("auth/")) {
+        builder = builder.auth(auth(scenario)?);
     }
     let client = trunnion_examples::connect(builder, &target).await?;
     match scenario {

@@ -172,7 +172,8 @@ impl Flow {
         let before = self.stored.take();
         let version = before.as_ref().map_or(0, |stored| stored.version) + 1;
         if let Ask::Refresh(used) = &request.ask {
-            self.refreshed = true;
+            // Without a challenge nothing was refused yet, so refreshing may still be of help when something is.
+            self.refreshed |= found.is_some();
             // Servers that do not rotate leave the old one valid.
             tokens.refresh.get_or_insert_with(|| used.clone());
         }

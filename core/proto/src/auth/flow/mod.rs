@@ -276,6 +276,17 @@ impl Flow {
         self.refreshed = false;
     }
 
+    /// What the store has now; of use only between flights. True: it is newer than the record here, and was taken over
+    /// with attempts counted as before. Someone else has authorized, and theirs are the tokens.
+    pub fn adopt(&mut self, stored: &Credentials) -> bool {
+        let newer = stored.server == self.config.server
+            && self.stored.as_ref().is_none_or(|own| own.version < stored.version);
+        if newer {
+            self.stored = Some(stored.clone());
+        }
+        newer
+    }
+
     /// The record as of now: what the store should have.
     pub fn credentials(&self) -> Option<&Credentials> {
         self.stored.as_ref()

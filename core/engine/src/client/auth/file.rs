@@ -1,0 +1,141 @@
+//! Credentials in files.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use trunnion_proto::auth::Credentials;
+
+use super::store::{CredentialStore, Turn, swapped};
+use crate::store::{StoreError, StoreFuture};
+
+/// How often a turn that someone else has is asked for. A thread that waits in the lock itself could not be called back.
+const AGAIN: Duration = Duration::from_millis(20);
+/// A record is some kilobytes; what is larger was not written here.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Credentials in a directory: one file for each MCP server, for the user's eyes only (directory 0700, files 0600).
+///
+/// Processes may share it. Advisory locks (`flock`) give one of them a turn at a time, and a record that another has
+/// changed is not overwritten. What the files hold is not encrypted.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    directory: Arc<PathBuf>,
+}
+
+impl FileStore {
+    /// In this directory, which is made when it is needed.
+    pub fn new(directory: impl Into<PathBuf>) -> FileStore {
+        FileStore { directory: Arc::new(directory.into()) }
+    }
+
+    /// Name of a server's files: URLs hold what file names may not.
+    fn path(&self, server: &str, extension: &str) -> PathBuf {
+        let digest = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
+        let name: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.directory.join(format!("{name}.{extension}"))
+    }
+}
+
+impl CredentialStore for FileStore {
+    fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
+        let (path, server) = (self.path(server, "json"), server.to_owned());
+        blocking(move || read(&path, &server))
+    }
+
+    fn swap(&self, record: Credentials) -> StoreFuture<bool> {
+        let (path, guard) = (self.path(&record.server, "json"), self.path(&record.server, "lock"));
+        let directory = Arc::clone(&self.directory);
+        blocking(move || {
+            make(&directory)?;
+            // Held for some file operations only, so that waiting for it is waiting for the disk.
+            let guard = open(&guard)?;
+            flock(&guard, FlockOperation::LockExclusive).map_err(|error| failed(&path, &error.into()))?;
+            let mut slot = read(&path, &record.server)?;
+            if !swapped(record, &mut slot)? {
+                return Ok(false);
+            }
+            let text = serde_json::to_vec(&slot).map_err(StoreError::new)?;
+            write(&path, &text).map_err(|error| failed(&path, &error))?;
+            Ok(true)
+        })
+    }
+
+    fn turn(&self, server: &str) -> StoreFuture<Turn> {
+        let path = self.path(server, "turn");
+        let directory = Arc::clone(&self.directory);
+        Box::pin(async move {
+            make(&directory)?;
+            let file = open(&path)?;
+            loop {
+                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => return Ok(Box::new(file) as Turn),
+                    Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    Err(error) => return Err(failed(&path, &error.into())),
+                }
+            }
+        })
+    }
+}
+
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> StoreFuture<T> {
+    Box::pin(async move { tokio::task::spawn_blocking(work).await.map_err(StoreError::new)? })
+}
+
+fn failed(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::new(format!("{}: {error}", path.display()))
+}
+
+fn make(directory: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed(directory, &error))
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path).map_err(|error| failed(path, &error))
+}
+
+fn read(path: &Path, server: &str) -> Result<Option<Credentials>, StoreError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, &error)),
+    };
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(StoreError::new(format!(
+            "{}: others may read or write it; its mode must be 0600",
+            path.display()
+        )));
+    }
+    if metadata.len() > LARGEST {
+        return Err(StoreError::new(format!("{}: it is larger than {LARGEST} bytes", path.display())));
+    }
+    let text = fs::read(path).map_err(|error| failed(path, &error))?;
+    // What serde says may quote the text, which holds tokens.
+    let record: Option<Credentials> = serde_json::from_slice(&text)
+        .map_err(|_| StoreError::new(format!("{}: it holds no credentials", path.display())))?;
+    Ok(record.filter(|record| record.server == server))
+}
+
+/// Whole or not at all: who reads at the same time sees the old file or the new one.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    // Left by a process that died; who has the lock is alone here.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}

@@ -1,0 +1,156 @@
+//! Ways to send the user to a page and to hear where they came back to.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Error;
+
+const PATH: &str = "/callback";
+/// Longest head of a request whose first line is looked at.
+const LONGEST: u64 = 16 * 1024;
+const DONE: &str = "You are signed in and can close this page.";
+const OTHER: &str = "This page is waiting for another sign-in.";
+
+type Open = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// A port of this machine that the browser comes back to (RFC 8252, section 7.3).
+pub struct Loopback {
+    listener: TcpListener,
+    port: u16,
+    open: Open,
+    /// Held by the one sign-in that the port answers.
+    visiting: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Loopback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loopback").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl Loopback {
+    /// Listen on 127.0.0.1 at this port. 0: at any that is free, for authorization servers that let the port differ
+    /// from the one that was registered, as RFC 8252 wants. Kept until the `Auth` is dropped.
+    pub async fn bind(port: u16) -> Result<Loopback, Error> {
+        let failed = |error: io::Error| Error::usage(format!("port {port} of 127.0.0.1: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        Ok(Loopback { listener, port, open: Arc::new(open_browser), visiting: Default::default() })
+    }
+
+    /// Open pages by this instead of by `xdg-open` (macOS: `open`).
+    pub fn open_with(mut self, open: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Loopback {
+        self.open = Arc::new(open);
+        self
+    }
+
+    /// Where the browser comes back to.
+    pub fn redirect_uri(&self) -> String {
+        format!("http://127.0.0.1:{}{PATH}", self.port)
+    }
+
+    /// Open the page, and wait for the callback that belongs to it.
+    pub(super) async fn visit(&self, url: String) -> Result<String, Error> {
+        let _visiting = self.visiting.lock().await;
+        (self.open)(&url)
+            .map_err(|error| Error::usage(format!("no browser can be opened ({error}); use headless")))?;
+        let state = parameter(&url, "state").unwrap_or_default().to_owned();
+        let (found, mut callbacks) = tokio::sync::mpsc::channel(1);
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(target) = callbacks.recv() => {
+                    return Ok(format!("http://127.0.0.1:{}{target}", self.port));
+                }
+                accepted = self.listener.accept() => {
+                    while connections.try_join_next().is_some() {}
+                    let Ok((stream, _)) = accepted else { continue };
+                    let (found, state) = (found.clone(), state.clone());
+                    // Browsers open connections that they do not use, so none may keep the others waiting.
+                    connections.spawn(async move {
+                        if let Ok(Some(target)) = answer(stream, &state).await {
+                            let _ = found.send(target).await;
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The redirect for a program without a browser, for [`Auth::authorization_code`](super::Auth::authorization_code): the
+/// page's URL is given to `tell`, and the URL that the browser of another machine ended at is read from standard input.
+pub fn headless(
+    tell: impl Fn(&str) + Send + Sync + 'static,
+) -> impl Fn(String) -> futures_util::future::BoxFuture<'static, Result<String, Error>> + Send + Sync + 'static
+{
+    move |url| {
+        tell(&url);
+        let (found, read) = tokio::sync::oneshot::channel();
+        // A thread of its own: the runtime would wait at its end for one that still reads.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = found.send(io::stdin().read_line(&mut line).map(|_| line.trim().to_owned()));
+        });
+        Box::pin(async {
+            match read.await {
+                Ok(Ok(line)) if !line.is_empty() => Ok(line),
+                _ => Err(Error::usage("standard input has ended without the URL of the callback")),
+            }
+        })
+    }
+}
+
+/// Answer one request; its target, if it is the callback of this state.
+async fn answer(stream: TcpStream, state: &str) -> io::Result<Option<String>> {
+    let mut stream = BufReader::new(stream);
+    let mut head = (&mut stream).take(LONGEST);
+    let mut line = String::new();
+    head.read_line(&mut line).await?;
+    let mut words = line.split(' ');
+    let target = match (words.next(), words.next()) {
+        (Some("GET"), Some(target)) if line.ends_with('\n') && target.split('?').next() == Some(PATH) => {
+            target.to_owned()
+        }
+        _ => String::new(),
+    };
+    // The rest of the head, so that closing does not reset the connection under the answer.
+    let mut rest = String::new();
+    while head.read_line(&mut rest).await? > 2 {
+        rest.clear();
+    }
+    let ours = !state.is_empty() && parameter(&target, "state") == Some(state);
+    let (status, text) = if ours { ("200 OK", DONE) } else { ("404 Not Found", OTHER) };
+    let page = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncache-control: no-store\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    stream.write_all(page.as_bytes()).await?;
+    stream.flush().await?;
+    Ok(ours.then_some(target))
+}
+
+/// A parameter of the query, as it stands: a state is made of characters that need no encoding.
+fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
+    let query = url.split_once('?')?.1.split('#').next()?;
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn open_browser(url: &str) -> io::Result<()> {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut child = Command::new(program)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    // Reaped when it ends; it may be the browser itself.
+    std::thread::spawn(move || drop(child.wait()));
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Where credentials are kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use trunnion_proto::auth::{AuthError, Credentials};
+
+use crate::lock;
+use crate::store::{StoreError, StoreFuture};
+
+/// The right to change a server's record; ends when it is dropped.
+pub type Turn = Box<dyn Send + Sync>;
+
+/// Keeps the credentials of servers. A store is one user's: a program that serves many users gives each its own.
+///
+/// Futures of a store do not borrow from it.
+pub trait CredentialStore: Send + Sync + 'static {
+    /// The record of the MCP server at this URL, if there is one.
+    fn load(&self, server: &str) -> StoreFuture<Option<Credentials>>;
+
+    /// Keep a record, if the store still holds the version that it was made from; see
+    /// [`Credentials::swap_into`]. False: someone was faster.
+    fn swap(&self, record: Credentials) -> StoreFuture<bool>;
+
+    /// Wait for the one turn of this server: who has it reads the record, refreshes or authorizes, and swaps. Two who
+    /// refresh at once would use one refresh token twice, which authorization servers take for theft.
+    fn turn(&self, server: &str) -> StoreFuture<Turn>;
+}
+
+/// [`Credentials::swap_into`], with what a store says of it.
+pub(super) fn swapped(record: Credentials, slot: &mut Option<Credentials>) -> Result<bool, StoreError> {
+    match record.swap_into(slot) {
+        Ok(()) => Ok(true),
+        Err(AuthError::StaleCredentials { .. }) => Ok(false),
+        Err(error) => Err(StoreError::new(error)),
+    }
+}
+
+/// Credentials of this process; clones share them.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryCredentials {
+    records: Arc<Mutex<HashMap<String, Record>>>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    slot: Option<Credentials>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl CredentialStore for MemoryCredentials {
+    fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
+        let record = lock(&self.records).get(server).and_then(|record| record.slot.clone());
+        Box::pin(std::future::ready(Ok(record)))
+    }
+
+    fn swap(&self, record: Credentials) -> StoreFuture<bool> {
+        let mut records = lock(&self.records);
+        let slot = &mut records.entry(record.server.clone()).or_default().slot;
+        Box::pin(std::future::ready(swapped(record, slot)))
+    }
+
+    fn turn(&self, server: &str) -> StoreFuture<Turn> {
+        let turn = Arc::clone(&lock(&self.records).entry(server.to_owned()).or_default().turn);
+        Box::pin(async move { Ok(Box::new(turn.lock_owned().await) as Turn) })
+    }
+}
