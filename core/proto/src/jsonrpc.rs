@@ -11,6 +11,9 @@ use crate::error::{ErrorKind, RpcError};
 use crate::json;
 use crate::limits::{Limits, exceeds_depth};
 
+/// Most digits of an id that is a number.
+const MAX_DIGITS: usize = 64;
+
 /// A request id as its JSON text, so that it is echoed as it came: `1` and `"1"` are different ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(Box<str>);
@@ -31,10 +34,11 @@ impl Id {
         self.0.parse().ok()
     }
 
-    /// Accepts a string or an integer.
+    /// Accepts a string or an integer; one of very many digits is a number that peers could not read back.
     pub fn from_json(text: &str) -> Option<Id> {
         let digits = text.strip_prefix('-').unwrap_or(text);
-        let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let integer =
+            (1..=MAX_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         (integer || text.starts_with('"')).then(|| Id(text.into()))
     }
 }
@@ -229,7 +233,7 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
             // A response to a request whose id the peer could not read has the id null.
             None if raw.get() == "null" && envelope.method.is_none() => None,
             None => {
-                let message = "id must be a string or an integer".into();
+                let message = format!("id must be a string or an integer, of {MAX_DIGITS} digits at most");
                 return Err(malformed(None, ErrorKind::InvalidRequest, message));
             }
         },

@@ -101,6 +101,19 @@ fn requests_that_wait_for_an_answer() {
 }
 
 #[test]
+fn digits_of_an_id() {
+    let mut server = Server::in_session("2025-11-25");
+    let mut ping = |id: &str| server.hear(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#));
+    let longest = format!("-{}", "7".repeat(64));
+    assert!(ping(&longest)[0]["result"].is_object());
+    // Nothing that a peer could not read back.
+    let refused = ping(&"7".repeat(65));
+    assert_eq!((code(&refused), &refused[0]["id"]), (Some(-32600), &Value::Null));
+    let text = format!("\"{}\"", "7".repeat(65));
+    assert_eq!(ping(&text)[0]["id"], json!("7".repeat(65)));
+}
+
+#[test]
 fn messages_of_a_batch() {
     let batch = |count: usize| {
         let ping = |id: usize| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});

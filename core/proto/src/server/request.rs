@@ -213,10 +213,9 @@ pub(crate) fn request(
     };
     let progress_token = match meta.progress_token {
         None => None,
-        Some(raw) => Some(
-            Id::from_json(raw.get())
-                .ok_or_else(|| invalid("params._meta.progressToken must be a string or an integer"))?,
-        ),
+        Some(raw) => Some(Id::from_json(raw.get()).ok_or_else(|| {
+            invalid("params._meta.progressToken must be a string or an integer, not of very many digits")
+        })?),
     };
     let client_info = meta.client_info.or(params.client_info);
     let client_capabilities = meta.client_capabilities.or(params.capabilities);
