@@ -73,7 +73,7 @@ impl Run {
                 assert_eq!(self.drain().len(), usize::from(sent));
                 assert!(!sent || self.live.contains_key(&key));
             }
-            b'd' => self.conn.set_deadline(key, self.now + seconds(number)),
+            b'd' => self.conn.set_deadline(key, self.now.saturating_add(seconds(number))),
             b't' => {
                 self.now = self.now.saturating_add(seconds(number));
                 let before: BTreeSet<u64> = self.live.keys().copied().collect();
