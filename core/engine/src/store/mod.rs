@@ -31,6 +31,7 @@
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tasks;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -41,6 +42,7 @@ use bytes::Bytes;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use tasks::{StoredTask, TaskStore, TaskTimes};
 
 /// What a store will have done, or why it could not.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -1,0 +1,60 @@
+//! Where tasks are kept.
+
+use std::time::Duration;
+
+use super::StoreFuture;
+
+/// A task as a store keeps it: what it is found by, and a text that only the engine reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTask {
+    /// Unguessable, at most 64 bytes of ASCII, never used twice.
+    pub id: String,
+    /// Grows by one with every [`TaskStore::replace`]; a new task has 1.
+    pub version: u64,
+    /// Whose it is, for [`TaskStore::list`]; empty: nobody's in particular. It does not change.
+    pub owner: String,
+    /// JSON. A few hundred bytes, the arguments, and what the handler has stored, answered and been answered.
+    pub text: String,
+}
+
+/// What a write says of the times of a task. They are measured by the store's own clock from the write on, so that processes
+/// whose clocks differ agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskTimes {
+    /// After how long somebody is to look after it ([`TaskStore::due`]): when the lease of its worker has run out. `None`: never,
+    /// for it is over, or waits for its client.
+    pub due: Option<Duration>,
+    /// For how long it is kept; `None`: for ever.
+    pub keep: Option<Duration>,
+}
+
+/// Keeps tasks, so that they outlive a process and are worked on by any.
+///
+/// A store decides nothing: the engine reads a task, makes its next state, and has it written only if nobody else was faster. That
+/// is what fences off a worker whose lease has run out. What a future has resolved to has been made durable, as far as the store
+/// can: a client is told the id of a task only after [`TaskStore::insert`].
+pub trait TaskStore: Send + Sync + 'static {
+    /// Keep a new task. Fails if its id is taken.
+    fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()>;
+
+    /// Look one up; `None`: there is none, or it is not kept any more.
+    fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>>;
+
+    /// Write the next version of a task: `task.version` is one more than the one that is there. False: it is at another version,
+    /// or gone; nothing has changed then.
+    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool>;
+
+    /// Forget one. False: it was gone.
+    fn remove(&self, id: &str) -> StoreFuture<bool>;
+
+    /// Tasks that are due, those first that have been for longest, `limit` at most. Which of several processes looks after one
+    /// is decided by [`TaskStore::replace`].
+    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>>;
+
+    /// After how long the next task will be due, if none is now; zero: one is. `None`: none will be.
+    fn next_due(&self) -> StoreFuture<Option<Duration>>;
+
+    /// The tasks of one owner in the order of their creation, after the one with the id `after` if that is given (which may be
+    /// gone meanwhile: `None` is the answer then), `limit` at most.
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>>;
+}
