@@ -32,6 +32,8 @@ pub enum NameSource {
     Name,
     /// `params.uri`
     Uri,
+    /// `params.taskId` (extension `io.modelcontextprotocol/tasks`, "Streamable HTTP: Routing Headers")
+    TaskId,
 }
 
 /// One row of the table.
@@ -55,6 +57,9 @@ pub struct Method {
     pub name_source: Option<NameSource>,
     /// Which server capability must be declared before it may be called.
     pub capability: Option<&'static str>,
+    /// The extension that it belongs to in the modern era, where both peers must declare it. In the legacy era it is the
+    /// capability that counts.
+    pub extension: Option<&'static str>,
     /// The member of the result that holds the page of a list.
     pub list: Option<&'static str>,
     /// Whether its handler may ask the client for input before it answers (2026-07-28, "Multi Round-Trip Requests").
@@ -96,7 +101,17 @@ pub enum Role {
     Unsubscribe,
     Listen,
     ListenAcknowledged,
+    GetTask,
+    UpdateTask,
+    CancelTask,
+    TaskResult,
+    ListTasks,
+    TaskChanged,
+    TaskStatus,
 }
+
+/// The extension of long-running tasks: the modern era's way to have them. 2025-11-25 has them as a capability, `tasks`.
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 const OLDEST: Revision = Revision::V2024_11_05;
 const NEWEST: Revision = Revision::LATEST;
@@ -112,6 +127,7 @@ const ROW: Method = Method {
     cacheable: false,
     name_source: None,
     capability: None,
+    extension: None,
     list: None,
     asks: false,
     role: Role::Ping,
@@ -339,6 +355,76 @@ pub static METHODS: &[Method] = &[
         direction: Direction::ToClient,
         since: Revision::V2026_07_28,
         role: Role::ListenAcknowledged,
+        ..ROW
+    },
+    Method {
+        name: "tasks/get",
+        op: "get_task",
+        since: Revision::V2025_11_25,
+        name_source: Some(NameSource::TaskId),
+        capability: Some("tasks"),
+        extension: Some(TASKS),
+        role: Role::GetTask,
+        ..ROW
+    },
+    Method {
+        name: "tasks/update",
+        op: "update_task",
+        since: Revision::V2026_07_28,
+        name_source: Some(NameSource::TaskId),
+        extension: Some(TASKS),
+        role: Role::UpdateTask,
+        ..ROW
+    },
+    Method {
+        name: "tasks/cancel",
+        op: "cancel_task",
+        since: Revision::V2025_11_25,
+        name_source: Some(NameSource::TaskId),
+        capability: Some("tasks"),
+        extension: Some(TASKS),
+        role: Role::CancelTask,
+        ..ROW
+    },
+    // It ends with the task; what the task asks comes on its stream.
+    Method {
+        name: "tasks/result",
+        op: "task_result",
+        since: Revision::V2025_11_25,
+        until: LEGACY,
+        name_source: Some(NameSource::TaskId),
+        capability: Some("tasks"),
+        role: Role::TaskResult,
+        ..ROW
+    },
+    Method {
+        name: "tasks/list",
+        op: "list_tasks",
+        since: Revision::V2025_11_25,
+        until: LEGACY,
+        capability: Some("tasks"),
+        list: Some("tasks"),
+        role: Role::ListTasks,
+        ..ROW
+    },
+    Method {
+        name: "notifications/tasks",
+        op: "task_changed",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2026_07_28,
+        extension: Some(TASKS),
+        role: Role::TaskChanged,
+        ..ROW
+    },
+    Method {
+        name: "notifications/tasks/status",
+        op: "task_changed",
+        kind: Kind::Notification,
+        direction: Direction::ToClient,
+        since: Revision::V2025_11_25,
+        until: LEGACY,
+        role: Role::TaskStatus,
         ..ROW
     },
 ];

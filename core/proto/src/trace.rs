@@ -136,6 +136,7 @@ pub fn about(method: &Method, params: &str) -> (Option<String>, Option<String>) 
     let key = match method.name_source {
         Some(NameSource::Name) => find("name"),
         Some(NameSource::Uri) => find("uri"),
+        Some(NameSource::TaskId) => find("taskId"),
         None => None,
     };
     (key.and_then(|name| serde_json::from_str(name).ok()), find("_meta").map(str::to_owned))

@@ -22,6 +22,8 @@ pub(super) struct Salient<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, default)]
     uri: Option<&'a RawValue>,
+    #[serde(rename = "taskId", borrow, default)]
+    task_id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
     #[serde(rename = "_meta", borrow, default)]
@@ -47,6 +49,7 @@ impl<'a> Salient<'a> {
         let raw = match source {
             NameSource::Name => self.name,
             NameSource::Uri => self.uri,
+            NameSource::TaskId => self.task_id,
         };
         serde_json::from_str(raw?.get()).ok()
     }

@@ -73,7 +73,7 @@ pub struct Request {
     pub progress_token: Option<Id>,
     /// `params.level`, where the request sets the session's log level.
     pub log_level: Option<LogLevel>,
-    /// `params.name` or `params.uri`, by the method's row.
+    /// `params.name`, `params.uri` or `params.taskId`, by the method's row.
     pub name: String,
     /// `params.arguments`, or the empty object.
     pub arguments: Json,
@@ -108,6 +108,8 @@ pub(crate) struct Params<'a> {
     pub name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub uri: Option<Cow<'a, str>>,
+    #[serde(rename = "taskId", borrow, default)]
+    pub task_id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -196,6 +198,7 @@ pub(crate) fn request(
         None => String::new(),
         Some(NameSource::Name) => required(&params.name, "name")?,
         Some(NameSource::Uri) => required(&params.uri, "uri")?,
+        Some(NameSource::TaskId) => required(&params.task_id, "taskId")?,
     };
     if params.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
         return Err(invalid("params.arguments must be an object"));
