@@ -1,5 +1,7 @@
 //! All of it in the memory of one process.
 
+mod tasks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
 use std::sync::Mutex;
@@ -18,6 +20,7 @@ use crate::lock;
 pub struct MemoryStore {
     sessions: Mutex<Table<String, SessionRecord>>,
     streams: Mutex<Table<StreamKey, Stream>>,
+    tasks: Mutex<tasks::Tasks>,
     subscribers: Mutex<Vec<Subscriber>>,
 }
 
