@@ -258,6 +258,21 @@ impl<H> Catalog<H> {
         &self.settings
     }
 
+    /// Entries per page of a list.
+    pub fn page_size(&self) -> usize {
+        self.offer.page_size
+    }
+
+    /// Whether any tool has tasks.
+    pub fn has_tasks(&self) -> bool {
+        self.snapshot().has_tasks
+    }
+
+    /// What a tool is registered with.
+    pub fn tool(&self, name: &str) -> Option<Arc<Entry<H>>> {
+        self.snapshot().get(Item::Tool, name).cloned()
+    }
+
     /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
     /// client trips over it.
     pub fn add(&self, item: Item, definition: &str, behaviour: Behaviour, handler: H) -> Result<(), Invalid> {
