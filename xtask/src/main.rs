@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod chaos;
 mod codegen;
 mod conformance;
 mod demo;
@@ -34,6 +35,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          every target of fuzz/, 10 minutes each (--smoke: one)
   bench [--quick] [--filter TEXT] [--json FILE]
                                          our servers, the official SDKs and the floor, side by side
+  chaos [--quick] [--seed N] [--filter TEXT]
+                                         tasks under load while servers and stores are killed (sqlite, postgres, redis)
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
   setup [rust|python|node|swift|c|peers|suite|bench]…
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run,
         "interop" => interop::run,
         "bench" => bench::run,
+        "chaos" => chaos::run,
         "conformance" => conformance::run,
         "setup" => setup::run,
         "help" | "--help" | "-h" => {
