@@ -159,7 +159,7 @@ impl Lane {
 }
 
 /// reqwest takes the process's provider; one that the program chose itself stays.
-pub(super) fn install_provider() {
+pub(crate) fn install_provider() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }

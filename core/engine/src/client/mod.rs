@@ -34,6 +34,8 @@ use trunnion_proto::revision::Revision;
 use trunnion_proto::server::LogLevel;
 
 pub(crate) use address::{server_url, unix_url};
+#[cfg(feature = "redis")]
+pub(crate) use http::install_provider;
 pub(crate) use http::{Lane, base_headers};
 
 use crate::telemetry::{Telemetry, Tracer};

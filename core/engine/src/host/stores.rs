@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::error::Error;
+use crate::error::{Error, local};
 use crate::server::http::Stores;
-use crate::store::{Bus, TaskStore};
+use crate::store::{self, Bus, TaskStore};
 
 /// What the servers of one store have in common.
 pub(super) struct Opened {
@@ -14,22 +14,13 @@ pub(super) struct Opened {
     pub state_key: String,
 }
 
-/// Open the store of a path.
-#[cfg(feature = "sqlite")]
-pub(super) fn open(path: &str) -> Result<Opened, Error> {
-    use crate::error::local;
-    use crate::store::SqliteStore;
-
-    if path.is_empty() || path.contains('\0') {
-        return Err(Error::usage("store must be the path of a file"));
+/// Open a store by its name: a path or a URL.
+pub(super) fn open(name: &str) -> Result<Opened, Error> {
+    if name.is_empty() || name.contains('\0') {
+        return Err(Error::usage("store must be the path of a file or a URL"));
     }
     let failed = |error| Error::local(local::TRANSPORT, format!("the store cannot be opened: {error}"));
-    let store = Arc::new(SqliteStore::open(path).map_err(failed)?);
-    let stores = Stores { sessions: Some(store.clone()), events: Some(store.clone()) };
-    Ok(Opened { state_key: store.state_key().to_owned(), stores, tasks: store.clone(), bus: store })
-}
-
-#[cfg(not(feature = "sqlite"))]
-pub(super) fn open(_: &str) -> Result<Opened, Error> {
-    Err(Error::usage("store: this build has none (feature `sqlite`)"))
+    let store = store::open_now(name).map_err(failed)?;
+    let stores = Stores { sessions: Some(store.sessions), events: Some(store.events) };
+    Ok(Opened { state_key: store.state_key, stores, tasks: store.tasks, bus: store.bus })
 }

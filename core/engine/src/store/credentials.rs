@@ -1,5 +1,7 @@
 //! What the stores of credentials have in common.
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use std::future::Future;
 use std::time::Duration;
 
 use crate::client::auth::Credentials;
@@ -17,4 +19,63 @@ pub(super) fn text(record: &Credentials) -> Result<String, StoreError> {
 pub(super) fn parse(text: &str) -> Result<Credentials, StoreError> {
     // What serde says may quote the text, which holds tokens.
     serde_json::from_str(text).map_err(|_| StoreError::new("what the store holds is no credentials"))
+}
+
+/// Locks of a server that end by themselves.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(super) trait Leases: Clone + Send + Sync + 'static {
+    /// Take a lock for [`LEASE`], if nobody has it.
+    fn take(self, name: String, holder: String) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Have it for [`LEASE`] from now on. False: somebody else has it.
+    fn renew(self, name: String, holder: String) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Give it back.
+    fn release(self, name: String, holder: String) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Wait for a lock, keep it, and give it back when the turn is dropped.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(super) fn turn(
+    runtime: &tokio::runtime::Handle,
+    leases: impl Leases,
+    name: &str,
+) -> crate::store::StoreFuture<crate::client::auth::Turn> {
+    use tokio::sync::oneshot;
+
+    /// How often a lock that somebody has is asked for.
+    const AGAIN: Duration = Duration::from_millis(50);
+
+    let (name, holder) = (name.to_owned(), crate::server::seal::random_id());
+    let (mut done, answer) = oneshot::channel();
+    runtime.spawn(async move {
+        loop {
+            match leases.clone().take(name.clone(), holder.clone()).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => return drop(done.send(Err(error))),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                // Nobody waits any more.
+                () = done.closed() => return,
+            }
+        }
+        let (held, mut dropped) = oneshot::channel::<()>();
+        // Nobody may want it any more: then it is dropped at once.
+        let _ = done.send(Ok(Box::new(held) as crate::client::auth::Turn));
+        loop {
+            tokio::select! {
+                _ = &mut dropped => break,
+                () = tokio::time::sleep(RENEW) => {}
+            }
+            match leases.clone().renew(name.clone(), holder.clone()).await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!("a turn was held for too long without the store; another has it"),
+                Err(error) => tracing::warn!(%error, "a turn could not be renewed"),
+            }
+        }
+        if let Err(error) = leases.release(name, holder).await {
+            tracing::warn!(%error, "a turn could not be given back; it ends by itself");
+        }
+    });
+    Box::pin(async move { answer.await.map_err(|_| StoreError::new("the store was closed"))? })
 }

@@ -28,9 +28,20 @@
 //! polls these futures wherever it runs, so a store that needs a runtime of its own brings it along. Only servers that trust
 //! each other share a store or a bus: who can write to it can speak in the name of any client.
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod address;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod background;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 mod credentials;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod hub;
 mod memory;
+mod open;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tasks;
@@ -42,6 +53,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use memory::MemoryStore;
+pub(crate) use open::open_now;
+pub use open::{Stores, open};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use tasks::{StoredTask, TaskStore, TaskTimes};

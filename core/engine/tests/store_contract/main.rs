@@ -1,12 +1,28 @@
 //! What every store has to do; the four in the box are held to it here, each over the real thing.
 
+#![cfg(all(feature = "sqlite", feature = "postgres", feature = "redis"))]
+
+mod bus;
+mod credentials;
+mod events;
+mod faults;
+mod files;
+mod names;
+mod processes;
+mod servers;
+mod sessions;
 mod tasks;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use trunnion::auth::CredentialStore;
-use trunnion::store::{Bus, EventStore, MemoryStore, SessionStore, TaskStore};
+use trunnion::store::{
+    Bus, EventStore, MemoryStore, PostgresStore, RedisStore, SessionStore, SqliteStore, TaskStore,
+};
+
+use servers::Kind;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -28,15 +44,21 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 macro_rules! contract {
     ($store:ident, $open:expr) => {
         mod $store {
-            contract!(@each $open, tasks: are_kept, are_due_in_their_order, are_listed, end, move_once_at_a_time,
-                may_be_large_and_odd, come_in_crowds);
+            contract!(@each $open,
+                tasks: are_kept, are_due_in_their_order, are_listed, end, move_once_at_a_time, may_be_large_and_odd,
+                    come_in_crowds;
+                sessions: are_kept, end, change_once_at_a_time, may_be_odd;
+                events: are_kept, end, may_be_large_and_odd;
+                credentials: are_swapped, are_renewed_in_turn;
+                bus: carries_changes, keeps_the_order, tells_of_what_comes);
         }
     };
     (@each $open:expr, $($of:ident: $($promise:ident),+);+) => {
         $(mod $of {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                let Some((two, _kept)) = $open(concat!(stringify!($of), "_", stringify!($promise))).await else { return };
+                let name = concat!(stringify!($of), "-", stringify!($promise));
+                let Some((two, _kept)) = $open(name).await else { return };
                 crate::$of::$promise(two).await;
             })+
         })+
@@ -44,30 +66,92 @@ macro_rules! contract {
 }
 
 contract!(memory, crate::in_memory);
-#[cfg(feature = "sqlite")]
 contract!(sqlite, crate::in_a_file);
+contract!(postgres, crate::in_postgres);
+contract!(redis, crate::in_redis);
+
+/// Every promise to many processes, over one store.
+macro_rules! processes {
+    ($store:ident, $name:expr) => {
+        mod $store {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn count_together() {
+                let Some((name, _kept)) = $name("count") else { return };
+                crate::processes::count_together(&name).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn are_killed() {
+                let Some((name, _kept)) = $name("killed") else { return };
+                crate::processes::are_killed(&name).await;
+            }
+        }
+    };
+}
+
+mod in_processes {
+    processes!(sqlite, crate::a_path);
+    processes!(postgres, crate::a_database);
+    processes!(redis, crate::a_server);
+}
+
+fn a_path(name: &str) -> Option<(String, Folder)> {
+    let folder = Folder::new(name);
+    Some((folder.0.join("db").to_string_lossy().into_owned(), folder))
+}
+
+fn a_database(_: &str) -> Option<(String, ())> {
+    Some((Kind::Postgres.shared()?.url(), ()))
+}
+
+fn a_server(_: &str) -> Option<(String, ())> {
+    Some((Kind::Redis.shared()?.url(), ()))
+}
 
 async fn in_memory(_: &str) -> Option<(Two, ())> {
     let store = Arc::new(MemoryStore::default());
     Some(([store.clone(), store], ()))
 }
 
-/// A folder that is gone at the end.
-#[cfg(feature = "sqlite")]
-struct Folder(std::path::PathBuf);
+async fn in_a_file(name: &str) -> Option<(Two, Folder)> {
+    let folder = Folder::new(name);
+    let open = || Arc::new(SqliteStore::open(folder.0.join("db")).expect("a store"));
+    Some(([open(), open()], folder))
+}
 
-#[cfg(feature = "sqlite")]
+async fn in_postgres(_: &str) -> Option<(Two, ())> {
+    shared(Kind::Postgres).await
+}
+
+async fn in_redis(_: &str) -> Option<(Two, ())> {
+    shared(Kind::Redis).await
+}
+
+async fn shared(kind: Kind) -> Option<(Two, ())> {
+    let url = tokio::task::block_in_place(|| kind.shared())?.url();
+    Some(([open(kind, &url).await, open(kind, &url).await], ()))
+}
+
+async fn open(kind: Kind, url: &str) -> Arc<dyn Store> {
+    match kind {
+        Kind::Postgres => Arc::new(PostgresStore::connect(url).await.expect("a store")),
+        Kind::Redis => Arc::new(RedisStore::connect(url).await.expect("a store")),
+    }
+}
+
+/// A folder that is gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("trunnion-contract-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-#[cfg(feature = "sqlite")]
-async fn in_a_file(name: &str) -> Option<(Two, Folder)> {
-    let folder =
-        Folder(std::env::temp_dir().join(format!("trunnion-contract-{}-{name}", std::process::id())));
-    std::fs::create_dir_all(&folder.0).expect("a folder");
-    let open = || Arc::new(trunnion::store::SqliteStore::open(folder.0.join("db")).expect("a store"));
-    Some(([open(), open()], folder))
 }

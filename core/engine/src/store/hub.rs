@@ -1,0 +1,101 @@
+//! What the buses over a server have in common.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Subscriber;
+use crate::lock;
+use crate::server::seal::random_id;
+
+/// How many bytes wait for a server that does not take them.
+const WAITING: usize = 16 * 1024 * 1024;
+
+/// Those who hear here, and what goes out.
+pub(super) struct Hub {
+    /// Marks what was published here: it was delivered here already.
+    publisher: String,
+    subscribers: Mutex<Vec<Subscriber>>,
+    queue: UnboundedSender<Bytes>,
+    waiting: AtomicUsize,
+    overflows: AtomicBool,
+}
+
+/// What waits to go out.
+pub(super) struct Queue {
+    hub: Arc<Hub>,
+    queue: UnboundedReceiver<Bytes>,
+}
+
+impl Hub {
+    pub(super) fn new() -> (Arc<Hub>, Queue) {
+        let (sender, queue) = unbounded_channel();
+        let hub = Arc::new(Hub {
+            publisher: random_id(),
+            subscribers: Mutex::default(),
+            queue: sender,
+            waiting: AtomicUsize::new(0),
+            overflows: AtomicBool::new(false),
+        });
+        (hub.clone(), Queue { hub, queue })
+    }
+
+    pub(super) fn publisher(&self) -> &str {
+        &self.publisher
+    }
+
+    pub(super) fn subscribe(&self, subscriber: Subscriber) {
+        lock(&self.subscribers).push(subscriber);
+    }
+
+    pub(super) fn publish(&self, message: Bytes) {
+        self.deliver(&message);
+        if self.waiting.load(Ordering::Relaxed) > WAITING {
+            if !self.overflows.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the store's server takes no messages, and many wait; new ones are dropped");
+            }
+            return;
+        }
+        self.waiting.fetch_add(message.len(), Ordering::Relaxed);
+        // Its reader ends with the store.
+        let _ = self.queue.send(message);
+    }
+
+    /// What the server brings.
+    pub(super) fn hear(&self, publisher: &str, message: &[u8]) {
+        if publisher != self.publisher {
+            self.deliver(message);
+        }
+    }
+
+    fn deliver(&self, message: &[u8]) {
+        // Not under the lock: who hears of it may publish or subscribe.
+        let subscribers = lock(&self.subscribers).clone();
+        let heard = subscribers.iter().filter(|subscriber| subscriber.deliver(message)).count();
+        if heard < subscribers.len() {
+            lock(&self.subscribers).retain(Subscriber::is_alive);
+        }
+    }
+}
+
+impl Queue {
+    /// The next ones, in their order, as soon as there are any. Empty: there will be no more.
+    pub(super) async fn next(&mut self, most: usize) -> Vec<Bytes> {
+        let mut messages = Vec::new();
+        self.queue.recv_many(&mut messages, most).await;
+        messages
+    }
+
+    pub(super) fn publisher(&self) -> &str {
+        &self.hub.publisher
+    }
+
+    /// They have gone out, or were given up.
+    pub(super) fn done(&self, messages: &[Bytes]) {
+        let bytes = messages.iter().map(Bytes::len).sum();
+        self.hub.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.hub.overflows.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,283 @@
+//! What the server does at once.
+//!
+//! `p` stands for the prefix of the store, with its hash tag:
+//!
+//! | key | holds |
+//! | --- | --- |
+//! | `p:s:<session>` | hash: version, text. Ends with the session |
+//! | `p:m:<session>:<stream>` | hash: the number of the newest event, whether the stream is over |
+//! | `p:e:<session>:<stream>` | list: events, each with its number before it |
+//! | `p:x:<session>` | set: the session's streams |
+//! | `p:t:<task>` | hash: version, owner, text, number. Ends with the task |
+//! | `p:due:` | sorted set: tasks by when they are due |
+//! | `p:end:` | sorted set: tasks and their owners by when they end |
+//! | `p:o:<owner>` | sorted set: tasks by number |
+//! | `p:n:` | the number of the newest task |
+//! | `p:c:<server>` | hash: version, text of credentials |
+//! | `p:turn:<server>` | who has the turn. Ends with it |
+//! | `p:key:state` | the shared key |
+//!
+//! Tasks end by themselves, with their keys; what the indexes still say of them is removed where it is met, and by the sweep. Work
+//! is bounded by what is asked for, and by what is removed once.
+
+use redis::Script;
+
+const NOW: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+";
+
+/// KEYS: task, due, end. Sets when a task is due, and when it ends.
+const TIMES: &str = "
+local function times(id, owner, due, keep)
+    if due == '' then
+        redis.call('ZREM', KEYS[2], id)
+    else
+        redis.call('ZADD', KEYS[2], now + tonumber(due), id)
+    end
+    if keep == '' then
+        redis.call('PERSIST', KEYS[1])
+        redis.call('ZREM', KEYS[3], id .. '\\0' .. owner)
+    else
+        redis.call('ZADD', KEYS[3], now + tonumber(keep), id .. '\\0' .. owner)
+        redis.call('PEXPIREAT', KEYS[1], now + tonumber(keep))
+    end
+end
+";
+
+/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, owner, text, due, keep.
+const INSERT: &str = "
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local number = redis.call('INCR', KEYS[5])
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 'o', ARGV[3], 't', ARGV[4], 'n', number)
+redis.call('ZADD', KEYS[4], number, ARGV[1])
+times(ARGV[1], ARGV[3], ARGV[5], ARGV[6])
+return 1
+";
+
+/// KEYS: task, due, end. ARGV: id, version, text, due, keep.
+const REPLACE: &str = "
+local known = redis.call('HMGET', KEYS[1], 'v', 'o')
+if not known[1] or tonumber(known[1]) + 1 ~= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3])
+times(ARGV[1], known[2], ARGV[4], ARGV[5])
+return 1
+";
+
+/// KEYS: task, due, end. ARGV: id, what the keys of owners begin with.
+const REMOVE: &str = "
+local owner = redis.call('HGET', KEYS[1], 'o')
+if not owner then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1] .. '\\0' .. owner)
+redis.call('ZREM', ARGV[2] .. owner, ARGV[1])
+return 1
+";
+
+/// Tasks of a sorted set from `low` to `high`, as id, version, owner and text. `tasks`: what the keys of tasks begin with.
+const RANGE: &str = "
+local function range(index, low, high, tasks, limit)
+    local found, count = {}, 0
+    while count < limit do
+        local ids = redis.call('ZRANGEBYSCORE', index, low, high, 'LIMIT', count, math.min(limit - count, 500))
+        if #ids == 0 then break end
+        for _, id in ipairs(ids) do
+            local task = redis.call('HMGET', tasks .. id, 'v', 'o', 't')
+            if task[1] then
+                count = count + 1
+                found[#found + 1] = id
+                for part = 1, 3 do found[#found + 1] = task[part] end
+            else
+                redis.call('ZREM', index, id)
+            end
+        end
+    end
+    return found
+end
+";
+
+/// KEYS: due. ARGV: what the keys of tasks begin with, limit.
+const DUE: &str = "return range(KEYS[1], '-inf', now, ARGV[1], tonumber(ARGV[2]))";
+
+/// KEYS: due. ARGV: what the keys of tasks begin with.
+const NEXT_DUE: &str = "
+for _ = 1, 500 do
+    local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+    if not first[1] then return -1 end
+    if redis.call('EXISTS', ARGV[1] .. first[1]) == 1 then return math.max(0, tonumber(first[2]) - now) end
+    redis.call('ZREM', KEYS[1], first[1])
+end
+return 0
+";
+
+/// KEYS: tasks of the owner. ARGV: what the keys of tasks begin with, limit, perhaps an anchor. Nil: the anchor is gone.
+const LIST: &str = "
+local low = '-inf'
+if ARGV[3] then
+    local number = redis.call('ZSCORE', KEYS[1], ARGV[3])
+    if not number or redis.call('EXISTS', ARGV[1] .. ARGV[3]) == 0 then return false end
+    low = '(' .. number
+end
+return range(KEYS[1], low, '+inf', ARGV[1], tonumber(ARGV[2]))
+";
+
+/// KEYS: due, end. ARGV: what the keys of tasks begin with, what those of owners do.
+const SWEEP: &str = "
+local swept = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 200)
+local removed = 0
+for _, member in ipairs(swept) do
+    local at = string.find(member, '\\0', 1, true)
+    local id, owner = string.sub(member, 1, at - 1), string.sub(member, at + 1)
+    if redis.call('EXISTS', ARGV[1] .. id) == 0 then
+        redis.call('ZREM', KEYS[1], id)
+        redis.call('ZREM', ARGV[2] .. owner, id)
+        redis.call('ZREM', KEYS[2], member)
+        removed = removed + 1
+    end
+end
+return removed
+";
+
+/// KEYS: session. ARGV: text, keep.
+const INSERT_SESSION: &str = "
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'v', 1, 't', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+";
+
+/// KEYS: session. ARGV: version, text.
+const REPLACE_SESSION: &str = "
+if redis.call('HGET', KEYS[1], 'v') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 't', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'v', 1)
+return 1
+";
+
+/// KEYS: session. ARGV: keep. A single command, but the others' time limits go with scripts.
+const TOUCH_SESSION: &str = "return redis.call('PEXPIRE', KEYS[1], ARGV[1])";
+
+/// KEYS: session.
+const LOAD: &str = "return redis.call('HMGET', KEYS[1], 'v', 't')";
+
+/// KEYS: task.
+const LOAD_TASK: &str = "return redis.call('HMGET', KEYS[1], 'v', 'o', 't')";
+
+/// KEYS: what there is one of.
+const DELETE: &str = "return redis.call('DEL', KEYS[1])";
+
+/// KEYS: stream, its events, the streams of the session. ARGV: stream, over, oldest, keep, then number and message of each event.
+/// Numbers are kept as they were written, for those of Lua end at 2^53.
+const APPEND: &str = "
+local newest = redis.call('HGET', KEYS[1], 'newest')
+if not newest then
+    redis.call('DEL', KEYS[2])
+    newest = '0'
+    redis.call('HSET', KEYS[1], 'over', 0)
+end
+for place = 5, #ARGV, 2 do
+    if tonumber(ARGV[place]) > tonumber(newest) then
+        newest = ARGV[place]
+        redis.call('RPUSH', KEYS[2], newest .. ' ' .. ARGV[place + 1])
+    end
+end
+redis.call('HSET', KEYS[1], 'newest', newest)
+if ARGV[2] == '1' then redis.call('HSET', KEYS[1], 'over', 1) end
+while true do
+    local first = redis.call('LINDEX', KEYS[2], 0)
+    if not first or tonumber(string.match(first, '^%d+')) >= tonumber(ARGV[3]) then break end
+    redis.call('LPOP', KEYS[2])
+end
+redis.call('SADD', KEYS[3], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[3], ARGV[4]) end
+return 1
+";
+
+/// KEYS: stream, its events. Nil: there is none.
+const READ: &str = "
+local known = redis.call('HMGET', KEYS[1], 'newest', 'over')
+if not known[1] then return false end
+return {known[1], known[2], redis.call('LRANGE', KEYS[2], 0, -1)}
+";
+
+/// KEYS: the streams of a session. ARGV: what the keys of its streams begin with, what those of their events do, perhaps one stream.
+const REMOVE_STREAMS: &str = "
+local streams = ARGV[3] and {ARGV[3]} or redis.call('SMEMBERS', KEYS[1])
+for _, stream in ipairs(streams) do
+    redis.call('DEL', ARGV[1] .. stream, ARGV[2] .. stream)
+    redis.call('SREM', KEYS[1], stream)
+end
+return #streams
+";
+
+/// KEYS: credentials. ARGV: version, text. A first record takes the place of none.
+const SWAP: &str = "
+local known = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')
+if known ~= math.max(0, tonumber(ARGV[1]) - 1) then return 0 end
+redis.call('HSET', KEYS[1], 'v', ARGV[1], 't', ARGV[2])
+return 1
+";
+
+/// KEYS: turn. ARGV: holder, for how long.
+const TAKE: &str = "
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+return 0
+";
+
+/// KEYS: turn. ARGV: holder, for how long.
+const RENEW: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+";
+
+/// KEYS: turn. ARGV: holder.
+const RELEASE: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+";
+
+/// KEYS: the shared key. ARGV: what it is if there is none.
+const STATE_KEY: &str = "
+redis.call('SETNX', KEYS[1], ARGV[1])
+return redis.call('GET', KEYS[1])
+";
+
+macro_rules! scripts {
+    ($($name:ident: $($part:expr),+;)+) => {
+        /// Each is sent once and then named by its digest.
+        pub(super) struct Scripts { $(pub $name: Script,)+ }
+
+        impl Scripts {
+            pub(super) fn new() -> Scripts {
+                Scripts { $($name: Script::new(&[$($part),+].concat()),)+ }
+            }
+        }
+    };
+}
+
+scripts! {
+    insert: NOW, TIMES, INSERT;
+    replace: NOW, TIMES, REPLACE;
+    remove: REMOVE;
+    due: NOW, RANGE, DUE;
+    next_due: NOW, NEXT_DUE;
+    list: RANGE, LIST;
+    sweep: NOW, SWEEP;
+    insert_session: INSERT_SESSION;
+    replace_session: REPLACE_SESSION;
+    touch_session: TOUCH_SESSION;
+    load: LOAD;
+    load_task: LOAD_TASK;
+    delete: DELETE;
+    append: APPEND;
+    read: READ;
+    remove_streams: REMOVE_STREAMS;
+    swap: SWAP;
+    take: TAKE;
+    renew: RENEW;
+    release: RELEASE;
+    state_key: STATE_KEY;
+}
