@@ -22,6 +22,9 @@ pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// Key of the request that a notification of a subscription belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 
+/// Key of the task that a message belongs to (2025-11-25, tasks, "Related Task Metadata").
+pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+
 /// The members of a request's `_meta` that the engine acts on.
 #[derive(Debug, Default, Deserialize)]
 pub struct RequestMeta<'a> {
