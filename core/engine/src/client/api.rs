@@ -27,6 +27,7 @@ use trunnion_proto::server::LogLevel;
 use super::asking::Asking;
 use super::auth::Auth;
 use super::changes::{Changes, Feed, Listen};
+use super::tasks::TaskFeed;
 use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
 use crate::{Error, Telemetry, lock};
 
@@ -70,14 +71,14 @@ pub struct Server {
 }
 
 type ReadySender = oneshot::Sender<Result<Box<ServerFacts>, ClientError>>;
-type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(super) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
 type OnNotification = Box<dyn Fn(&str, Value) + Send + Sync>;
 
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<HashMap<u64, Waiter>>,
     ready: Mutex<Option<ReadySender>>,
-    listening: Mutex<HashMap<u64, Arc<Feed>>>,
+    listening: Mutex<HashMap<u64, Heard>>,
     asking: Arc<Asking>,
     on_notification: Option<OnNotification>,
     closed: tokio::sync::watch::Sender<bool>,
@@ -87,6 +88,13 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
+}
+
+/// Who is told what an operation hears.
+#[derive(Clone)]
+enum Heard {
+    Changes(Arc<Feed>),
+    Task(Arc<TaskFeed>),
 }
 
 struct Waiter {
@@ -139,7 +147,8 @@ impl Client {
         }
     }
 
-    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none).
+    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none). Where the server makes a task of the call,
+    /// this waits for the task; [`Request::task`] does not.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Request<CallResult> {
         self.request("call_tool").set("name", &name).set_object("arguments", &arguments)
     }
@@ -190,11 +199,22 @@ impl Client {
         let params = serde_json::to_string(&listen).expect("a filter is always JSON");
         let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
         let feed = Arc::new(Feed::default());
-        lock(&self.inner.shared.listening).insert(op, Arc::clone(&feed));
+        lock(&self.inner.shared.listening).insert(op, Heard::Changes(Arc::clone(&feed)));
         let changes = Changes::new(self.clone(), op, feed);
         let method = methods::by_role(methods::Role::Listen);
         self.inner.handle.start(op, method, params, RequestOptions::default());
         changes.begun().await
+    }
+
+    /// Watch a task whose questions are not put to the client's handlers.
+    pub(super) fn follow(&self, task: &str, feed: &Arc<TaskFeed>) -> u64 {
+        let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
+        lock(&self.inner.shared.listening).insert(op, Heard::Task(Arc::clone(feed)));
+        let method = methods::by_role(methods::Role::TaskResult);
+        let params = format!("{{\"taskId\":{}}}", json::string(task));
+        let options = RequestOptions { unasked: true, ..RequestOptions::default() };
+        self.inner.handle.start(op, method, params, options);
+        op
     }
 
     pub(super) fn stop_listening(&self, op: u64) {
@@ -232,7 +252,7 @@ impl Client {
         let _ = self.inner.shared.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    fn request<R>(&self, op: &'static str) -> Request<R> {
+    pub(super) fn request<R>(&self, op: &'static str) -> Request<R> {
         Request {
             client: self.clone(),
             method: methods::by_op(op).expect("the operations above are in the table"),
@@ -348,6 +368,13 @@ impl ClientBuilder {
     /// Time limit of connecting. Default: ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// Whether calls may become tasks, and what legacy servers ask may too. Default: true. A server cannot make a task
+    /// of a call of a client that says no.
+    pub fn tasks(mut self, allowed: bool) -> Self {
+        self.options.tasks = allowed;
         self
     }
 
@@ -473,12 +500,12 @@ impl From<MemoryEnd> for Target {
 /// A request that is made when it is awaited. Dropping the future cancels the request at the server.
 #[must_use = "a request is made when it is awaited"]
 pub struct Request<R> {
-    client: Client,
-    method: &'static Method,
-    params: Result<Vec<(&'static str, String)>, Error>,
-    options: RequestOptions,
-    on_progress: Option<OnProgress>,
-    result: PhantomData<fn() -> R>,
+    pub(super) client: Client,
+    pub(super) method: &'static Method,
+    pub(super) params: Result<Vec<(&'static str, String)>, Error>,
+    pub(super) options: RequestOptions,
+    pub(super) on_progress: Option<OnProgress>,
+    pub(super) result: PhantomData<fn() -> R>,
 }
 
 impl<R> std::fmt::Debug for Request<R> {
@@ -519,7 +546,7 @@ impl<R> Request<R> {
         self
     }
 
-    fn set(mut self, key: &'static str, value: &impl Serialize) -> Self {
+    pub(super) fn set(mut self, key: &'static str, value: &impl Serialize) -> Self {
         if let Ok(params) = &mut self.params {
             match serde_json::to_string(value) {
                 Ok(value) => params.push((key, value)),
@@ -622,8 +649,10 @@ impl Shared {
             }
             ClientEvent::Told { op, event, params } => {
                 let feed = lock(&self.listening).get(&op).cloned();
-                if let Some(feed) = feed {
-                    feed.take(event, &params);
+                match feed {
+                    Some(Heard::Changes(feed)) => feed.take(event, &params),
+                    Some(Heard::Task(feed)) => feed.told(&params),
+                    None => {}
                 }
             }
             ClientEvent::Ask { question, kind, params, reply } => {
@@ -645,8 +674,14 @@ impl Shared {
         let waiter = self.lock().remove(&op);
         if let Some(waiter) = waiter {
             let _ = waiter.answer.send(result);
-        } else if let Some(feed) = lock(&self.listening).remove(&op) {
-            feed.end(result.map(drop).map_err(Error::from));
+            return;
+        }
+        let result = result.map(drop).map_err(Error::from);
+        let heard = lock(&self.listening).remove(&op);
+        match heard {
+            Some(Heard::Changes(feed)) => feed.end(result),
+            Some(Heard::Task(feed)) => feed.end(result),
+            None => {}
         }
     }
 }
@@ -657,7 +692,7 @@ pub trait FromResult: Sized {
     fn from_result(method: &'static Method, result: Json) -> Result<Self, Error>;
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| {
         ClientError::local(kind::PROTOCOL, format!("the server's result does not fit: {error}")).into()
     })
