@@ -318,16 +318,16 @@ pub fn error(id: Option<&Id>, error: &RpcError) -> Vec<u8> {
         out.extend_from_slice(b",\"id\":");
         out.extend_from_slice(id.as_json().as_bytes());
     }
-    out.extend_from_slice(b",\"error\":{\"code\":");
-    out.extend_from_slice(error.code.to_string().as_bytes());
-    out.extend_from_slice(b",\"message\":");
-    json::push_string(&mut out, &error.message);
-    if let Some(data) = &error.data {
-        out.extend_from_slice(b",\"data\":");
-        out.extend_from_slice(data.get().as_bytes());
-    }
-    out.extend_from_slice(b"}}");
+    out.extend_from_slice(b",\"error\":");
+    out.extend_from_slice(error_object(error).as_bytes());
+    out.push(b'}');
     out
+}
+
+/// The `error` member alone.
+pub fn error_object(error: &RpcError) -> String {
+    let data = error.data.as_ref().map(|data| format!(",\"data\":{}", data.get())).unwrap_or_default();
+    format!("{{\"code\":{},\"message\":{}{data}}}", error.code, json::string(&error.message))
 }
 
 #[cfg(test)]

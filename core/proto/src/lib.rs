@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod revision;
 pub mod server;
 pub mod sse;
+pub mod tasks;
 pub mod trace;
 
 pub use error::{ErrorKind, RpcError};

@@ -397,6 +397,7 @@ pub static METHODS: &[Method] = &[
         until: LEGACY,
         name_source: Some(NameSource::TaskId),
         capability: Some("tasks"),
+        asks: true,
         role: Role::TaskResult,
         ..ROW
     },

@@ -97,6 +97,7 @@ impl Peer {
                 Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Listen(granted) => self.conn.listen(key, granted),
+                    Dispatch::Create { .. } | Dispatch::Tasks(_) => panic!("no tool of a transcript has tasks"),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
                         exchange.answered_by(&entry, &request);
@@ -122,6 +123,7 @@ impl Peer {
             Input::Tool(json) | Input::Prompt(json) => {
                 (serde_json::from_str(json.as_str()).expect("JSON"), vec![])
             }
+            Input::Tasks(_) => panic!("no tool of a transcript has tasks"),
             Input::Completion { argument, .. } => {
                 (serde_json::from_str(argument.as_str()).expect("JSON"), vec![])
             }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +27,8 @@ use super::asking::Asking;
 use super::auth::Auth;
 use super::changes::{Changes, Feed, Listen};
 use super::tasks::TaskFeed;
-use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
+use super::command::ServerCommand;
+use super::{ClientEvent, ClientHandle, ConnectOptions, RequestOptions, Target};
 use crate::{Error, Telemetry, lock};
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
@@ -115,7 +115,7 @@ impl Client {
 
     /// A server to start as a child process; see [`ServerCommand::connect`].
     pub fn command(program: impl Into<String>) -> ServerCommand {
-        ServerCommand { argv: vec![program.into()], env: BTreeMap::new(), cwd: None }
+        ServerCommand::new(program.into())
     }
 
     /// What the server has said of itself.
@@ -430,70 +430,6 @@ impl ClientBuilder {
             instructions: serde_json::from_str(facts.instructions.as_str()).ok(),
         };
         Ok(Client { inner: Arc::new(Inner { handle, shared, next_op: AtomicU64::new(1), server }) })
-    }
-}
-
-/// A server to start as a child process.
-#[derive(Debug, Clone)]
-pub struct ServerCommand {
-    argv: Vec<String>,
-    env: BTreeMap<String, String>,
-    cwd: Option<PathBuf>,
-}
-
-impl ServerCommand {
-    /// One more argument.
-    pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.argv.push(argument.into());
-        self
-    }
-
-    /// More arguments.
-    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
-        self.argv.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// A variable added to the environment.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.insert(name.into(), value.into());
-        self
-    }
-
-    /// The working directory.
-    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.cwd = Some(directory.into());
-        self
-    }
-
-    /// Start the server and connect with the default options; for others, give this to
-    /// [`ClientBuilder::connect`].
-    pub async fn connect(self) -> Result<Client, Error> {
-        Client::builder().connect(self).await
-    }
-}
-
-impl From<ServerCommand> for Target {
-    fn from(command: ServerCommand) -> Target {
-        Target::Command { argv: command.argv, env: command.env, cwd: command.cwd }
-    }
-}
-
-impl From<String> for Target {
-    fn from(url: String) -> Target {
-        Target::Url(url)
-    }
-}
-
-impl From<&str> for Target {
-    fn from(url: &str) -> Target {
-        Target::Url(url.to_owned())
-    }
-}
-
-impl From<MemoryEnd> for Target {
-    fn from(end: MemoryEnd) -> Target {
-        Target::Memory(end)
     }
 }
 

@@ -6,6 +6,7 @@ mod asking;
 pub mod auth;
 mod changes;
 mod child;
+mod command;
 mod exchange;
 mod guarded;
 mod http;
@@ -39,7 +40,8 @@ pub(crate) use http::{Lane, base_headers};
 
 use crate::telemetry::{Telemetry, Tracer};
 
-pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
+pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server};
+pub use command::ServerCommand;
 pub use changes::{Change, Changes, Listen};
 pub use memory::{MemoryEnd, memory_pair};
 pub use reply::Reply;

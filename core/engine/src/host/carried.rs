@@ -65,8 +65,8 @@ pub(super) fn serve(
     driver.spawn(async move {
         stopped(stop.subscribe(), server_phase).await;
         super::tables::advance(&stop, Phase::Draining);
-        carried.endpoint.drain();
-        let ended = std::pin::pin!(carried.open.closed());
+        let handed_over = carried.endpoint.drain(DRAIN_LIMIT);
+        let ended = std::pin::pin!(futures_util::future::join(carried.open.closed(), handed_over));
         let limit = std::pin::pin!(timer.sleep(DRAIN_LIMIT));
         let _ = select(ended, limit).await;
         carried.endpoint.close();

@@ -11,10 +11,12 @@ use serde_json::value::RawValue;
 use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::Role;
+use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
+use crate::server::tasks::TaskOptions;
 use crate::telemetry::{Telemetry, TelemetryBuilder};
 
 /// Read an options object; empty text is `{}`. `what` names it in errors.
@@ -123,6 +125,13 @@ pub(crate) struct ServerDefinition {
     #[serde(default = "default_state_ttl")]
     pub state_ttl_ms: u64,
     pub store: Option<String>,
+    #[serde(default = "default_task_ttl")]
+    pub task_ttl_ms: Option<u64>,
+    pub task_poll_ms: Option<u64>,
+    pub task_lease_ms: Option<u64>,
+    pub max_task_result_bytes: Option<usize>,
+    pub max_tasks_per_owner: Option<usize>,
+    pub max_tasks: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -152,7 +161,28 @@ fn default_state_ttl() -> u64 {
     DEFAULT_TTL.as_millis() as u64
 }
 
+fn default_task_ttl() -> Option<u64> {
+    TaskOptions::default().ttl.map(|ttl| ttl.as_millis() as u64)
+}
+
 impl ServerDefinition {
+    /// How tasks are kept and worked on.
+    pub fn tasks(&self) -> Result<TaskOptions, Error> {
+        let defaults = TaskOptions::default();
+        let ms = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+        if self.task_lease_ms == Some(0) {
+            return Err(Error::usage("taskLeaseMs must be at least 1"));
+        }
+        Ok(TaskOptions {
+            ttl: self.task_ttl_ms.map(Duration::from_millis),
+            poll: ms(self.task_poll_ms, defaults.poll),
+            lease: ms(self.task_lease_ms, defaults.lease),
+            result_bytes: self.max_task_result_bytes.unwrap_or(defaults.result_bytes),
+            per_owner: self.max_tasks_per_owner.unwrap_or(defaults.per_owner),
+            most: self.max_tasks.unwrap_or(defaults.most),
+        })
+    }
+
     /// The `Implementation` object.
     pub fn server_info(&self) -> String {
         let mut info = serde_json::Map::new();
@@ -177,6 +207,22 @@ impl ServerDefinition {
 pub(crate) struct ItemOptions {
     pub timeout_ms: u64,
     pub asks: Option<Box<RawValue>>,
+    pub task: TaskSupport,
+    pub resumable: bool,
+    pub task_ttl_ms: Option<u64>,
+    pub task_concurrency: Option<usize>,
+}
+
+impl ItemOptions {
+    /// How calls become tasks.
+    pub fn task(&self) -> TaskBehaviour {
+        TaskBehaviour {
+            support: self.task,
+            resumable: self.resumable,
+            ttl: self.task_ttl_ms.map(Duration::from_millis),
+            concurrency: self.task_concurrency,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Default)]

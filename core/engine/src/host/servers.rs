@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
+use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::catalog::{Behaviour, Catalog, Item, Offer};
 use trunnion_proto::server::{Settings, Stamp, questions};
+use trunnion_proto::tasks::TaskSupport;
 
 use super::carried;
 use super::options::{self, CacheScope, EraName, ItemOptions, NoOptions, ServeHttp, ServerDefinition};
@@ -43,6 +46,7 @@ impl Engine {
             modern: definition.eras.contains(&EraName::Modern),
             legacy: definition.eras.contains(&EraName::Legacy),
         };
+        let task_options = definition.tasks()?;
         let scope = match definition.cache_scope {
             CacheScope::Private => "private",
             CacheScope::Public => "public",
@@ -65,9 +69,9 @@ impl Engine {
             let payload = "{\"event\":\"roots_changed\",\"params\":{}}".to_owned();
             queue.push(Event { kind: kind::NOTIFICATION, id, target: 0, payload });
         });
-        let (bus, stores) = match opened {
-            Some(opened) => (Some(opened.bus), opened.stores),
-            None => (None, Stores::default()),
+        let (bus, stores, tasks) = match opened {
+            Some(opened) => (Some(opened.bus), opened.stores, Some(opened.tasks)),
+            None => (None, Stores::default(), None),
         };
         let mut core = ServerCore::new(
             Catalog::new(settings, offer),
@@ -75,6 +79,8 @@ impl Engine {
             sealer,
             Some(roots_changed),
             bus,
+            tasks,
+            task_options,
         );
         core.telemetry = inner.telemetry.clone();
         let core = Arc::new(core);
@@ -104,7 +110,11 @@ impl Engine {
             None => Vec::new(),
         };
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
-        core.add(parse_item(item)?, definition, Behaviour { timeout, asks }, handler)
+        let task = options.task();
+        if task.support != TaskSupport::Never {
+            core.tasks.run_on(inner.runtime()?.clone());
+        }
+        core.add(parse_item(item)?, definition, Behaviour { timeout, asks, task }, handler)
             .map_err(|invalid| Error::usage(invalid.0))
     }
 
@@ -258,6 +268,10 @@ impl Handler for HostHandler {
                 let payload =
                     format!("{{\"uri\":{},\"params\":{{{}}}}}", json::string(&uri), params.join(","));
                 (kind::READ_RESOURCE, payload)
+            }
+            Input::Tasks(_) => {
+                let message = "the engine answers that";
+                return Start::Done(Outcome::Error(RpcError::new(ErrorKind::InternalError, message)));
             }
             Input::Completion { argument, context } => {
                 let arguments = serde_json::from_str::<CompletionContext>(context.as_str())

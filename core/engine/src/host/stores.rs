@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::server::http::Stores;
-use crate::store::Bus;
+use crate::store::{Bus, TaskStore};
 
 /// What the servers of one store have in common.
 pub(super) struct Opened {
     pub bus: Arc<dyn Bus>,
     pub stores: Stores,
+    pub tasks: Arc<dyn TaskStore>,
     pub state_key: String,
 }
 
@@ -25,7 +26,7 @@ pub(super) fn open(path: &str) -> Result<Opened, Error> {
     let failed = |error| Error::local(local::TRANSPORT, format!("the store cannot be opened: {error}"));
     let store = Arc::new(SqliteStore::open(path).map_err(failed)?);
     let stores = Stores { sessions: Some(store.clone()), events: Some(store.clone()) };
-    Ok(Opened { state_key: store.state_key().to_owned(), stores, bus: store })
+    Ok(Opened { state_key: store.state_key().to_owned(), stores, tasks: store.clone(), bus: store })
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -68,6 +68,8 @@ struct Inner {
     unnamed: AtomicU32,
     /// What was asked before the handler ran: `{key: answer}`.
     answers: OnceLock<String>,
+    /// The task that it works on, where it is a run of one.
+    task: Option<TaskRun>,
     /// Whether the stream of the answer may be closed while the call goes on.
     resumable: AtomicBool,
     over: AtomicBool,
@@ -81,6 +83,13 @@ struct About {
     method: &'static Method,
     name: String,
     arguments: Json,
+}
+
+/// What a call knows of the task that it is a run of.
+pub(crate) struct TaskRun {
+    pub id: String,
+    /// The first is 1.
+    pub run: u64,
 }
 
 #[derive(Default)]
@@ -102,7 +111,32 @@ impl Call {
         memory: Memory,
         span: Option<Span>,
     ) -> Call {
+        Call::make(inbox, key, transport, request, memory, span, None)
+    }
+
+    /// A run of a task. Everything it says goes to whoever reads its inbox.
+    pub(crate) fn in_task(
+        inbox: Arc<Inbox>,
+        transport: &'static str,
+        request: Request,
+        memory: Memory,
+        span: Option<Span>,
+        task: TaskRun,
+    ) -> Call {
+        Call::make(inbox, 0, transport, request, memory, span, Some(task))
+    }
+
+    fn make(
+        inbox: Arc<Inbox>,
+        key: u64,
+        transport: &'static str,
+        request: Request,
+        memory: Memory,
+        span: Option<Span>,
+        task: Option<TaskRun>,
+    ) -> Call {
         Call(Arc::new(Inner {
+            task,
             about: About { method: request.method, name: request.name, arguments: request.arguments },
             memory: Mutex::new(memory),
             unnamed: AtomicU32::new(0),
@@ -143,7 +177,7 @@ impl Call {
 
     /// Report progress. False: nobody asked, the call is over, or too much waits for a caller who does not read.
     pub fn progress(&self, step: Progress) -> bool {
-        self.0.progress_token.is_some()
+        (self.0.progress_token.is_some() || self.0.task.is_some())
             && !self.is_over()
             && self.0.inbox.push(self.0.key, Say::Progress(step))
     }
@@ -205,7 +239,7 @@ impl Call {
         if let Some(error) = refused {
             return asked.reply(Err(error.into()));
         }
-        if inner.revision.era() == Era::Modern {
+        if inner.revision.era() == Era::Modern && inner.task.is_none() {
             match self.answered(&asked.questions) {
                 Ok(Some(answers)) => return asked.reply(Ok(answers)),
                 Ok(None) => {}
@@ -268,6 +302,50 @@ impl Call {
         Err(Error::local(local::LIMIT, format!("a call can store {MAX_KEPT} bytes")))
     }
 
+    /// [`Call::remember`], and then tell `reply`: in a task, once it is stored where it outlives the process.
+    pub(crate) fn store_with(&self, what: Stored, value: String, reply: StoreReply) {
+        let kept = match &what {
+            Stored::Value(key) => self.remember(key, &value),
+            Stored::Checkpoint => self.mark(&value),
+        };
+        match kept {
+            Err(error) => reply(Err(error)),
+            Ok(false) => reply(Err(Error::local(local::CANCELLED, "the call is over"))),
+            Ok(true) if self.0.task.is_none() => reply(Ok(())),
+            Ok(true) => {
+                // Dropped where nobody listens any more, which says so.
+                self.0.inbox.push(self.0.key, Say::Store(ToStore { what, value, reply: Some(reply) }));
+            }
+        }
+    }
+
+    /// [`Call::store_with`] for those who can wait.
+    pub(crate) async fn store(&self, what: Stored, value: String) -> Result<(), Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.store_with(what, value, Box::new(move |result| drop(sender.send(result))));
+        receiver.await.unwrap_or_else(|_| Err(Error::local(local::CANCELLED, "the call is over")))
+    }
+
+    fn mark(&self, value: &str) -> Result<bool, Error> {
+        if self.is_over() {
+            return Ok(false);
+        }
+        if lock(&self.0.memory).mark(value) {
+            return Ok(true);
+        }
+        Err(Error::local(local::LIMIT, format!("a call can store {MAX_KEPT} bytes")))
+    }
+
+    /// The last checkpoint, as JSON text.
+    pub(crate) fn checkpoint(&self) -> Option<Json> {
+        lock(&self.0.memory).checkpoint().cloned()
+    }
+
+    /// The task that it is a run of.
+    pub(crate) fn task(&self) -> Option<&TaskRun> {
+        self.0.task.as_ref()
+    }
+
     /// What is stored under a key, as JSON text.
     pub(crate) fn recall(&self, key: &str) -> Option<Json> {
         lock(&self.0.memory).kept(key).cloned()
@@ -298,6 +376,11 @@ impl Call {
     /// Why the caller has left, where it said so.
     pub fn cancel_reason(&self) -> Option<String> {
         lock(&self.0.cancel).reason.clone()
+    }
+
+    /// The name or URI that it is about.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.about.name
     }
 
     /// The revision the request is written in.
@@ -331,7 +414,7 @@ impl Call {
     }
 
     /// What is known of the request, as JSON text: `{requestId, era, revision, transport, progressToken?,
-    /// clientInfo?, clientCapabilities, meta?, answers?, memory?}`.
+    /// clientInfo?, clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}}`.
     pub fn describe(&self) -> String {
         let inner = &*self.0;
         let mut out = format!(
@@ -354,6 +437,11 @@ impl Call {
         add("answers", self.answers().unwrap_or_default());
         let memory = self.with_memory(Memory::kept_json).unwrap_or_default();
         add("memory", &memory);
+        let checkpoint = self.checkpoint();
+        add("checkpoint", checkpoint.as_ref().map_or("", Json::as_str));
+        if let Some(task) = self.task() {
+            add("task", &format!("{{\"taskId\":{},\"run\":{}}}", json::string(&task.id), task.run));
+        }
         out.push('}');
         out
     }
@@ -417,9 +505,52 @@ pub(crate) enum Say {
     Log(LogEntry),
     Ask(Asked),
     CloseStream,
+    /// Of a run of a task only.
+    Store(ToStore),
     Done(Outcome),
     /// Not of a call: something has changed that the connection may want to hear of.
     Notice(Notice),
+}
+
+/// What a handler stores.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    /// A value under a key.
+    Value(String),
+    /// How far it has come.
+    Checkpoint,
+}
+
+/// Told when something is stored, or why it is not.
+pub(crate) type StoreReply = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// Something on its way into a store. Dropped before that it ends as cancelled.
+pub(crate) struct ToStore {
+    pub what: Stored,
+    pub value: String,
+    reply: Option<StoreReply>,
+}
+
+impl ToStore {
+    pub fn reply(mut self, result: Result<(), Error>) {
+        if let Some(reply) = self.reply.take() {
+            reply(result);
+        }
+    }
+}
+
+impl Drop for ToStore {
+    fn drop(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            reply(Err(Error::local(local::CANCELLED, "the call is over")));
+        }
+    }
+}
+
+impl std::fmt::Debug for ToStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ToStore").field(&self.what).finish()
+    }
 }
 
 /// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller who does not
@@ -435,7 +566,8 @@ impl Say {
                 size_of::<Say>() + entry.data.get().len() + entry.logger.as_ref().map_or(0, String::len)
             }
             Say::Notice(Notice::Resource(uri)) => size_of::<Say>() + uri.len(),
-            Say::Ask(_) | Say::CloseStream | Say::Done(_) | Say::Notice(_) => 0,
+            Say::Notice(Notice::Task(news)) => size_of::<Say>() + news.size(),
+            Say::Ask(_) | Say::CloseStream | Say::Store(_) | Say::Done(_) | Say::Notice(_) => 0,
         }
     }
 }
@@ -476,10 +608,23 @@ impl Inbox {
 
     /// Say that something has changed, once for as long as it has not been heard.
     pub(crate) fn push_notice(&self, notice: &Notice) {
-        let waits = |said: &(u64, Say)| matches!(&said.1, Say::Notice(known) if known == notice);
-        if !lock(&self.0).queue.iter().any(waits) {
-            self.push(0, Say::Notice(notice.clone()));
+        {
+            let mut state = lock(&self.0);
+            for (_, said) in &mut state.queue {
+                match (said, notice) {
+                    (Say::Notice(known), notice) if known == notice => return,
+                    // Only where a task is now is news.
+                    (Say::Notice(Notice::Task(known)), Notice::Task(news)) if known.id == news.id => {
+                        let (old, new) = (known.size(), news.size());
+                        *known = news.clone();
+                        state.waiting = state.waiting.saturating_sub(old) + new;
+                        return;
+                    }
+                    _ => {}
+                }
+            }
         }
+        self.push(0, Say::Notice(notice.clone()));
     }
 
     /// The next thing said; pending registers the waker.

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod notices;
 pub(crate) mod seal;
 pub(crate) mod stream;
+pub(crate) mod tasks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +19,12 @@ use futures_util::future::{BoxFuture, Either, select};
 use trunnion_proto::error::{ErrorKind, RpcError};
 pub use trunnion_proto::limits::Limits;
 pub use trunnion_proto::outcome::Outcome;
-use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Invalid, Item as ItemKind};
+use trunnion_proto::server::catalog::{
+    Behaviour, Catalog, Dispatch as Decision, Entry, Input, Invalid, Item as ItemKind,
+};
 use trunnion_proto::server::post::Headers;
-use trunnion_proto::server::{Notice, Request};
+use trunnion_proto::server::{Filter, Notice, Request};
+pub use trunnion_proto::tasks::TaskSupport;
 
 pub use api::{
     Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
@@ -33,9 +37,11 @@ pub use api::{completion, items, prompt, resource, tool};
 use call::{Call, Handler};
 use notices::Line;
 use seal::Sealer;
+use tasks::{Answering, Creation, TaskOptions, Tasks, Whose};
 
 use crate::lock;
-use crate::store::Bus;
+use crate::driver::Driver;
+use crate::store::{Bus, TaskStore};
 use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A server without its transports.
@@ -45,6 +51,7 @@ pub(crate) struct ServerCore {
     pub sealer: Sealer,
     /// Who hears of changes, here and in other processes.
     pub line: Arc<Line>,
+    pub tasks: Arc<Tasks>,
     /// Told when the roots of a legacy client have changed.
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     /// Where to tell of the requests.
@@ -60,9 +67,13 @@ impl ServerCore {
         sealer: Sealer,
         on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
         bus: Option<Arc<dyn Bus>>,
+        task_store: Option<Arc<dyn TaskStore>>,
+        task_options: TaskOptions,
     ) -> ServerCore {
         let line = Line::new(bus);
+        let tasks = Tasks::new(task_store, task_options, line.clone());
         ServerCore {
+            tasks,
             catalog,
             counters,
             sealer,
@@ -75,14 +86,18 @@ impl ServerCore {
 
     /// Offer one thing more, and say so.
     pub fn add(
-        &self,
+        self: &Arc<Self>,
         item: ItemKind,
         definition: &str,
         behaviour: Behaviour,
         handler: Arc<dyn Handler>,
     ) -> Result<(), Invalid> {
+        let has_tasks = behaviour.task.support != TaskSupport::Never;
         self.catalog.add(item, definition, behaviour, handler)?;
         self.changed(item);
+        if has_tasks && self.served.load(Ordering::Acquire) {
+            self.tasks.look(self, None);
+        }
         Ok(())
     }
 
@@ -97,15 +112,16 @@ impl ServerCore {
 
     /// What is to be done with a request, and the span that its handler ends. The handler sees that span in `_meta`.
     pub fn dispatch(
-        &self,
+        self: &Arc<Self>,
         request: &mut Request,
         headers: Option<&dyn Headers>,
         transport: &'static str,
         session: Option<&str>,
-    ) -> (Dispatch<Arc<dyn Handler>>, Option<Span>) {
-        let Some(telemetry) = &self.telemetry else { return (self.catalog.dispatch(request, headers), None) };
+        whose: Whose<'_>,
+    ) -> (Dispatch, Option<Span>) {
+        let Some(telemetry) = &self.telemetry else { return (self.decide(request, headers, whose), None) };
         let mut span = telemetry.serve(request, transport, session);
-        let dispatch = self.catalog.dispatch(request, headers);
+        let dispatch = self.decide(request, headers, whose);
         match &dispatch {
             Dispatch::Answer(outcome) => {
                 let failure = Failure::of_outcome(request.method, outcome);
@@ -123,14 +139,41 @@ impl ServerCore {
         }
     }
 
+    fn decide(
+        self: &Arc<Self>,
+        request: &Request,
+        headers: Option<&dyn Headers>,
+        whose: Whose<'_>,
+    ) -> Dispatch {
+        match self.catalog.dispatch(request, headers) {
+            Decision::Run { entry, input } => Dispatch::Run { entry, input },
+            Decision::Answer(outcome) => Dispatch::Answer(outcome),
+            Decision::Listen(filter) => Dispatch::Listen(filter),
+            Decision::Create { entry, input, ttl } => {
+                let asks = entry.asks.clone();
+                let mut creating: Entry<Arc<dyn Handler>> =
+                    Entry::internal(Arc::new(Creation::new(self, entry, ttl, whose)));
+                // What it declares to ask is asked before the task is made.
+                creating.asks = asks;
+                Dispatch::Run { entry: Arc::new(creating), input }
+            }
+            Decision::Tasks(asked) => {
+                let answering: Entry<Arc<dyn Handler>> =
+                    Entry::internal(Arc::new(Answering::new(self, whose)));
+                Dispatch::Run { entry: Arc::new(answering), input: Input::Tasks(asked) }
+            }
+        }
+    }
+
     /// Tell whoever listens.
     pub fn publish(&self, notice: &Notice) {
         self.line.publish(notice);
     }
 
     /// From here on somebody may see what it offers.
-    pub fn serves(&self) {
+    pub fn serves(self: &Arc<Self>, driver: &Driver) {
         self.served.store(true, Ordering::Release);
+        self.tasks.look(self, Some(driver));
     }
 
     fn changed(&self, item: ItemKind) {
@@ -146,6 +189,16 @@ impl ServerCore {
             tell();
         }
     }
+}
+
+/// What is to be done with a request.
+pub(crate) enum Dispatch {
+    /// The engine answers.
+    Answer(Outcome),
+    /// It stays open as a stream of notices.
+    Listen(Filter),
+    /// A handler does.
+    Run { entry: Arc<Entry<Arc<dyn Handler>>>, input: Input },
 }
 
 /// What is alive: zero everywhere when everything was closed.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunnion_proto::server::Notice;
+use trunnion_proto::tasks::News as TaskNews;
 
 use super::seal::random_id;
 use crate::lock;
@@ -23,11 +24,18 @@ pub(crate) trait Sharing: Send + Sync {
     fn heard(&self, session: &str, news: News);
 }
 
+/// Told what other processes say of tasks.
+pub(crate) trait Following: Send + Sync {
+    /// A task has changed, or is due. `in_session`: a legacy session has made it. Must not block.
+    fn changed(&self, id: &str, in_session: bool, due: bool);
+}
+
 /// Who hears of what in one server.
 #[derive(Default)]
 pub(crate) struct Hub {
     members: Mutex<Members>,
     sharing: Mutex<Vec<Weak<dyn Sharing>>>,
+    following: Mutex<Option<Weak<dyn Following>>>,
 }
 
 #[derive(Default)]
@@ -49,6 +57,16 @@ impl Hub {
     /// Hear of shared sessions, as long as it lives.
     pub fn share(&self, sharing: Weak<dyn Sharing>) {
         lock(&self.sharing).push(sharing);
+    }
+
+    /// Hear of tasks, as long as it lives.
+    pub fn follow(&self, following: Weak<dyn Following>) {
+        *lock(&self.following) = Some(following);
+    }
+
+    /// Tell everybody here where a task is.
+    pub fn task(&self, news: TaskNews) {
+        self.notice(&Notice::Task(news));
     }
 
     /// Tell everybody here of a change.
@@ -113,6 +131,11 @@ impl Line {
         self.say(|| Word::Session { id: session.to_owned(), news });
     }
 
+    /// Tell the other processes of a task: it has changed, or is `due`.
+    pub fn task(&self, id: &str, in_session: bool, due: bool) {
+        self.say(|| Word::Task { id: id.to_owned(), in_session, due });
+    }
+
     fn say(&self, word: impl FnOnce() -> Word) {
         if let Some(bus) = &self.bus {
             let envelope = Envelope { from: self.origin.clone(), word: word() };
@@ -136,6 +159,12 @@ impl Deliver for Line {
             Word::Changed { event, uri } => {
                 if let Some(notice) = Notice::of_op(&event, uri) {
                     self.hub.notice(&notice);
+                }
+            }
+            Word::Task { id, in_session, due } => {
+                let following = lock(&self.hub.following).as_ref().and_then(Weak::upgrade);
+                if let Some(following) = following {
+                    following.changed(&id, in_session, due);
                 }
             }
             Word::Session { id, news } => {
@@ -165,6 +194,12 @@ enum Word {
     Session {
         id: String,
         news: News,
+    },
+    /// Whoever wants to know more reads the store.
+    Task {
+        id: String,
+        in_session: bool,
+        due: bool,
     },
 }
 

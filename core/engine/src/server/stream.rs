@@ -12,13 +12,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
-use trunnion_proto::server::catalog::{Dispatch, Entry, Input};
-use trunnion_proto::server::{Output, Request, ServerConn};
+use trunnion_proto::server::catalog::{Entry, Input};
+use trunnion_proto::server::{Notice, Output, Request, ServerConn};
 
 use super::asking::{self, Asked, Asks, recall, suspend};
 use super::call::{Call, Handler, Inbox, Say, Start};
 use super::notices::{Listener, Membership};
-use super::{ServerCore, guarded};
+use super::seal::random_id;
+use super::tasks::{Granted, Watch, Whose};
+use super::{Dispatch, ServerCore, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
 use crate::telemetry::{Failure, Span};
@@ -46,7 +48,7 @@ pub(crate) async fn serve(
     transport: &'static str,
     stop: impl Future<Output = ()> + Send,
 ) {
-    server.serves();
+    server.serves(&driver);
     let _connection = server.counters.count(super::Kind::Connection);
     let settings = server.catalog.settings().clone();
     let limit = settings.limits.message_bytes;
@@ -56,8 +58,12 @@ pub(crate) async fn serve(
         }
         Carrier::Memory(end) => (Source::Memory(end.incoming), Sink::Memory(end.outgoing)),
     };
+    let session = random_id();
     let mut link = Link {
-        conn: ServerConn::new(settings),
+        conn: ServerConn::new(settings).named(session.clone()),
+        session,
+        granting: FuturesUnordered::new(),
+        watches: HashMap::new(),
         inbox: Arc::new(Inbox::default()),
         calls: HashMap::new(),
         asks: Asks::default(),
@@ -77,6 +83,9 @@ pub(crate) async fn serve(
         driver,
         transport,
     };
+    // In memory the server outlives its connections, and so do its tasks.
+    let serving = (transport == "stdio").then(|| link.server.tasks.serving());
+    let timer = link.driver.clone();
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;
     poll_fn(|cx| {
@@ -87,6 +96,12 @@ pub(crate) async fn serve(
         link.poll(cx)
     })
     .await;
+    if let Some(serving) = serving {
+        serving.leave(DRAIN_LIMIT);
+        let left = std::pin::pin!(serving.left());
+        let limit = std::pin::pin!(timer.sleep(DRAIN_LIMIT + FLUSH_LIMIT));
+        futures_util::future::select(left, limit).await;
+    }
 }
 
 struct Link {
@@ -103,6 +118,12 @@ struct Link {
     /// Hears of changes, once the client could want to.
     membership: Option<Membership>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
+    /// What its legacy session goes by.
+    session: String,
+    /// Requests to listen for tasks that are being looked up.
+    granting: FuturesUnordered<BoxFuture<'static, (u64, Granted)>>,
+    /// The tasks that are listened for.
+    watches: HashMap<u64, Watch>,
     source: Source,
     /// Read, and not yet dealt with.
     unread: VecDeque<Frame>,
@@ -160,7 +181,7 @@ impl Link {
                 }
                 Say::Ask(asked) => self.ask(key, asked),
                 // One channel for everything: there is no stream to close.
-                Say::CloseStream => {}
+                Say::CloseStream | Say::Store(_) => {}
                 Say::Notice(notice) => self.conn.notice(&notice),
             }
             self.obey();
@@ -179,7 +200,26 @@ impl Link {
                 call.complete(outcome);
             }
         }
+        while let Poll::Ready(Some((key, granted))) = Pin::new(&mut self.granting).poll_next(cx) {
+            heard = true;
+            self.listen(key, granted);
+        }
         heard
+    }
+
+    /// Listen for tasks: where they are comes first.
+    fn listen(&mut self, key: u64, mut granted: Granted) {
+        if self.conn.exchange_mut(key).is_none() {
+            return;
+        }
+        self.conn.listen(key, std::mem::take(&mut granted.filter));
+        self.hear_of_changes();
+        let (news, watch) = granted.begin();
+        self.watches.insert(key, watch);
+        for news in news {
+            self.conn.notice(&Notice::Task(news));
+        }
+        self.obey();
     }
 
     fn answer(&mut self, key: u64, outcome: Outcome) {
@@ -278,6 +318,7 @@ impl Link {
             match output {
                 Output::Send(message) => self.sink.queue(&mut self.out, message),
                 Output::Cancelled(key, reason) => {
+                    self.watches.remove(&key);
                     if let Some(call) = self.calls.remove(&key) {
                         call.cancel(reason);
                     }
@@ -288,11 +329,19 @@ impl Link {
                 Output::Withdrawn(ask) => self.asks.forget([ask]),
                 Output::RootsChanged => self.server.roots_changed(),
                 Output::Request(key, mut request) => {
-                    let (dispatch, span) = self.server.dispatch(&mut request, None, self.transport, None);
+                    let session = (request.revision.era() == Era::Legacy).then_some(self.session.as_str());
+                    let whose = Whose { principal: None, session };
+                    let dispatched =
+                        self.server.dispatch(&mut request, None, self.transport, None, whose);
+                    let (dispatch, span) = dispatched;
                     match dispatch {
                         Dispatch::Answer(outcome) => {
                             self.answer(key, outcome);
                             self.hear_of_changes();
+                        }
+                        Dispatch::Listen(filter) if filter.tasks().next().is_some() => {
+                            let granting = self.server.tasks.grant(filter, None);
+                            self.granting.push(Box::pin(async move { (key, granting.await) }));
                         }
                         Dispatch::Listen(granted) => {
                             self.conn.listen(key, granted);

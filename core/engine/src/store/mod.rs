@@ -28,6 +28,8 @@
 //! polls these futures wherever it runs, so a store that needs a runtime of its own brings it along. Only servers that trust
 //! each other share a store or a bus: who can write to it can speak in the name of any client.
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod credentials;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;

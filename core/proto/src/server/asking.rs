@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
+use crate::meta;
 use crate::methods::{self, Method, Role};
 use crate::revision::{Era, Revision};
 use crate::server::request::invalid;
@@ -98,6 +99,33 @@ impl Question {
             _ => {}
         }
         Ok(Question { key, method, params: Json::from(params.to_owned()) })
+    }
+
+    /// One that was checked when it was first asked.
+    pub(crate) fn known(key: String, method: &'static Method, params: Json) -> Question {
+        Question { key, method, params }
+    }
+
+    /// Its parameters as they were given.
+    pub(crate) fn raw_params(&self) -> &str {
+        self.params.as_str()
+    }
+
+    /// The same on behalf of a task (2025-11-25, tasks, "Associating Task-Related Messages").
+    pub fn related_to(&self, task: &str) -> Question {
+        let mut metas = vec![format!("\"{}\":{{\"taskId\":{}}}", meta::RELATED_TASK, json::string(task))];
+        let mut members = Vec::new();
+        for (key, value) in json::members(self.params.as_str()).unwrap_or_default() {
+            let entry = |(key, value): (String, &RawValue)| format!("{}:{}", json::string(&key), value.get());
+            if key == "_meta" {
+                metas.extend(json::members(value.get()).unwrap_or_default().into_iter().map(entry));
+            } else {
+                members.push(entry((key, value)));
+            }
+        }
+        members.push(format!("\"_meta\":{{{}}}", metas.join(",")));
+        let params = Json::from(format!("{{{}}}", members.join(",")));
+        Question { key: self.key.clone(), method: self.method, params }
     }
 
     /// Whether a client can be asked this, by what it has declared.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::error::{ErrorKind, RpcError};
 use crate::header::{ParamHeader, param_headers};
 use crate::json::Json;
-use crate::methods::Role;
+use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
+use crate::tasks::{TaskBehaviour, TaskRequest, TaskSupport};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -88,6 +89,8 @@ pub enum Input {
     },
     /// The arguments of a prompt.
     Prompt(Json),
+    /// What a client asks of tasks: the engine answers.
+    Tasks(TaskRequest),
     /// What to complete.
     Completion {
         /// `{name, value}`
@@ -103,6 +106,17 @@ pub enum Dispatch<H> {
     Answer(Outcome),
     /// It stays open as a stream of notices: see [`Exchange::listen`](super::Exchange::listen).
     Listen(Filter),
+    /// The call becomes a task, which a handler works on.
+    Create {
+        /// The entry it is registered with.
+        entry: Arc<Entry<H>>,
+        /// What it gets.
+        input: Input,
+        /// For how many milliseconds the client wants the task to be kept.
+        ttl: Option<u64>,
+    },
+    /// The client asks something of tasks.
+    Tasks(TaskRequest),
     /// A handler does.
     Run {
         /// The entry it is registered with.
@@ -121,7 +135,11 @@ pub struct Entry<H> {
     pub timeout: Option<Duration>,
     /// What the client is asked before the handler runs.
     pub asks: Vec<Question>,
+    /// Whether its calls become tasks.
+    pub task: TaskBehaviour,
     definition: String,
+    /// The definition for 2025-11-25, where it differs: there, a tool says whether it has tasks.
+    task_definition: Option<String>,
     /// The definition for revisions without structured results, where it differs.
     plain_definition: Option<String>,
     mime_type: Option<String>,
@@ -138,9 +156,29 @@ impl<H> Entry<H> {
         self.mime_type.as_deref()
     }
 
-    fn definition(&self, structured: bool) -> &str {
+    /// What answers requests that belong to no item.
+    pub fn internal(handler: H) -> Entry<H> {
+        Entry {
+            handler,
+            timeout: None,
+            asks: Vec::new(),
+            task: TaskBehaviour::default(),
+            definition: String::new(),
+            task_definition: None,
+            plain_definition: None,
+            mime_type: None,
+            input: None,
+            output: None,
+            headers: Vec::new(),
+            required_arguments: Vec::new(),
+            template: None,
+        }
+    }
+
+    fn definition(&self, (_, structured, tasks): Dress) -> &str {
         let plain = self.plain_definition.as_deref().filter(|_| !structured);
-        plain.unwrap_or(&self.definition)
+        let task = self.task_definition.as_deref().filter(|_| tasks);
+        plain.or(task).unwrap_or(&self.definition)
     }
 }
 
@@ -151,6 +189,8 @@ pub struct Behaviour {
     pub timeout: Option<Duration>,
     /// What the client is asked before the handler runs.
     pub asks: Vec<Question>,
+    /// Whether calls become tasks.
+    pub task: TaskBehaviour,
 }
 
 /// Options of a server that shape its answers.
@@ -173,12 +213,15 @@ pub struct Catalog<H> {
 
 struct State<H> {
     entries: BTreeMap<Item, Shelf<H>>,
+    /// Whether any tool has tasks.
+    has_tasks: bool,
     /// First pages, written once for each list and era.
     pages: Mutex<BTreeMap<(Item, Dress), Json>>,
 }
 
-/// What makes the page of one revision differ from that of another: its era, and whether it has structured results.
-type Dress = (bool, bool);
+/// What makes the page of one revision differ from that of another: its era, whether it has structured results, and whether
+/// tools say in it that they have tasks.
+type Dress = (bool, bool, bool);
 
 /// Entries in the order of their registration: lists are deterministic.
 struct Shelf<H> {
@@ -201,7 +244,7 @@ impl<H> Default for Shelf<H> {
 impl<H> Catalog<H> {
     /// An empty one.
     pub fn new(settings: Settings, offer: Offer) -> Catalog<H> {
-        let state = State { entries: BTreeMap::new(), pages: Mutex::default() };
+        let state = State { entries: BTreeMap::new(), has_tasks: false, pages: Mutex::default() };
         Catalog { settings, offer, state: RwLock::new(Arc::new(state)) }
     }
 
@@ -215,6 +258,21 @@ impl<H> Catalog<H> {
         &self.settings
     }
 
+    /// Entries per page of a list.
+    pub fn page_size(&self) -> usize {
+        self.offer.page_size
+    }
+
+    /// Whether any tool has tasks.
+    pub fn has_tasks(&self) -> bool {
+        self.snapshot().has_tasks
+    }
+
+    /// What a tool is registered with.
+    pub fn tool(&self, name: &str) -> Option<Arc<Entry<H>>> {
+        self.snapshot().get(Item::Tool, name).cloned()
+    }
+
     /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
     /// client trips over it.
     pub fn add(&self, item: Item, definition: &str, behaviour: Behaviour, handler: H) -> Result<(), Invalid> {
@@ -224,23 +282,22 @@ impl<H> Catalog<H> {
             return Err(Invalid("the definition must be a JSON object".into()));
         };
         let key = key_of(item, &members)?;
-        let Behaviour { timeout, asks } = behaviour;
+        let Behaviour { timeout, asks, task } = behaviour;
         if !asks.is_empty() && item == Item::Completion {
             return Err(Invalid("completions cannot ask anything".into()));
         }
-        let mut entry = Entry {
-            handler,
-            timeout,
-            asks,
-            definition: String::new(),
-            plain_definition: None,
-            mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
-            input: None,
-            output: None,
-            headers: Vec::new(),
-            required_arguments: Vec::new(),
-            template: None,
-        };
+        if task.support != TaskSupport::Never && item != Item::Tool {
+            return Err(Invalid("only calls of tools become tasks".into()));
+        }
+        if task.support == TaskSupport::Never && task != TaskBehaviour::default() {
+            return Err(Invalid(format!("{key:?} has options for tasks, and its calls never become any")));
+        }
+        if task.concurrency == Some(0) {
+            return Err(Invalid(format!("{key:?}: at least one task must be worked on")));
+        }
+        let mut entry = Entry::internal(handler);
+        (entry.timeout, entry.asks, entry.task) = (timeout, asks, task);
+        entry.mime_type = members.get("mimeType").and_then(Value::as_str).map(str::to_owned);
         match item {
             Item::Tool => prepare_tool(&key, &mut members, &mut entry)?,
             Item::Prompt => {
@@ -259,11 +316,20 @@ impl<H> Catalog<H> {
         if matches!(item, Item::Resource | Item::ResourceTemplate) && !members.contains_key("name") {
             members.insert("name".into(), Value::from(key.clone()));
         }
+        if item == Item::Tool {
+            // What it would say comes from how it is registered.
+            members.remove("execution");
+        }
         let output = if item == Item::Tool { members.remove("outputSchema") } else { None };
         if let Some(output) = output {
             // A client that sees the schema wants the result that fits it.
             entry.plain_definition = Some(Value::Object(members.clone()).to_string());
             members.insert("outputSchema".into(), output);
+        }
+        if task.support != TaskSupport::Never {
+            let mut members = members.clone();
+            members.insert("execution".into(), json!({"taskSupport": task.support.wire()}));
+            entry.task_definition = Some(Value::Object(members).to_string());
         }
         entry.definition = Value::Object(members).to_string();
 
@@ -292,8 +358,12 @@ impl<H> Catalog<H> {
 
     fn change<T>(&self, edit: impl FnOnce(&mut State<H>) -> Result<T, Invalid>) -> Result<T, Invalid> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = State { entries: state.entries.clone(), pages: Mutex::default() };
+        let mut next =
+            State { entries: state.entries.clone(), has_tasks: false, pages: Mutex::default() };
         let result = edit(&mut next)?;
+        let tools = next.entries.get(&Item::Tool);
+        next.has_tasks = tools
+            .is_some_and(|tools| tools.by_key.values().any(|tool| tool.task.support != TaskSupport::Never));
         *state = Arc::new(next);
         Ok(result)
     }
@@ -318,8 +388,10 @@ impl<H> Catalog<H> {
         headers: Option<&dyn Headers>,
     ) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
-        if let Some(capability) = request.method.capability
-            && state.capabilities().get(capability).is_none()
+        if request.method.extension.is_some() || request.method.capability == Some("tasks") {
+            state.check_tasks(request)?;
+        } else if let Some(capability) = request.method.capability
+            && state.capabilities(request.revision).get(capability).is_none()
         {
             let message = format!("Method not found: the server declares no {capability}");
             return Err(RpcError::new(ErrorKind::MethodNotFound, message));
@@ -330,7 +402,7 @@ impl<H> Catalog<H> {
             Role::Initialize => {
                 let mut result = json!({
                     "protocolVersion": request.revision.as_str(),
-                    "capabilities": state.capabilities(),
+                    "capabilities": state.capabilities(request.revision),
                 });
                 if let Some(instructions) = &self.offer.instructions {
                     result["instructions"] = json!(instructions);
@@ -343,7 +415,7 @@ impl<H> Catalog<H> {
                 let mut members = format!(
                     "\"supportedVersions\":{},\"capabilities\":{}",
                     json!(self.settings.supported()),
-                    Value::Object(state.capabilities()),
+                    Value::Object(state.capabilities(request.revision)),
                 );
                 if let Some(instructions) = &self.offer.instructions {
                     members.push_str(&format!(",\"instructions\":{}", json!(instructions)));
@@ -365,7 +437,22 @@ impl<H> Catalog<H> {
             Role::Unsubscribe => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
             Role::Listen => {
                 let filter = request.filter.clone().unwrap_or_default();
-                Ok(Dispatch::Listen(filter.granted(&state.capabilities())))
+                if filter.tasks().next().is_some() {
+                    require_tasks(request)?;
+                }
+                Ok(Dispatch::Listen(filter.granted(&state.capabilities(request.revision))))
+            }
+            Role::GetTask => Ok(Dispatch::Tasks(TaskRequest::Get { id: request.name.clone() })),
+            Role::CancelTask => Ok(Dispatch::Tasks(TaskRequest::Cancel { id: request.name.clone() })),
+            Role::TaskResult => Ok(Dispatch::Tasks(TaskRequest::Result { id: request.name.clone() })),
+            Role::ListTasks => Ok(Dispatch::Tasks(TaskRequest::List { cursor: request.cursor.clone() })),
+            Role::UpdateTask => {
+                let responses = request.input_responses.clone();
+                if !responses.as_str().starts_with('{') {
+                    let message = "params.inputResponses must be an object";
+                    return Err(RpcError::new(ErrorKind::InvalidParams, message));
+                }
+                Ok(Dispatch::Tasks(TaskRequest::Update { id: request.name.clone(), responses }))
             }
             _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
         }
@@ -374,7 +461,8 @@ impl<H> Catalog<H> {
     fn list(&self, state: &State<H>, item: Item, request: &Request) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
         let structured = request.revision >= Revision::V2025_06_18;
-        let dress = (era == Era::Modern, structured);
+        let tasks = state.has_tasks && request.revision == Revision::V2025_11_25;
+        let dress = (era == Era::Modern, structured, tasks);
         let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
         if request.cursor.is_none()
             && let Some(page) = state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, dress))
@@ -390,7 +478,7 @@ impl<H> Catalog<H> {
         };
         let end = shelf.order.len().min(start.saturating_add(self.offer.page_size));
         let definitions: Vec<&str> =
-            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition(structured)).collect();
+            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition(dress)).collect();
         let member = request.method.list.expect("list methods name their member");
         let mut members = format!("\"{member}\":[{}]", definitions.join(","));
         if end < shelf.order.len() {
@@ -414,7 +502,7 @@ impl<H> State<H> {
         self.entries.get(&item).is_some_and(|shelf| !shelf.order.is_empty())
     }
 
-    fn capabilities(&self) -> Map<String, Value> {
+    fn capabilities(&self, revision: Revision) -> Map<String, Value> {
         let mut capabilities = Map::new();
         let mut declare = |name: &str, there: bool, how: Value| {
             if there {
@@ -427,7 +515,23 @@ impl<H> State<H> {
         declare("prompts", self.has(Item::Prompt), json!({"listChanged": true}));
         declare("completions", self.has(Item::Completion), json!({}));
         declare("logging", true, json!({}));
+        let tasks = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
+        declare("tasks", self.has_tasks && revision == Revision::V2025_11_25, tasks);
+        let extensions = json!({methods::TASKS: {}});
+        declare("extensions", self.has_tasks && revision.era() == Era::Modern, extensions);
         capabilities
+    }
+
+    /// Whether a request about tasks can be served: both sides must know of them.
+    fn check_tasks(&self, request: &Request) -> Result<(), RpcError> {
+        if !self.has_tasks {
+            let message = "Method not found: no tool of the server has tasks";
+            return Err(RpcError::new(ErrorKind::MethodNotFound, message));
+        }
+        match request.revision.era() {
+            Era::Modern => require_tasks(request),
+            Era::Legacy => Ok(()),
+        }
     }
 }
 
@@ -497,7 +601,85 @@ fn call_tool<H>(
     {
         return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
     }
-    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Tool(request.arguments.clone()) })
+    let input = Input::Tool(request.arguments.clone());
+    if entry.task.support != TaskSupport::Never {
+        return call_with_tasks(request, entry, input);
+    }
+    if state.has_tasks && request.revision == Revision::V2025_11_25 && !request.task.is_empty() {
+        let message = format!("Method not found: {} does not run as a task", shown(&request.name));
+        return Err(RpcError::new(ErrorKind::MethodNotFound, message));
+    }
+    Ok(Dispatch::Run { entry: entry.clone(), input })
+}
+
+/// What becomes of the call of a tool that has tasks: it runs as one, or in its request, or not at all.
+fn call_with_tasks<H>(
+    request: &Request,
+    entry: &Arc<Entry<H>>,
+    input: Input,
+) -> Result<Dispatch<H>, RpcError> {
+    let required = entry.task.support == TaskSupport::Required;
+    let entry = entry.clone();
+    let refuse = |message: String| Err(RpcError::new(ErrorKind::MethodNotFound, message));
+    if request.revision.era() == Era::Modern {
+        // The server decides (extension, "Capability Negotiation").
+        return match (has_tasks(request), required) {
+            (true, _) => Ok(Dispatch::Create { entry, input, ttl: None }),
+            (false, false) => Ok(Dispatch::Run { entry, input }),
+            (false, true) => Err(missing_tasks()),
+        };
+    }
+    // The client decides, once for each call (2025-11-25, tasks, "Tool-Level Negotiation").
+    let asked = request.revision == Revision::V2025_11_25 && !request.task.is_empty();
+    match (asked, required) {
+        (false, false) => Ok(Dispatch::Run { entry, input }),
+        (false, true) => refuse(format!("Method not found: {} runs as a task only", shown(&request.name))),
+        (true, _) => {
+            let ttl = task_ttl(&request.task)?;
+            Ok(Dispatch::Create { entry, input, ttl })
+        }
+    }
+}
+
+/// `params.task.ttl` in milliseconds.
+fn task_ttl(task: &Json) -> Result<Option<u64>, RpcError> {
+    #[derive(serde::Deserialize)]
+    struct Task {
+        #[serde(default)]
+        ttl: Option<f64>,
+    }
+    let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
+    if !task.as_str().starts_with('{') {
+        return Err(invalid("params.task must be an object"));
+    }
+    let task: Task =
+        serde_json::from_str(task.as_str()).map_err(|_| invalid("params.task.ttl must be a number"))?;
+    match task.ttl {
+        None => Ok(None),
+        // Beyond what a u64 holds it is for ever.
+        Some(ttl) if ttl >= 0.0 => Ok(Some(ttl as u64)),
+        Some(_) => Err(invalid("params.task.ttl must not be negative")),
+    }
+}
+
+/// Whether the client of a modern request knows of tasks.
+fn has_tasks(request: &Request) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Capabilities<'a> {
+        #[serde(borrow, default)]
+        extensions: BTreeMap<std::borrow::Cow<'a, str>, serde::de::IgnoredAny>,
+    }
+    serde_json::from_str::<Capabilities<'_>>(request.client_capabilities.as_str())
+        .is_ok_and(|capabilities| capabilities.extensions.contains_key(methods::TASKS))
+}
+
+fn require_tasks(request: &Request) -> Result<(), RpcError> {
+    if has_tasks(request) { Ok(()) } else { Err(missing_tasks()) }
+}
+
+fn missing_tasks() -> RpcError {
+    let required = json!({"requiredCapabilities": {"extensions": {methods::TASKS: {}}}});
+    RpcError::new(ErrorKind::MissingCapability, "Missing required client capability").with_data(required)
 }
 
 fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {

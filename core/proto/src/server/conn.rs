@@ -60,6 +60,8 @@ struct Batch {
 #[derive(Debug)]
 pub struct ServerConn {
     settings: Settings,
+    /// What its legacy session goes by.
+    name: String,
     session: Option<Session>,
     live: BTreeMap<u64, Live>,
     /// The keys of the live requests by their ids.
@@ -76,6 +78,7 @@ impl ServerConn {
     pub fn new(settings: Settings) -> ServerConn {
         ServerConn {
             settings,
+            name: String::new(),
             session: None,
             live: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -84,6 +87,12 @@ impl ServerConn {
             out: VecDeque::new(),
             next_key: 0,
         }
+    }
+
+    /// Let its legacy session go by this name: nobody else's.
+    pub fn named(mut self, name: String) -> ServerConn {
+        self.name = name;
+        self
     }
 
     /// One frame came in.
@@ -195,7 +204,7 @@ impl ServerConn {
 
     /// Something has changed: tell who wants to hear of it.
     pub fn notice(&mut self, notice: &Notice) {
-        if self.session.as_ref().is_some_and(|session| session.wants(notice)) {
+        if self.session.as_ref().is_some_and(|session| session.wants(notice, &self.name)) {
             self.out.push_back(Output::Send(notice.message(None)));
         }
         let streams = self.live.values().filter_map(|live| live.exchange.notice(notice));

@@ -27,6 +27,7 @@ pub struct Stamp {
     plain: String,
     cacheable: String,
     input_required: String,
+    task: String,
 }
 
 impl Stamp {
@@ -38,6 +39,7 @@ impl Stamp {
             server_info: server_info.to_owned(),
             plain: format!("{{\"resultType\":\"complete\",{meta}"),
             input_required: format!("{{\"resultType\":\"input_required\",{meta}"),
+            task: format!("{{\"resultType\":\"task\",{meta}"),
             cacheable: format!(
                 "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"{cache_scope}\",{meta}"
             ),
@@ -55,6 +57,11 @@ impl Stamp {
             "{" => format!("{{{members}}}"),
             opening => format!("{opening},{members}}}"),
         }
+    }
+
+    /// `members` as the result of a call that has become a task.
+    pub(crate) fn task(&self, members: &str) -> String {
+        format!("{},{members}}}", self.task)
     }
 
     fn opening(&self, era: Era, cacheable: bool) -> &str {
@@ -106,6 +113,22 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
             bytes: one_line(jsonrpc::error(Some(exchange.id()), &error)),
         },
     }
+}
+
+/// The result object of an outcome alone, or its error.
+pub(crate) fn result(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<String, RpcError> {
+    let text = match members_of(exchange, outcome, stamp)? {
+        Body::Whole(text) => text,
+        Body::Members(members) => {
+            let opening = stamp.opening(exchange.revision().era(), exchange.method().cacheable);
+            let members = String::from_utf8(members).expect("it is written from texts");
+            match opening {
+                "{" => format!("{{{members}}}"),
+                opening => format!("{opening},{members}}}"),
+            }
+        }
+    };
+    Ok(String::from_utf8(one_line(text.into_bytes())).expect("only spaces were put in"))
 }
 
 /// Messages travel on one line. In valid JSON a raw newline can only be white space between tokens.

@@ -260,6 +260,16 @@ impl Exchange {
         Some(encode::finish(self, outcome, stamp))
     }
 
+    /// The result object that an outcome stands for, or its error, for one who asks for it later.
+    pub fn result(&self, outcome: Outcome, stamp: &Stamp) -> Result<String, RpcError> {
+        encode::result(self, outcome, stamp)
+    }
+
+    /// The exchange of a call that goes on without its request.
+    pub fn detached(revision: Revision) -> Exchange {
+        Exchange::new(Id::number(0), methods::by_role(Role::CallTool), revision, None, None)
+    }
+
     /// No response will be sent: the caller has left.
     pub fn abandon(&mut self) {
         self.over = true;

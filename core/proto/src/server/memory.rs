@@ -23,6 +23,7 @@ pub struct Memory {
     asked: BTreeMap<String, u64>,
     kept: BTreeMap<String, Json>,
     kept_bytes: usize,
+    checkpoint: Option<Json>,
 }
 
 #[derive(Debug)]
@@ -43,6 +44,8 @@ struct Sealed<'a> {
     asked: BTreeMap<String, u64>,
     #[serde(rename = "k", borrow)]
     kept: BTreeMap<String, &'a RawValue>,
+    #[serde(rename = "c", borrow, default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a RawValue>,
 }
 
 impl Memory {
@@ -62,6 +65,9 @@ impl Memory {
             }
             for (key, value) in sealed.kept {
                 memory.keep(&key, value.get());
+            }
+            if let Some(checkpoint) = sealed.checkpoint {
+                memory.mark(checkpoint.get());
             }
         }
         if matches!(responses.as_str(), "" | "null") {
@@ -98,6 +104,23 @@ impl Memory {
         true
     }
 
+    /// Store how far the handler has come, in the place of what it said before. False: the call has stored too much.
+    pub fn mark(&mut self, value: &str) -> bool {
+        let old = self.checkpoint.as_ref().map_or(0, |old| old.as_bytes().len());
+        let bytes = self.kept_bytes - old + value.len();
+        if bytes > MAX_KEPT {
+            return false;
+        }
+        self.kept_bytes = bytes;
+        self.checkpoint = Some(Json::from(value.to_owned()));
+        true
+    }
+
+    /// How far it had come.
+    pub fn checkpoint(&self) -> Option<&Json> {
+        self.checkpoint.as_ref()
+    }
+
     /// What was stored under a key.
     pub fn kept(&self, key: &str) -> Option<&Json> {
         self.kept.get(key)
@@ -123,7 +146,9 @@ impl Memory {
             .filter_map(|(key, answer)| answer.digest.map(|digest| (key, digest, raw(&answer.value))))
             .collect();
         let kept: Vec<_> = self.kept.iter().map(|(key, value)| (key, raw(value))).collect();
+        let checkpoint = self.checkpoint.as_ref().map(raw);
         let sealed = Sealed {
+            checkpoint: checkpoint.as_deref(),
             expires,
             answers: answers
                 .iter()

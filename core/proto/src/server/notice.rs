@@ -12,6 +12,7 @@ use crate::jsonrpc::{self, Id};
 use crate::meta;
 use crate::methods::{self, Role};
 use crate::server::request::invalid;
+use crate::tasks::News;
 
 /// Most resources that one session or stream may watch.
 pub(crate) const MAX_WATCHED: usize = 1024;
@@ -27,6 +28,8 @@ pub enum Notice {
     Prompts,
     /// The resource at this URI.
     Resource(String),
+    /// A task.
+    Task(News),
 }
 
 impl Notice {
@@ -67,11 +70,15 @@ impl Notice {
             Notice::Resources => Role::ResourcesChanged,
             Notice::Prompts => Role::PromptsChanged,
             Notice::Resource(_) => Role::ResourceUpdated,
+            Notice::Task(_) => Role::TaskChanged,
         }
     }
 
     /// The notification. `subscription`: the stream it is delivered on, in the modern era.
     pub fn message(&self, subscription: Option<&Id>) -> Vec<u8> {
+        if let Notice::Task(news) = self {
+            return news.message(subscription);
+        }
         let mut members = Vec::new();
         if let Some(id) = subscription {
             members.push(format!("\"_meta\":{{\"{}\":{}}}", meta::SUBSCRIPTION_ID, id.as_json()));
@@ -92,6 +99,7 @@ pub struct Filter {
     prompts_list_changed: bool,
     resources_list_changed: bool,
     resource_subscriptions: BTreeSet<String>,
+    task_ids: BTreeSet<String>,
 }
 
 impl Filter {
@@ -107,7 +115,20 @@ impl Filter {
                 "more than {MAX_WATCHED} resources cannot be watched on one stream"
             )));
         }
+        if filter.task_ids.len() > MAX_WATCHED {
+            return Err(invalid(format!("more than {MAX_WATCHED} tasks cannot be watched on one stream")));
+        }
         Ok(filter)
+    }
+
+    /// The tasks it is about.
+    pub fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.task_ids.iter().map(String::as_str)
+    }
+
+    /// Leave out the tasks that are not to be told of.
+    pub fn retain_tasks(&mut self, keep: impl Fn(&str) -> bool) {
+        self.task_ids.retain(|id| keep(id));
     }
 
     /// The part of it that a server with these capabilities can honour.
@@ -117,6 +138,9 @@ impl Filter {
         self.resources_list_changed &= capabilities.contains_key("resources");
         if !capabilities.contains_key("resources") {
             self.resource_subscriptions.clear();
+        }
+        if !capabilities.contains_key("extensions") {
+            self.task_ids.clear();
         }
         self
     }
@@ -128,6 +152,7 @@ impl Filter {
             Notice::Resources => self.resources_list_changed,
             Notice::Prompts => self.prompts_list_changed,
             Notice::Resource(uri) => self.resource_subscriptions.contains(uri),
+            Notice::Task(news) => self.task_ids.contains(&news.id),
         }
     }
 
@@ -146,6 +171,10 @@ impl Filter {
         if !self.resource_subscriptions.is_empty() {
             let uris = self.resource_subscriptions.iter().map(|uri| Value::from(uri.as_str())).collect();
             granted.insert("resourceSubscriptions".into(), Value::Array(uris));
+        }
+        if !self.task_ids.is_empty() {
+            let ids = self.task_ids.iter().map(|id| Value::from(id.as_str())).collect();
+            granted.insert("taskIds".into(), Value::Array(ids));
         }
         let params = format!(
             "{{\"_meta\":{{\"{}\":{}}},\"notifications\":{}}}",

@@ -97,6 +97,8 @@ pub struct Request {
     pub request_state: Option<String>,
     /// `params.notifications` of a request to listen.
     pub filter: Option<Filter>,
+    /// `params.task` of a call that is to become a task (2025-11-25); empty where absent.
+    pub task: Json,
 }
 
 /// The members of any request's params that the engine acts on.
@@ -138,6 +140,8 @@ pub(crate) struct Params<'a> {
     pub request_state: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub notifications: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub task: Option<&'a RawValue>,
 }
 
 impl<'a> Params<'a> {
@@ -247,6 +251,7 @@ pub(crate) fn request(
         input_responses: share(params.input_responses),
         request_state: params.request_state.as_deref().map(str::to_owned),
         filter,
+        task: share(params.task),
     };
     Ok((exchange, request))
 }

@@ -99,9 +99,13 @@ impl Session {
         self.watched.remove(uri);
     }
 
-    /// Whether the client is to be told: lists always, a resource when it is watched.
-    pub fn wants(&self, notice: &Notice) -> bool {
+    /// Whether the client is to be told: lists always, a resource when it is watched, a task when this session, which goes by
+    /// this name, has made it.
+    pub fn wants(&self, notice: &Notice, name: &str) -> bool {
         match notice {
+            Notice::Task(news) => {
+                self.revision == Revision::V2025_11_25 && news.session.as_deref() == Some(name)
+            }
             Notice::Resource(uri) => self.watched.contains(uri),
             _ => true,
         }

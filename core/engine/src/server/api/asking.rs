@@ -12,6 +12,7 @@ use trunnion_proto::server::{Question, questions};
 
 use super::extract::Context;
 use crate::error::{Error, local};
+use crate::server::call::Stored;
 
 /// One question to the client: to its user, to its model, or for its roots.
 ///
@@ -174,8 +175,10 @@ impl Context {
         Answers(answers.unwrap_or_default())
     }
 
-    /// Do something once for all runs of the handler that ask: its result is remembered under the key, and travels (sealed)
-    /// with the question. Fails with kind `limit` when a call remembers more than 256 KiB, and with what `work` fails with.
+    /// Do something once for all runs of the handler: its result is remembered under the key. In a task it is stored before this
+    /// returns; elsewhere it travels (sealed) with what the handler asks. Fails with kind `limit` when a call remembers more
+    /// than 256 KiB, with kind `internal_error` when the store of tasks fails, and with what `work` fails with. Should the
+    /// process die after `work` and before its result is stored, the next run does it again.
     pub async fn once<T, E, Work>(&self, key: &str, work: impl FnOnce() -> Work) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -191,8 +194,25 @@ impl Context {
         let result = work().await?;
         let text =
             serde_json::to_string(&result).map_err(|error| E::from(Error::usage(error.to_string())))?;
-        self.call().remember(key, &text).map_err(E::from)?;
+        self.call().store(Stored::Value(key.to_owned()), text).await.map_err(E::from)?;
         Ok(result)
+    }
+
+    /// Say how far the work has come, in the place of what was said before: the next run of this handler begins with it. In a
+    /// task it is stored when this returns, and outlives the process. It counts to the 256 KiB of [`Context::once`]; fails with
+    /// kind `limit` above that, and with kind `internal_error` when the store of tasks fails.
+    pub async fn checkpoint(&self, progress: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(progress).map_err(|error| Error::usage(error.to_string()))?;
+        self.call().store(Stored::Checkpoint, text).await
+    }
+
+    /// What an earlier run said last with [`Context::checkpoint`], or this one; `None` at the beginning. Fails with kind
+    /// `internal_error` if that was something else than a `T`.
+    pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        let Some(checkpoint) = self.call().checkpoint() else { return Ok(None) };
+        serde_json::from_str(checkpoint.as_str())
+            .map(Some)
+            .map_err(|error| Error::internal(format!("the checkpoint is something else: {error}")))
     }
 
     /// Close the connection that the answer would come on, where the client can come back for it (2025-11-25, Streamable

@@ -95,7 +95,7 @@ impl<T: DeserializeOwned + JsonSchema> FromCall for Args<T> {
                     params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
                 T::deserialize(Value::Object(variables))
             }
-            Input::Completion { .. } => T::deserialize(Value::Object(Map::new())),
+            Input::Completion { .. } | Input::Tasks(_) => T::deserialize(Value::Object(Map::new())),
         };
         read.map(Args).map_err(|error| parts.unfit(error))
     }
@@ -220,6 +220,16 @@ impl Context {
     /// Why the caller has left, if it said so.
     pub fn cancel_reason(&self) -> Option<String> {
         self.0.cancel_reason()
+    }
+
+    /// The id of the task that this call works on, if it is a run of one.
+    pub fn task_id(&self) -> Option<&str> {
+        self.0.task().map(|task| task.id.as_str())
+    }
+
+    /// Which run of its task this is; the first is 1, as is a call that is no task.
+    pub fn run(&self) -> u64 {
+        self.0.task().map_or(1, |task| task.run)
     }
 
     /// The revision the caller speaks.

@@ -111,7 +111,8 @@ impl HttpServer {
         self
     }
 
-    /// How long calls in flight may go on after [`Listening::close`]. Default: five seconds.
+    /// How long calls in flight, and tasks that cannot run again elsewhere, may go on after [`Listening::close`]. Default: five
+    /// seconds.
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;
         self
@@ -147,11 +148,11 @@ impl HttpServer {
     }
 
     /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
-    /// enabled. Fails as [`HttpServer::bind`] does for wrong options; `max_connections` and `drain_limit` have no effect,
-    /// because the connections are not ours.
+    /// enabled. Fails as [`HttpServer::bind`] does for wrong options; `max_connections` has no effect, because the
+    /// connections are not ours.
     pub fn tower_service(self) -> Result<HttpService, Error> {
         self.check()?;
-        Ok(HttpService::new(self.core, driver()?, self.options))
+        Ok(HttpService::new(self.core, driver()?, self.options, self.drain_limit))
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use trunnion_proto::model;
 use trunnion_proto::server::catalog::Item as Kind;
+use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use super::States;
 use super::asking::Ask;
@@ -25,6 +26,7 @@ pub struct Item {
     pub(super) definition: String,
     pub(super) timeout: Option<Duration>,
     pub(super) asks: Vec<(String, Ask)>,
+    pub(super) task: TaskBehaviour,
     pub(super) bind: Bind,
 }
 
@@ -37,8 +39,8 @@ impl std::fmt::Debug for Item {
 impl Item {
     fn new(kind: Kind, name: String, definition: &impl Serialize, offered: Offered) -> Item {
         let definition = serde_json::to_string(definition).expect("a definition is always JSON");
-        let Offered { timeout, asks, bind } = offered;
-        Item { kind, name, definition, timeout, asks, bind }
+        let Offered { timeout, asks, task, bind } = offered;
+        Item { kind, name, definition, timeout, asks, task, bind }
     }
 }
 
@@ -46,12 +48,18 @@ impl Item {
 struct Offered {
     timeout: Option<Duration>,
     asks: Vec<(String, Ask)>,
+    task: TaskBehaviour,
     bind: Bind,
 }
 
 impl Offered {
     fn new<K: 'static, M: 'static>(handler: impl HandlerFn<K, M>) -> Offered {
-        Offered { timeout: None, asks: Vec::new(), bind: Box::new(|states| Recipe::bind(handler, states)) }
+        Offered {
+            timeout: None,
+            asks: Vec::new(),
+            task: TaskBehaviour::default(),
+            bind: Box::new(|states| Recipe::bind(handler, states)),
+        }
     }
 }
 
@@ -134,6 +142,35 @@ impl Tool {
     /// Take this JSON Schema (2020-12, `"type": "object"`) for the arguments instead of that of the type.
     pub fn input_schema(mut self, schema: Value) -> Self {
         self.definition.input_schema = schema;
+        self
+    }
+
+    /// Let its calls become tasks, which outlive their request: for clients that know of tasks (optional), or for all, which
+    /// clients that do not know of tasks then cannot call (required). Nothing else changes for the handler: its progress is the
+    /// task's status, and what it asks is asked in the task. Default: never.
+    pub fn task(mut self, support: TaskSupport) -> Self {
+        self.offered.task.support = support;
+        self
+    }
+
+    /// When the process that works on a task dies, another one, or the same when it is there again, runs the handler again:
+    /// with its last [`checkpoint`](super::Context::checkpoint), with what it did [`once`](super::Context::once), and with the
+    /// answers it had. Without this such a task fails.
+    pub fn resumable(mut self) -> Self {
+        self.offered.task.resumable = true;
+        self
+    }
+
+    /// For how long its tasks are kept, from their creation on. Default: as
+    /// [`ServerBuilder::task_ttl`](super::ServerBuilder::task_ttl) says.
+    pub fn task_ttl(mut self, time: Duration) -> Self {
+        self.offered.task.ttl = Some(time);
+        self
+    }
+
+    /// How many of its tasks one process works on at the same time, at least 1; the others wait. Default: any number.
+    pub fn task_concurrency(mut self, tasks: usize) -> Self {
+        self.offered.task.concurrency = Some(tasks);
         self
     }
 

@@ -33,11 +33,12 @@ pub use service::{HttpBody, HttpService};
 
 use super::seal::{DEFAULT_TTL, Sealer};
 use super::stream::{self, Carrier};
+use super::tasks::TaskOptions;
 use super::{Kind as Live, ServerCore};
 use crate::client::{Target, memory_pair};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
-use crate::store::Bus;
+use crate::store::{Bus, TaskStore};
 use crate::telemetry::Telemetry;
 
 /// A server. Cheap to clone; items can be added and removed while it serves.
@@ -91,19 +92,21 @@ impl Server {
             on_roots_changed: None,
             telemetry: None,
             bus: None,
+            task_store: None,
+            tasks: TaskOptions::default(),
         }
     }
 
     /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
     /// there already, or when it wants a [`State`] that the server does not have.
     pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
-        let Item { kind, definition, timeout, asks, bind, name } = item.into();
+        let Item { kind, definition, timeout, asks, task, bind, name } = item.into();
         let asks = match &asks[..] {
             [] => Vec::new(),
             asks => asking::asked(asks.iter().map(|(key, ask)| (key.as_str(), ask)))
                 .map_err(|error| Error::usage(format!("{name}: {}", error.message)))?,
         };
-        let behaviour = Behaviour { timeout, asks };
+        let behaviour = Behaviour { timeout, asks, task };
         let handler = bind(self.states.clone()).map_err(|why| Error::usage(format!("{name}: {why}")))?;
         self.core.add(kind, &definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
@@ -210,6 +213,8 @@ pub struct ServerBuilder {
     on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     telemetry: Option<Telemetry>,
     bus: Option<Arc<dyn Bus>>,
+    task_store: Option<Arc<dyn TaskStore>>,
+    tasks: TaskOptions,
 }
 
 impl ServerBuilder {
@@ -282,6 +287,47 @@ impl ServerBuilder {
         self
     }
 
+    /// Keep tasks in this store, so that they outlive the process and are worked on by any process that has the same store and
+    /// the same tools. Processes that share one should share a [`bus`](ServerBuilder::bus) too: without it, what happens at
+    /// another is noticed later. Default: in the memory of this process.
+    pub fn task_store(mut self, store: Arc<dyn TaskStore>) -> Self {
+        self.task_store = Some(store);
+        self
+    }
+
+    /// For how long a task is kept, from its creation on; `None`: for ever. A client of 2025-11-25 can ask for less. Default: a
+    /// day.
+    pub fn task_ttl(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.tasks.ttl = time.into();
+        self
+    }
+
+    /// How often clients should look at a task; progress that comes faster is told no more often. Default: a second.
+    pub fn task_poll_interval(mut self, time: Duration) -> Self {
+        self.tasks.poll = time;
+        self
+    }
+
+    /// Most bytes of a task's result; a task with a larger one fails. Default: 4 MiB.
+    pub fn task_result_limit(mut self, bytes: usize) -> Self {
+        self.tasks.result_bytes = bytes;
+        self
+    }
+
+    /// After how long without a sign of life of its process another one may take a task. A process gives three signs in that
+    /// time. Default: 30 seconds.
+    pub fn task_lease(mut self, time: Duration) -> Self {
+        self.tasks.lease = time;
+        self
+    }
+
+    /// Most tasks that this process works on: of one caller, which is a principal or a legacy session, and in all. More are
+    /// refused. Defaults: 100 and 10,000.
+    pub fn max_tasks(mut self, per_caller: usize, in_all: usize) -> Self {
+        (self.tasks.per_owner, self.tasks.most) = (per_caller, in_all);
+        self
+    }
+
     /// A value that handlers get as [`State<T>`]; one of each type.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.0.insert(TypeId::of::<T>(), Arc::new(value));
@@ -332,6 +378,9 @@ impl ServerBuilder {
         if self.page_size == 0 {
             return Err(Error::usage("page_size must be at least 1"));
         }
+        if self.tasks.lease.is_zero() {
+            return Err(Error::usage("task_lease must be longer"));
+        }
         let settings = Settings {
             limits: self.limits,
             modern: self.eras.contains(&Era::Modern),
@@ -353,6 +402,8 @@ impl ServerBuilder {
             sealer,
             self.on_roots_changed,
             self.bus,
+            self.task_store,
+            self.tasks,
         );
         core.telemetry = self.telemetry;
         let server = Server { core: Arc::new(core), states: Arc::new(self.states) };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,6 +35,7 @@ pub struct HttpService {
 struct Carried {
     endpoint: Endpoint,
     phase: watch::Sender<Phase>,
+    drain_limit: Duration,
 }
 
 impl Drop for Carried {
@@ -44,21 +46,27 @@ impl Drop for Carried {
 }
 
 impl HttpService {
-    pub(super) fn new(core: Arc<ServerCore>, driver: Driver, options: HttpOptions) -> HttpService {
+    pub(super) fn new(
+        core: Arc<ServerCore>,
+        driver: Driver,
+        options: HttpOptions,
+        drain_limit: Duration,
+    ) -> HttpService {
         let phase = watch::Sender::new(Phase::Serving);
         let endpoint = Endpoint::new(core, driver, options, None, phase.subscribe());
-        HttpService { carried: Arc::new(Carried { endpoint, phase }) }
+        HttpService { carried: Arc::new(Carried { endpoint, phase, drain_limit }) }
     }
 
-    /// End what only waits for changes, so that the web server's own graceful end need not wait for it. Calls in flight go
-    /// on. Calling this again does nothing.
+    /// End what only waits for changes, so that the web server's own graceful end need not wait for it, and hand tasks over to
+    /// other processes. Calls in flight go on. Calling this again does nothing.
     pub fn drain(&self) {
         self.carried.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             *phase = (*phase).max(Phase::Draining);
             serving
         });
-        self.carried.endpoint.drain();
+        // The web server waits for its connections, not for this.
+        drop(self.carried.endpoint.drain(self.carried.drain_limit));
     }
 }
 

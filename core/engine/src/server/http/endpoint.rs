@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, HeaderName};
@@ -16,7 +17,7 @@ use trunnion_proto::jsonrpc::{self, Id};
 use trunnion_proto::methods::Role;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
-use trunnion_proto::server::catalog::{Dispatch, Entry, Input};
+use trunnion_proto::server::catalog::{Entry, Input};
 use trunnion_proto::server::post::{Admission, Note, admit_post};
 use trunnion_proto::server::{Exchange, Request, Session as Facts};
 
@@ -35,7 +36,8 @@ use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
 use crate::server::call::{Call, Handler, Inbox, Say, Start};
-use crate::server::{ServerCore, guarded};
+use crate::server::tasks::{Serving, Whose};
+use crate::server::{Dispatch, ServerCore, guarded};
 use crate::telemetry::{Failure, Span};
 
 /// What calls are told of how they came.
@@ -50,6 +52,7 @@ pub(crate) struct Endpoint {
     sessions: Arc<Sessions>,
     channels: Arc<Channels>,
     phase: watch::Receiver<Phase>,
+    serving: Serving,
 }
 
 /// Where a request comes in: the session it belongs to, and what its sender reads.
@@ -68,11 +71,12 @@ impl Endpoint {
         bound: Option<IpAddr>,
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
-        server.serves();
+        server.serves(&driver);
+        let serving = server.tasks.serving();
         let (idle, most) = (options.session_idle, options.max_sessions);
         let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
         let channels = Arc::default();
-        Endpoint { server, driver, options, bound, sessions, channels, phase }
+        Endpoint { server, driver, options, bound, sessions, channels, phase, serving }
     }
 
     /// Answer one request. `peer`: who has connected.
@@ -105,9 +109,12 @@ impl Endpoint {
         }
     }
 
-    /// No more requests come in: streams that wait for nothing but changes end.
-    pub fn drain(&self) {
+    /// No more requests come in: streams that wait for nothing but changes end, and tasks are handed over; those that cannot run
+    /// again have this much time.
+    pub fn drain(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
         self.sessions.drain();
+        self.serving.leave(limit);
+        self.serving.left()
     }
 
     /// Everything is over.
@@ -248,8 +255,9 @@ impl Endpoint {
             }
         }
         let id = place.session.as_ref().map(|session| session.id.as_str());
+        let whose = Whose { principal: None, session: id };
         let (dispatch, span) =
-            self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id);
+            self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id, whose);
         match dispatch {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
                 self.initialize(&mut exchange, &request, outcome).await
@@ -262,7 +270,7 @@ impl Endpoint {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
             Dispatch::Listen(granted) => {
-                let stream = ListenEvents::new(&self.server, exchange, granted, self.phase.clone());
+                let stream = ListenEvents::new(&self.server, exchange, granted, self.phase.clone()).await;
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {
@@ -368,7 +376,7 @@ impl Endpoint {
                     refuse_ask(asked);
                     None
                 }
-                Say::CloseStream | Say::Notice(_) => None,
+                Say::CloseStream | Say::Store(_) | Say::Notice(_) => None,
             };
             let Some(first) = message.filter(|_| accepts.events) else { continue };
             let pending = VecDeque::from([event(&first)]);
@@ -472,7 +480,9 @@ impl Endpoint {
         if let Err(error) = self.sessions.adopt(session, &mut request, &mut exchange).await {
             return finish(&mut exchange, Outcome::Error(error));
         }
-        let (dispatch, span) = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id));
+        let whose = Whose { principal: None, session: Some(&session.id) };
+        let dispatched = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id), whose);
+        let (dispatch, span) = dispatched;
         match dispatch {
             Dispatch::Answer(outcome) => {
                 self.sessions.answers(Some(session), &request, &outcome).await;

@@ -1,5 +1,6 @@
 //! The stream of `subscriptions/listen` (2026-07-28, "Subscriptions").
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -7,27 +8,29 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use trunnion_proto::server::{Exchange, Filter};
+use trunnion_proto::server::{Exchange, Filter, Notice};
 
 use super::Phase;
 use super::answer::{Events, event};
 use crate::server::ServerCore;
 use crate::server::call::{Inbox, Say};
 use crate::server::notices::{Listener, Membership};
+use crate::server::tasks::Watch;
 
 /// Changes that one client listens for.
 pub(super) struct ListenEvents {
     exchange: Exchange,
     server: Arc<ServerCore>,
     inbox: Arc<Inbox>,
-    first: Option<Bytes>,
+    first: VecDeque<Bytes>,
     draining: BoxFuture<'static, ()>,
     over: bool,
     _membership: Membership,
+    _watch: Option<Watch>,
 }
 
 impl ListenEvents {
-    pub fn new(
+    pub async fn new(
         server: &Arc<ServerCore>,
         mut exchange: Exchange,
         granted: Filter,
@@ -37,18 +40,30 @@ impl ListenEvents {
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
         // Before the acknowledgement, so that nothing falls between.
         let membership = server.line.hub().join(listener);
-        let first = Some(event(&exchange.listen(granted)));
+        let mut first = VecDeque::new();
+        let mut watch = None;
+        if granted.tasks().next().is_some() {
+            let mut granted = server.tasks.grant(granted, None).await;
+            first.push_back(event(&exchange.listen(std::mem::take(&mut granted.filter))));
+            // Where they are comes first: what happened before nobody tells again.
+            let (news, watching) = granted.begin();
+            let news = news.into_iter().filter_map(|news| exchange.notice(&Notice::Task(news)));
+            first.extend(news.map(|message| event(&message)));
+            watch = Some(watching);
+        } else {
+            first.push_back(event(&exchange.listen(granted)));
+        }
         let draining = Box::pin(async move {
             let _ = phase.wait_for(|phase| *phase > Phase::Serving).await;
         });
         let server = server.clone();
-        ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership }
+        ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership, _watch: watch }
     }
 }
 
 impl Events for ListenEvents {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first.pop_front() {
             return Poll::Ready(Some(first));
         }
         if self.over {

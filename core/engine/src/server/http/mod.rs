@@ -134,11 +134,11 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
-    endpoint.drain();
+    let handed_over = std::pin::pin!(endpoint.drain(drain_limit));
     // The connections end by themselves while draining; what is left is dropped at the limit or when stopped.
     let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
     let limit = std::pin::pin!(driver.sleep(drain_limit));
-    let ended = std::pin::pin!(open.closed());
+    let ended = std::pin::pin!(futures_util::future::join(open.closed(), handed_over));
     let _ = select(select(stopped, limit), ended).await;
     endpoint.close();
 }

@@ -673,7 +673,7 @@ impl Listener for Session {
     fn notice(&self, notice: &Notice) {
         let is_wanted = {
             let state = lock(&self.state);
-            state.is_home && state.facts.wants(notice)
+            state.is_home && state.facts.wants(notice, &self.id)
         };
         if is_wanted {
             self.standing.append_once(&notice.message(None));

@@ -15,6 +15,7 @@ use crate::json::{self, Json};
 use crate::jsonrpc::{self, Id};
 use crate::meta;
 use crate::methods::{self, Role};
+use crate::tasks::timestamp;
 
 /// Tasks at a time.
 const MAX_OWN: usize = 32;
@@ -233,7 +234,10 @@ impl ClientConn {
 
     fn own_task(&self, task: &str) -> String {
         let Some(own) = self.tasks.own.tasks.get(task) else { return "{}".into() };
-        let date = |at: Duration| timestamp(self.config.since_epoch.saturating_add(at));
+        let date = |at: Duration| {
+            let since_epoch = self.config.since_epoch.saturating_add(at).as_millis();
+            timestamp(u64::try_from(since_epoch).unwrap_or(u64::MAX))
+        };
         let message = match &own.end {
             Some(End::Error(error)) => format!(",\"statusMessage\":{}", json::string(&error.message)),
             _ => String::new(),
@@ -280,29 +284,4 @@ pub(in crate::client) fn related_task(params: &str) -> Option<String> {
     // Most requests have none, which is seen without reading them.
     params.contains("related-task").then_some(())?;
     serde_json::from_str::<Params>(params).ok().map(|params| params.meta.related.id)
-}
-
-/// A time since 1970, as RFC 3339 has it.
-fn timestamp(time: Duration) -> String {
-    let (days, seconds) = (time.as_secs() / 86_400, time.as_secs() % 86_400);
-    // Beyond the year 9999 there is no such form.
-    let mut left = days.min(2_932_896);
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let mut year = 1970;
-    while left >= 365 + u64::from(leap(year)) {
-        left -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if left < length {
-            break;
-        }
-        left -= length;
-        month += 1;
-    }
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let ms = time.subsec_millis();
-    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z", left + 1)
 }

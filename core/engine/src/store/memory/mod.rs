@@ -1,5 +1,7 @@
 //! All of it in the memory of one process.
 
+mod tasks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
 use std::sync::Mutex;
@@ -11,6 +13,7 @@ use super::{
     Append, Bus, EventStore, Replay, SessionRecord, SessionStore, StoreFuture, StoredEvent, StreamKey,
     Subscriber,
 };
+use crate::client::auth::{CredentialStore, Credentials, MemoryCredentials, Turn};
 use crate::lock;
 
 /// A store and a bus for servers in one process: for tests, and for programs that serve at several addresses.
@@ -18,6 +21,8 @@ use crate::lock;
 pub struct MemoryStore {
     sessions: Mutex<Table<String, SessionRecord>>,
     streams: Mutex<Table<StreamKey, Stream>>,
+    tasks: Mutex<tasks::Tasks>,
+    credentials: MemoryCredentials,
     subscribers: Mutex<Vec<Subscriber>>,
 }
 
@@ -148,6 +153,20 @@ impl EventStore for MemoryStore {
             streams.entries.remove(&key);
         }
         Box::pin(ready(Ok(())))
+    }
+}
+
+impl CredentialStore for MemoryStore {
+    fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
+        self.credentials.load(server)
+    }
+
+    fn swap(&self, record: Credentials) -> StoreFuture<bool> {
+        self.credentials.swap(record)
+    }
+
+    fn turn(&self, server: &str) -> StoreFuture<Turn> {
+        self.credentials.turn(server)
     }
 }
 

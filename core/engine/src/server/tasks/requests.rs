@@ -1,0 +1,307 @@
+//! What clients ask: a task for a call, and then where it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde_json::value::RawValue;
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::json::{self, Json};
+use trunnion_proto::jsonrpc;
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::revision::Era;
+use trunnion_proto::server::catalog::{Entry, Input};
+use trunnion_proto::tasks::{Answer, Event, Origin, Record, Refused, TaskRequest, Terms, owner};
+
+use super::Tasks;
+use super::run::begin;
+use super::store::{Failed, Held, failed, held, limited, unknown};
+use super::watch::LOOK;
+use crate::error::local;
+use crate::server::ServerCore;
+use crate::server::call::{Call, Handler, Start};
+use crate::server::seal::{now_ms, random_id};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Whose<'a> {
+    /// Who has signed in.
+    pub principal: Option<&'a str>,
+    /// What the legacy session goes by that the request came in.
+    pub session: Option<&'a str>,
+}
+
+/// Makes a task of a call.
+pub(crate) struct Creation {
+    core: Arc<ServerCore>,
+    entry: Arc<Entry<Arc<dyn Handler>>>,
+    ttl: Option<u64>,
+    owner: String,
+    session: Option<String>,
+}
+
+impl Creation {
+    pub fn new(
+        core: &Arc<ServerCore>,
+        entry: Arc<Entry<Arc<dyn Handler>>>,
+        ttl: Option<u64>,
+        whose: Whose<'_>,
+    ) -> Creation {
+        Creation {
+            core: core.clone(),
+            entry,
+            ttl,
+            owner: owner(whose.principal, whose.session),
+            session: whose.session.map(str::to_owned),
+        }
+    }
+
+    fn origin(&self, call: &Call, arguments: &Json) -> Option<Origin> {
+        let raw = |text: &str| serde_json::from_str::<Box<RawValue>>(text).ok();
+        Some(Origin {
+            tool: call.name().to_owned(),
+            arguments: raw(arguments.as_str())?,
+            revision: call.revision(),
+            transport: call.transport().to_owned(),
+            request_id: raw(call.request_id())?,
+            session: self.session.clone(),
+            client_info: raw(call.client_info()),
+            client_capabilities: raw(call.client_capabilities()),
+            meta: raw(call.meta()),
+            answers: call.answers().and_then(raw),
+        })
+    }
+
+    fn terms(&self) -> Terms {
+        let options = &self.core.tasks.options;
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let longest = self.entry.task.ttl.or(options.ttl).map(ms);
+        let ttl = match (self.ttl, longest) {
+            (Some(wanted), Some(longest)) => Some(wanted.min(longest)),
+            (wanted, longest) => longest.or(wanted),
+        };
+        Terms { ttl, poll: ms(options.poll), resumable: self.entry.task.resumable }
+    }
+}
+
+impl Handler for Creation {
+    fn start(&self, call: Call, input: Input) -> Start {
+        let internal = || Outcome::Error(RpcError::new(ErrorKind::InternalError, "the task cannot be made"));
+        let Input::Tool(arguments) = input else { return Start::Done(internal()) };
+        let tasks = &self.core.tasks;
+        let Some(origin) = self.origin(&call, &arguments) else { return Start::Done(internal()) };
+        let Some(place) = tasks.place(&self.owner, false) else {
+            return Start::Done(Outcome::Error(tasks.too_many(&self.owner)));
+        };
+        let record = Record::new(random_id(), self.owner.clone(), origin, self.terms(), now_ms());
+        let (core, entry) = (self.core.clone(), self.entry.clone());
+        // To its end, even if the caller leaves meanwhile: a task that is stored and that nobody works on would be late.
+        let made = tasks.spawn(async move {
+            if let Err(error) = core.tasks.insert(&record).await {
+                return Outcome::Error(failed(&error));
+            }
+            let created = record.created(call.revision(), core.catalog.stamp());
+            begin(&core, entry, Held { version: 1, record }, place);
+            Outcome::Prepared(Json::from(created))
+        });
+        Start::Future(Box::pin(async move { made.await.unwrap_or_else(Outcome::Error) }))
+    }
+}
+
+impl Tasks {
+    fn too_many(&self, owner: &str) -> RpcError {
+        let mine = crate::lock(&self.state).owners.get(owner).copied().unwrap_or(0);
+        let message = if !owner.is_empty() && mine >= self.options.per_owner {
+            format!("more than {} tasks of one caller are worked on (maxTasksPerOwner)", self.options.per_owner)
+        } else {
+            format!("more than {} tasks are worked on (maxTasks)", self.options.most)
+        };
+        RpcError::new(ErrorKind::InvalidRequest, message)
+    }
+}
+
+/// Answers requests about tasks.
+pub(crate) struct Answering {
+    core: Arc<ServerCore>,
+    principal: Option<String>,
+    owner: String,
+}
+
+impl Answering {
+    pub fn new(core: &Arc<ServerCore>, whose: Whose<'_>) -> Answering {
+        Answering {
+            core: core.clone(),
+            principal: whose.principal.map(str::to_owned),
+            owner: owner(whose.principal, whose.session),
+        }
+    }
+}
+
+impl Handler for Answering {
+    fn start(&self, call: Call, input: Input) -> Start {
+        let Input::Tasks(request) = input else {
+            let message = "it is no request about tasks";
+            return Start::Done(Outcome::Error(RpcError::new(ErrorKind::InternalError, message)));
+        };
+        let (core, principal, owner) = (self.core.clone(), self.principal.clone(), self.owner.clone());
+        let answered = self.core.tasks.spawn(async move {
+            let asker = Asker { core, principal, owner, call };
+            asker.answer(request).await.unwrap_or_else(Outcome::Error)
+        });
+        Start::Future(Box::pin(async move { answered.await.unwrap_or_else(Outcome::Error) }))
+    }
+}
+
+struct Asker {
+    core: Arc<ServerCore>,
+    principal: Option<String>,
+    owner: String,
+    call: Call,
+}
+
+impl Asker {
+    async fn answer(self, request: TaskRequest) -> Result<Outcome, RpcError> {
+        match request {
+            TaskRequest::Get { id } => self.state(&self.load(&id).await?.record),
+            TaskRequest::Update { id, responses } => self.update(&id, &responses).await,
+            TaskRequest::Cancel { id } => self.cancel(&id).await,
+            TaskRequest::Result { id } => self.result(&id).await,
+            TaskRequest::List { cursor } => self.list(cursor.as_deref()).await,
+        }
+    }
+
+    /// A task that the asker may see. Another's looks like one that is not there.
+    async fn load(&self, id: &str) -> Result<Held, RpcError> {
+        let held = self.core.tasks.load(id).await.map_err(|failed| failed.into_rpc(id))?;
+        if held.record.is_open_to(self.principal.as_deref()) { Ok(held) } else { Err(unknown(id)) }
+    }
+
+    fn state(&self, record: &Record) -> Result<Outcome, RpcError> {
+        let state = record.state(self.call.revision(), self.core.catalog.stamp());
+        Ok(Outcome::Prepared(Json::from(state)))
+    }
+
+    async fn update(&self, id: &str, responses: &Json) -> Result<Outcome, RpcError> {
+        let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
+        let held = self.load(id).await?;
+        let given = json::members(responses.as_str())
+            .ok_or_else(|| invalid("params.inputResponses must be an object".into()))?;
+        let mut answers = Vec::new();
+        for (key, answer) in given {
+            // What is not asked, or not any more, is ignored (extension, "Task Update Requests").
+            let Some(asked) = held.record.open().find(|asked| asked.wire == key) else { continue };
+            if let Some(Err(why)) = asked.question().map(|question| question.check(answer.get())) {
+                return Err(invalid(format!("params.inputResponses.{key}: {why}")));
+            }
+            answers.push((key, Answer::Given(answer.to_owned())));
+        }
+        match self.core.tasks.change(id, Some(held), Event::Answered { answers }).await {
+            Ok(_) | Err(Failed::Refused(_)) => Ok(Outcome::Result("{}".into())),
+            Err(failed) => Err(failed.into_rpc(id)),
+        }
+    }
+
+    async fn cancel(&self, id: &str) -> Result<Outcome, RpcError> {
+        let held = self.load(id).await?;
+        let legacy = self.call.revision().era() == Era::Legacy;
+        match self.core.tasks.change(id, Some(held), Event::Cancelled).await {
+            Ok(held) if legacy => self.state(&held.record),
+            Ok(_) => Ok(Outcome::Result("{}".into())),
+            Err(Failed::Refused(_)) if !legacy => Ok(Outcome::Result("{}".into())),
+            // 2025-11-25, tasks, "Task Cancellation".
+            Err(Failed::Refused(_)) => {
+                let status = self.load(id).await?.record.status.as_str();
+                let message = format!("Cannot cancel task: already in terminal status '{status}'");
+                Err(RpcError::new(ErrorKind::InvalidParams, message))
+            }
+            Err(failed) => Err(failed.into_rpc(id)),
+        }
+    }
+
+    /// Wait for the end; until then the client is asked what the task asks (2025-11-25, tasks, "Input Required Status").
+    async fn result(self, id: &str) -> Result<Outcome, RpcError> {
+        let tasks = self.core.tasks.clone();
+        let _watch = tasks.watch(vec![id.to_owned()]);
+        let changes = tasks.changes(id);
+        let mut asked = BTreeSet::new();
+        let mut asking = FuturesUnordered::new();
+        loop {
+            let mut changed = std::pin::pin!(changes.notified());
+            changed.as_mut().enable();
+            let record = self.load(id).await?.record;
+            if record.status.is_over() {
+                return Ok(ended(&record));
+            }
+            for question in record.open() {
+                let Some(related) = question.question().map(|question| question.related_to(id)) else { continue };
+                if asked.insert(question.wire.clone()) {
+                    let (call, key) = (self.call.clone(), question.wire.clone());
+                    asking.push(async move { (key, call.ask(vec![related]).await) });
+                }
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.call.cancelled() => {
+                    return Err(RpcError::new(ErrorKind::InternalError, "cancelled"));
+                }
+                Some((key, answer)) = asking.next() => {
+                    let answer = match answer {
+                        Ok(answers) => json::members(&answers)
+                            .and_then(|members| members.into_iter().next())
+                            .map(|(_, answer)| Answer::Given(answer.to_owned())),
+                        // Nobody can be asked here. Another request for the result may come by a better way.
+                        Err(error) if [local::TRANSPORT.1, local::CANCELLED.1].contains(&error.kind) => None,
+                        Err(error) => RawValue::from_string(jsonrpc::error_object(&error.into_rpc()))
+                            .ok()
+                            .map(Answer::Refused),
+                    };
+                    if let Some(answer) = answer {
+                        let event = Event::Answered { answers: vec![(key, answer)] };
+                        match tasks.change(id, None, event).await {
+                            Ok(_) | Err(Failed::Refused(Refused::Nothing | Refused::Over)) => {}
+                            Err(failed) => return Err(failed.into_rpc(id)),
+                        }
+                    }
+                }
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// The asker's own, a page of them. Where nobody signs in, those of the session.
+    async fn list(&self, cursor: Option<&str>) -> Result<Outcome, RpcError> {
+        let wrong = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
+        let size = self.core.catalog.page_size();
+        let page = if self.owner.is_empty() {
+            if cursor.is_some() {
+                return Err(wrong());
+            }
+            Vec::new()
+        } else {
+            let asked = self.core.tasks.store.list(&self.owner, cursor, size.saturating_add(1));
+            limited(asked).await.map_err(|error| failed(&error))?.ok_or_else(wrong)?
+        };
+        let more = page.len() > size;
+        let ids: Vec<String> = page.iter().take(size).map(|stored| stored.id.clone()).collect();
+        let tasks: Vec<String> = page
+            .into_iter()
+            .take(size)
+            .filter_map(|stored| held(stored).ok())
+            .map(|held| held.record.legacy())
+            .collect();
+        let next = ids.last().filter(|_| more).map(|id| format!(",\"nextCursor\":{}", json::string(id)));
+        let result = format!("{{\"tasks\":[{}]{}}}", tasks.join(","), next.unwrap_or_default());
+        Ok(Outcome::Prepared(Json::from(result)))
+    }
+}
+
+/// What a request for the result of a task that is over is answered with.
+fn ended(record: &Record) -> Outcome {
+    match record.end.as_ref().map(|end| end.outcome()) {
+        Some(Outcome::Result(result)) => Outcome::Prepared(Json::from(record.related_result(&result))),
+        Some(outcome) => outcome,
+        None => Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, "the task was cancelled")),
+    }
+}

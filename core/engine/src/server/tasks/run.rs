@@ -1,0 +1,556 @@
+//! One run of a task: a call whose words go into the record.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::json::Json;
+use trunnion_proto::jsonrpc::Id;
+use trunnion_proto::methods::{self, Role};
+use trunnion_proto::outcome::Outcome;
+use trunnion_proto::server::catalog::{Entry, Input};
+use trunnion_proto::server::memory::Memory;
+use trunnion_proto::server::{Exchange, Progress, Request};
+use trunnion_proto::tasks::{Answer, End, Event, Origin, Record, Refused};
+
+use super::store::{Failed, Held};
+use super::{TaskOptions, Tasks};
+use crate::error::{Error, local};
+use crate::lock;
+use crate::server::asking::{Asked, answers_json};
+use crate::server::call::{Call, Handler, Inbox, Say, Start, Stored, TaskRun, ToStore};
+use crate::server::{ServerCore, guarded};
+
+/// What others tell a run.
+#[derive(Default)]
+pub(super) struct Signals {
+    orders: Mutex<Orders>,
+    wake: Notify,
+    /// Its tool can run again elsewhere.
+    pub resumable: bool,
+}
+
+#[derive(Default)]
+struct Orders {
+    changed: bool,
+    leave: Option<Leave>,
+}
+
+/// How a run is to end because its server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Somebody else takes the task.
+    Release,
+    /// Nobody can.
+    Fail,
+}
+
+impl Signals {
+    /// The record is another.
+    pub fn changed(&self) {
+        lock(&self.orders).changed = true;
+        self.wake.notify_one();
+    }
+
+    pub fn leave(&self, how: Leave) {
+        lock(&self.orders).leave = Some(how);
+        self.wake.notify_one();
+    }
+}
+
+/// A place among the tasks that this process works on.
+pub(super) struct Place {
+    tasks: Weak<Tasks>,
+    owner: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(tasks) = self.tasks.upgrade() else { return };
+        {
+            let mut state = lock(&tasks.state);
+            if let Some(count) = state.owners.get_mut(&self.owner) {
+                *count -= 1;
+                if *count == 0 {
+                    state.owners.remove(&self.owner);
+                }
+            }
+        }
+        tasks.working.send_modify(|working| *working -= 1);
+    }
+}
+
+impl Tasks {
+    /// A place for a task of this owner, if there is one. `known`: the task is there already, and counts as its owner's
+    /// where it was made.
+    pub(super) fn place(&self, owner: &str, known: bool) -> Option<Place> {
+        let mut state = lock(&self.state);
+        let working = *self.working.borrow();
+        // Nobody in particular has as many as there are.
+        let limit = if owner.is_empty() || known { usize::MAX } else { self.options.per_owner };
+        let count = state.owners.get(owner).copied().unwrap_or(0);
+        if state.leaving || working >= self.options.most || count >= limit {
+            return None;
+        }
+        state.owners.insert(owner.to_owned(), count + 1);
+        self.working.send_modify(|working| *working += 1);
+        Some(Place { tasks: self.me.clone(), owner: owner.to_owned() })
+    }
+
+    fn turns(&self, entry: &Entry<Arc<dyn Handler>>, tool: &str) -> Option<Arc<Semaphore>> {
+        let limit = entry.task.concurrency?;
+        let mut state = lock(&self.state);
+        Some(state.turns.entry(tool.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(limit))).clone())
+    }
+}
+
+/// Work on a task whose lease this process has.
+pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>, held: Held, place: Place) {
+    let tasks = &core.tasks;
+    let record = &held.record;
+    let signals = Arc::new(Signals { resumable: record.terms.resumable, ..Signals::default() });
+    lock(&tasks.state).running.insert(record.id.clone(), signals.clone());
+    let request = request(&record.origin);
+    let mut exchange = Exchange::detached(request.revision);
+    exchange.answered_by(&entry, &request);
+    let inbox = Arc::new(Inbox::default());
+    let task = TaskRun { id: record.id.clone(), run: record.run };
+    let call =
+        Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
+    if let Some(answers) = &record.origin.answers {
+        call.set_answers(answers.get().to_owned());
+    }
+    let worker = Worker {
+        turns: tasks.turns(&entry, &record.origin.tool),
+        core: Arc::downgrade(core),
+        options: tasks.options,
+        run: record.run,
+        said: None,
+        say_at: Instant::now(),
+        waiting: Vec::new(),
+        _place: place,
+        entry,
+        held,
+        signals,
+        inbox,
+        call,
+        exchange,
+    };
+    let mut gone = tasks.alive.subscribe();
+    let Some(runtime) = tasks.runtime.get() else { return };
+    runtime.spawn(async move {
+        let (call, inbox) = (worker.call.clone(), worker.inbox.clone());
+        let why = {
+            let work = std::pin::pin!(worker.work());
+            let gone = std::pin::pin!(async { while gone.changed().await.is_ok() {} });
+            match futures_util::future::select(work, gone).await {
+                futures_util::future::Either::Left((why, _)) => why,
+                futures_util::future::Either::Right(_) => Some("the server is gone"),
+            }
+        };
+        if let Some(why) = why {
+            call.cancel(Some(why.into()));
+        }
+        inbox.close();
+    });
+}
+
+struct Worker {
+    core: Weak<ServerCore>,
+    options: TaskOptions,
+    entry: Arc<Entry<Arc<dyn Handler>>>,
+    held: Held,
+    run: u64,
+    signals: Arc<Signals>,
+    inbox: Arc<Inbox>,
+    call: Call,
+    exchange: Exchange,
+    turns: Option<Arc<Semaphore>>,
+    /// Progress that is not written yet, and when it may be.
+    said: Option<String>,
+    say_at: Instant,
+    /// Questions without all their answers.
+    waiting: Vec<Asked>,
+    _place: Place,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let Some(core) = self.core.upgrade() else { return };
+        let mut state = lock(&core.tasks.state);
+        // Unless another run of it has begun here.
+        if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals)) {
+            state.running.remove(&self.held.record.id);
+        }
+    }
+}
+
+/// What happens to a run.
+enum Happened {
+    Turn(Option<OwnedSemaphorePermit>),
+    Said(Say),
+    Signal,
+    Beat,
+    MaySay,
+    TooLong,
+}
+
+/// The run is over; the call is to be told this, unless it has ended by itself.
+struct Over(Option<&'static str>);
+
+impl Worker {
+    /// To its end: why its call is to be cancelled, if it is.
+    async fn work(mut self) -> Option<&'static str> {
+        let pause = (self.options.lease / 3).max(Duration::from_millis(1));
+        let mut beat = Instant::now() + pause;
+        let mut limit = None;
+        let mut started = false;
+        let mut _turn = None;
+        loop {
+            let happened = {
+                let turns = self.turns.clone();
+                let turn = async move {
+                    match turns {
+                        None => None,
+                        Some(turns) => turns.acquire_owned().await.ok(),
+                    }
+                };
+                let said = std::future::poll_fn(|cx| self.inbox.poll_next(cx));
+                let far = Instant::now() + Duration::from_secs(1 << 30);
+                tokio::select! {
+                    biased;
+                    () = self.signals.wake.notified() => Happened::Signal,
+                    permit = turn, if !started => Happened::Turn(permit),
+                    (_, say) = said => Happened::Said(say),
+                    () = tokio::time::sleep_until(beat) => Happened::Beat,
+                    () = tokio::time::sleep_until(self.say_at), if self.said.is_some() => Happened::MaySay,
+                    () = tokio::time::sleep_until(limit.unwrap_or(far)), if limit.is_some() => Happened::TooLong,
+                }
+            };
+            if matches!(happened, Happened::Beat) {
+                beat = Instant::now() + pause;
+            }
+            let done = match happened {
+                Happened::Turn(permit) => {
+                    (started, _turn) = (true, permit);
+                    limit = self.entry.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+                    self.start();
+                    Ok(())
+                }
+                Happened::Signal => self.signalled().await,
+                Happened::Said(say) => self.hear(say).await,
+                Happened::Beat => self.beat().await,
+                Happened::MaySay => self.say().await,
+                Happened::TooLong => {
+                    self.call.cancel(Some("time limit".into()));
+                    let why = Outcome::ToolError("the tool exceeded its time limit".into());
+                    self.finish(why).await;
+                    Err(Over(None))
+                }
+            };
+            if let Err(Over(why)) = done {
+                return why;
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        let arguments = Json::from(self.held.record.origin.arguments.get().to_owned());
+        let (handler, call) = (self.entry.handler.clone(), self.call.clone());
+        let failed = || Outcome::Error(RpcError::new(ErrorKind::InternalError, "the handler failed"));
+        let start = catch_unwind(AssertUnwindSafe(|| handler.start(call.clone(), Input::Tool(arguments))));
+        match start.unwrap_or_else(|_| Start::Done(failed())) {
+            Start::Done(outcome) => drop(call.complete(outcome)),
+            Start::Later => {}
+            Start::Future(future) => {
+                tokio::spawn(async move {
+                    let outcome = guarded(future, call.clone()).await;
+                    call.complete(outcome);
+                });
+            }
+        }
+    }
+
+    async fn signalled(&mut self) -> Result<(), Over> {
+        let Orders { changed, leave } = std::mem::take(&mut *lock(&self.signals.orders));
+        if let Some(how) = leave {
+            let gone = RpcError::new(
+                ErrorKind::InternalError,
+                "the server was shut down, and the tool of the task cannot be run again",
+            );
+            match how {
+                Leave::Release => {
+                    let released = self.change(Event::Released { run: self.run }).await;
+                    if released.is_ok()
+                        && let Some(core) = self.core.upgrade()
+                    {
+                        core.line.task(&self.held.record.id, false, true);
+                    }
+                }
+                Leave::Fail => self.end(End::from(gone)).await,
+            }
+            return Err(Over(Some("the server is shutting down")));
+        }
+        if changed { self.look().await } else { Ok(()) }
+    }
+
+    async fn hear(&mut self, say: Say) -> Result<(), Over> {
+        match say {
+            Say::Progress(step) => {
+                self.said = Some(sentence(&step));
+                if Instant::now() >= self.say_at { self.say().await } else { Ok(()) }
+            }
+            Say::Ask(asked) => self.ask(asked).await,
+            Say::Store(to_store) => self.store(to_store).await,
+            Say::Done(outcome) => {
+                self.finish(outcome).await;
+                Err(Over(None))
+            }
+            // No stream is there to send them on (extension, "Task Status Notifications").
+            Say::Log(_) | Say::CloseStream | Say::Notice(_) => Ok(()),
+        }
+    }
+
+    /// Renew the lease; a task that waits for its client needs none, and is only looked at.
+    async fn beat(&mut self) -> Result<(), Over> {
+        if self.held.record.open().next().is_some() {
+            return self.look().await;
+        }
+        match self.change(Event::Heartbeat { run: self.run }).await {
+            // It is tried again; should somebody else take the task meanwhile, nothing of this run counts any more.
+            Err(Failed::Store(error)) => report(&error),
+            Err(failed) => return Err(over(&failed)),
+            Ok(()) => {}
+        }
+        self.settle();
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), Over> {
+        let Some(core) = self.core.upgrade() else { return Err(Over(Some("the server is gone"))) };
+        match core.tasks.load(&self.held.record.id).await {
+            Ok(held) if held.record.status.is_over() => Err(over(&Failed::Refused(Refused::Over))),
+            Ok(held) if held.record.run != self.run => Err(over(&Failed::Refused(Refused::Stale))),
+            Ok(held) => {
+                self.held = held;
+                self.settle();
+                Ok(())
+            }
+            Err(Failed::Store(error)) => {
+                report(&error);
+                Ok(())
+            }
+            Err(failed) => Err(over(&failed)),
+        }
+    }
+
+    /// Write the progress that was reported last.
+    async fn say(&mut self) -> Result<(), Over> {
+        let Some(message) = self.said.take() else { return Ok(()) };
+        self.say_at = Instant::now() + Duration::from_millis(self.held.record.terms.poll);
+        match self.change(Event::Progress { run: self.run, message: &message }).await {
+            Err(Failed::Store(error)) => report(&error),
+            Err(failed) => return Err(over(&failed)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, asked: Asked) -> Result<(), Over> {
+        self.say().await?;
+        match self.change(Event::Asks { run: self.run, questions: &asked.questions }).await {
+            Ok(()) => {
+                self.waiting.push(asked);
+                self.settle();
+                Ok(())
+            }
+            Err(failed) => self.refuse(failed, |error| asked.reply(Err(error))),
+        }
+    }
+
+    async fn store(&mut self, to_store: ToStore) -> Result<(), Over> {
+        let (run, value) = (self.run, to_store.value.as_str());
+        let event = match &to_store.what {
+            Stored::Value(key) => Event::Stored { run, key, value },
+            Stored::Checkpoint => Event::Checkpoint { run, value },
+        };
+        match self.change(event).await {
+            Ok(()) => {
+                to_store.reply(Ok(()));
+                self.settle();
+                Ok(())
+            }
+            Err(failed) => self.refuse(failed, |error| to_store.reply(Err(error))),
+        }
+    }
+
+    /// What the handler wanted has failed: it is told why, where it goes on.
+    fn refuse(&self, failed: Failed, tell: impl FnOnce(Error)) -> Result<(), Over> {
+        match failed {
+            Failed::Store(error) => {
+                report(&error);
+                tell(Error::internal("the server's store of tasks has failed"));
+                Ok(())
+            }
+            Failed::Refused(Refused::TooMuch(limit)) => {
+                tell(Error::local(local::LIMIT, format!("a task can store {limit}")));
+                Ok(())
+            }
+            failed => Err(over(&failed)),
+        }
+    }
+
+    /// Give the handler the answers that are there.
+    fn settle(&mut self) {
+        let record = &self.held.record;
+        let (done, waiting): (Vec<Asked>, Vec<Asked>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|asked| answers(record, asked).is_some());
+        self.waiting = waiting;
+        for asked in done {
+            if let Some(answers) = answers(record, &asked) {
+                asked.reply(answers);
+            }
+        }
+    }
+
+    async fn finish(&mut self, outcome: Outcome) {
+        let Some(core) = self.core.upgrade() else { return };
+        let limit = self.options.result_bytes;
+        let result = self.exchange.result(outcome, core.catalog.stamp());
+        drop(core);
+        let end = match result.and_then(|result| {
+            RawValue::from_string(result)
+                .map_err(|_| RpcError::new(ErrorKind::InternalError, "the handler's result is not JSON"))
+        }) {
+            Ok(result) => End::Result(result),
+            Err(error) => End::from(error),
+        };
+        let end = if end.size() > limit {
+            let message = format!("the result has more than {limit} bytes (maxTaskResultBytes)");
+            End::from(RpcError::new(ErrorKind::InternalError, message))
+        } else {
+            end
+        };
+        self.end(end).await;
+    }
+
+    /// Write how it has ended, however long the store may need.
+    async fn end(&mut self, end: End) {
+        let pause = (self.options.lease / 3).max(Duration::from_millis(1));
+        loop {
+            match self.change(Event::Finished { run: self.run, end: end.clone() }).await {
+                Err(Failed::Store(error)) => report(&error),
+                // It was cancelled, taken over, or is not kept any more.
+                Ok(()) | Err(_) => return,
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn change(&mut self, event: Event<'_>) -> Result<(), Failed> {
+        let Some(core) = self.core.upgrade() else { return Err(Failed::Gone) };
+        let id = self.held.record.id.clone();
+        self.held = core.tasks.change(&id, Some(self.held.clone()), event).await?;
+        Ok(())
+    }
+}
+
+/// Why a run cannot go on.
+fn over(failed: &Failed) -> Over {
+    Over(Some(match failed {
+        Failed::Refused(Refused::Stale) => "another process works on the task",
+        Failed::Refused(_) => "the task was cancelled",
+        Failed::Gone => "the task is not kept any more",
+        Failed::Store(_) => "the store has failed",
+    }))
+}
+
+fn report(error: &crate::store::StoreError) {
+    tracing::error!(%error, "the store of tasks has failed");
+}
+
+/// The answers to what was asked together, if all of them are there.
+fn answers(record: &Record, asked: &Asked) -> Option<Result<String, Error>> {
+    let mut given = Vec::with_capacity(asked.questions.len());
+    for question in &asked.questions {
+        let known = record.asked.iter().find(|known| known.is(question))?;
+        match known.answer.as_ref()? {
+            Answer::Given(answer) => given.push((question.key.as_str(), answer.get())),
+            Answer::Refused(error) => return Some(Err(refusal(error.get()))),
+        }
+    }
+    Some(Ok(answers_json(given)))
+}
+
+fn refusal(error: &str) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        code: i64,
+        message: String,
+    }
+    match serde_json::from_str::<Refusal>(error) {
+        Ok(Refusal { code, message }) => RpcError { code, message, data: None }.into(),
+        Err(_) => Error::internal("the client could not answer"),
+    }
+}
+
+/// What a client reads of progress.
+fn sentence(step: &Progress) -> String {
+    match (&step.message, step.total) {
+        (Some(message), _) => message.clone(),
+        (None, Some(total)) => format!("{} of {total}", step.progress),
+        (None, None) => step.progress.to_string(),
+    }
+}
+
+/// The request that a task was made of, for another run of it.
+fn request(origin: &Origin) -> Request {
+    let json = |raw: &Option<Box<RawValue>>| {
+        raw.as_ref().map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()))
+    };
+    Request {
+        id: Id::from_json(origin.request_id.get()).unwrap_or_else(|| Id::number(0)),
+        method: methods::by_role(Role::CallTool),
+        revision: origin.revision,
+        progress_token: None,
+        log_level: None,
+        name: origin.tool.clone(),
+        arguments: Json::from(origin.arguments.get().to_owned()),
+        cursor: None,
+        reference: Json::default(),
+        argument: Json::default(),
+        context: Json::default(),
+        meta: json(&origin.meta),
+        client_info: json(&origin.client_info),
+        client_capabilities: json(&origin.client_capabilities),
+        input_responses: Json::default(),
+        request_state: None,
+        filter: None,
+        task: Json::default(),
+    }
+}
+
+/// What earlier runs have stored.
+fn memory(record: &Record) -> Memory {
+    let mut memory = Memory::default();
+    for (key, value) in &record.kept {
+        memory.keep(key, value.get());
+    }
+    if let Some(checkpoint) = &record.checkpoint {
+        memory.mark(checkpoint.get());
+    }
+    memory
+}
+
+fn transport(origin: &Origin) -> &'static str {
+    match origin.transport.as_str() {
+        "stdio" => "stdio",
+        "memory" => "memory",
+        _ => "http",
+    }
+}

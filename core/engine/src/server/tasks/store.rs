@@ -1,0 +1,134 @@
+//! Reading and writing records: by compare-and-swap, within a time limit.
+
+use std::time::Duration;
+
+use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::tasks::{Attention, Event, Next, Record, Refused};
+
+use super::Tasks;
+use crate::server::seal::now_ms;
+use crate::store::{StoreError, StoreFuture, StoredTask, TaskTimes};
+
+/// How long a store may take for one thing.
+const STORE_LIMIT: Duration = Duration::from_secs(10);
+/// How often a task is read again because somebody else was faster.
+const TRIES: usize = 32;
+
+/// A record at a version.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub version: u64,
+    pub record: Record,
+}
+
+/// Why a task was not read or changed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// There is none of that id.
+    Gone,
+    /// The event changes nothing.
+    Refused(Refused),
+    /// The store has failed.
+    Store(StoreError),
+}
+
+impl Failed {
+    /// What a client is told.
+    pub fn into_rpc(self, id: &str) -> RpcError {
+        match self {
+            Failed::Gone | Failed::Refused(_) => unknown(id),
+            Failed::Store(error) => failed(&error),
+        }
+    }
+}
+
+/// There is no such task, or it is another's: the two look the same.
+pub(super) fn unknown(id: &str) -> RpcError {
+    let shown: String = id.chars().take(64).collect();
+    RpcError::new(ErrorKind::InvalidParams, format!("Task not found: {shown}"))
+}
+
+pub(super) fn failed(error: &StoreError) -> RpcError {
+    tracing::error!(%error, "the store of tasks has failed");
+    RpcError::new(ErrorKind::InternalError, "the server's store of tasks has failed")
+}
+
+/// What a store is asked, within the time limit. Only on the background runtime.
+pub(super) async fn limited<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
+    match tokio::time::timeout(STORE_LIMIT, asked).await {
+        Ok(answered) => answered,
+        Err(_) => Err(StoreError::new(format!("it did not answer within {} s", STORE_LIMIT.as_secs()))),
+    }
+}
+
+impl Tasks {
+    /// Write a new one.
+    pub(super) async fn insert(&self, record: &Record) -> Result<(), StoreError> {
+        limited(self.store.insert(stored(record, 1), self.times(record, Attention::Lease))).await
+    }
+
+    /// Read one.
+    pub(super) async fn load(&self, id: &str) -> Result<Held, Failed> {
+        let loaded = limited(self.store.load(id)).await.map_err(Failed::Store)?;
+        held(loaded.ok_or(Failed::Gone)?)
+    }
+
+    /// Change one, beginning with what is known of it, if anything is.
+    pub(super) async fn change(
+        &self,
+        id: &str,
+        mut known: Option<Held>,
+        event: Event<'_>,
+    ) -> Result<Held, Failed> {
+        for _ in 0..TRIES {
+            let held = match known.take() {
+                Some(held) => held,
+                None => self.load(id).await?,
+            };
+            if let Some(held) = self.change_once(held, event.clone()).await? {
+                return Ok(held);
+            }
+        }
+        Err(Failed::Store(StoreError::new(format!("the task {id} changed {TRIES} times while it was changed"))))
+    }
+
+    fn times(&self, record: &Record, attention: Attention) -> TaskTimes {
+        let due = match attention {
+            Attention::None => None,
+            Attention::Lease => Some(self.options.lease),
+            Attention::Now => Some(Duration::ZERO),
+        };
+        TaskTimes { due, keep: record.keep(now_ms()).map(Duration::from_millis) }
+    }
+}
+
+/// A record of a store.
+pub(super) fn held(stored: StoredTask) -> Result<Held, Failed> {
+    let StoredTask { version, text, .. } = stored;
+    match Record::from_text(&text) {
+        Ok(record) => Ok(Held { version, record }),
+        Err(error) => Err(Failed::Store(StoreError::new(error))),
+    }
+}
+
+fn stored(record: &Record, version: u64) -> StoredTask {
+    StoredTask { id: record.id.clone(), version, owner: record.owner.clone(), text: record.to_text() }
+}
+
+impl Tasks {
+    /// Change one as it is here, or not at all: `None` if somebody else was faster.
+    pub(super) async fn change_once(&self, held: Held, event: Event<'_>) -> Result<Option<Held>, Failed> {
+        let Next { record, visible, attention } =
+            held.record.after(event, now_ms()).map_err(Failed::Refused)?;
+        let version = held.version + 1;
+        let times = self.times(&record, attention);
+        let done = limited(self.store.replace(stored(&record, version), times)).await;
+        if !done.map_err(Failed::Store)? {
+            return Ok(None);
+        }
+        if visible {
+            self.changed(&record);
+        }
+        Ok(Some(Held { version, record }))
+    }
+}

@@ -1,0 +1,221 @@
+//! One file for all processes of one machine.
+
+mod credentials;
+mod events;
+mod sessions;
+mod tasks;
+mod worker;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use self::worker::{Done, Job, Needs, Worker};
+use super::{Bus, StoreError, StoreFuture, Subscriber};
+use crate::server::seal::random;
+
+/// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well.
+const LAYOUT: i64 = 2;
+/// How long an access waits for that of another process.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A store and a bus in one SQLite file, for any number of servers and processes of one machine.
+///
+/// The file is made if it is not there, for this user only: whoever reads it can go on with any session. It has to be on a disk of
+/// this machine; SQLite's locks do not work on network shares. Messages of another process are heard within 50 ms. Times are
+/// those of the system's clock. What a future of a [`TaskStore`](super::TaskStore) or a
+/// [`CredentialStore`](crate::auth::CredentialStore) has resolved to is on the disk; of sessions, streams and messages a crash of
+/// the machine, not of a process, may cost the last.
+pub struct SqliteStore {
+    path: PathBuf,
+    state_key: String,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl SqliteStore {
+    /// Open a file, or make it. Fails when that cannot be done, or when the file is another program's or of a later version.
+    pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        let path = path.as_ref();
+        let failed = |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", path.display()));
+        // Made here, for SQLite would let everybody read it; its other files take the mode of this one.
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        made.map_err(|error| failed(&error))?;
+        let (connection, state_key) = prepare(path).map_err(|error| failed(&error))?;
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("trunnion-sqlite".into())
+            .spawn(move || Worker::new(connection).run(&queue))
+            .map_err(|error| failed(&error))?;
+        Ok(SqliteStore { path: path.to_owned(), state_key, jobs })
+    }
+
+    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all who open the file have.
+    pub fn state_key(&self) -> &str {
+        &self.state_key
+    }
+
+    /// Read on the thread of the connection.
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        self.run(Needs::Read, work)
+    }
+
+    /// Change something on the thread of the connection.
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        self.run(Needs::Write, work)
+    }
+
+    /// Change something that is on the disk when it is done.
+    fn write_durably<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        self.run(Needs::Durable, work)
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        needs: Needs,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let (done, answer) = oneshot::channel();
+        let job = move |connection: Result<&Connection, StoreError>| {
+            let result = connection.and_then(|connection| work(connection).map_err(StoreError::new));
+            let keep = result.is_ok();
+            // Nobody may want to know any more.
+            let answer = move |committed: Result<(), StoreError>| {
+                drop(done.send(result.and_then(|result| committed.map(|()| result))));
+            };
+            Done { keep, answer: Box::new(answer) }
+        };
+        // The thread ends with the store, not before.
+        let sent = self.jobs.send(Job::Run(needs, Box::new(job)));
+        Box::pin(async move {
+            sent.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?
+        })
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::new("the store's thread has ended")
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn prepare(path: &Path) -> Result<(Connection, String), Box<dyn std::error::Error>> {
+    // A path, never a URI; only the one thread uses the connection.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode a crash of the machine may cost the last transactions, never the file.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let layout: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    match (layout, tables) {
+        (LAYOUT, _) => {}
+        (0, 0) => {
+            first(&transaction)?;
+            second(&transaction)?;
+        }
+        (1, _) => second(&transaction)?,
+        (0, _) => return Err("the file is another program's".into()),
+        (other, _) => return Err(format!("the file has layout {other}; this version knows {LAYOUT}").into()),
+    }
+    transaction.pragma_update(None, "user_version", LAYOUT)?;
+    let sql = "SELECT key FROM keys WHERE name = 'state'";
+    let key = transaction.query_row(sql, (), |row| row.get(0))?;
+    transaction.commit()?;
+    Ok((connection, key))
+}
+
+fn first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "CREATE TABLE sessions (
+            id TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL, until INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE streams (
+            session TEXT NOT NULL, stream INTEGER NOT NULL, newest INTEGER NOT NULL, over INTEGER NOT NULL,
+            until INTEGER NOT NULL, PRIMARY KEY (session, stream)
+        ) WITHOUT ROWID;
+        CREATE TABLE events (
+            session TEXT NOT NULL, stream INTEGER NOT NULL, number INTEGER NOT NULL, message BLOB NOT NULL,
+            PRIMARY KEY (session, stream, number)
+        );
+        CREATE TABLE messages (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, publisher TEXT NOT NULL,
+            message BLOB NOT NULL
+        );
+        CREATE TABLE keys (name TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
+        CREATE INDEX sessions_until ON sessions (until);
+        CREATE INDEX streams_until ON streams (until);",
+    )?;
+    let key = BASE64_STANDARD.encode(random::<32>());
+    transaction.execute("INSERT INTO keys (name, key) VALUES ('state', ?1)", params![key])?;
+    Ok(())
+}
+
+/// Processes of before go on beside it.
+fn second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "CREATE TABLE tasks (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
+            owner TEXT NOT NULL, due INTEGER, until INTEGER, text TEXT NOT NULL
+        );
+        CREATE INDEX tasks_owner ON tasks (owner, number);
+        CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
+        CREATE INDEX tasks_until ON tasks (until) WHERE until IS NOT NULL;
+        CREATE TABLE credentials (
+            server TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL
+        );
+        CREATE TABLE turns (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;",
+    )
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn until(keep: Duration) -> i64 {
+    now().saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// As SQLite counts. What counts further than that is not ours.
+fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn uint(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+impl Bus for SqliteStore {
+    fn publish(&self, message: Bytes) {
+        let _ = self.jobs.send(Job::Publish(message));
+    }
+
+    fn subscribe(&self, subscriber: Subscriber) {
+        let _ = self.jobs.send(Job::Subscribe(subscriber));
+    }
+}
