@@ -197,6 +197,9 @@ fn check(kind: &str, method: &str, revision: &str, message: &Value) -> Result<()
             if result["resultType"] == "input_required" {
                 return schema.fits("InputRequiredResult", result);
             }
+            if result["task"].is_object() && schema.has("CreateTaskResult") {
+                return schema.fits("CreateTaskResult", result);
+            }
             let request = schema.named_by(method)?;
             let name = format!("{}Result", request.strip_suffix("Request").unwrap_or(&request));
             schema.fits(if schema.has(&name) { &name } else { "EmptyResult" }, result)
@@ -226,13 +229,10 @@ impl Schema {
 
     /// The definition of a method.
     fn named_by(&self, method: &str) -> Result<String, String> {
-        let found = self
-            .definitions()
-            .iter()
-            .find(|(_, definition)| {
-                let own = |definition: &Value| definition["properties"]["method"]["const"] == method;
-                own(definition) || definition["allOf"].as_array().is_some_and(|all| all.iter().any(own))
-            });
+        let found = self.definitions().iter().find(|(_, definition)| {
+            let own = |definition: &Value| definition["properties"]["method"]["const"] == method;
+            own(definition) || definition["allOf"].as_array().is_some_and(|all| all.iter().any(own))
+        });
         found.map(|(name, _)| name.clone()).ok_or_else(|| format!("this revision has no {method:?}"))
     }
 

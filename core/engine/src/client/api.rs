@@ -26,8 +26,8 @@ use trunnion_proto::server::LogLevel;
 use super::asking::Asking;
 use super::auth::Auth;
 use super::changes::{Changes, Feed, Listen};
-use super::tasks::TaskFeed;
 use super::command::ServerCommand;
+use super::tasks::TaskFeed;
 use super::{ClientEvent, ClientHandle, ConnectOptions, RequestOptions, Target};
 use crate::{Error, Telemetry, lock};
 

@@ -41,8 +41,8 @@ pub(crate) use http::{Lane, base_headers};
 use crate::telemetry::{Telemetry, Tracer};
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server};
-pub use command::ServerCommand;
 pub use changes::{Change, Changes, Listen};
+pub use command::ServerCommand;
 pub use memory::{MemoryEnd, memory_pair};
 pub use reply::Reply;
 pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};

@@ -166,7 +166,8 @@ pub(super) fn result_type(result: &Json) -> Result<ResultType, ClientError> {
 
 /// A result of a type that means nothing here.
 pub(super) fn not_taken(said: &str) -> ClientError {
-    let message = format!("the server answered with a result of type {said:?}, which this client cannot take");
+    let message =
+        format!("the server answered with a result of type {said:?}, which this client cannot take");
     ClientError::local(kind::PROTOCOL, message)
 }
 

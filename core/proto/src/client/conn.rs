@@ -561,9 +561,7 @@ impl ClientConn {
         let built = if method.exists_in(self.revision) {
             let params = match &entry.rounds {
                 Some(rounds) => Cow::Owned(rounds.add_to(&entry.params)),
-                None if entry.augmented => {
-                    Cow::Owned(tasks::augment(&entry.params, entry.options.task_ttl))
-                }
+                None if entry.augmented => Cow::Owned(tasks::augment(&entry.params, entry.options.task_ttl)),
                 None => Cow::Borrowed(entry.params.as_str()),
             };
             Salient::of(&params).map(|salient| {

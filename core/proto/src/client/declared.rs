@@ -126,7 +126,10 @@ mod tests {
         let asked = of(r#"{"elicitation":{"form":{}},"sampling":{},"extensions":{"x/y":{}}}"#);
         assert!(asked.tasks && asked.elicit_task && asked.sample_task);
         let legacy: Value = serde_json::from_str(asked.of(Era::Legacy).as_str()).expect("JSON");
-        assert_eq!(legacy["tasks"]["requests"], json!({"elicitation": {"create": {}}, "sampling": {"createMessage": {}}}));
+        assert_eq!(
+            legacy["tasks"]["requests"],
+            json!({"elicitation": {"create": {}}, "sampling": {"createMessage": {}}})
+        );
         let modern: Value = serde_json::from_str(asked.of(Era::Modern).as_str()).expect("JSON");
         assert_eq!(modern["extensions"], json!({"x/y": {}, TASKS: {}}));
         assert!(modern.get("tasks").is_none());

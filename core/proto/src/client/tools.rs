@@ -136,7 +136,13 @@ impl ClientConn {
         self.send_request(id, method.name, &params, headers);
     }
 
-    pub(super) fn on_refresh(&mut self, op: u64, page: u32, refusal: RpcError, result: Result<Json, RpcError>) {
+    pub(super) fn on_refresh(
+        &mut self,
+        op: u64,
+        page: u32,
+        refusal: RpcError,
+        result: Result<Json, RpcError>,
+    ) {
         let Ok(list) = result else { return self.end(op, Err(refusal.into())) };
         let list = self.screen(list);
         match next_cursor(&list) {

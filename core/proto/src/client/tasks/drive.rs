@@ -95,8 +95,7 @@ pub(super) struct Schedule {
 impl Schedule {
     /// How long to wait for the next look.
     pub fn delay(&self) -> Duration {
-        let interval =
-            self.interval.unwrap_or(USUAL_INTERVAL).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        let interval = self.interval.unwrap_or(USUAL_INTERVAL).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         if self.faults > 0 {
             let longer = Duration::from_secs(1 << (self.faults - 1).min(10));
             return longer.min(SLOW_INTERVAL).max(interval);

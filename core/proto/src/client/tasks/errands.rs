@@ -253,9 +253,8 @@ impl ClientConn {
                 drive.poll = Poll::Idle;
                 let modern = self.revision.era() == Era::Modern;
                 let seen = match if modern { result_type(&result) } else { Ok(ResultType::Complete) } {
-                    Ok(ResultType::Complete | ResultType::Task) => {
-                        Seen::parse(result.as_str()).map_err(|why| protocol(format!("the server's task: {why}")))
-                    }
+                    Ok(ResultType::Complete | ResultType::Task) => Seen::parse(result.as_str())
+                        .map_err(|why| protocol(format!("the server's task: {why}"))),
                     Ok(ResultType::InputRequired) => Err(not_taken("input_required")),
                     Err(error) => Err(error),
                 };

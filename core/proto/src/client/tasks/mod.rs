@@ -169,7 +169,8 @@ impl ClientConn {
             let message = format!("{} does not exist in revision {}", get.name, self.revision);
             Some(RpcError::new(crate::error::ErrorKind::MethodNotFound, message).into())
         } else {
-            let checked = task.as_deref().ok_or_else(|| "taskId must be a string".to_owned()).and_then(seen::check_id);
+            let checked =
+                task.as_deref().ok_or_else(|| "taskId must be a string".to_owned()).and_then(seen::check_id);
             checked.err().map(|why| ClientError::local(kind::USAGE, format!("params: {why}")))
         };
         if let Some(error) = refusal {
@@ -469,7 +470,8 @@ impl ClientConn {
 
     /// Withdraws what a task has asked under such keys.
     fn withdraw_task(&mut self, id: &str, which: impl Fn(&str) -> bool) {
-        let of = |origin: &Origin| matches!(origin, Origin::Task { task, key, .. } if task == id && which(key));
+        let of =
+            |origin: &Origin| matches!(origin, Origin::Task { task, key, .. } if task == id && which(key));
         let moot: Vec<u64> =
             self.questions.iter().filter(|(_, question)| of(&question.origin)).map(|(key, _)| *key).collect();
         for question in moot {

@@ -87,9 +87,8 @@ impl Seen {
                 return Err(format!("there is no status {other:?}"));
             }
         };
-        let raw = |raw: Option<&RawValue>| {
-            raw.map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()))
-        };
+        let raw =
+            |raw: Option<&RawValue>| raw.map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()));
         Ok(Seen {
             status,
             message: task.message.map(Cow::into_owned),
