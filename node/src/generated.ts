@@ -59,7 +59,7 @@ export const EVENT = {
   progress: 12,
   /** id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0. */
   listening: 13,
-  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed. */
+  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed. */
   notification: 14,
   /** id: client. The connection is over. payload: {reason}. */
   closed: 15,
@@ -99,6 +99,11 @@ export const OPS = [
   "ping",
   "listen",
   "set_log_level",
+  "get_task",
+  "update_task",
+  "cancel_task",
+  "task_result",
+  "list_tasks",
 ] as const;
 
 /** The neutral name of a request. */
@@ -371,6 +376,8 @@ export interface ConnectOptions {
   logLevel?: string;
   /** Keep results for as long as the server allows (ttlMs). Default: `true`. */
   cache?: boolean;
+  /** Whether calls may become tasks, and what legacy servers ask may too. Default: `true`. */
+  tasks?: boolean;
   /** The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: `found out`. */
   revision?: string;
   /** HTTP headers added to every request. Default: `{}`. */
@@ -389,6 +396,12 @@ export interface RequestOptions {
   progress?: boolean;
   /** Entries added to the request's _meta. Default: `{}`. */
   meta?: Readonly<Record<string, unknown>>;
+  /** Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it. Default: `false`. */
+  task?: boolean;
+  /** Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves. Default: `the server's`. */
+  taskTtlMs?: number;
+  /** Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task. Default: `true`. */
+  ask?: boolean;
 }
 
 /** The option keys of each scope. */
@@ -397,6 +410,6 @@ export const OPTION_KEYS = {
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store"],
   tool: ["asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
-  request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers"],
+  request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "ask"],
 } as const;

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 const NEWEST_LEGACY: &str = "2025-11-25";
 const NEWEST: &str = "2026-07-28";
+/// The extension of tasks, which has a schema of its own.
+const TASKS: &str = "ext-tasks";
 const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// Which end of a conversation is tested.
@@ -162,6 +164,16 @@ fn known(revision: &str) -> bool {
 /// One message against the schema of its revision; `Ok` where there are no schemas.
 fn check(kind: &str, method: &str, revision: &str, message: &Value) -> Result<(), String> {
     let Some(schemas) = schemas() else { return Ok(()) };
+    let of_tasks = method.starts_with("tasks/") || method.starts_with("notifications/tasks");
+    let is_task = kind == "result" && message["result"]["resultType"] == "task";
+    if revision == NEWEST && (is_task || of_tasks && kind != "error") {
+        let Some(schema) = schemas.get(TASKS) else { return Ok(()) };
+        return match kind {
+            "result" if is_task => schema.fits("CreateTaskResult", &message["result"]),
+            "result" => schema.fits(&format!("{}Result", schema.base_of(method)?), &message["result"]),
+            _ => schema.fits(&schema.named_by(method)?, message),
+        };
+    }
     let schema = schemas.get(revision).ok_or_else(|| format!("no schema of revision {revision:?}"))?;
     match kind {
         "request" => {
@@ -184,6 +196,9 @@ fn check(kind: &str, method: &str, revision: &str, message: &Value) -> Result<()
             let result = &message["result"];
             if result["resultType"] == "input_required" {
                 return schema.fits("InputRequiredResult", result);
+            }
+            if result["task"].is_object() && schema.has("CreateTaskResult") {
+                return schema.fits("CreateTaskResult", result);
             }
             let request = schema.named_by(method)?;
             let name = format!("{}Result", request.strip_suffix("Request").unwrap_or(&request));
@@ -214,11 +229,17 @@ impl Schema {
 
     /// The definition of a method.
     fn named_by(&self, method: &str) -> Result<String, String> {
-        let found = self
-            .definitions()
-            .iter()
-            .find(|(_, definition)| definition["properties"]["method"]["const"] == method);
+        let found = self.definitions().iter().find(|(_, definition)| {
+            let own = |definition: &Value| definition["properties"]["method"]["const"] == method;
+            own(definition) || definition["allOf"].as_array().is_some_and(|all| all.iter().any(own))
+        });
         found.map(|(name, _)| name.clone()).ok_or_else(|| format!("this revision has no {method:?}"))
+    }
+
+    /// What the definitions of a method's request and result begin with.
+    fn base_of(&self, method: &str) -> Result<String, String> {
+        let request = self.named_by(method)?;
+        Ok(request.strip_suffix("Request").unwrap_or(&request).to_owned())
     }
 
     /// The definition of error responses with that code, if they have one of their own.
@@ -260,7 +281,7 @@ fn schemas() -> Option<&'static BTreeMap<String, Schema>> {
         for entry in std::fs::read_dir(Path::new(&folder)).expect("MCP_SPEC_DIR is a folder") {
             let entry = entry.expect("an entry");
             let name = entry.file_name().to_string_lossy().into_owned();
-            if known(&name) {
+            if known(&name) || name == TASKS {
                 let text = std::fs::read_to_string(entry.path().join("schema.json")).expect("a schema.json");
                 let root: Value = serde_json::from_str(&text).expect("a schema is JSON");
                 let member = if root.get("$defs").is_some() { "$defs" } else { "definitions" };

@@ -360,6 +360,7 @@ pub static METHODS: &[Method] = &[
     Method {
         name: "tasks/get",
         op: "get_task",
+        direction: Direction::Both,
         since: Revision::V2025_11_25,
         name_source: Some(NameSource::TaskId),
         capability: Some("tasks"),
@@ -379,6 +380,7 @@ pub static METHODS: &[Method] = &[
     Method {
         name: "tasks/cancel",
         op: "cancel_task",
+        direction: Direction::Both,
         since: Revision::V2025_11_25,
         name_source: Some(NameSource::TaskId),
         capability: Some("tasks"),
@@ -390,6 +392,7 @@ pub static METHODS: &[Method] = &[
     Method {
         name: "tasks/result",
         op: "task_result",
+        direction: Direction::Both,
         since: Revision::V2025_11_25,
         until: LEGACY,
         name_source: Some(NameSource::TaskId),
@@ -401,6 +404,7 @@ pub static METHODS: &[Method] = &[
     Method {
         name: "tasks/list",
         op: "list_tasks",
+        direction: Direction::Both,
         since: Revision::V2025_11_25,
         until: LEGACY,
         capability: Some("tasks"),
@@ -422,7 +426,7 @@ pub static METHODS: &[Method] = &[
         name: "notifications/tasks/status",
         op: "task_changed",
         kind: Kind::Notification,
-        direction: Direction::ToClient,
+        direction: Direction::Both,
         since: Revision::V2025_11_25,
         until: LEGACY,
         role: Role::TaskStatus,

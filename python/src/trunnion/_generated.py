@@ -75,6 +75,11 @@ OP_COMPLETE = "complete"
 OP_PING = "ping"
 OP_LISTEN = "listen"
 OP_SET_LOG_LEVEL = "set_log_level"
+OP_GET_TASK = "get_task"
+OP_UPDATE_TASK = "update_task"
+OP_CANCEL_TASK = "cancel_task"
+OP_TASK_RESULT = "task_result"
+OP_LIST_TASKS = "list_tasks"
 
 EVENTS = {
     "call_tool": EVENT_CALL_TOOL,
@@ -114,6 +119,11 @@ OPS = (
     OP_PING,
     OP_LISTEN,
     OP_SET_LOG_LEVEL,
+    OP_GET_TASK,
+    OP_UPDATE_TASK,
+    OP_CANCEL_TASK,
+    OP_TASK_RESULT,
+    OP_LIST_TASKS,
 )
 
 # Option keys by scope: the Python spelling and the engine's.
@@ -166,6 +176,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "roots": "roots",
         "log_level": "logLevel",
         "cache": "cache",
+        "tasks": "tasks",
         "revision": "revision",
         "headers": "headers",
     },
@@ -175,6 +186,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "cache": "cache",
         "progress": "progress",
         "meta": "meta",
+        "task": "task",
+        "task_ttl_ms": "taskTtlMs",
+        "ask": "ask",
     },
 }
 

@@ -24,7 +24,7 @@ enum EventKind: UInt32, CaseIterable {
     case progress = 12
     /// id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     case listening = 13
-    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
+    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed.
     case notification = 14
     /// id: client. The connection is over. payload: {reason}.
     case closed = 15
@@ -64,6 +64,11 @@ enum Op: String, CaseIterable {
     case ping
     case listen
     case setLogLevel = "set_log_level"
+    case getTask = "get_task"
+    case updateTask = "update_task"
+    case cancelTask = "cancel_task"
+    case taskResult = "task_result"
+    case listTasks = "list_tasks"
 }
 
 extension McpError {
@@ -312,6 +317,8 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var logLevel: String?
     /// Keep results for as long as the server allows (ttlMs). Default: true.
     public var cache: Bool?
+    /// Whether calls may become tasks, and what legacy servers ask may too. Default: true.
+    public var tasks: Bool?
     /// The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: found out.
     public var revision: String?
     /// HTTP headers added to every request. Default: {}.
@@ -329,6 +336,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         roots: [[String: JSONValue]]? = nil,
         logLevel: String? = nil,
         cache: Bool? = nil,
+        tasks: Bool? = nil,
         revision: String? = nil,
         headers: [String: JSONValue]? = nil
     ) {
@@ -342,6 +350,7 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         self.roots = roots
         self.logLevel = logLevel
         self.cache = cache
+        self.tasks = tasks
         self.revision = revision
         self.headers = headers
     }
@@ -359,6 +368,12 @@ public struct RequestOptions: Sendable, Hashable, Codable {
     public var progress: Bool?
     /// Entries added to the request's _meta. Default: {}.
     public var meta: [String: JSONValue]?
+    /// Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it. Default: false.
+    public var task: Bool?
+    /// Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves. Default: the server's.
+    public var taskTtlMs: Int?
+    /// Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task. Default: true.
+    public var ask: Bool?
 
     /// Name only what should differ from the default.
     public init(
@@ -366,12 +381,18 @@ public struct RequestOptions: Sendable, Hashable, Codable {
         totalMs: Int? = nil,
         cache: Bool? = nil,
         progress: Bool? = nil,
-        meta: [String: JSONValue]? = nil
+        meta: [String: JSONValue]? = nil,
+        task: Bool? = nil,
+        taskTtlMs: Int? = nil,
+        ask: Bool? = nil
     ) {
         self.timeoutMs = timeoutMs
         self.totalMs = totalMs
         self.cache = cache
         self.progress = progress
         self.meta = meta
+        self.task = task
+        self.taskTtlMs = taskTtlMs
+        self.ask = ask
     }
 }

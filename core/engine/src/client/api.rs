@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +26,9 @@ use trunnion_proto::server::LogLevel;
 use super::asking::Asking;
 use super::auth::Auth;
 use super::changes::{Changes, Feed, Listen};
-use super::{ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Target};
+use super::command::ServerCommand;
+use super::tasks::TaskFeed;
+use super::{ClientEvent, ClientHandle, ConnectOptions, RequestOptions, Target};
 use crate::{Error, Telemetry, lock};
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
@@ -70,14 +71,14 @@ pub struct Server {
 }
 
 type ReadySender = oneshot::Sender<Result<Box<ServerFacts>, ClientError>>;
-type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(super) type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
 type OnNotification = Box<dyn Fn(&str, Value) + Send + Sync>;
 
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<HashMap<u64, Waiter>>,
     ready: Mutex<Option<ReadySender>>,
-    listening: Mutex<HashMap<u64, Arc<Feed>>>,
+    listening: Mutex<HashMap<u64, Heard>>,
     asking: Arc<Asking>,
     on_notification: Option<OnNotification>,
     closed: tokio::sync::watch::Sender<bool>,
@@ -87,6 +88,13 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
+}
+
+/// Who is told what an operation hears.
+#[derive(Clone)]
+enum Heard {
+    Changes(Arc<Feed>),
+    Task(Arc<TaskFeed>),
 }
 
 struct Waiter {
@@ -107,7 +115,7 @@ impl Client {
 
     /// A server to start as a child process; see [`ServerCommand::connect`].
     pub fn command(program: impl Into<String>) -> ServerCommand {
-        ServerCommand { argv: vec![program.into()], env: BTreeMap::new(), cwd: None }
+        ServerCommand::new(program.into())
     }
 
     /// What the server has said of itself.
@@ -139,7 +147,8 @@ impl Client {
         }
     }
 
-    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none).
+    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none). Where the server makes a task of the call,
+    /// this waits for the task; [`Request::task`] does not.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Request<CallResult> {
         self.request("call_tool").set("name", &name).set_object("arguments", &arguments)
     }
@@ -190,11 +199,22 @@ impl Client {
         let params = serde_json::to_string(&listen).expect("a filter is always JSON");
         let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
         let feed = Arc::new(Feed::default());
-        lock(&self.inner.shared.listening).insert(op, Arc::clone(&feed));
+        lock(&self.inner.shared.listening).insert(op, Heard::Changes(Arc::clone(&feed)));
         let changes = Changes::new(self.clone(), op, feed);
         let method = methods::by_role(methods::Role::Listen);
         self.inner.handle.start(op, method, params, RequestOptions::default());
         changes.begun().await
+    }
+
+    /// Watch a task whose questions are not put to the client's handlers.
+    pub(super) fn follow(&self, task: &str, feed: &Arc<TaskFeed>) -> u64 {
+        let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
+        lock(&self.inner.shared.listening).insert(op, Heard::Task(Arc::clone(feed)));
+        let method = methods::by_role(methods::Role::TaskResult);
+        let params = format!("{{\"taskId\":{}}}", json::string(task));
+        let options = RequestOptions { unasked: true, ..RequestOptions::default() };
+        self.inner.handle.start(op, method, params, options);
+        op
     }
 
     pub(super) fn stop_listening(&self, op: u64) {
@@ -232,7 +252,7 @@ impl Client {
         let _ = self.inner.shared.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    fn request<R>(&self, op: &'static str) -> Request<R> {
+    pub(super) fn request<R>(&self, op: &'static str) -> Request<R> {
         Request {
             client: self.clone(),
             method: methods::by_op(op).expect("the operations above are in the table"),
@@ -351,6 +371,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether calls may become tasks, and what legacy servers ask may too. Default: true. A server cannot make a task
+    /// of a call of a client that says no.
+    pub fn tasks(mut self, allowed: bool) -> Self {
+        self.options.tasks = allowed;
+        self
+    }
+
     /// Tell a collector of every request: a span, and how long it took.
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.options.telemetry = Some(telemetry.clone());
@@ -406,79 +433,15 @@ impl ClientBuilder {
     }
 }
 
-/// A server to start as a child process.
-#[derive(Debug, Clone)]
-pub struct ServerCommand {
-    argv: Vec<String>,
-    env: BTreeMap<String, String>,
-    cwd: Option<PathBuf>,
-}
-
-impl ServerCommand {
-    /// One more argument.
-    pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.argv.push(argument.into());
-        self
-    }
-
-    /// More arguments.
-    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
-        self.argv.extend(arguments.into_iter().map(Into::into));
-        self
-    }
-
-    /// A variable added to the environment.
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.insert(name.into(), value.into());
-        self
-    }
-
-    /// The working directory.
-    pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.cwd = Some(directory.into());
-        self
-    }
-
-    /// Start the server and connect with the default options; for others, give this to
-    /// [`ClientBuilder::connect`].
-    pub async fn connect(self) -> Result<Client, Error> {
-        Client::builder().connect(self).await
-    }
-}
-
-impl From<ServerCommand> for Target {
-    fn from(command: ServerCommand) -> Target {
-        Target::Command { argv: command.argv, env: command.env, cwd: command.cwd }
-    }
-}
-
-impl From<String> for Target {
-    fn from(url: String) -> Target {
-        Target::Url(url)
-    }
-}
-
-impl From<&str> for Target {
-    fn from(url: &str) -> Target {
-        Target::Url(url.to_owned())
-    }
-}
-
-impl From<MemoryEnd> for Target {
-    fn from(end: MemoryEnd) -> Target {
-        Target::Memory(end)
-    }
-}
-
 /// A request that is made when it is awaited. Dropping the future cancels the request at the server.
 #[must_use = "a request is made when it is awaited"]
 pub struct Request<R> {
-    client: Client,
-    method: &'static Method,
-    params: Result<Vec<(&'static str, String)>, Error>,
-    options: RequestOptions,
-    on_progress: Option<OnProgress>,
-    result: PhantomData<fn() -> R>,
+    pub(super) client: Client,
+    pub(super) method: &'static Method,
+    pub(super) params: Result<Vec<(&'static str, String)>, Error>,
+    pub(super) options: RequestOptions,
+    pub(super) on_progress: Option<OnProgress>,
+    pub(super) result: PhantomData<fn() -> R>,
 }
 
 impl<R> std::fmt::Debug for Request<R> {
@@ -519,7 +482,7 @@ impl<R> Request<R> {
         self
     }
 
-    fn set(mut self, key: &'static str, value: &impl Serialize) -> Self {
+    pub(super) fn set(mut self, key: &'static str, value: &impl Serialize) -> Self {
         if let Ok(params) = &mut self.params {
             match serde_json::to_string(value) {
                 Ok(value) => params.push((key, value)),
@@ -622,8 +585,10 @@ impl Shared {
             }
             ClientEvent::Told { op, event, params } => {
                 let feed = lock(&self.listening).get(&op).cloned();
-                if let Some(feed) = feed {
-                    feed.take(event, &params);
+                match feed {
+                    Some(Heard::Changes(feed)) => feed.take(event, &params),
+                    Some(Heard::Task(feed)) => feed.told(&params),
+                    None => {}
                 }
             }
             ClientEvent::Ask { question, kind, params, reply } => {
@@ -645,8 +610,14 @@ impl Shared {
         let waiter = self.lock().remove(&op);
         if let Some(waiter) = waiter {
             let _ = waiter.answer.send(result);
-        } else if let Some(feed) = lock(&self.listening).remove(&op) {
-            feed.end(result.map(drop).map_err(Error::from));
+            return;
+        }
+        let result = result.map(drop).map_err(Error::from);
+        let heard = lock(&self.listening).remove(&op);
+        match heard {
+            Some(Heard::Changes(feed)) => feed.end(result),
+            Some(Heard::Task(feed)) => feed.end(result),
+            None => {}
         }
     }
 }
@@ -657,7 +628,7 @@ pub trait FromResult: Sized {
     fn from_result(method: &'static Method, result: Json) -> Result<Self, Error>;
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| {
         ClientError::local(kind::PROTOCOL, format!("the server's result does not fit: {error}")).into()
     })

@@ -6,6 +6,7 @@ mod asking;
 pub mod auth;
 mod changes;
 mod child;
+mod command;
 mod exchange;
 mod guarded;
 mod http;
@@ -13,6 +14,7 @@ mod memory;
 mod reply;
 mod run;
 mod stages;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -40,10 +42,12 @@ pub(crate) use http::{Lane, base_headers};
 
 use crate::telemetry::{Telemetry, Tracer};
 
-pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server, ServerCommand};
+pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server};
 pub use changes::{Change, Changes, Listen};
+pub use command::ServerCommand;
 pub use memory::{MemoryEnd, memory_pair};
 pub use reply::Reply;
+pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};
 
 /// What to connect to.
 #[derive(Debug)]
@@ -87,6 +91,8 @@ pub struct ConnectOptions {
     pub log_level: Option<LogLevel>,
     /// Keep results for as long as the server allows.
     pub cache: bool,
+    /// Calls may become tasks, and what legacy servers ask may too.
+    pub tasks: bool,
     /// The revision that the server is known to speak; a wrong one costs a round trip.
     pub revision: Option<Revision>,
     /// Which eras may be spoken.
@@ -122,6 +128,12 @@ pub struct RequestOptions {
     pub meta: Json,
     /// Ask the server even where a result that was kept is fresh.
     pub fresh: bool,
+    /// Of a tool call: end with `{task}` where the server makes a task of it, else with `{result}`.
+    pub task: bool,
+    /// How long a legacy server is asked to keep that task.
+    pub task_ttl: Option<Duration>,
+    /// What a task asks is not told as [`ClientEvent::Ask`].
+    pub unasked: bool,
 }
 
 /// What a client tells. Every operation ends with one `Result` or one `Error`; connecting with one `Ready` or
@@ -243,18 +255,25 @@ impl ClientHandle {
     /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
     /// `params` is the text of a JSON object, empty for `{}`. `op` must not be in use.
     pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
-        // Listening is meant to last; only a limit of its own ends it.
-        let total = if method.role == Role::Listen { Duration::ZERO } else { self.total };
+        // Listening and waiting for a task are meant to last; only limits of their own end them.
+        let (timeout, total) = match method.role {
+            Role::Listen => (self.timeout, Duration::ZERO),
+            Role::TaskResult => (Duration::ZERO, Duration::ZERO),
+            _ => (self.timeout, self.total),
+        };
         let meta = match &self.tracer {
             Some(tracer) => tracer.begin(op, method, &params, &options.meta),
             None => options.meta,
         };
         let options = CallOptions {
-            timeout: Some(options.timeout.unwrap_or(self.timeout)),
+            timeout: Some(options.timeout.unwrap_or(timeout)),
             total: Some(options.total.unwrap_or(total)),
             progress: options.progress,
             meta,
             fresh: options.fresh,
+            task: options.task,
+            task_ttl: options.task_ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+            unasked: options.unasked,
         };
         if self.commands.send(Command::Start { op, method, params, options }).is_err() {
             (self.sink)(closed(op));
@@ -303,6 +322,7 @@ impl Default for ConnectOptions {
             roots: None,
             log_level: None,
             cache: true,
+            tasks: true,
             revision: None,
             era: EraPolicy::Auto,
             timeout: Duration::from_secs(60),

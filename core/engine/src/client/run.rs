@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
@@ -64,6 +64,8 @@ pub(super) async fn run(
         roots: options.roots,
         log_level: options.log_level,
         cache: options.cache,
+        tasks: options.tasks,
+        since_epoch: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         prior: options.revision.or_else(known),
         ..ClientConfig::default()
     };

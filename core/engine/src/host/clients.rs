@@ -65,12 +65,16 @@ impl Engine {
             return Err(Error::usage("params must be a JSON object"));
         }
         let options: RequestOptions = options::parse("options", options)?;
+        options.check(method.role)?;
         let options = client::RequestOptions {
             timeout: options.timeout_ms.map(Duration::from_millis),
             total: options.total_ms.map(Duration::from_millis),
             progress: options.progress,
             meta: raw(options.meta),
             fresh: options.cache == Some(false),
+            task: options.task,
+            task_ttl: options.task_ttl_ms.map(Duration::from_millis),
+            unasked: options.ask == Some(false),
         };
         let clients = lock(&inner.tables.clients);
         let Some(entry) = clients.get(&client) else {
@@ -163,6 +167,7 @@ fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Er
         roots,
         log_level,
         cache: options.cache,
+        tasks: options.tasks,
         revision,
         era,
         timeout: Duration::from_millis(options.timeout_ms),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
+use trunnion_proto::methods::Role;
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use crate::error::Error;
@@ -315,6 +316,7 @@ pub(crate) struct Connect {
     pub roots: Option<Box<RawValue>>,
     pub log_level: Option<String>,
     pub cache: bool,
+    pub tasks: bool,
     pub revision: Option<String>,
     pub era: String,
     pub timeout_ms: u64,
@@ -332,6 +334,7 @@ impl Default for Connect {
             roots: None,
             log_level: None,
             cache: true,
+            tasks: true,
             revision: None,
             era: "auto".into(),
             timeout_ms: 60_000,
@@ -351,4 +354,24 @@ pub(crate) struct RequestOptions {
     pub progress: bool,
     pub meta: Option<Box<RawValue>>,
     pub cache: Option<bool>,
+    pub task: bool,
+    pub task_ttl_ms: Option<u64>,
+    pub ask: Option<bool>,
+}
+
+impl RequestOptions {
+    /// What is said of tasks must mean something for this request.
+    pub fn check(&self, role: Role) -> Result<(), Error> {
+        let (call, follow) = (role == Role::CallTool, role == Role::TaskResult);
+        for (key, given, fits) in [
+            ("task", self.task, call),
+            ("taskTtlMs", self.task_ttl_ms.is_some(), call),
+            ("ask", self.ask.is_some(), call || follow),
+        ] {
+            if given && !fits {
+                return Err(Error::usage(format!("options: {key}: this request makes and follows no task")));
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,8 @@
 //! The older transport of two endpoints: the server speaks on one event stream, which names the URL where it is
 //! spoken to (2024-11-05, "HTTP with SSE"; 2025-11-25, Streamable HTTP, "Backwards Compatibility").
 
-use super::conn::{ClientConn, newest_mutual};
+use super::answers::newest_mutual;
+use super::conn::ClientConn;
 use super::connecting::State;
 use super::error::{ClientError, kind};
 use super::{EraPolicy, HttpTransport, Output, PostHead, TransportFailure};

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Deserialize;
 
-use super::answers::{check_meta, is_complete, names_a_uri};
-use super::cache::{self, Cache};
+use super::answers::check_meta;
+use super::cache::Cache;
 use super::connecting::State;
 use super::declared::Declared;
 use super::error::{ClientError, kind};
@@ -16,7 +15,8 @@ use super::listen::{self, Filter, Listening, Subscriptions};
 use super::lower::{self, Headers, Salient};
 use super::questions::{Question, Rounds};
 use super::streams::Streams;
-use super::tools::{self, Annotations};
+use super::tasks::{self, Errand, Followed, Tasks};
+use super::tools::Annotations;
 use super::{CallOptions, ClientConfig, Output, PostHead, ServerFacts, Transport, TransportFailure};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
@@ -25,14 +25,13 @@ use crate::methods::{self, Method, Role};
 use crate::revision::{Era, Revision};
 use crate::server::LogLevel;
 
-/// Pages of a list that are looked through for one tool before giving up.
-const REFRESH_PAGES: u32 = 100;
-
 /// The client side of one connection. See the [module](super).
 #[derive(Debug)]
 pub struct ClientConn {
     pub(super) config: ClientConfig,
     pub(super) declared: Declared,
+    /// When it was last told the time.
+    pub(super) now: Duration,
     pub(super) state: State,
     pub(super) revision: Revision,
     pub(super) facts: Option<Box<ServerFacts>>,
@@ -51,12 +50,13 @@ pub struct ClientConn {
     next_id: u64,
     pub(super) ops: BTreeMap<u64, Op>,
     waiting: VecDeque<u64>,
-    pending: BTreeMap<u64, Purpose>,
-    annotations: Annotations,
+    pub(super) pending: BTreeMap<u64, Purpose>,
+    pub(super) annotations: Annotations,
     pub(super) cache: Cache,
     pub(super) questions: BTreeMap<u64, Question>,
     pub(super) subscriptions: Subscriptions,
-    outputs: VecDeque<Output>,
+    pub(super) tasks: Tasks,
+    pub(super) outputs: VecDeque<Output>,
     /// No operation is due before this.
     earliest: Option<Duration>,
 }
@@ -64,22 +64,26 @@ pub struct ClientConn {
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) method: &'static Method,
-    params: String,
+    pub(super) params: String,
     pub(super) options: CallOptions,
     pub(super) stage: Stage,
     pub(super) due: Option<Duration>,
     cap: Option<Duration>,
     /// Questions to the host that it waits for, and since when: its time limits stand still meanwhile.
-    held: u32,
+    pub(super) held: u32,
     held_since: Duration,
-    reversioned: bool,
-    refreshed: bool,
+    pub(super) reversioned: bool,
+    pub(super) refreshed: bool,
     /// Sent again in a new session already.
     renewed: bool,
     /// [`Cache::epoch`] when it was sent.
-    epoch: u64,
+    pub(super) epoch: u64,
     pub(super) rounds: Option<Box<Rounds>>,
     pub(super) listening: Option<Box<Listening>>,
+    /// The call asks for a task (2025-11-25).
+    pub(super) augmented: bool,
+    /// It follows a task to its end.
+    pub(super) followed: Option<Box<Followed>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +94,8 @@ pub(super) enum Stage {
     Asking,
     /// To notifications of a legacy session; nothing is in flight.
     Listening,
+    /// To a task; what is in flight is the task's.
+    Following,
 }
 
 #[derive(Debug)]
@@ -106,10 +112,20 @@ pub(super) enum Purpose {
         page: u32,
         refusal: RpcError,
     },
+    /// Listing the tools to learn whether the one of this operation makes tasks.
+    Survey {
+        op: u64,
+        page: u32,
+    },
+    /// On behalf of a task that is followed.
+    Errand {
+        task: String,
+        errand: Errand,
+    },
 }
 
 impl Op {
-    fn due(&self) -> Option<Duration> {
+    pub(super) fn due(&self) -> Option<Duration> {
         if self.held > 0 {
             return None;
         }
@@ -122,7 +138,9 @@ impl ClientConn {
     pub fn new(config: ClientConfig) -> ClientConn {
         ClientConn {
             streams: Streams::new(config.seed),
-            declared: Declared::new(&config.capabilities, config.roots.is_some()),
+            declared: Declared::new(&config.capabilities, config.roots.is_some(), config.tasks),
+            tasks: Tasks::new(config.seed),
+            now: Duration::ZERO,
             log_level: config.log_level,
             config,
             state: State::Idle,
@@ -155,7 +173,13 @@ impl ClientConn {
 
     /// When [`ClientConn::on_deadline`] wants to be called; sooner does no harm.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let due = [self.connect_deadline, self.probe_deadline, self.earliest, self.streams.next_deadline()];
+        let due = [
+            self.connect_deadline,
+            self.probe_deadline,
+            self.earliest,
+            self.streams.next_deadline(),
+            self.tasks.next_deadline(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -200,6 +224,7 @@ impl ClientConn {
         if self.ops.contains_key(&op) {
             return;
         }
+        self.now = now;
         let refusal = if self.state == State::Closed {
             Some(ClientError::local(kind::CLOSED, "the client is closed"))
         } else if self.ops.len() >= self.config.limits.in_flight {
@@ -250,6 +275,8 @@ impl ClientConn {
             epoch: 0,
             rounds: None,
             listening,
+            augmented: false,
+            followed: None,
         };
         self.note_due(entry.due());
         self.ops.insert(op, entry);
@@ -271,6 +298,7 @@ impl ClientConn {
         if self.state == State::Closed {
             return;
         }
+        self.now = now;
         let Some(post) = self.on_stream_frame(post) else { return };
         match jsonrpc::parse(&frame, &self.config.limits) {
             Ok(Message::Response { id, result }) => {
@@ -305,7 +333,11 @@ impl ClientConn {
 
     /// A POST failed.
     pub fn failed(&mut self, now: Duration, post: u64, failure: TransportFailure) {
+        self.now = now;
         if self.on_stream_end(now, post, Some(&failure)) || self.on_connecting_failure(now, post, &failure) {
+            return;
+        }
+        if failure.is_passing() && self.errand_failed(post, failure.error()) {
             return;
         }
         let said = match &failure {
@@ -320,16 +352,21 @@ impl ClientConn {
 
     /// The response of a POST is over. Whatever it did not answer fails.
     pub fn stream_ended(&mut self, now: Duration, post: u64) {
+        self.now = now;
         if !self.on_stream_end(now, post, None) && !self.on_connecting_end(now, post) {
-            let message = "the response ended without an answer";
-            self.fail_exchange(post, ClientError::local(kind::TRANSPORT, message));
+            let error = ClientError::local(kind::TRANSPORT, "the response ended without an answer");
+            if !self.errand_failed(post, error.clone()) {
+                self.fail_exchange(post, error);
+            }
         }
     }
 
     /// Time has passed.
     pub fn on_deadline(&mut self, now: Duration) {
+        self.now = now;
         self.on_connecting_deadline(now);
         self.on_stream_deadline(now);
+        self.on_tasks_deadline();
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return;
         }
@@ -363,6 +400,7 @@ impl ClientConn {
         self.waiting.clear();
         self.pending.clear();
         self.subscriptions.clear();
+        self.tasks.clear();
         self.withdraw_all(&error.message);
         for op in std::mem::take(&mut self.ops).into_keys() {
             self.outputs.push_back(Output::Error { op, error: error.clone() });
@@ -378,6 +416,7 @@ impl ClientConn {
         self.state = State::Ready;
         (self.connect_deadline, self.probe_deadline) = (None, None);
         self.facts = Some(Box::new(facts.clone()));
+        self.tasks.learn(self.revision, &facts.capabilities);
         let logs = self.revision.era() == Era::Legacy && listen::declares_logging(&facts.capabilities);
         if !self.streams.renewed() {
             self.outputs.push_back(Output::Ready(Box::new(facts)));
@@ -407,6 +446,9 @@ impl ClientConn {
     /// Take back a request that was sent in a session that is over; it waits to be sent again. False: it has had
     /// its second chance, or is no operation's own.
     pub(super) fn hold_back(&mut self, post: u64) -> bool {
+        if self.errand_failed(post, ClientError::local(kind::TRANSPORT, "the session is over")) {
+            return true;
+        }
         let Some(Purpose::Op(op)) = self.pending.get(&post) else { return false };
         let op = *op;
         let Some(entry) = self.ops.get_mut(&op).filter(|entry| !entry.renewed) else { return false };
@@ -490,6 +532,12 @@ impl ClientConn {
         let modern = self.revision.era() == Era::Modern;
         match entry.method.role {
             Role::Listen if !modern => return self.listen_legacy(op),
+            Role::TaskResult => return self.follow_saved(op),
+            Role::CallTool if !modern => {
+                if self.surveys(op) {
+                    return;
+                }
+            }
             Role::SetLogLevel => match listen::level_in(&entry.params) {
                 Err(error) => return self.end(op, Err(error)),
                 Ok(level) => {
@@ -513,6 +561,7 @@ impl ClientConn {
         let built = if method.exists_in(self.revision) {
             let params = match &entry.rounds {
                 Some(rounds) => Cow::Owned(rounds.add_to(&entry.params)),
+                None if entry.augmented => Cow::Owned(tasks::augment(&entry.params, entry.options.task_ttl)),
                 None => Cow::Borrowed(entry.params.as_str()),
             };
             Salient::of(&params).map(|salient| {
@@ -552,7 +601,7 @@ impl ClientConn {
         }
     }
 
-    fn note_due(&mut self, due: Option<Duration>) {
+    pub(super) fn note_due(&mut self, due: Option<Duration>) {
         self.earliest = [self.earliest, due].into_iter().flatten().min();
     }
 
@@ -597,31 +646,15 @@ impl ClientConn {
         self.note_due(due);
     }
 
-    /// A fresh result that was kept for such a request.
-    fn kept(
-        &mut self,
-        now: Duration,
-        method: &'static Method,
-        params: &str,
-        options: &CallOptions,
-    ) -> Option<Json> {
-        if !method.cacheable || self.cache.is_empty() {
-            return None;
-        }
-        let key = cache::key(method, params, &options.meta);
-        if options.fresh {
-            self.cache.remove(&key);
-            return None;
-        }
-        self.cache.find(now, &key)
-    }
-
     /// The one place where an operation ends.
     pub(super) fn end(&mut self, op: u64, result: Result<Json, ClientError>) {
         let Some(entry) = self.ops.remove(&op) else { return };
         self.withdraw(op, false);
         if let Some(listening) = &entry.listening {
             self.stop_listening(op, listening);
+        }
+        if let Some(followed) = &entry.followed {
+            self.stop_following(op, &followed.task);
         }
         if self.ops.is_empty() {
             self.earliest = None;
@@ -649,6 +682,7 @@ impl ClientConn {
             }
         } else {
             self.waiting.retain(|waiting| *waiting != op);
+            self.cancel_followed(op);
         }
         self.end(op, Err(error));
         true
@@ -661,6 +695,8 @@ impl ClientConn {
             Some(Purpose::Subscribe(uri)) => self.on_subscribed(&uri, false),
             Some(Purpose::Unsubscribe(uri)) => self.on_unsubscribed(&uri),
             Some(Purpose::Refresh { op, refusal, .. }) => self.end(op, Err(refusal.into())),
+            Some(Purpose::Survey { op, .. }) => self.end(op, Err(error)),
+            Some(Purpose::Errand { task, errand }) => self.on_errand_broken(&task, errand, error),
         }
     }
 
@@ -675,73 +711,9 @@ impl ClientConn {
             Some(Purpose::Subscribe(uri)) => self.on_subscribed(&uri, result.is_ok()),
             Some(Purpose::Unsubscribe(uri)) => self.on_unsubscribed(&uri),
             Some(Purpose::Refresh { op, page, refusal }) => self.on_refresh(op, page, refusal, result),
+            Some(Purpose::Survey { op, page }) => self.on_survey(op, page, result),
+            Some(Purpose::Errand { task, errand }) => self.on_errand(id, &task, errand, result),
         }
-    }
-
-    fn on_answer(&mut self, now: Duration, op: u64, result: Result<Json, RpcError>) {
-        let Some(entry) = self.ops.get_mut(&op) else { return };
-        let modern = self.revision.era() == Era::Modern;
-        match result {
-            Ok(result) => {
-                let complete = match modern {
-                    true => is_complete(&result),
-                    false if result.as_bytes().first() == Some(&b'{') => Ok(true),
-                    false => Err(ClientError::local(kind::PROTOCOL, "the result is no object")),
-                };
-                match complete {
-                    Ok(true) => self.on_result(now, op, result),
-                    Ok(false) => self.on_input_required(now, op, &result),
-                    Err(error) => self.end(op, Err(error)),
-                }
-            }
-            Err(error) if modern && error.kind() == ErrorKind::UnsupportedVersion && !entry.reversioned => {
-                entry.reversioned = true;
-                match newest_mutual(&error, Era::Modern) {
-                    Some(revision) => {
-                        self.speak(revision);
-                        self.send_op(op);
-                    }
-                    None => self.end(op, Err(error.into())),
-                }
-            }
-            Err(error)
-                if modern
-                    && error.kind() == ErrorKind::HeaderMismatch
-                    && entry.method.role == Role::CallTool
-                    && !entry.refreshed
-                    && self.config.transport == Transport::Http =>
-            {
-                entry.refreshed = true;
-                self.refresh(op, 0, None, error);
-            }
-            Err(error) if entry.method.role == Role::ReadResource && names_a_uri(&error) => {
-                let kind = ErrorKind::ResourceNotFound.as_str();
-                self.end(op, Err(ClientError { kind, ..error.into() }));
-            }
-            Err(error) => self.end(op, Err(error.into())),
-        }
-    }
-
-    fn on_result(&mut self, now: Duration, op: u64, result: Json) {
-        let Some(entry) = self.ops.get(&op) else { return };
-        let role = entry.method.role;
-        let modern = self.revision.era() == Era::Modern;
-        let result = match role {
-            Role::Ping | Role::Listen => Json::from_static("{}"),
-            Role::ListTools if modern && self.is_http() => self.screen(result),
-            _ => result,
-        };
-        // What an answer of the user's went into is not for the next who asks (2026-07-28, "Caching").
-        if let Some(entry) = self.ops.get(&op)
-            && modern
-            && self.config.cache
-            && entry.method.cacheable
-            && entry.rounds.is_none()
-        {
-            let key = cache::key(entry.method, &entry.params, &entry.options.meta);
-            self.cache.keep(now, entry.epoch, role, &entry.params, key, &result);
-        }
-        self.end(op, Ok(result));
     }
 
     /// Write requests in `revision` from now on.
@@ -755,48 +727,4 @@ impl ClientConn {
             Era::Legacy => String::new(),
         };
     }
-
-    fn screen(&mut self, page: Json) -> Json {
-        let outputs = &mut self.outputs;
-        tools::screen(page, &mut self.annotations, |tool, reason| {
-            outputs.push_back(Output::ToolDropped { tool: tool.to_owned(), reason });
-        })
-    }
-
-    fn refresh(&mut self, op: u64, page: u32, cursor: Option<String>, refusal: RpcError) {
-        let id = self.fresh_id();
-        let params = match cursor {
-            Some(cursor) => format!(r#"{{"cursor":{}}}"#, json::string(&cursor)),
-            None => "{}".to_owned(),
-        };
-        let salient = Salient::default();
-        let params = lower::with_meta(&params, &salient, &self.entries, lower::Also::default());
-        let method = methods::by_role(Role::ListTools);
-        let headers = lower::modern_headers(self.revision, method, &salient, &self.annotations);
-        if let Some(entry) = self.ops.get_mut(&op) {
-            entry.stage = Stage::Sent(id);
-        }
-        self.pending.insert(id, Purpose::Refresh { op, page, refusal });
-        self.send_request(id, method.name, &params, headers);
-    }
-
-    fn on_refresh(&mut self, op: u64, page: u32, refusal: RpcError, result: Result<Json, RpcError>) {
-        let Ok(list) = result else { return self.end(op, Err(refusal.into())) };
-        let list = self.screen(list);
-        match tools::next_cursor(&list) {
-            Some(cursor) if page < REFRESH_PAGES => self.refresh(op, page + 1, Some(cursor), refusal),
-            _ => self.send_op(op),
-        }
-    }
-}
-
-/// The newest revision of an era that an unsupported-version error says the server speaks and so do we.
-pub(super) fn newest_mutual(error: &RpcError, era: Era) -> Option<Revision> {
-    #[derive(Deserialize)]
-    struct Data {
-        #[serde(default)]
-        supported: Vec<String>,
-    }
-    let data: Data = serde_json::from_str(error.data.as_ref()?.get()).ok()?;
-    Revision::of_era(era).find(|revision| data.supported.iter().any(|text| text == revision.as_str()))
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conn::{ClientConn, newest_mutual};
+use super::answers::newest_mutual;
+use super::conn::ClientConn;
 use super::error::{ClientError, kind};
 use super::lower::{self, Salient};
 use super::{EraPolicy, HttpTransport, Output, ServerFacts, Transport, TransportFailure};

@@ -1,8 +1,9 @@
 //! What the client has declared that it can do, and so what a server may ask of it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::json::Json;
+use crate::methods::TASKS;
 use crate::revision::Era;
 
 /// The client's capabilities: as they are sent, and what the engine reads out of them.
@@ -22,39 +23,63 @@ pub(super) struct Declared {
     pub roots: bool,
     /// Roots, and that a legacy server is told when they change.
     pub roots_changed: bool,
+    /// Calls may become tasks.
+    pub tasks: bool,
+    /// A legacy server may make tasks of what it asks of the user, and of a model.
+    pub elicit_task: bool,
+    pub sample_task: bool,
 }
 
 impl Declared {
-    /// `capabilities` is what the host gave; `roots`: it also gave roots.
-    pub fn new(capabilities: &Json, roots: bool) -> Declared {
+    /// `capabilities` is what the host gave; `roots`: it also gave roots; `tasks`: it lets there be tasks.
+    pub fn new(capabilities: &Json, roots: bool, tasks: bool) -> Declared {
         let own: Map<String, Value> = serde_json::from_str(capabilities.as_str()).unwrap_or_default();
-        let with_roots = |value: Value| match roots {
-            false => capabilities.clone(),
-            true => {
-                let mut all = own.clone();
-                all.insert("roots".into(), value);
-                Json::from(Value::Object(all).to_string())
-            }
-        };
-        let has = |path: &[&str]| {
-            let found = own.get(path[0]);
-            path[1..].iter().fold(found, |value, key| value?.get(*key)).is_some_and(Value::is_object)
-        };
+        let has = |path: &[&str]| is_object(&own, path);
         // What says neither means forms only (2026-07-28, elicitation, "Capabilities").
         let neither = own
             .get("elicitation")
             .and_then(Value::as_object)
             .is_some_and(|modes| !modes.contains_key("form") && !modes.contains_key("url"));
         let own_listing = own.get("roots").and_then(|roots| roots.get("listChanged")?.as_bool());
+        let mut modern = own.clone();
+        let mut legacy = own.clone();
+        if roots {
+            legacy.insert("roots".into(), json!({"listChanged": true}));
+            modern.insert("roots".into(), json!({}));
+        }
+        if tasks {
+            let extensions = modern.entry("extensions").or_insert_with(|| json!({}));
+            if let Some(extensions) = extensions.as_object_mut() {
+                extensions.entry(TASKS).or_insert_with(|| json!({}));
+            }
+            let asked = [("elicitation", "create"), ("sampling", "createMessage")];
+            let asked: Map<String, Value> = asked
+                .into_iter()
+                .filter(|(what, _)| has(&[what]))
+                .map(|(what, method)| (what.to_owned(), json!({ (method): {} })))
+                .collect();
+            if !asked.is_empty() {
+                let all = || json!({"list": {}, "cancel": {}, "requests": asked});
+                legacy.entry("tasks").or_insert_with(all);
+            }
+        }
+        // What nothing was added to stays as the host wrote it.
+        let text = |all: &Map<String, Value>| match *all == own {
+            true => capabilities.clone(),
+            false => Json::from(serde_json::to_string(all).expect("an object is always JSON")),
+        };
         Declared {
-            legacy: with_roots(serde_json::json!({"listChanged": true})),
-            modern: with_roots(serde_json::json!({})),
             form: has(&["elicitation", "form"]) || neither,
             url: has(&["elicitation", "url"]),
             sample: has(&["sampling"]),
             sample_tools: has(&["sampling", "tools"]),
             roots: roots || has(&["roots"]),
             roots_changed: roots || own_listing == Some(true),
+            tasks: is_object(&modern, &["extensions", TASKS]),
+            elicit_task: tasks && is_object(&legacy, &["tasks", "requests", "elicitation", "create"]),
+            sample_task: tasks && is_object(&legacy, &["tasks", "requests", "sampling", "createMessage"]),
+            legacy: text(&legacy),
+            modern: text(&modern),
         }
     }
 
@@ -67,13 +92,18 @@ impl Declared {
     }
 }
 
+fn is_object(all: &Map<String, Value>, path: &[&str]) -> bool {
+    let found = all.get(path[0]);
+    path[1..].iter().fold(found, |value, key| value?.get(*key)).is_some_and(Value::is_object)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn capabilities_are_read_and_roots_added() {
-        let of = |text: &str, roots| Declared::new(&Json::from(text.to_owned()), roots);
+        let of = |text: &str, roots| Declared::new(&Json::from(text.to_owned()), roots, false);
         let none = of("{}", false);
         assert!(!none.form && !none.url && !none.sample && !none.roots);
         let empty = of(r#"{"elicitation":{},"sampling":{},"roots":{}}"#, false);
@@ -84,5 +114,26 @@ mod tests {
         assert!(all.of(Era::Legacy).as_str().contains(r#""roots":{"listChanged":true}"#));
         assert!(all.of(Era::Modern).as_str().contains(r#""roots":{}"#));
         assert_eq!(of("{ }", false).of(Era::Modern).as_str(), "{ }");
+    }
+
+    #[test]
+    fn tasks_are_declared_beside_what_the_host_says() {
+        let of = |text: &str| Declared::new(&Json::from(text.to_owned()), false, true);
+        let none = of("{}");
+        let extension = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        assert!(none.tasks && !none.elicit_task && !none.sample_task);
+        assert_eq!((none.of(Era::Modern).as_str(), none.of(Era::Legacy).as_str()), (extension, "{}"));
+        let asked = of(r#"{"elicitation":{"form":{}},"sampling":{},"extensions":{"x/y":{}}}"#);
+        assert!(asked.tasks && asked.elicit_task && asked.sample_task);
+        let legacy: Value = serde_json::from_str(asked.of(Era::Legacy).as_str()).expect("JSON");
+        assert_eq!(
+            legacy["tasks"]["requests"],
+            json!({"elicitation": {"create": {}}, "sampling": {"createMessage": {}}})
+        );
+        let modern: Value = serde_json::from_str(asked.of(Era::Modern).as_str()).expect("JSON");
+        assert_eq!(modern["extensions"], json!({"x/y": {}, TASKS: {}}));
+        assert!(modern.get("tasks").is_none());
+        let own = of(r#"{"elicitation":{},"tasks":{},"extensions":[]}"#);
+        assert!(!own.tasks && !own.elicit_task, "what the host spells itself stays");
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::Output;
 use super::cache::uri_in;
 use super::conn::ClientConn;
+use super::error::{ClientError, kind};
 use crate::json::Json;
 use crate::jsonrpc::Id;
 use crate::meta;
@@ -31,11 +32,19 @@ impl ClientConn {
         match row.role {
             Role::Progress => return self.on_progress(now, &params),
             Role::Cancelled => return self.on_cancelled(now, &params),
+            Role::TaskChanged | Role::TaskStatus => return self.on_task_notification(&params),
             Role::ListenAcknowledged => {
+                let request = subscription(&params).or(post);
+                if request.is_some_and(|request| self.on_push_acknowledged(request, &params)) {
+                    return;
+                }
                 self.on_change(row, subscription(&params).or(post), &params);
                 return;
             }
             Role::ToolsChanged | Role::PromptsChanged | Role::ResourcesChanged | Role::ResourceUpdated => {
+                if row.role == Role::ToolsChanged {
+                    self.tasks.forget_tools();
+                }
                 if !self.cache.is_empty() || self.ops.values().any(|op| op.method.cacheable) {
                     let uri = (row.role == Role::ResourceUpdated).then(|| uri_in(params.as_str())).flatten();
                     self.cache.invalidate(row.role, uri.as_deref());
@@ -65,6 +74,10 @@ impl ClientConn {
             return self.on_question_cancelled(now, &id, said.reason.as_deref().unwrap_or_default());
         }
         let Some(request) = id.as_number() else { return };
+        let error = || ClientError::local(kind::TRANSPORT, "the server has ended the subscription");
+        if self.errand_failed(request, error()) {
+            return;
+        }
         if let Some(op) = self.op_of(request)
             && self.ops.get(&op).is_some_and(|op| op.listening.is_some())
         {
@@ -87,8 +100,12 @@ impl ClientConn {
         }
         let Ok(said) = serde_json::from_str::<Progress<'_>>(params.as_str()) else { return };
         let request = said.token.get().parse().ok();
-        let Some(op) = request.and_then(|request| self.op_of(request)) else { return };
+        let of_task = || request.and_then(|token| self.following_with(token));
+        let Some(op) = request.and_then(|request| self.op_of(request)).or_else(of_task) else { return };
         let Some(entry) = self.ops.get_mut(&op) else { return };
+        if let Some(followed) = &mut entry.followed {
+            followed.counted = true;
+        }
         let number =
             |raw: &RawValue| raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
         if !entry.options.progress || !number(said.progress) {

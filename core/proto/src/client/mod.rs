@@ -20,6 +20,7 @@ mod listen;
 mod lower;
 mod questions;
 mod streams;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -122,6 +123,10 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// How long a peer may stay silent when probed before it is taken for a legacy one.
     pub probe_timeout: Duration,
+    /// Calls may become tasks, and legacy servers may make tasks of what they ask.
+    pub tasks: bool,
+    /// The time since 1970 at the machine's time zero.
+    pub since_epoch: Duration,
     /// What the peer cannot exceed.
     pub limits: Limits,
     /// Any number that differs between clients: it spreads out when they come back to a server that was away.
@@ -146,6 +151,8 @@ impl Default for ClientConfig {
             prior: None,
             connect_timeout: Duration::from_secs(10),
             probe_timeout: Duration::from_secs(3),
+            tasks: true,
+            since_epoch: Duration::ZERO,
             limits: Limits::default(),
             seed: 0,
         }
@@ -165,6 +172,13 @@ pub struct CallOptions {
     pub meta: Json,
     /// Ask the server even where a result that was kept is fresh.
     pub fresh: bool,
+    /// Of a tool call: end with the task that the server makes of it, `{task}`, instead of following it; or with
+    /// `{result}` where it makes none. A legacy server is asked for a task where the tool allows it.
+    pub task: bool,
+    /// How long a legacy server is asked to keep the task, in milliseconds.
+    pub task_ttl: Option<u64>,
+    /// Of following a task: its questions are not put to the host, who answers them by `update_task`.
+    pub unasked: bool,
 }
 
 /// What a server asks of the host.

@@ -13,6 +13,7 @@ use super::conn::{ClientConn, Stage};
 use super::declared::Declared;
 use super::error::{ClientError, kind};
 use super::form;
+use super::tasks;
 use super::{Output, QuestionKind};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
@@ -23,23 +24,28 @@ use crate::revision::Era;
 /// Times that one operation may be asked for input.
 const MAX_ROUNDS: u32 = 16;
 /// Questions of one round, or of one legacy server, that may be open.
-const MAX_QUESTIONS: usize = 64;
+pub(super) const MAX_QUESTIONS: usize = 64;
 
 /// One question that the host has not answered.
 #[derive(Debug)]
 pub(super) struct Question {
     kind: QuestionKind,
     params: Json,
-    origin: Origin,
+    pub(super) origin: Origin,
 }
 
 #[derive(Debug)]
-enum Origin {
+pub(super) enum Origin {
     /// A request of a legacy server. It belongs to one of the operations in `ops`, or to none. `certain`: it came in
     /// the response to one of them.
-    Request { id: Id, ops: Vec<u64>, certain: bool },
+    /// `task`: the task of the server's that it belongs to.
+    Request { id: Id, ops: Vec<u64>, certain: bool, task: Option<String> },
     /// Input that a modern server requires for this operation: the answer's place in [`Rounds::answers`].
     Input { op: u64, index: usize },
+    /// Input that a task requires under this key, which these operations follow.
+    Task { task: String, key: String, ops: Vec<u64> },
+    /// A request of a legacy server that has become this task of ours.
+    Own { task: String },
 }
 
 /// The input that a modern server has asked for.
@@ -78,7 +84,7 @@ impl Rounds {
 }
 
 /// A question as it may be put to the host, or the answer that the engine has itself.
-enum Asked {
+pub(super) enum Asked {
     Host(QuestionKind, Json),
     Engine(Json),
 }
@@ -87,6 +93,7 @@ impl ClientConn {
     /// Answer a question ([`Output::Ask`]) with a result object or an error. False: it was answered or withdrawn
     /// before. Answers that are not what was asked for are refused ([`Output::AnswerRefused`]).
     pub fn answer(&mut self, now: Duration, question: u64, answer: Result<String, RpcError>) -> bool {
+        self.now = now;
         let Some(asked) = self.questions.remove(&question) else { return false };
         let answer = answer.and_then(|text| {
             asked.kind.check(&asked.params, &text).map_err(|reason| {
@@ -95,7 +102,11 @@ impl ClientConn {
             })
         });
         match asked.origin {
-            Origin::Request { id, ops, .. } => {
+            Origin::Request { id, ops, task, .. } => {
+                let answer = match task {
+                    Some(task) => answer.map(|answer| tasks::related(&answer, &task)),
+                    None => answer,
+                };
                 self.reply(&id, answer);
                 for op in ops {
                     self.release(now, op);
@@ -108,6 +119,8 @@ impl ClientConn {
                     Err(error) => self.end(op, Err(error.into())),
                 }
             }
+            Origin::Task { task, key, ops } => self.on_task_answer(&task, key, ops, answer),
+            Origin::Own { task } => self.on_own_answer(&task, answer),
         }
         true
     }
@@ -144,6 +157,11 @@ impl ClientConn {
             .filter(|row| row.kind == Kind::Request && row.direction != Direction::ToServer)
             .filter(|row| row.exists_in(self.revision))
             .map(|row| row.role);
+        let about_tasks =
+            matches!(role, Some(Role::GetTask | Role::TaskResult | Role::CancelTask | Role::ListTasks));
+        if let Some(role) = role.filter(|_| about_tasks) {
+            return self.on_own_request(&id, role, params.as_ref().map_or("{}", Json::as_str));
+        }
         let asked = match role {
             Some(Role::Ping) => Ok(Asked::Engine(Json::from_static("{}"))),
             Some(role) if self.questions.len() < MAX_QUESTIONS => {
@@ -158,13 +176,21 @@ impl ClientConn {
         match asked {
             Err(error) => self.reply(&id, Err(error)),
             Ok(Asked::Engine(answer)) => self.reply(&id, Ok(answer)),
+            Ok(Asked::Host(kind, params)) if self.makes_own_task(kind, &params) => {
+                self.make_own_task(&id, kind, params);
+            }
             Ok(Asked::Host(kind, params)) => {
-                let own = post.and_then(|post| self.op_of(post));
-                let ops = own.map_or_else(|| self.ops_in_flight(), |op| vec![op]);
+                let task = tasks::related_task(params.as_str());
+                let followers = task.as_deref().and_then(|task| self.followers(task));
+                let own = post.and_then(|post| self.op_of(post)).map(|op| vec![op]);
+                let (certain, ops) = match followers.or(own) {
+                    Some(ops) => (true, ops),
+                    None => (false, self.ops_in_flight()),
+                };
                 for op in &ops {
                     self.hold(now, *op);
                 }
-                self.ask(kind, params, Origin::Request { id, ops, certain: own.is_some() });
+                self.ask(kind, params, Origin::Request { id, ops, certain, task });
             }
         }
     }
@@ -226,7 +252,7 @@ impl ClientConn {
         for (key, question) in &mut self.questions {
             match &mut question.origin {
                 Origin::Input { op: own, .. } if *own == op => moot.push(*key),
-                Origin::Input { .. } => {}
+                Origin::Input { .. } | Origin::Task { .. } | Origin::Own { .. } => {}
                 Origin::Request { ops, certain, .. } => {
                     let before = ops.len();
                     ops.retain(|own| *own != op);
@@ -254,10 +280,11 @@ impl ClientConn {
         }
     }
 
-    fn ask(&mut self, kind: QuestionKind, params: Json, origin: Origin) {
+    pub(super) fn ask(&mut self, kind: QuestionKind, params: Json, origin: Origin) -> u64 {
         let question = self.fresh_id();
         self.questions.insert(question, Question { kind, params: params.clone(), origin });
         self.output(Output::Ask { question, kind, params });
+        question
     }
 
     fn on_input(&mut self, op: u64, index: usize, answer: Json) {
@@ -322,7 +349,7 @@ impl ClientConn {
         Ok(asked)
     }
 
-    fn required(&self, request: &RawValue) -> Result<Asked, String> {
+    pub(super) fn required(&self, request: &RawValue) -> Result<Asked, String> {
         #[derive(Deserialize)]
         struct Request<'a> {
             #[serde(borrow)]
@@ -362,7 +389,7 @@ impl ClientConn {
         }
     }
 
-    fn reply(&mut self, id: &Id, answer: Result<Json, RpcError>) {
+    pub(super) fn reply(&mut self, id: &Id, answer: Result<Json, RpcError>) {
         let reply = match answer {
             Ok(result) => {
                 let mut reply = jsonrpc::response_start(id, result.as_bytes().len());
@@ -489,7 +516,7 @@ fn sampling(declared: &Declared, params: &str) -> Result<Json, RpcError> {
     Ok(Json::from(params.to_owned()))
 }
 
-fn not_served(method: &str) -> RpcError {
+pub(super) fn not_served(method: &str) -> RpcError {
     RpcError::new(ErrorKind::MethodNotFound, format!("this client does not serve {method}"))
 }
 

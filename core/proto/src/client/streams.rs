@@ -90,7 +90,7 @@ impl StreamMark {
 
 impl TransportFailure {
     /// Whether the same GET may bring a stream another time.
-    fn is_passing(&self) -> bool {
+    pub(super) fn is_passing(&self) -> bool {
         match self {
             TransportFailure::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             TransportFailure::Connection(_) => true,
@@ -144,7 +144,7 @@ impl Streams {
     }
 
     /// Up to a quarter more of `delay`, so that not all clients of a server come back at the same time.
-    fn spread(&mut self, delay: Duration) -> Duration {
+    pub(super) fn spread(&mut self, delay: Duration) -> Duration {
         // splitmix64
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.random;
@@ -413,6 +413,7 @@ impl ClientConn {
     /// Begin a new session in place of the one that the server has ended.
     fn renew(&mut self) {
         self.streams.lost = self.session.take();
+        self.forget_own_tasks();
         if let Some(Round::Open { get: post, .. }) = self.streams.standalone.take().map(|stream| stream.round)
         {
             self.output(Output::Abort { post });

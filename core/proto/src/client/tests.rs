@@ -10,6 +10,7 @@ mod requests;
 #[path = "../../../../tests/vectors/schema.rs"]
 mod schema;
 mod streams;
+mod tasks;
 
 use std::time::Duration;
 

@@ -8,8 +8,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::Output;
+use super::conn::{ClientConn, Purpose, Stage};
+use super::lower::{self, Salient};
+use crate::error::RpcError;
 use crate::header::{self, ParamHeader};
 use crate::json::{self, Json};
+use crate::methods::{self, Role};
+use crate::revision::Era;
+
+/// Pages of a list that are looked through for one tool before giving up.
+pub(super) const REFRESH_PAGES: u32 = 100;
 
 pub(super) type Annotations = BTreeMap<String, Vec<ParamHeader>>;
 
@@ -96,6 +105,51 @@ pub(super) fn screen(page: Json, known: &mut Annotations, mut dropped: impl FnMu
 /// Where the next page begins.
 pub(super) fn next_cursor(page: &Json) -> Option<String> {
     serde_json::from_str::<Page<'_>>(page.as_str()).ok()?.next_cursor.map(Cow::into_owned)
+}
+
+impl ClientConn {
+    pub(super) fn screen(&mut self, page: Json) -> Json {
+        self.tasks.learn_tools(&page);
+        if self.revision.era() == Era::Legacy || !self.is_http() {
+            return page;
+        }
+        let outputs = &mut self.outputs;
+        screen(page, &mut self.annotations, |tool, reason| {
+            outputs.push_back(Output::ToolDropped { tool: tool.to_owned(), reason });
+        })
+    }
+
+    pub(super) fn refresh(&mut self, op: u64, page: u32, cursor: Option<String>, refusal: RpcError) {
+        let id = self.fresh_id();
+        let params = match cursor {
+            Some(cursor) => format!(r#"{{"cursor":{}}}"#, json::string(&cursor)),
+            None => "{}".to_owned(),
+        };
+        let salient = Salient::default();
+        let params = lower::with_meta(&params, &salient, &self.entries, lower::Also::default());
+        let method = methods::by_role(Role::ListTools);
+        let headers = lower::modern_headers(self.revision, method, &salient, &self.annotations);
+        if let Some(entry) = self.ops.get_mut(&op) {
+            entry.stage = Stage::Sent(id);
+        }
+        self.pending.insert(id, Purpose::Refresh { op, page, refusal });
+        self.send_request(id, method.name, &params, headers);
+    }
+
+    pub(super) fn on_refresh(
+        &mut self,
+        op: u64,
+        page: u32,
+        refusal: RpcError,
+        result: Result<Json, RpcError>,
+    ) {
+        let Ok(list) = result else { return self.end(op, Err(refusal.into())) };
+        let list = self.screen(list);
+        match next_cursor(&list) {
+            Some(cursor) if page < REFRESH_PAGES => self.refresh(op, page + 1, Some(cursor), refusal),
+            _ => self.send_op(op),
+        }
+    }
 }
 
 #[cfg(test)]

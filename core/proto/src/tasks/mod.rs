@@ -14,6 +14,7 @@ use serde::Deserialize;
 pub use record::{Answer, Asked, Broken, End, Origin, Record, Status, Terms, owner};
 pub use step::{Attention, Event, Next, Refused};
 pub use wire::News;
+pub(crate) use wire::timestamp;
 
 /// Whether a tool's calls become tasks, for clients that know of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -160,7 +160,7 @@ fn is_error(result: &str) -> bool {
 }
 
 /// Milliseconds since 1970 as RFC 3339 has them.
-fn timestamp(ms: u64) -> String {
+pub(crate) fn timestamp(ms: u64) -> String {
     // Up to the end of the year 9999: there is no fifth digit.
     let ms = ms.min(253_402_300_799_999);
     let (days, ms) = (ms / 86_400_000, ms % 86_400_000);

@@ -236,7 +236,7 @@ impl Model {
                     total: Some(Duration::from_secs(*total)),
                     progress: *progress,
                     meta: Json::default(),
-                    fresh: false,
+                    ..CallOptions::default()
                 };
                 let row = methods::by_op(name).expect("an operation");
                 self.live.entry(*op).or_insert(*progress);

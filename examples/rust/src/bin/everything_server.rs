@@ -19,6 +19,8 @@ use trunnion::server::{
 
 #[path = "everything_server/asking.rs"]
 mod asking;
+#[path = "everything_server/tasks.rs"]
+mod tasks;
 
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
@@ -332,6 +334,7 @@ fn server() -> Result<Server, Error> {
         )
         .build()?;
     asking::add(&server)?;
+    tasks::add(&server)?;
     changing(&server)?;
     Ok(server)
 }

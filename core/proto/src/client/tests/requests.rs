@@ -14,7 +14,8 @@ fn a_modern_call_carries_its_metadata_twice() {
     assert_eq!(header_of(&post, header::NAME).and_then(header::decode).as_deref(), Some("héllo"));
     let meta = &message["params"]["_meta"];
     assert_eq!((&meta["progressToken"], &meta["k"]), (&json!(post.post), &json!(1)));
-    assert_eq!(meta["io.modelcontextprotocol/clientCapabilities"], json!({}));
+    let tasks = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    assert_eq!(meta["io.modelcontextprotocol/clientCapabilities"], tasks);
     assert_eq!(message["params"]["arguments"], json!({"a": 1}));
 
     let result = r#"{"content":[] , "structuredContent":1.50,"resultType":"complete"}"#;
