@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
 
+use super::auth::Hidden;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
@@ -276,6 +277,7 @@ pub(crate) struct Connect {
     pub connect_timeout_ms: u64,
     pub transport: String,
     pub headers: BTreeMap<String, String>,
+    pub(super) auth: Option<Hidden>,
 }
 
 impl Default for Connect {
@@ -293,6 +295,7 @@ impl Default for Connect {
             connect_timeout_ms: 10_000,
             transport: "auto".into(),
             headers: BTreeMap::new(),
+            auth: None,
         }
     }
 }
