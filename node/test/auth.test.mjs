@@ -1,18 +1,13 @@
 // Clients that sign in, against an authorization server of our own (core/engine/examples/auth_world.rs).
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { CancelledError, connect, McpError, MemoryStore, TransportError, UnauthorizedError, UsageError } from "trunnion";
-import { deferred, ENGINES, title, withEngine } from "./helpers.mjs";
+import { deferred, ENGINES, title, withEngine, withWorld } from "./helpers.mjs";
 
-const PROGRAM = fileURLToPath(new URL("../../target/debug/examples/auth_world", import.meta.url));
 const REDIRECT_URI = "http://localhost:3000/callback";
 const SECRETS = ["acc3ss", "r3fresh", "c0de", "s3cret"];
 // Made for these tests.
@@ -22,27 +17,6 @@ jHw2dLBlFI5zKDUHqkBkHgIQ3R2hRANCAASDRg6E5mauEpZuYm55p5OczDccVT9Y
 +Purw1W1NC6kAL6KA+bcdGqctLuGFrxW9d/ouvNmUGAjsDTcehrotnsP
 -----END PRIVATE KEY-----
 `;
-
-/** An MCP server that wants tokens, and the authorization server that gives them. */
-async function withWorld(body) {
-  const child = spawn(PROGRAM, { stdio: ["pipe", "pipe", "inherit"] });
-  const [line] = await once(createInterface(child.stdout), "line");
-  const { mcp, issuer, control } = JSON.parse(line);
-  const headers = { connection: "close" };
-  const seen = async () => (await fetch(control, { headers })).json();
-  try {
-    await body({
-      mcp,
-      issuer,
-      seen,
-      change: (what) => fetch(control, { method: "PUT", headers, body: JSON.stringify(what) }),
-      granted: async (grant) => (await seen()).log.filter((line) => line === `token ${grant}`).length,
-    });
-  } finally {
-    child.stdin.end();
-    await once(child, "exit");
-  }
-}
 
 /** The user agrees: the page is a redirect to the callback. */
 const agree = async (page) => {
@@ -55,7 +29,11 @@ const hello = async (client) => (await client.callTool("hello")).text;
 for (const options of ENGINES) {
   describe(`signing in: ${title(options)}`, { timeout: 60_000 }, () => {
     const check = (name, body) =>
-      test(name, () => withEngine(options, (engine) => withWorld((world) => body(world, (auth, more) => connect(world.mcp, { engine, auth, ...more })))));
+      test(name, () =>
+        withEngine(options, (engine) =>
+          withWorld((world) => body(world, (auth, more) => connect(world.mcp, { engine, auth, ...more }))),
+        ),
+      );
 
     check("the user agrees once", async (world, connected) => {
       const client = await connected({ ...user, clientName: "Shop assistant" });

@@ -4,11 +4,9 @@ import asyncio
 import json
 import logging
 import stat
-import subprocess
 import sys
 import threading
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -16,48 +14,13 @@ from trunnion import Client, SyncClient, UnauthorizedError, UsageError
 from trunnion.auth import AuthorizationCode, ClientCredentials, Enterprise, JwtBearer, MemoryStore
 
 REDIRECT_URI = "http://localhost:3000/callback"
-PROGRAM = Path(__file__).resolve().parents[2] / "target/debug/examples/auth_world"
+# Made for these tests.
 P256 = """-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQghb/L5tuT1Pb4ZB99
 jHw2dLBlFI5zKDUHqkBkHgIQ3R2hRANCAASDRg6E5mauEpZuYm55p5OczDccVT9Y
 +Purw1W1NC6kAL6KA+bcdGqctLuGFrxW9d/ouvNmUGAjsDTcehrotnsP
 -----END PRIVATE KEY-----
 """
-
-
-class World:
-    """An MCP server that wants tokens, and the authorization server that gives them."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        where = json.loads(self.process.stdout.readline())
-        self.mcp, self.issuer, self.control = where["mcp"], where["issuer"], where["control"]
-
-    def close(self):
-        self.process.stdin.close()
-        assert self.process.wait() == 0
-        self.process.stdout.close()
-
-    def seen(self):
-        """What has happened there."""
-        with urllib.request.urlopen(self.control) as answer:
-            return json.load(answer)
-
-    def change(self, **what):
-        """What is to happen there."""
-        request = urllib.request.Request(self.control, json.dumps(what).encode(), method="PUT")
-        urllib.request.urlopen(request).close()
-
-    def granted(self, grant):
-        """How often the token endpoint was asked for it."""
-        return self.seen()["log"].count(f"token {grant}")
-
-
-@pytest.fixture
-def world():
-    world = World()
-    yield world
-    world.close()
 
 
 class Stay(urllib.request.HTTPRedirectHandler):

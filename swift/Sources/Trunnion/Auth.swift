@@ -129,6 +129,17 @@ public struct Auth: Sendable {
         }
     }
 
+    /// Answers what the server asks, and what the engine does.
+    static func answerer(with handlers: Answerer?, signingIn: Answerer?) -> Answerer? {
+        guard let signingIn else { return handlers }
+        return { kind, payload in
+            switch kind {
+            case .authorize, .credentials: return await signingIn(kind, payload)
+            default: return await handlers?(kind, payload) ?? nobody
+            }
+        }
+    }
+
     static let nobody = Answer(outcome: .error, payload: #"{"message":"this client answers no such questions"}"#)
 
     /// Answers the engine's questions.

@@ -61,15 +61,7 @@ public final class Client: Sendable {
         var declared = handlers.declared(in: options)
         if let auth { declared.auth = try auth.option }
         let optionsText = try JSON.text(declared)
-        let (asked, signingIn) = (handlers.answerer, auth?.answerer)
-        let answerer: Answerer? = asked == nil && signingIn == nil ? nil : { kind, payload in
-            switch kind {
-            case .authorize, .credentials:
-                return await signingIn?(kind, payload) ?? Auth.nobody
-            default:
-                return await asked?(kind, payload) ?? Auth.nobody
-            }
-        }
+        let answerer = Auth.answerer(with: handlers.answerer, signingIn: auth?.answerer)
         let shared = server?.runtime ?? runtime
         let connected = try shared ?? Runtime()
         let hub = Hub()
