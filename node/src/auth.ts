@@ -2,15 +2,13 @@
 
 import { randomUUID } from "node:crypto";
 
+import type { AskedQuestion } from "./client.js";
 import { json } from "./completing.js";
 import type { Cancellable } from "./context.js";
 import type { Target } from "./engine.js";
 import { type AuthOptions as Generated, OUTCOME, UsageError } from "./generated.js";
 
 type Awaitable<T> = T | Promise<T>;
-
-/** What a callback of signing in knows besides what it is asked: `signal` aborts when nobody wants the answer any more. */
-export type AuthQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How a client proves itself at a token endpoint. */
 export type ClientAuthMethod = "none" | "client_secret_post" | "client_secret_basic" | "private_key_jwt";
@@ -90,7 +88,7 @@ export interface AuthorizationCodeOptions
    * `redirectUri`. Time limits of calls stand still meanwhile. When it throws, the call fails with reason `redirect`.
    * Default: the engine opens the browser of this machine, which comes back to a port of this process.
    */
-  redirect?: (url: string, question: AuthQuestion) => Awaitable<string | URL>;
+  redirect?: (url: string, question: AskedQuestion) => Awaitable<string | URL>;
 }
 
 /** The client acts for itself: with a secret, or with a `signingKey`. */

@@ -81,7 +81,7 @@ export interface ClientOptions
 
 type Awaitable<T> = T | Promise<T>;
 
-/** What a handler of a server's question knows besides it: `signal` aborts when the question is withdrawn. */
+/** What the handler of a question knows besides it: `signal` aborts when the question is withdrawn. */
 export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How to ask. */

@@ -6,7 +6,6 @@ export { MemoryStore } from "./auth.js";
 export type {
   AuthOptions,
   AuthorizationCodeOptions,
-  AuthQuestion,
   ClientAuthMethod,
   ClientCredentialsOptions,
   CommonAuthOptions,

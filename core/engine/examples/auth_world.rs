@@ -11,9 +11,9 @@
 #[path = "../tests/auth_client/world.rs"]
 mod world;
 
+use axum::Router;
 use axum::extract::State as With;
 use axum::routing::get;
-use axum::Router;
 use serde_json::{Value, json};
 use world::{Shared, World, listen};
 

@@ -20,14 +20,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from threading import Lock
-from typing import Any, Awaitable, Callable, ClassVar, Literal, Protocol, Union, cast
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, ClassVar, Literal, Protocol, Union, cast
 
 from ._answers import Answerer
 from ._client import milliseconds
 from ._generated import EVENT_AUTHORIZE, EVENT_CREDENTIALS, OPTIONS, OUTCOME_RESULT
-from ._handler import Answer
-from ._json import dumps
+from ._handler import Answer, Done
+from ._json import dumps, loads
 from ._signature import is_async
+
+if TYPE_CHECKING:
+    from ._host import Host
 
 __all__ = [
     "Auth",
@@ -111,7 +114,7 @@ class Auth:
         addresses: the network that the MCP server is in. What it names as authorization servers may be there or public;
             by default that is decided by the server's URL, and a name counts as public.
         timeout: seconds of each request to an authorization server, by default 10.
-        user_timeout: seconds of the user, and of a store, by default 300.
+        user_timeout: seconds of the user, by default 300. A store has the longer of the two limits.
 
     Options that do not go together, and keys that cannot be read, are a `UsageError` when the client connects.
     """
@@ -159,7 +162,9 @@ class Auth:
         store = self._own_store()
         if store is None:
             return {}
-        return {EVENT_CREDENTIALS: Answerer(_keeper(store), "store", _as_it_is, _kept)}
+        # Ours is not worth a thread.
+        kind = _Here if type(store) is MemoryStore else Answerer
+        return {EVENT_CREDENTIALS: kind(_keeper(store), "store", _as_it_is, _kept)}
 
 
 @dataclass(repr=False, eq=False)
@@ -266,6 +271,18 @@ class Enterprise(Auth):
             "subjectType": self.subject_type,
         }
         return {**super()._settings(), "enterprise": {k: v for k, v in provider.items() if v is not None}}
+
+
+class _Here(Answerer):
+    """Answers at once, on the thread that dispatches."""
+
+    __slots__ = ()
+
+    def start(self, host: Host, id: int, payload: str) -> Done | None:
+        try:
+            return (id, *self.encode(self.fn(loads(payload))))
+        except Exception as error:
+            return (id, *self.failure(error))
 
 
 def _as_it_is(payload: Any) -> Any:

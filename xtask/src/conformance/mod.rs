@@ -152,7 +152,13 @@ impl Gate<'_> {
         let revision = revision.unwrap_or(EXTENSION);
         let expected = self.expected.demands(role, revision, &scenario.name);
         let problems = self.expected.problems(&scenario);
-        Verdict { scenario: scenario.name, revision: revision.to_owned(), expected, problems, successes: scenario.successes }
+        Verdict {
+            scenario: scenario.name,
+            revision: revision.to_owned(),
+            expected,
+            problems,
+            successes: scenario.successes,
+        }
     }
 
     /// Every expected scenario must be there and clean.

@@ -174,17 +174,15 @@ pub(super) fn auth(
             Network::Loopback => AddressClass::Loopback,
         });
     }
-    if let Some(limit) = options.timeout_ms {
-        auth = auth.timeout(Duration::from_millis(limit));
-    }
+    let timeout = Duration::from_millis(options.timeout_ms.unwrap_or(10_000));
     let user_timeout = Duration::from_millis(options.user_timeout_ms.unwrap_or(300_000));
-    auth = auth.offline_access(options.offline_access).user_timeout(user_timeout);
+    auth = auth.offline_access(options.offline_access).timeout(timeout).user_timeout(user_timeout);
     Ok(match &options.store {
         None => auth,
         Some(Keeping::Files(path)) => auth.store(FileStore::new(path)),
         Some(Keeping::Host(HostKeeping { id })) => {
             let (host, id) = (Host { tables: tables.clone(), client }, id.clone());
-            auth.store(HostStore { host, id, limit: user_timeout })
+            auth.store(HostStore { host, id, limit: timeout.max(user_timeout) })
         }
     })
 }
@@ -225,7 +223,8 @@ impl AuthOptions {
             ("assertion", self.assertion.is_some(), JwtBearer),
             ("enterprise", self.enterprise.is_some(), Enterprise),
         ];
-        for (option, _, grant) in given.into_iter().filter(|(_, given, grant)| *given && *grant != self.grant) {
+        for (option, _, grant) in given.into_iter().filter(|(_, given, grant)| *given && *grant != self.grant)
+        {
             return Err(wrong(&format!("{option} is for the grant {}", grant.as_str())));
         }
         if self.redirect_uri.is_some() && self.loopback_port.is_some() {
@@ -252,7 +251,9 @@ impl AuthOptions {
             return Err(wrong("the grant client_credentials needs a clientSecret or a signingKey"));
         }
         if matches!(self.dpop, Some(Dpop::Generated(true))) && self.store.is_some() {
-            return Err(wrong("dpop must be a key in PEM where there is a store: tokens in it are bound to the key"));
+            return Err(wrong(
+                "dpop must be a key in PEM where there is a store: tokens in it are bound to the key",
+            ));
         }
         match &self.store {
             Some(Keeping::Files(path)) if path.is_empty() || path.contains('\0') => {
@@ -276,7 +277,8 @@ impl AuthOptions {
                 Some(uri) => {
                     let (host, redirect_uri) = (Host { tables: tables.clone(), client }, uri.clone());
                     Auth::authorization_code(uri, move |url| {
-                        let asked = host.ask(kind::AUTHORIZE, json!({"url": url, "redirectUri": redirect_uri}));
+                        let asked =
+                            host.ask(kind::AUTHORIZE, json!({"url": url, "redirectUri": redirect_uri}));
                         async move { callback(asked.await) }
                     })
                 }
@@ -301,13 +303,7 @@ impl AuthOptions {
                     secret_expires_at: None,
                 };
                 let subject_type = idp.subject_type.as_deref().unwrap_or(ID_TOKEN);
-                Auth::enterprise(
-                    &idp.token_endpoint,
-                    &idp.issuer,
-                    at_idp,
-                    idp.subject.expose(),
-                    subject_type,
-                )
+                Auth::enterprise(&idp.token_endpoint, &idp.issuer, at_idp, idp.subject.expose(), subject_type)
             }
         })
     }
@@ -318,8 +314,7 @@ fn wrong(what: &str) -> Error {
 }
 
 fn loopback(port: u16, runtime: &tokio::runtime::Handle) -> Result<Loopback, Error> {
-    let failed =
-        |error: std::io::Error| wrong(&format!("loopbackPort: port {port} of 127.0.0.1: {error}"));
+    let failed = |error: std::io::Error| wrong(&format!("loopbackPort: port {port} of 127.0.0.1: {error}"));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
     let _entered = runtime.enter();
     Loopback::adopt(listener).map_err(failed)
@@ -350,7 +345,11 @@ struct Host {
 
 impl Host {
     /// The result of the exchange. Dropped before it is there, it withdraws the question.
-    fn ask(&self, kind: u32, payload: Value) -> impl Future<Output = Result<String, RpcError>> + Send + use<> {
+    fn ask(
+        &self,
+        kind: u32,
+        payload: Value,
+    ) -> impl Future<Output = Result<String, RpcError>> + Send + use<> {
         struct Asked(Arc<Tables>, u64);
         impl Drop for Asked {
             fn drop(&mut self) {
@@ -386,7 +385,7 @@ impl HostStore {
             match tokio::time::timeout(limit, asked).await {
                 Ok(Ok(text)) => Ok(text),
                 Ok(Err(error)) => Err(StoreError::new(error.message)),
-                Err(_) => Err(StoreError::new("it did not answer within userTimeoutMs")),
+                Err(_) => Err(StoreError::new("it did not answer within timeoutMs and userTimeoutMs")),
             }
         })
     }
@@ -398,8 +397,9 @@ impl CredentialStore for HostStore {
         Box::pin(async move {
             let text = asked.await?;
             // What serde says may quote the record.
-            let record: Option<Credentials> = serde_json::from_str(&text)
-                .map_err(|_| StoreError::new("what it loaded is neither a record that it was given nor null"))?;
+            let record: Option<Credentials> = serde_json::from_str(&text).map_err(|_| {
+                StoreError::new("what it loaded is neither a record that it was given nor null")
+            })?;
             Ok(record.filter(|record| record.server == server))
         })
     }
@@ -410,7 +410,8 @@ impl CredentialStore for HostStore {
         let asked = self.ask(payload);
         Box::pin(async move {
             let text = asked.await?;
-            serde_json::from_str(&text).map_err(|_| StoreError::new("its answer to swap is neither true nor false"))
+            serde_json::from_str(&text)
+                .map_err(|_| StoreError::new("its answer to swap is neither true nor false"))
         })
     }
 

@@ -67,8 +67,11 @@ impl Loopback {
     /// Open the page, and wait for the callback that belongs to it.
     pub(super) async fn visit(&self, url: String) -> Result<String, Error> {
         let _visiting = self.visiting.lock().await;
-        (self.open)(&url)
-            .map_err(|error| Error::usage(format!("no browser can be opened ({error}); send the user to the page by a redirect of your own")))?;
+        (self.open)(&url).map_err(|error| {
+            Error::usage(format!(
+                "no browser can be opened ({error}); send the user to the page by a redirect of your own"
+            ))
+        })?;
         let state = parameter(&url, "state").unwrap_or_default().to_owned();
         let (found, mut callbacks) = tokio::sync::mpsc::channel(1);
         let mut connections = tokio::task::JoinSet::new();
