@@ -4,8 +4,13 @@
  * Calls every feature of an everything_server and prints one line of JSON that says what came back. With
  * MCP_CONFORMANCE_SCENARIO in the environment it plays that scenario of the conformance suite instead.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
+#include <netdb.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -26,6 +31,71 @@ struct answer {
     trn_error *error;
 };
 
+/* The head of the answer to a GET of an http URL; free it. NULL: there is none. */
+static char *head_of(const char *url)
+{
+    if (strncmp(url, "http://", 7) != 0) {
+        return NULL;
+    }
+    size_t length = strcspn(url + 7, "/");
+    char *place = format("%.*s", (int)length, url + 7), *colon = strrchr(place, ':');
+    if (colon != NULL) {
+        *colon = '\0';
+    }
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    int tube = -1;
+    if (getaddrinfo(place, colon == NULL ? "80" : colon + 1, &hints, &found) == 0) {
+        for (struct addrinfo *at = found; at != NULL && tube < 0; at = at->ai_next) {
+            tube = socket(at->ai_family, at->ai_socktype, at->ai_protocol);
+            if (tube >= 0 && connect(tube, at->ai_addr, at->ai_addrlen) != 0) {
+                close(tube);
+                tube = -1;
+            }
+        }
+        freeaddrinfo(found);
+    }
+    free(place);
+    if (tube < 0) {
+        return NULL;
+    }
+    char *request = format("GET %s HTTP/1.1\r\nhost: %.*s\r\nconnection: close\r\n\r\n", url + 7 + length,
+                           (int)length, url + 7);
+    char *head = calloc(1, 16 * 1024);
+    size_t used = 0;
+    ssize_t got = head == NULL ? -1 : write(tube, request, strlen(request));
+    while (got > 0 && used + 1 < 16 * 1024 && (got = read(tube, head + used, 16 * 1024 - 1 - used)) > 0) {
+        used += (size_t)got;
+    }
+    close(tube);
+    free(request);
+    return head;
+}
+
+/* The suite's user agrees at once: its page is a redirect to the callback. */
+static void agree(trn_engine *engine, const trn_event *event)
+{
+    char *page = trn_json_string(event->payload, "url", NULL);
+    char *head = head_of(page);
+    const char *field = "\nlocation:", *at = head;
+    while (at != NULL && (at = strchr(at, '\n')) != NULL && strncasecmp(at, field, strlen(field)) != 0) {
+        at++;
+    }
+    if (at == NULL) {
+        trn_complete(engine, event->id, TRN_OUTCOME_ERROR, trn_cstr("{\"message\": \"the page leads nowhere\"}"), NULL);
+    } else {
+        at += strlen(field);
+        at += strspn(at, " ");
+        trn_str location = {at, strcspn(at, "\r\n")};
+        char *url = trn_json_escape(location);
+        char *callback = format("{\"url\": %s}", url);
+        trn_complete(engine, event->id, TRN_OUTCOME_RESULT, trn_cstr(callback), NULL);
+        free(callback);
+        trn_string_free(url);
+    }
+    free(head);
+    trn_string_free(page);
+}
+
 static void on_event(trn_engine *engine, const trn_event *event, void *user)
 {
     struct peer *peer = user;
@@ -41,6 +111,10 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
                      trn_cstr("{\"role\": \"assistant\", \"model\": \"test-model\", \"stopReason\": \"endTurn\","
                               " \"content\": {\"type\": \"text\", \"text\": \"This is a test response.\"}}"),
                      NULL);
+        return;
+    }
+    if (event->kind == TRN_EVENT_AUTHORIZE) {
+        agree(engine, event);
         return;
     }
     if (event->kind != TRN_EVENT_PROGRESS || event->id != peer->call ||
@@ -267,6 +341,52 @@ static void call(struct peer *peer, const char *tool)
     free(params);
 }
 
+/* A member of what the suite tells its client, as JSON. */
+static trn_str told(const char *context, const char *name)
+{
+    trn_str value = trn_cstr("null");
+    trn_json_raw(trn_cstr(context), name, &value);
+    return value;
+}
+
+/* How to get into a server of a scenario: what a user of such a server would configure. Free it. */
+static char *auth_of(const char *name, const char *context)
+{
+    trn_str id = told(context, "client_id"), secret = told(context, "client_secret");
+    const char *user = "\"redirectUri\": \"http://localhost:3000/callback\"";
+    if (strcmp(name, "auth/client-credentials-basic") == 0) {
+        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"clientSecret\": %.*s}", (int)id.len,
+                      id.ptr, (int)secret.len, secret.ptr);
+    }
+    if (strcmp(name, "auth/client-credentials-jwt") == 0) {
+        trn_str key = told(context, "private_key_pem");
+        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"signingKey\": %.*s}", (int)id.len,
+                      id.ptr, (int)key.len, key.ptr);
+    }
+    if (strcmp(name, "auth/wif-jwt-bearer") == 0) {
+        trn_str assertion = told(context, "valid_jwt");
+        return format("{\"grant\": \"jwt_bearer\", \"clientId\": %.*s, \"assertion\": %.*s}", (int)id.len, id.ptr,
+                      (int)assertion.len, assertion.ptr);
+    }
+    if (strcmp(name, "auth/enterprise-managed-authorization") == 0) {
+        trn_str endpoint = told(context, "idp_token_endpoint"), issuer = told(context, "idp_issuer");
+        trn_str at_idp = told(context, "idp_client_id"), subject = told(context, "idp_id_token");
+        return format("{\"grant\": \"enterprise\", \"clientId\": %.*s, \"clientSecret\": %.*s, \"enterprise\":"
+                      " {\"tokenEndpoint\": %.*s, \"issuer\": %.*s, \"clientId\": %.*s, \"subject\": %.*s}}",
+                      (int)id.len, id.ptr, (int)secret.len, secret.ptr, (int)endpoint.len, endpoint.ptr,
+                      (int)issuer.len, issuer.ptr, (int)at_idp.len, at_idp.ptr, (int)subject.len, subject.ptr);
+    }
+    if (strcmp(name, "auth/pre-registration") == 0) {
+        trn_str issuer = told(context, "issuer");
+        return format("{%s, \"clientId\": %.*s, \"clientSecret\": %.*s, \"issuer\": %.*s}", user, (int)id.len, id.ptr,
+                      (int)secret.len, secret.ptr, (int)issuer.len, issuer.ptr);
+    }
+    if (strcmp(name, "auth/dpop") == 0 || strcmp(name, "auth/dpop-nonce") == 0) {
+        return format("{%s, \"dpop\": true}", user);
+    }
+    return format("{%s, \"clientMetadataUrl\": \"https://conformance-test.local/client-metadata.json\"}", user);
+}
+
 /* Do what a scenario of the conformance suite asks. */
 static void scenario(struct peer *peer, const char *name)
 {
@@ -275,6 +395,13 @@ static void scenario(struct peer *peer, const char *name)
     if (strcmp(name, "tools_call") == 0) {
         trn_string_free(expect(peer, TRN_OP_CALL_TOOL,
                                "{\"name\": \"add_numbers\", \"arguments\": {\"a\": 5, \"b\": 3}}"));
+    } else if (strncmp(name, "auth/", 5) == 0) {
+        trn_str tool;
+        if (trn_json_raw(trn_cstr(tools), "/tools/0/name", &tool)) {
+            char *params = format("{\"name\": %.*s, \"arguments\": {}}", (int)tool.len, tool.ptr);
+            trn_string_free(expect(peer, TRN_OP_CALL_TOOL, params));
+            free(params);
+        }
     } else if (strcmp(name, "http-custom-headers") == 0) {
         calls_of(peer, context == NULL ? "{}" : context);
     } else if (strcmp(name, "http-invalid-tool-headers") == 0) {
@@ -352,12 +479,17 @@ int main(int argc, char **argv)
     const char *name = getenv("MCP_CONFORMANCE_SCENARIO");
     const char *asked = ", \"capabilities\": {\"sampling\": {}, \"elicitation\": {}},"
                         " \"roots\": [{\"uri\": \"file:///workspace\", \"name\": \"workspace\"}]";
+    const char *context = getenv("MCP_CONFORMANCE_CONTEXT");
+    char *auth = name == NULL || strncmp(name, "auth/", 5) != 0
+                     ? format("%s", "null")
+                     : auth_of(name, context == NULL ? "{}" : context);
     char *options =
         format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\","
-               " \"transport\": \"%s\"%s%s}",
-               era == NULL ? "auto" : era, transport == NULL ? "auto" : transport, known, name == NULL ? "" : asked);
+               " \"transport\": \"%s\", \"auth\": %s%s%s}",
+               era == NULL ? "auto" : era, transport == NULL ? "auto" : transport, auth, known,
+               name == NULL ? "" : asked);
     check(trn_connect(peer.engine, trn_cstr(target), trn_cstr(options), &peer.client, &error), &error, "connect");
-    check(trn_run(peer.engine, peer.client, NULL, NULL, &peer.server, &error), &error, "connect");
+    check(trn_run(peer.engine, peer.client, on_event, &peer, &peer.server, &error), &error, "connect");
     peer.revision = trn_json_string(trn_cstr(peer.server), "revision", NULL);
 
     if (name == NULL) {
@@ -368,6 +500,7 @@ int main(int argc, char **argv)
     trn_string_free(peer.revision);
     trn_string_free(peer.server);
     free(options);
+    free(auth);
     free(known);
     free(target);
     trn_close(peer.engine, 1000, NULL);

@@ -3,6 +3,7 @@
 import { connect, McpError } from "trunnion";
 
 const target = process.argv.at(-1);
+const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT || "{}");
 
 try {
   const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
@@ -12,6 +13,7 @@ try {
     revision: process.env.MCP_INTEROP_REVISION,
     transport: process.env.MCP_INTEROP_TRANSPORT,
     ...(scenario === undefined ? {} : answers()),
+    ...(scenario?.startsWith("auth/") ? { auth: authOf(scenario) } : {}),
   });
   if (scenario === undefined) console.log(JSON.stringify(await tour(client)));
   else await conformance(client, scenario);
@@ -33,6 +35,42 @@ function answers() {
     }),
     roots: [{ uri: "file:///workspace", name: "workspace" }],
   };
+}
+
+/** How to get into a server of a scenario: what a user of such a server would configure. */
+function authOf(scenario) {
+  const user = {
+    redirectUri: "http://localhost:3000/callback",
+    // The suite's user agrees at once: its page is a redirect to the callback.
+    redirect: async (page) => (await fetch(page, { redirect: "manual" })).headers.get("location"),
+  };
+  const client = { clientId: context.client_id, clientSecret: context.client_secret };
+  switch (scenario) {
+    case "auth/client-credentials-basic":
+      return { grant: "client_credentials", ...client };
+    case "auth/client-credentials-jwt":
+      return { grant: "client_credentials", clientId: context.client_id, signingKey: context.private_key_pem };
+    case "auth/wif-jwt-bearer":
+      return { grant: "jwt_bearer", clientId: context.client_id, assertion: context.valid_jwt };
+    case "auth/enterprise-managed-authorization":
+      return {
+        grant: "enterprise",
+        ...client,
+        enterprise: {
+          tokenEndpoint: context.idp_token_endpoint,
+          issuer: context.idp_issuer,
+          clientId: context.idp_client_id,
+          subject: context.idp_id_token,
+        },
+      };
+    case "auth/pre-registration":
+      return { ...user, ...client, issuer: context.issuer };
+    case "auth/dpop":
+    case "auth/dpop-nonce":
+      return { ...user, dpop: true };
+    default:
+      return { ...user, clientMetadataUrl: "https://conformance-test.local/client-metadata.json" };
+  }
 }
 
 async function tour(client) {
@@ -95,11 +133,12 @@ async function cancelled(client) {
 
 /** Do what a scenario of the conformance suite asks. */
 async function conformance(client, scenario) {
-  const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? "{}");
   const tools = await client.listTools();
   const calls = [];
   if (scenario === "tools_call") {
     calls.push(["add_numbers", { a: 5, b: 3 }]);
+  } else if (scenario.startsWith("auth/")) {
+    calls.push(...tools.slice(0, 1).map((tool) => [tool.name, {}]));
   } else if (scenario === "http-custom-headers") {
     calls.push(...context.toolCalls.map((call) => [call.name, call.arguments]));
   } else if (scenario === "http-invalid-tool-headers") {

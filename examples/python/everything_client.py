@@ -5,10 +5,12 @@
 """
 
 import asyncio
+import http.client
 import json
 import os
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from trunnion import (
     BooleanField,
@@ -22,6 +24,10 @@ from trunnion import (
     Text,
     ToolError,
 )
+from trunnion.auth import Auth, AuthorizationCode, ClientCredentials, Enterprise, JwtBearer
+
+REDIRECT_URI = "http://localhost:3000/callback"
+CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
 
 
 async def tour(client: Client) -> dict[str, Any]:
@@ -89,15 +95,57 @@ async def cancelled(client: Client) -> str:
     return "finished"
 
 
+def agree(page: str) -> str:
+    """The suite's user agrees at once: its page is a redirect to the callback."""
+    parts = urlsplit(page)
+    connection = http.client.HTTPConnection(parts.netloc)
+    connection.request("GET", f"{parts.path}?{parts.query}")
+    location = connection.getresponse().headers["location"]
+    connection.close()
+    return location
+
+
+def auth_of(scenario: str) -> Auth:
+    """How to get into a server of a scenario: what a user of such a server would configure."""
+    if scenario == "auth/client-credentials-basic":
+        return ClientCredentials(CONTEXT["client_id"], CONTEXT["client_secret"])
+    if scenario == "auth/client-credentials-jwt":
+        return ClientCredentials(CONTEXT["client_id"], signing_key=CONTEXT["private_key_pem"])
+    if scenario == "auth/wif-jwt-bearer":
+        return JwtBearer(CONTEXT["client_id"], CONTEXT["valid_jwt"])
+    if scenario == "auth/enterprise-managed-authorization":
+        return Enterprise(
+            CONTEXT["client_id"],
+            CONTEXT["client_secret"],
+            token_endpoint=CONTEXT["idp_token_endpoint"],
+            idp_issuer=CONTEXT["idp_issuer"],
+            idp_client_id=CONTEXT["idp_client_id"],
+            subject=CONTEXT["idp_id_token"],
+        )
+    if scenario == "auth/pre-registration":
+        return AuthorizationCode(
+            agree,
+            REDIRECT_URI,
+            client_id=CONTEXT["client_id"],
+            client_secret=CONTEXT["client_secret"],
+            issuer=CONTEXT.get("issuer"),
+        )
+    if scenario in ("auth/dpop", "auth/dpop-nonce"):
+        return AuthorizationCode(agree, REDIRECT_URI, dpop=True)
+    url = "https://conformance-test.local/client-metadata.json"
+    return AuthorizationCode(agree, REDIRECT_URI, client_metadata_url=url)
+
+
 async def conform(client: Client, scenario: str) -> None:
     """Do what a scenario of the conformance suite asks."""
-    context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
     tools = {tool.name: tool for tool in await client.list_tools()}
     calls: list[tuple[str, dict[str, Any]]] = []
     if scenario == "tools_call":
         calls = [("add_numbers", {"a": 5, "b": 3})]
+    elif scenario.startswith("auth/"):
+        calls = [(name, {}) for name in list(tools)[:1]]
     elif scenario == "http-custom-headers":
-        calls = [(call["name"], call["arguments"]) for call in context["toolCalls"]]
+        calls = [(call["name"], call["arguments"]) for call in CONTEXT["toolCalls"]]
     elif scenario == "http-invalid-tool-headers":
         calls = [(name, {}) for name in tools]
     elif scenario == "json-schema-2020-12-preservation":
@@ -148,6 +196,7 @@ async def main(target: str) -> None:
         on_elicit=elicited,
         on_sample=sampled,
         roots=[Root("file:///workspace", name="workspace")],
+        auth=auth_of(scenario) if scenario is not None and scenario.startswith("auth/") else None,
     )
     async with client:
         if scenario:

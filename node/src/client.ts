@@ -1,5 +1,6 @@
 // The client: connecting, asking, and hearing of what the server says unasked.
 
+import { authOf, type AuthOptions, type AuthTargets } from "./auth.js";
 import { Changes, type ListenFilter } from "./changes.js";
 import type { Cancellable } from "./context.js";
 import { Engine, type EngineOptions, type Operation, type Target } from "./engine.js";
@@ -42,7 +43,7 @@ export type ClientTarget =
 
 /** How to connect. */
 export interface ClientOptions
-  extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport">,
+  extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport" | "auth">,
     EngineOptions {
   /** Who the client says it is. */
   clientInfo?: { name: string; version: string; title?: string };
@@ -65,7 +66,12 @@ export interface ClientOptions
   elicitModes?: readonly ("form" | "url")[];
   /** Asks a model what a server wants to know. Declares the capability. */
   onSample?: (request: CreateMessageRequest, question: AskedQuestion) => Awaitable<CreateMessageResult>;
-  /** Told of every exception of `onElicit` and `onSample` that is no `McpError`. Default: written to stderr. */
+  /** How to get in where a server over HTTP wants authorization (OAuth 2.1). Without, a refusal is an error. */
+  auth?: AuthOptions;
+  /**
+   * Told of every exception of `onElicit`, `onSample`, and the callbacks of `auth` that is no `McpError`. Default: written to
+   * stderr.
+   */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
   /** The engine to use, instead of the one this thread's servers and clients share. */
   engine?: Engine;
@@ -75,7 +81,7 @@ export interface ClientOptions
 
 type Awaitable<T> = T | Promise<T>;
 
-/** What a handler of a server's question knows besides it: `signal` aborts when the question is withdrawn. */
+/** What the handler of a question knows besides it: `signal` aborts when the question is withdrawn. */
 export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How to ask. */
@@ -161,7 +167,7 @@ export class Client implements AsyncDisposable {
   readonly #target: string;
   readonly #options: Record<string, any>;
   readonly #signal: AbortSignal | undefined;
-  readonly #answerers: { elicit?: Target<Cancellable>; sample?: Target<Cancellable> };
+  readonly #answerers: { elicit?: Target<Cancellable>; sample?: Target<Cancellable> } & AuthTargets;
   readonly #listeners = new Map<string, Set<(params: any) => void>>();
   /** The client's handle: while it is connecting, and once it is connected. */
   #attempt: number | undefined;
@@ -174,8 +180,9 @@ export class Client implements AsyncDisposable {
 
   /** Connects on `connect()` or with the first request. */
   constructor(target: ClientTarget, options: ClientOptions = {}) {
-    const { engine, signal, onElicit, elicitModes, onSample, onError = printError, ...rest } = options;
+    const { engine, signal, onElicit, elicitModes, onSample, auth, onError = printError, ...rest } = options;
     const [engineOptions, connectOptions] = split(rest, [...OPTION_KEYS.engine, "wake"]);
+    const signingIn = auth === undefined ? undefined : authOf(auth, onError);
     const given = engine ?? (isServer(target) ? target.engine : undefined);
     if (isServer(target) && given !== target.engine) {
       throw new UsageError("a client of a server in this process shares the server's engine; give it no other");
@@ -187,8 +194,10 @@ export class Client implements AsyncDisposable {
     if (Object.keys(declared).length > 0) {
       connectOptions["capabilities"] = { ...declared, ...connectOptions["capabilities"] };
     }
+    if (signingIn !== undefined) connectOptions["auth"] = signingIn.wire;
     this.#options = connectOptions;
     this.#answerers = {
+      ...signingIn?.targets,
       ...(onElicit === undefined ? {} : { elicit: answerer("onElicit", onElicit, onError) }),
       ...(onSample === undefined ? {} : { sample: answerer("onSample", onSample, onError) }),
     };

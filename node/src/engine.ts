@@ -64,12 +64,14 @@ export interface Operation {
   httpChunk?(payload: string): void;
 }
 
-/** What hears of a client's connection, and answers what its server asks; or hears of a server's clients. */
+/** What hears of a client's connection, and answers what it is asked; or hears of a server's clients. */
 export interface PeerListener {
   notification(payload: any): void;
   closed?(payload: any): void;
   elicit?: Target<Cancellable>;
   sample?: Target<Cancellable>;
+  authorize?: Target<Cancellable>;
+  credentials?: Target<Cancellable>;
 }
 
 /**
@@ -278,6 +280,10 @@ export class Engine {
         return this.#serve(id, this.#listeners.get(number)?.elicit, payload, new Cancellable());
       case EVENT.sample:
         return this.#serve(id, this.#listeners.get(number)?.sample, payload, new Cancellable());
+      case EVENT.authorize:
+        return this.#serve(id, this.#listeners.get(number)?.authorize, payload, new Cancellable());
+      case EVENT.credentials:
+        return this.#serve(id, this.#listeners.get(number)?.credentials, payload, new Cancellable());
       case EVENT.cancelled:
         return this.#stop(id, payload?.reason);
       case EVENT.result:

@@ -51,6 +51,8 @@ export const EVENT = {
   elicit: 6,
   /** id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR. */
   sample: 7,
+  /** id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first. */
+  authorize: 8,
   /** id: operation (or client, for connect). payload: the result. */
   result: 10,
   /** id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR. */
@@ -67,6 +69,8 @@ export const EVENT = {
   httpHead: 16,
   /** id: carried request. payload: a piece of the response's body, as a string. */
   httpChunk: 17,
+  /** id: exchange. target: client, of one whose option auth has a store {id}. Its credentials are kept by the host, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: keep the record if the version of what is kept is `expected` (0: nothing is kept), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it holds secrets. */
+  credentials: 18,
 } as const;
 
 /** What a completion says. */
@@ -382,6 +386,50 @@ export interface ConnectOptions {
   revision?: string;
   /** HTTP headers added to every request. Default: `{}`. */
   headers?: Readonly<Record<string, unknown>>;
+  /** How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error. Default: `none`. */
+  auth?: Readonly<Record<string, unknown>>;
+}
+
+/** Options of scope `auth`. */
+export interface AuthOptions {
+  /** authorization_code: the user agrees in a browser. client_credentials: the client acts for itself. jwt_bearer: it shows an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization). Default: `authorization_code`. */
+  grant?: string;
+  /** Id of a client that was registered by hand. Without, in this order: clientMetadataUrl where the server takes one, or what the server gives when the client registers itself. Only with the grant authorization_code it may be missing. Default: `what the server gives`. */
+  clientId?: string;
+  /** The secret that belongs to clientId. Default: `none`. */
+  clientSecret?: string;
+  /** How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do. Default: `the strongest`. */
+  clientAuthMethod?: string;
+  /** The authorization server that clientId belongs to: its id and secret are shown to no other. Default: `the first one named`. */
+  issuer?: string;
+  /** URL of the client id metadata document, https with a path. Default: `none`. */
+  clientMetadataUrl?: string;
+  /** The name under which the client registers itself. Default: `trunnion`. */
+  clientName?: string;
+  /** Where the browser comes back to, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without, the engine opens the browser of this machine, which comes back to a port of this process. Default: `none`. */
+  redirectUri?: string;
+  /** That port of 127.0.0.1. 0: any that is free, for servers that let it differ from the one that was registered, as RFC 8252 wants. Default: `0`. */
+  loopbackPort?: number;
+  /** The private key that the client proves itself with (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA. Default: `none`. */
+  signingKey?: string;
+  /** The kid of signingKey, if the server knows several keys of the client. Default: `none`. */
+  signingKeyId?: string;
+  /** Bind tokens to a key where the server can (DPoP, RFC 9449), so that a stolen token is of no use. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a store it must be one. Default: `false`. */
+  dpop?: unknown;
+  /** Ask for offline_access where the server has it. Default: `false`. */
+  offlineAccess?: boolean;
+  /** Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes may share; not encrypted. {id}: the host keeps them (CREDENTIALS events), and clients of this process whose id is the same take turns to refresh. By default they are the connection's own, and end with it. Default: `memory`. */
+  store?: unknown;
+  /** The network that the MCP server is in: public, private or loopback. What it names as authorization servers may be there or public; by default that is decided by the server's URL, and a name counts as public. Default: `by the URL`. */
+  addresses?: string;
+  /** Time limit of each request to metadata, registration and token endpoints, in milliseconds. Default: `10000`. */
+  timeoutMs?: number;
+  /** Time limit of the user, and of a store of the host's, in milliseconds. Default: `300000`. */
+  userTimeoutMs?: number;
+  /** What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server. Default: `none`. */
+  assertion?: string;
+  /** The identity provider of the grant enterprise: {tokenEndpoint, issuer, clientId, clientSecret?, clientAuthMethod?, subject, subjectType?}. It knows the client as clientId; subject is the user's token, by default an id token. Default: `none`. */
+  enterprise?: Readonly<Record<string, unknown>>;
 }
 
 /** Options of scope `request`. */
@@ -410,6 +458,7 @@ export const OPTION_KEYS = {
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store"],
   tool: ["asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth"],
+  auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "ask"],
 } as const;

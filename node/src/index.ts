@@ -2,6 +2,18 @@
 
 import { loadNative } from "./native.js";
 
+export { MemoryStore } from "./auth.js";
+export type {
+  AuthOptions,
+  AuthorizationCodeOptions,
+  ClientAuthMethod,
+  ClientCredentialsOptions,
+  CommonAuthOptions,
+  CredentialRecord,
+  CredentialStore,
+  EnterpriseOptions,
+  JwtBearerOptions,
+} from "./auth.js";
 export { Question } from "./asking.js";
 export type { AnswersOf, Elicited, Questions, SampleOptions } from "./asking.js";
 export type { Carrier, FetchHandler } from "./carried.js";

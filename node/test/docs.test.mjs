@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect } from "trunnion";
-import { run } from "./helpers.mjs";
+import { run, withWorld } from "./helpers.mjs";
 
 // Inside the package, so that the snippets resolve `trunnion` and `zod` as a user's would.
 const folder = fileURLToPath(new URL("docs/", import.meta.url));
@@ -42,7 +42,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
   };
   // server.ts is imported by the others; http.js has a test of its own.
   test("runs every block", () => {
-    const run = [...Object.keys(expected), "server.js", "http.js"].sort();
+    const run = [...Object.keys(expected), "server.js", "http.js", "signing-in.js"].sort();
     assert.deepEqual(run, snippets.map(({ name }) => name.replace(/ts$/, "js")).sort());
   });
 
@@ -52,6 +52,13 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: output, stderr: "" });
     });
   }
+
+  test("signing-in.js", () =>
+    withWorld(async ({ mcp }) => {
+      const env = { SHOP_URL: mcp, SHOP_ID: "shop", SHOP_SECRET: "s3cret" };
+      const { code, stdout, stderr } = await run([join(folder, "build", "signing-in.js")], { env });
+      assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: "hello 2\n", stderr: "" });
+    }));
 
   test("the package's README", async () => {
     const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connect, Engine, Server } from "trunnion";
@@ -78,4 +79,25 @@ export function deferred() {
   let reject;
   const promise = new Promise((yes, no) => ([resolve, reject] = [yes, no]));
   return { promise, resolve, reject };
+}
+
+/** Run a test with an MCP server that wants tokens, and the authorization server that gives them. */
+export async function withWorld(body) {
+  const child = spawn(fileURLToPath(new URL("../../target/debug/examples/auth_world", import.meta.url)), { stdio: ["pipe", "pipe", "inherit"] });
+  const [line] = await once(createInterface(child.stdout), "line");
+  const { mcp, issuer, control } = JSON.parse(line);
+  const headers = { connection: "close" };
+  const seen = async () => (await fetch(control, { headers })).json();
+  try {
+    await body({
+      mcp,
+      issuer,
+      seen,
+      change: (what) => fetch(control, { method: "PUT", headers, body: JSON.stringify(what) }),
+      granted: async (grant) => (await seen()).log.filter((line) => line === `token ${grant}`).length,
+    });
+  } finally {
+    child.stdin.end();
+    await once(child, "exit");
+  }
 }

@@ -1,10 +1,15 @@
 """Every test ends with no handle left: the engines it made are watched."""
 
 import json
+import subprocess
+import urllib.request
+from pathlib import Path
 
 import pytest
 
 import trunnion._native as native
+
+AUTH_WORLD = Path(__file__).resolve().parents[2] / "target/debug/examples/auth_world"
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +33,39 @@ def live_handles(monkeypatch):
 @pytest.fixture
 def examples():
     """The folder of the Python examples."""
-    from pathlib import Path
-
     return Path(__file__).resolve().parents[2] / "examples" / "python"
+
+
+class World:
+    """An MCP server that wants tokens, and the authorization server that gives them."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([AUTH_WORLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        where = json.loads(self.process.stdout.readline())
+        self.mcp, self.issuer, self.control = where["mcp"], where["issuer"], where["control"]
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait() == 0
+        self.process.stdout.close()
+
+    def seen(self):
+        """What has happened there."""
+        with urllib.request.urlopen(self.control) as answer:
+            return json.load(answer)
+
+    def change(self, **what):
+        """What is to happen there."""
+        request = urllib.request.Request(self.control, json.dumps(what).encode(), method="PUT")
+        urllib.request.urlopen(request).close()
+
+    def granted(self, grant):
+        """How often the token endpoint was asked for it."""
+        return self.seen()["log"].count(f"token {grant}")
+
+
+@pytest.fixture
+def world():
+    world = World()
+    yield world
+    world.close()

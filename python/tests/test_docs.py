@@ -52,8 +52,12 @@ def test_there_are_snippets():
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippet(snippet, monkeypatch):
+def test_snippet(snippet, monkeypatch, request):
     monkeypatch.chdir(ROOT)
+    if "SHOP_URL" in snippet:
+        shop = {"SHOP_URL": request.getfixturevalue("world").mcp, "SHOP_ID": "shop", "SHOP_SECRET": "s3cret"}
+        for name, value in shop.items():
+            monkeypatch.setenv(name, value)
     out = io.StringIO()
     names = {"__name__": "snippet"}
     with contextlib.redirect_stdout(out):
@@ -61,6 +65,7 @@ def test_snippet(snippet, monkeypatch):
     server = names.get("server")
     if not isinstance(server, Server):
         assert out.getvalue()
+        assert "SHOP_URL" not in snippet or out.getvalue() == "hello\n"
         return
     assert out.getvalue() == PRINTED.get(server.name, "")
     with SyncClient(server, on_elicit=ANSWERS.get(server.name)) as client:

@@ -11,7 +11,7 @@ out=$target/c-tests
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 warnings="-Wall -Wextra -Werror -pedantic"
-tests="test_json test_misuse test_local test_process test_carried"
+tests="test_json test_misuse test_local test_process test_carried test_auth"
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -75,7 +75,9 @@ if have cmake "the CMake package"; then
 fi
 
 PROGRAMS=$out/bin
-export PROGRAMS
+AUTH_WORLD=$target/debug/examples/auth_world
+export PROGRAMS AUTH_WORLD
+[ "${TRUNNION_PREBUILT:-}" = 1 ] || cargo build -q --manifest-path "$root/Cargo.toml" -p trunnion --example auth_world
 
 for test in $tests test_local_static; do
     step "$test"

@@ -168,6 +168,48 @@
  *     The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
  *   headers (object, default {})
  *     HTTP headers added to every request.
+ *   auth (object, default none)
+ *     How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error.
+ *
+ * auth
+ *   grant (string, default authorization_code)
+ *     authorization_code: the user agrees in a browser. client_credentials: the client acts for itself. jwt_bearer: it shows an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization).
+ *   clientId (string, default what the server gives)
+ *     Id of a client that was registered by hand. Without, in this order: clientMetadataUrl where the server takes one, or what the server gives when the client registers itself. Only with the grant authorization_code it may be missing.
+ *   clientSecret (string, default none)
+ *     The secret that belongs to clientId.
+ *   clientAuthMethod (string, default the strongest)
+ *     How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do.
+ *   issuer (string, default the first one named)
+ *     The authorization server that clientId belongs to: its id and secret are shown to no other.
+ *   clientMetadataUrl (string, default none)
+ *     URL of the client id metadata document, https with a path.
+ *   clientName (string, default trunnion)
+ *     The name under which the client registers itself.
+ *   redirectUri (string, default none)
+ *     Where the browser comes back to, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without, the engine opens the browser of this machine, which comes back to a port of this process.
+ *   loopbackPort (integer, default 0)
+ *     That port of 127.0.0.1. 0: any that is free, for servers that let it differ from the one that was registered, as RFC 8252 wants.
+ *   signingKey (string, default none)
+ *     The private key that the client proves itself with (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA.
+ *   signingKeyId (string, default none)
+ *     The kid of signingKey, if the server knows several keys of the client.
+ *   dpop (value, default false)
+ *     Bind tokens to a key where the server can (DPoP, RFC 9449), so that a stolen token is of no use. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a store it must be one.
+ *   offlineAccess (boolean, default false)
+ *     Ask for offline_access where the server has it.
+ *   store (value, default memory)
+ *     Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes may share; not encrypted. {id}: the host keeps them (CREDENTIALS events), and clients of this process whose id is the same take turns to refresh. By default they are the connection's own, and end with it.
+ *   addresses (string, default by the URL)
+ *     The network that the MCP server is in: public, private or loopback. What it names as authorization servers may be there or public; by default that is decided by the server's URL, and a name counts as public.
+ *   timeoutMs (integer, default 10000)
+ *     Time limit of each request to metadata, registration and token endpoints, in milliseconds.
+ *   userTimeoutMs (integer, default 300000)
+ *     Time limit of the user, and of a store of the host's, in milliseconds.
+ *   assertion (string, default none)
+ *     What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server.
+ *   enterprise (object, default none)
+ *     The identity provider of the grant enterprise: {tokenEndpoint, issuer, clientId, clientSecret?, clientAuthMethod?, subject, subjectType?}. It knows the client as clientId; subject is the user's token, by default an id token.
  *
  * request
  *   timeoutMs (integer, default the client's)
@@ -246,6 +288,8 @@ typedef enum {
     TRN_EVENT_ELICIT = 6,
     // id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
     TRN_EVENT_SAMPLE = 7,
+    // id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
+    TRN_EVENT_AUTHORIZE = 8,
     // id: operation (or client, for connect). payload: the result.
     TRN_EVENT_RESULT = 10,
     // id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -262,6 +306,8 @@ typedef enum {
     TRN_EVENT_HTTP_HEAD = 16,
     // id: carried request. payload: a piece of the response's body, as a string.
     TRN_EVENT_HTTP_CHUNK = 17,
+    // id: exchange. target: client, of one whose option auth has a store {id}. Its credentials are kept by the host, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: keep the record if the version of what is kept is `expected` (0: nothing is kept), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it holds secrets.
+    TRN_EVENT_CREDENTIALS = 18,
 } trn_event_kind;
 
 // What a completion says, and so what its payload is.

@@ -124,6 +124,8 @@ pub enum trn_event_kind {
     Elicit = 6,
     /// id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
     Sample = 7,
+    /// id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
+    Authorize = 8,
     /// id: operation (or client, for connect). payload: the result.
     Result = 10,
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -140,6 +142,8 @@ pub enum trn_event_kind {
     HttpHead = 16,
     /// id: carried request. payload: a piece of the response's body, as a string.
     HttpChunk = 17,
+    /// id: exchange. target: client, of one whose option auth has a store {id}. Its credentials are kept by the host, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: keep the record if the version of what is kept is `expected` (0: nothing is kept), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it holds secrets.
+    Credentials = 18,
 }
 
 /// What a completion says, and so what its payload is.

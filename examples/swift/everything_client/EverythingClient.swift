@@ -4,6 +4,10 @@
 import Foundation
 import Trunnion
 
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
 @main
 enum EverythingClient {
     static func main() async {
@@ -23,6 +27,63 @@ enum EverythingClient {
         }
     }
 
+    /// What a scenario tells its client.
+    static var context: JSONValue {
+        let context = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_CONTEXT"] ?? "{}"
+        return (try? JSONDecoder().decode(JSONValue.self, from: Data(context.utf8))) ?? [:]
+    }
+
+    /// How to get into a server of a scenario: what a user of such a server would configure.
+    static func auth(for scenario: String) -> Auth {
+        let context = context
+        func of(_ name: String) -> String { context[name]?.stringValue ?? "" }
+        func user(_ options: AuthOptions) -> Auth {
+            .authorizationCode(redirectURI: "http://localhost:3000/callback", options: options, redirect: agree)
+        }
+        switch scenario {
+        case "auth/client-credentials-basic":
+            return .clientCredentials(clientId: of("client_id"), clientSecret: of("client_secret"))
+        case "auth/client-credentials-jwt":
+            return .clientCredentials(clientId: of("client_id"), signingKey: of("private_key_pem"))
+        case "auth/wif-jwt-bearer":
+            return .jwtBearer(clientId: of("client_id"), assertion: of("valid_jwt"))
+        case "auth/enterprise-managed-authorization":
+            let provider = IdentityProvider(
+                tokenEndpoint: of("idp_token_endpoint"), issuer: of("idp_issuer"), clientId: of("idp_client_id"))
+            return .enterprise(
+                clientId: of("client_id"), provider: provider, subject: of("idp_id_token"),
+                options: AuthOptions(clientSecret: of("client_secret")))
+        case "auth/pre-registration":
+            return user(
+                AuthOptions(
+                    clientId: of("client_id"), clientSecret: of("client_secret"),
+                    issuer: context["issuer"]?.stringValue))
+        case "auth/dpop", "auth/dpop-nonce":
+            return user(AuthOptions(dpop: true))
+        default:
+            return user(AuthOptions(clientMetadataUrl: "https://conformance-test.local/client-metadata.json"))
+        }
+    }
+
+    /// The suite's user agrees at once: its page is a redirect to the callback.
+    @Sendable static func agree(_ page: String) async throws -> String {
+        final class Stay: NSObject, URLSessionTaskDelegate {
+            func urlSession(
+                _ session: URLSession, task: URLSessionTask, willPerformHTTPRedirection response: HTTPURLResponse,
+                newRequest request: URLRequest, completionHandler: @escaping (URLRequest?) -> Void
+            ) {
+                completionHandler(nil)
+            }
+        }
+        let session = URLSession(configuration: .ephemeral, delegate: Stay(), delegateQueue: nil)
+        defer { session.finishTasksAndInvalidate() }
+        let (_, response) = try await session.data(from: URL(string: page)!)
+        guard let callback = (response as? HTTPURLResponse)?.value(forHTTPHeaderField: "location") else {
+            throw McpError(.protocol, "the page leads nowhere")
+        }
+        return callback
+    }
+
     /// Do what a scenario of the conformance suite asks.
     static func conform(_ client: Client, to scenario: String) async throws {
         let tools = try await client.listTools()
@@ -36,9 +97,7 @@ enum EverythingClient {
             calls = names.map { ($0, [:]) }
         case "tools_call": calls = [("add_numbers", ["a": 5, "b": 3])]
         case "http-custom-headers":
-            let context = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_CONTEXT"] ?? "{}"
-            let asked = try JSONDecoder().decode(JSONValue.self, from: Data(context.utf8))
-            calls = (asked["toolCalls"]?.arrayValue ?? []).map { call in
+            calls = (context["toolCalls"]?.arrayValue ?? []).map { call in
                 (call["name"]?.stringValue ?? "", call["arguments"] ?? [:])
             }
         case "json-schema-2020-12-preservation":
@@ -46,6 +105,7 @@ enum EverythingClient {
             calls = [("json_schema_echo", ["schema": difficult?.inputSchema ?? [:]])]
         case "http-invalid-tool-headers", "http-standard-headers":
             calls = tools.map { ($0.name, [:]) }
+        case _ where scenario.hasPrefix("auth/"): calls = tools.prefix(1).map { ($0.name, [:]) }
         default: throw McpError(.usage, "the scenario \(scenario) is not known")
         }
         if scenario == "http-standard-headers" {
@@ -71,7 +131,9 @@ enum EverythingClient {
                 onElicit: { _ in .accept() },
                 onSample: { _ in CreateMessageResult(text: "This is a test response.", model: "test-model") })
         guard target.hasPrefix("stdio:") else {
-            return try await Client(.url(target), options: options, handlers: handlers)
+            let scenario = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_SCENARIO"] ?? ""
+            let auth = scenario.hasPrefix("auth/") ? auth(for: scenario) : nil
+            return try await Client(.url(target), options: options, handlers: handlers, auth: auth)
         }
         let command = target.dropFirst("stdio:".count).split(separator: " ").map(String.init)
         return try await Client(.command(command), options: options)

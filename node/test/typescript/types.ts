@@ -1,5 +1,5 @@
 // Compiled, never run: what TypeScript must accept and what it must refuse.
-import { connect, type Context, jsonSchema, Question, Server, ToolResult } from "trunnion";
+import { connect, type Context, jsonSchema, MemoryStore, Question, Server, ToolResult } from "trunnion";
 import { z } from "zod";
 
 const server = new Server({ name: "types", version: "1", driver: "hosted" });
@@ -93,3 +93,18 @@ client.on("log", ({ level }) => console.log(level));
 client.on("nothing", () => {});
 // @ts-expect-error: a number is no target
 await connect(42);
+
+const url = "https://mcp.example.com/mcp";
+await connect(url, { auth: { clientName: "types", store: "credentials" } });
+await connect(url, {
+  auth: { redirectUri: url, redirect: async (page, { signal }) => (signal.aborted ? "" : page), store: new MemoryStore() },
+});
+await connect(url, { auth: { grant: "client_credentials", clientId: "me", signingKey: "pem", addresses: "private" } });
+// @ts-expect-error: a program for itself is known by an id
+await connect(url, { auth: { grant: "client_credentials", clientSecret: "x" } });
+// @ts-expect-error: nothing is asserted
+await connect(url, { auth: { grant: "jwt_bearer", clientId: "me" } });
+// @ts-expect-error: misspelt
+await connect(url, { auth: { clientname: "types" } });
+// @ts-expect-error: half a store
+await connect(url, { auth: { store: { load: () => null } } });

@@ -1,4 +1,4 @@
-"""Answers to what servers ask: the handlers of a client."""
+"""Answers to what servers ask, and to what signing in takes: the handlers of a client."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Answerer:
         return (id, outcome, text)
 
     def failure(self, error: BaseException, context: Any = None) -> Answer:
-        """What the server is told of an exception: of an unexpected one, only that there was one."""
+        """What whoever asked is told of an exception: of an unexpected one, only that there was one."""
         if isinstance(error, McpError):
             return OUTCOME_ERROR, error_json(error)
         if not isinstance(error, Cancelled):

@@ -33,6 +33,7 @@ from .server import Server, refuse_options, take_options
 
 if TYPE_CHECKING:
     from ._context import Level
+    from .auth import Auth
 
 Target = Union[str, Sequence[str], Server]
 ProgressCallback = Callable[[float, Union[float, None], Union[str, None]], Any]
@@ -78,6 +79,7 @@ class Base:
         cache: bool | None = None,
         revision: str | None = None,
         transport: str | None = None,
+        auth: Auth | None = None,
         driver: str | None = None,
         **options: Any,
     ) -> None:
@@ -105,19 +107,24 @@ class Base:
             "capabilities": _capabilities(on_elicit, elicit_modes, on_sample, capabilities),
             "roots": None if roots is None else roots_json(roots),
             "era": era,
-            "timeoutMs": _milliseconds("timeout", timeout),
-            "connectTimeoutMs": _milliseconds("connect_timeout", connect_timeout),
-            "totalMs": _milliseconds("total_timeout", total_timeout),
+            "timeoutMs": milliseconds("timeout", timeout),
+            "connectTimeoutMs": milliseconds("connect_timeout", connect_timeout),
+            "totalMs": milliseconds("total_timeout", total_timeout),
             "headers": headers,
             "logLevel": log_level,
             "cache": cache,
             "revision": revision,
             "transport": transport,
+            "auth": None if auth is None else auth_settings(auth),
         }
         self._options = dumps({k: v for k, v in settings.items() if v is not None})
         self._raise = raise_on_error
         self._on_notification = on_notification
         self._answerers = answerers(on_elicit, on_sample)
+        if auth is not None:
+            self._answerers.update(auth._answerers())
+        # It holds the store: the engine knows it by its id only.
+        self._auth = auth
         self._id = 0
         self._host: Any = None
         self._reason = "the client is not connected: use it in a `with` statement (`async with` for Client), or call connect()"
@@ -208,11 +215,11 @@ def request_options(
         return "{}"
     options: dict[str, Any] = {}
     if total_timeout is not None:
-        options["totalMs"] = _milliseconds("total_timeout", total_timeout)
+        options["totalMs"] = milliseconds("total_timeout", total_timeout)
     if cache is not None:
         options["cache"] = cache
     if timeout is not None:
-        options["timeoutMs"] = _milliseconds("timeout", timeout)
+        options["timeoutMs"] = milliseconds("timeout", timeout)
     if progress is not None:
         options["progress"] = True
     if meta is not None:
@@ -242,7 +249,16 @@ def completion_params(
     return params
 
 
-def _milliseconds(option: str, seconds: float | None) -> int | None:
+def auth_settings(auth: Any) -> dict[str, Any]:
+    """The engine's option `auth`."""
+    from .auth import Auth
+
+    if not isinstance(auth, Auth):
+        raise TypeError(f"auth is an AuthorizationCode or another way in of trunnion.auth, not a {type(auth).__name__}")
+    return auth._settings()
+
+
+def milliseconds(option: str, seconds: float | None) -> int | None:
     """A time limit as the engine has it. 0 means none, so what is shorter than a millisecond is one."""
     if seconds is None:
         return None

@@ -45,6 +45,7 @@ EVENT_COMPLETE = 4
 EVENT_CANCELLED = 5
 EVENT_ELICIT = 6
 EVENT_SAMPLE = 7
+EVENT_AUTHORIZE = 8
 EVENT_RESULT = 10
 EVENT_ERROR = 11
 EVENT_PROGRESS = 12
@@ -53,6 +54,7 @@ EVENT_NOTIFICATION = 14
 EVENT_CLOSED = 15
 EVENT_HTTP_HEAD = 16
 EVENT_HTTP_CHUNK = 17
+EVENT_CREDENTIALS = 18
 
 # Outcomes: the second field of a completion.
 OUTCOME_RESULT = 0
@@ -89,6 +91,7 @@ EVENTS = {
     "cancelled": EVENT_CANCELLED,
     "elicit": EVENT_ELICIT,
     "sample": EVENT_SAMPLE,
+    "authorize": EVENT_AUTHORIZE,
     "result": EVENT_RESULT,
     "error": EVENT_ERROR,
     "progress": EVENT_PROGRESS,
@@ -97,6 +100,7 @@ EVENTS = {
     "closed": EVENT_CLOSED,
     "http_head": EVENT_HTTP_HEAD,
     "http_chunk": EVENT_HTTP_CHUNK,
+    "credentials": EVENT_CREDENTIALS,
 }
 OUTCOMES = {
     "result": OUTCOME_RESULT,
@@ -179,6 +183,28 @@ OPTIONS: dict[str, dict[str, str]] = {
         "tasks": "tasks",
         "revision": "revision",
         "headers": "headers",
+        "auth": "auth",
+    },
+    "auth": {
+        "grant": "grant",
+        "client_id": "clientId",
+        "client_secret": "clientSecret",
+        "client_auth_method": "clientAuthMethod",
+        "issuer": "issuer",
+        "client_metadata_url": "clientMetadataUrl",
+        "client_name": "clientName",
+        "redirect_uri": "redirectUri",
+        "loopback_port": "loopbackPort",
+        "signing_key": "signingKey",
+        "signing_key_id": "signingKeyId",
+        "dpop": "dpop",
+        "offline_access": "offlineAccess",
+        "store": "store",
+        "addresses": "addresses",
+        "timeout_ms": "timeoutMs",
+        "user_timeout_ms": "userTimeoutMs",
+        "assertion": "assertion",
+        "enterprise": "enterprise",
     },
     "request": {
         "timeout_ms": "timeoutMs",

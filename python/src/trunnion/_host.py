@@ -16,9 +16,11 @@ from . import _native
 from ._context import Context
 from ._errors import McpError, from_event, from_native
 from ._generated import (
+    EVENT_AUTHORIZE,
     EVENT_CANCELLED,
     EVENT_CLOSED,
     EVENT_COMPLETE,
+    EVENT_CREDENTIALS,
     EVENT_ELICIT,
     EVENT_ERROR,
     EVENT_HTTP_CHUNK,
@@ -27,7 +29,6 @@ from ._generated import (
     EVENT_NOTIFICATION,
     EVENT_PROGRESS,
     EVENT_RESULT,
-    EVENT_SAMPLE,
     OUTCOME_ERROR,
 )
 from ._json import dumps, loads
@@ -120,7 +121,7 @@ class Host:
                 answer = (id, OUTCOME_ERROR, _GONE) if handler is None else handler.start(self, id, payload)
                 if answer is not None:
                     done.append(answer)
-            elif kind <= EVENT_SAMPLE and kind >= EVENT_ELICIT:
+            elif EVENT_ELICIT <= kind <= EVENT_AUTHORIZE or kind == EVENT_CREDENTIALS:
                 answer = self._asked(kind, id, target, payload)
                 if answer is not None:
                     done.append(answer)

@@ -70,6 +70,8 @@ class Client(Base):
         era: `auto`, or `modern` or `legacy` to speak that one only.
         revision: the revision that the server is known to speak, which saves finding it out.
         transport: `auto`, `http`, or `sse` for the HTTP with SSE of 2024-11-05.
+        auth: how to get in where the server wants authorization: an `AuthorizationCode`, `ClientCredentials`, `JwtBearer` or
+            `Enterprise` of `trunnion.auth`. For servers over HTTP.
         cache: whether results are kept for as long as the server allows, by default true.
         log_level: the least level of log messages wanted.
         on_elicit: called with an `ElicitForm` or `ElicitUrl` when the server asks the person; returns an

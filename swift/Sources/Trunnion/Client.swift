@@ -33,11 +33,12 @@ public final class Client: Sendable {
     /// Connect.
     /// - Parameters:
     ///   - handlers: what it does when its server asks something.
+    ///   - auth: how it gets in where a server over HTTP wants authorization; without, a refusal is an error.
     ///   - runtime: an engine to share; without one the client makes its own.
     /// - Throws: `McpError` of kind `transport`, `timeout`, `unsupported_version` and so on.
     public init(
         _ target: Target, options: ConnectOptions = ConnectOptions(), handlers: ClientHandlers = ClientHandlers(),
-        runtime: Runtime? = nil
+        auth: Auth? = nil, runtime: Runtime? = nil
     ) async throws {
         var server: Server?
         let description: JSONValue
@@ -57,12 +58,15 @@ public final class Client: Sendable {
             description = ["server": .int(Int(local.handle))]
         }
         let targetText = try JSON.text(description)
-        let optionsText = try JSON.text(handlers.declared(in: options))
+        var declared = handlers.declared(in: options)
+        if let auth { declared.auth = try auth.option }
+        let optionsText = try JSON.text(declared)
+        let answerer = Auth.answerer(with: handlers.answerer, signingIn: auth?.answerer)
         let shared = server?.runtime ?? runtime
         let connected = try shared ?? Runtime()
         let hub = Hub()
         let handle = Locked(UInt64(0))
-        let info = try await connected.core.run(client: hub.heard, answerer: handlers.answerer, handle: handle) {
+        let info = try await connected.core.run(client: hub.heard, answerer: answerer, handle: handle) {
             try $0.connect(target: targetText, options: optionsText)
         }
         self.handle = handle.withLock { $0 }

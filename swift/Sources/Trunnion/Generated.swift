@@ -16,6 +16,8 @@ enum EventKind: UInt32, CaseIterable {
     case elicit = 6
     /// id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
     case sample = 7
+    /// id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
+    case authorize = 8
     /// id: operation (or client, for connect). payload: the result.
     case result = 10
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -32,6 +34,8 @@ enum EventKind: UInt32, CaseIterable {
     case httpHead = 16
     /// id: carried request. payload: a piece of the response's body, as a string.
     case httpChunk = 17
+    /// id: exchange. target: client, of one whose option auth has a store {id}. Its credentials are kept by the host, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: keep the record if the version of what is kept is `expected` (0: nothing is kept), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it holds secrets.
+    case credentials = 18
 }
 
 /// What a completion says.
@@ -323,6 +327,8 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var revision: String?
     /// HTTP headers added to every request. Default: {}.
     public var headers: [String: JSONValue]?
+    /// How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error. Default: none.
+    public var auth: [String: JSONValue]?
 
     /// Name only what should differ from the default.
     public init(
@@ -338,7 +344,8 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         cache: Bool? = nil,
         tasks: Bool? = nil,
         revision: String? = nil,
-        headers: [String: JSONValue]? = nil
+        headers: [String: JSONValue]? = nil,
+        auth: [String: JSONValue]? = nil
     ) {
         self.clientInfo = clientInfo
         self.capabilities = capabilities
@@ -353,6 +360,92 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         self.tasks = tasks
         self.revision = revision
         self.headers = headers
+        self.auth = auth
+    }
+}
+
+/// Options of how a `Client` signs in. What is nil keeps the engine's default.
+public struct AuthOptions: Sendable, Hashable, Codable {
+    /// authorization_code: the user agrees in a browser. client_credentials: the client acts for itself. jwt_bearer: it shows an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization). Default: authorization_code.
+    public var grant: String?
+    /// Id of a client that was registered by hand. Without, in this order: clientMetadataUrl where the server takes one, or what the server gives when the client registers itself. Only with the grant authorization_code it may be missing. Default: what the server gives.
+    public var clientId: String?
+    /// The secret that belongs to clientId. Default: none.
+    public var clientSecret: String?
+    /// How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do. Default: the strongest.
+    public var clientAuthMethod: String?
+    /// The authorization server that clientId belongs to: its id and secret are shown to no other. Default: the first one named.
+    public var issuer: String?
+    /// URL of the client id metadata document, https with a path. Default: none.
+    public var clientMetadataUrl: String?
+    /// The name under which the client registers itself. Default: trunnion.
+    public var clientName: String?
+    /// Where the browser comes back to, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without, the engine opens the browser of this machine, which comes back to a port of this process. Default: none.
+    public var redirectUri: String?
+    /// That port of 127.0.0.1. 0: any that is free, for servers that let it differ from the one that was registered, as RFC 8252 wants. Default: 0.
+    public var loopbackPort: Int?
+    /// The private key that the client proves itself with (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA. Default: none.
+    public var signingKey: String?
+    /// The kid of signingKey, if the server knows several keys of the client. Default: none.
+    public var signingKeyId: String?
+    /// Bind tokens to a key where the server can (DPoP, RFC 9449), so that a stolen token is of no use. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a store it must be one. Default: false.
+    public var dpop: JSONValue?
+    /// Ask for offline_access where the server has it. Default: false.
+    public var offlineAccess: Bool?
+    /// Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes may share; not encrypted. {id}: the host keeps them (CREDENTIALS events), and clients of this process whose id is the same take turns to refresh. By default they are the connection's own, and end with it. Default: memory.
+    public var store: JSONValue?
+    /// The network that the MCP server is in: public, private or loopback. What it names as authorization servers may be there or public; by default that is decided by the server's URL, and a name counts as public. Default: by the URL.
+    public var addresses: String?
+    /// Time limit of each request to metadata, registration and token endpoints, in milliseconds. Default: 10000.
+    public var timeoutMs: Int?
+    /// Time limit of the user, and of a store of the host's, in milliseconds. Default: 300000.
+    public var userTimeoutMs: Int?
+    /// What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server. Default: none.
+    public var assertion: String?
+    /// The identity provider of the grant enterprise: {tokenEndpoint, issuer, clientId, clientSecret?, clientAuthMethod?, subject, subjectType?}. It knows the client as clientId; subject is the user's token, by default an id token. Default: none.
+    public var enterprise: [String: JSONValue]?
+
+    /// Name only what should differ from the default.
+    public init(
+        grant: String? = nil,
+        clientId: String? = nil,
+        clientSecret: String? = nil,
+        clientAuthMethod: String? = nil,
+        issuer: String? = nil,
+        clientMetadataUrl: String? = nil,
+        clientName: String? = nil,
+        redirectUri: String? = nil,
+        loopbackPort: Int? = nil,
+        signingKey: String? = nil,
+        signingKeyId: String? = nil,
+        dpop: JSONValue? = nil,
+        offlineAccess: Bool? = nil,
+        store: JSONValue? = nil,
+        addresses: String? = nil,
+        timeoutMs: Int? = nil,
+        userTimeoutMs: Int? = nil,
+        assertion: String? = nil,
+        enterprise: [String: JSONValue]? = nil
+    ) {
+        self.grant = grant
+        self.clientId = clientId
+        self.clientSecret = clientSecret
+        self.clientAuthMethod = clientAuthMethod
+        self.issuer = issuer
+        self.clientMetadataUrl = clientMetadataUrl
+        self.clientName = clientName
+        self.redirectUri = redirectUri
+        self.loopbackPort = loopbackPort
+        self.signingKey = signingKey
+        self.signingKeyId = signingKeyId
+        self.dpop = dpop
+        self.offlineAccess = offlineAccess
+        self.store = store
+        self.addresses = addresses
+        self.timeoutMs = timeoutMs
+        self.userTimeoutMs = userTimeoutMs
+        self.assertion = assertion
+        self.enterprise = enterprise
     }
 }
 

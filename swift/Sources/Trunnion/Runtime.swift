@@ -51,7 +51,7 @@ struct Exchange: Sendable {
 }
 
 typealias Handler = @Sendable (Exchange) async -> Answer
-/// Answers what a server asks a client.
+/// Answers what a client is asked.
 typealias Answerer = @Sendable (EventKind, String) async -> Answer
 typealias EventSink = @Sendable (EventKind, String) -> Void
 
@@ -64,7 +64,7 @@ final class Core: Sendable {
         var operations: [UInt64: EventSink] = [:]
         var clients: [UInt64: EventSink] = [:]
         var servers: [UInt64: EventSink] = [:]
-        /// Who answers what the servers of clients ask, by client.
+        /// Who answers what clients are asked, by client.
         var answerers: [UInt64: Answerer] = [:]
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
@@ -229,7 +229,7 @@ final class Core: Sendable {
         switch kind {
         case .callTool, .readResource, .getPrompt, .complete:
             launch(event)
-        case .elicit, .sample:
+        case .elicit, .sample, .authorize, .credentials:
             launchQuestion(kind, event)
         case .cancelled:
             state.withLock { $0.running[event.id] }?.cancel()
@@ -278,7 +278,7 @@ final class Core: Sendable {
         }
     }
 
-    /// A server asks something of one of the clients.
+    /// A client is asked something: by its server, or by the engine to sign in.
     private func launchQuestion(_ kind: EventKind, _ event: Event) {
         let (id, payload) = (event.id, event.payload)
         let isKnown = state.withLock { state in

@@ -14,6 +14,7 @@ struct SummariseInput: Codable {
 struct BookInput: Codable { var people: Int }
 struct Menu: Codable, Sendable { var course: String }
 
+@Sendable func signInSheet(_ page: String) async throws -> String { page }
 func holdTable(for people: Int) async throws -> Int { people }
 
 @Suite("The guide") struct GuideTests {
@@ -182,6 +183,29 @@ func holdTable(for people: Int) async throws -> Int { people }
             method: "POST", target: "/mcp", headers: headers.map { HTTPHeader($0.name, $0.value) }, body: body)
         let response = try await server.handle(request)
         for try await piece in response.body { send(piece) }
+    }
+
+    /// Compiled only: the shop is missing.
+    func signingIn(to shopURL: String) async throws {
+        // A user with a browser on this machine.
+        let browser = Auth.browser(AuthOptions(clientName: "Shop assistant"), store: .directory("/var/lib/shop/credentials"))
+
+        // A user who is sent to the page in your own way: gives the URL that the browser was sent to in the end.
+        let app = Auth.authorizationCode(redirectURI: "https://shop.example/callback") { page in
+            try await signInSheet(page)
+        }
+
+        // A program for itself, with a secret; with `signingKey:` it signs instead (private_key_jwt).
+        let program = Auth.clientCredentials(clientId: "my-id", clientSecret: "my-secret")
+
+        do {
+            let client = try await Client(.url(shopURL), auth: program)
+            print(try await client.callTool("hello").text)
+            await client.close()
+        } catch let error as McpError where error.kind == .unauthorized {
+            print("no way in: \(error.data?["reason"]?.stringValue ?? "")")
+        }
+        _ = (browser, app)
     }
 
     @Test func theGuideShowsOnlyWhatIsCompiledHere() throws {

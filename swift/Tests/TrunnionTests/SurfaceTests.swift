@@ -65,7 +65,8 @@ struct Surface {
     @Test func everyOptionHasItsKey() {
         let types: [String: Any] = [
             "engine": EngineOptions(), "server": ServerOptions(), "tool": ToolOptions(),
-            "serve_http": ServeHTTPOptions(), "connect": ConnectOptions(), "request": RequestOptions(),
+            "serve_http": ServeHTTPOptions(), "connect": ConnectOptions(), "auth": AuthOptions(),
+            "request": RequestOptions(),
         ]
         #expect(Set(types.keys) == Set(surface["option"].map { $0["scope"]! }))
         for (scope, options) in types {

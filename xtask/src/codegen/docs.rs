@@ -61,6 +61,7 @@ fn heading(scope: &str) -> String {
     match scope {
         "serve_http" => "Serving HTTP".into(),
         "connect" => "Client".into(),
+        "auth" => "Authorization of a client (`auth`)".into(),
         other => pascal(other),
     }
 }

@@ -75,6 +75,7 @@ fn type_of(kind: &str) -> &'static str {
         "array" => "readonly string[]",
         "object" => "Readonly<Record<string, unknown>>",
         "objects" => "readonly Readonly<Record<string, unknown>>[]",
+        "value" => "unknown",
         _ => "string",
     }
 }

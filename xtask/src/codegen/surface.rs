@@ -19,7 +19,7 @@ pub struct Item {
 pub struct Opt {
     /// `camelCase`, as the engine reads it.
     pub key: String,
-    /// `string`, `integer`, `boolean`, `array` or `object`.
+    /// `string`, `integer`, `boolean`, `array`, `object`, `objects`, or `value` for what may be of several kinds.
     pub kind: String,
     /// As a person reads it.
     pub default: String,

@@ -45,6 +45,7 @@ fn options_struct(scope: &str, options: &[Opt]) -> String {
         "tool" => ("a tool", "Tool".to_owned()),
         "serve_http" => ("`Server.serveHTTP`", "ServeHTTP".to_owned()),
         "connect" => ("a `Client`", "Connect".to_owned()),
+        "auth" => ("how a `Client` signs in", "Auth".to_owned()),
         "request" => ("one request of a `Client`", "Request".to_owned()),
         other => ("the engine", pascal(other)),
     };
@@ -71,6 +72,7 @@ fn swift_type(kind: &str) -> &'static str {
         "array" => "[String]",
         "object" => "[String: JSONValue]",
         "objects" => "[[String: JSONValue]]",
+        "value" => "JSONValue",
         _ => "String",
     }
 }

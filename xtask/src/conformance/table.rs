@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::REVISIONS;
+use super::{EXTENSION, REVISIONS};
 
 const BEGIN: &str = "<!-- conformance: written by `cargo xtask conformance --readme` -->";
 const END: &str = "<!-- /conformance -->";
@@ -17,11 +17,13 @@ pub fn replace(readme: &str, report: &Value) -> Result<String, String> {
 /// A row for each language and role, a column for each revision: clean runs of those that were run.
 fn table(report: &Value) -> String {
     let suite = report["suite"].as_str().unwrap_or_default();
-    let mut text = format!("\nClean of demanded runs, suite {suite}:\n\n| | {} |\n", REVISIONS.join(" | "));
-    text.push_str(&format!("| --- |{}\n", " --- |".repeat(REVISIONS.len())));
+    let mut text =
+        format!("\nClean of demanded runs, suite {suite}:\n\n| | {} | extensions |\n", REVISIONS.join(" | "));
+    text.push_str(&format!("| --- |{}\n", " --- |".repeat(REVISIONS.len() + 1)));
     for (language, roles) in report["languages"].as_object().into_iter().flatten() {
         for role in ["server", "client"] {
-            let cells = REVISIONS.map(|revision| cell(&roles[role], revision));
+            let columns = REVISIONS.into_iter().chain([EXTENSION]);
+            let cells: Vec<_> = columns.map(|revision| cell(&roles[role], revision)).collect();
             text.push_str(&format!("| {language} {role} | {} |\n", cells.join(" | ")));
         }
     }
@@ -58,7 +60,10 @@ mod tests {
         assert!(
             new.starts_with("before\n") && new.ends_with(&format!("{END}\nafter\n")) && !new.contains("old")
         );
-        assert!(new.contains("| c server | – | – | – | 1/2 |\n| c client | – | – | – | – |\n"), "{new}");
+        assert!(
+            new.contains("| c server | – | – | – | 1/2 | – |\n| c client | – | – | – | – | – |\n"),
+            "{new}"
+        );
         assert_eq!(replace(&new, &report).as_ref(), Ok(&new), "writing it again changes nothing");
         assert!(replace("no marks", &report).is_err());
     }

@@ -14,7 +14,7 @@ use trunnion_proto::server::LogLevel;
 
 use super::options::{self, Connect, ConnectTarget, RequestOptions};
 use super::queue::{Event, kind};
-use super::tables::{Operation, Question, Tables};
+use super::tables::{Operation, Question, Questioner, Tables};
 use super::{Engine, Inner};
 use crate::client::{self, ClientEvent, ClientHandle, ConnectOptions, Sink, Target, memory_pair};
 use crate::error::{Error, local};
@@ -40,9 +40,11 @@ impl Engine {
     pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let target = inner.target(options::parse("target", target)?)?;
-        let options = connect_options(options::parse("options", options)?, inner)?;
-        let runtime = inner.runtime()?;
-        let id = inner.tables.next_id();
+        let mut options: Connect = options::parse("options", options)?;
+        let (runtime, id) = (inner.runtime()?, inner.tables.next_id());
+        let auth = options.auth.take();
+        let auth = auth.map(|auth| super::auth::auth(&auth, &inner.tables, id, runtime)).transpose()?;
+        let options = ConnectOptions { auth, ..connect_options(options, inner)? };
         let connecting = Arc::new(AtomicBool::new(true));
         // Under the lock: the first events may come before the entry is in its table.
         let mut clients = lock(&inner.tables.clients);
@@ -233,7 +235,8 @@ fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
                 QuestionKind::Elicit => kind::ELICIT,
                 QuestionKind::Sample => kind::SAMPLE,
             };
-            tables.ask(Question { client: id, number: question, reply }, kind, params.as_str().to_owned());
+            let from = Questioner::Server(question, reply);
+            tables.ask(Question { client: id, from }, kind, params.as_str().to_owned());
         }
         ClientEvent::Withdrawn { question, reason } => tables.withdraw(id, question, &reason),
         ClientEvent::Notification { event, params } => {

@@ -5,6 +5,7 @@
 //! event. Nothing here calls user code.
 
 mod asking;
+mod auth;
 mod carried;
 mod clients;
 mod notify;
@@ -254,7 +255,7 @@ impl Inner {
         match self.tables.take_exchange(id) {
             Some(call) => call.complete(outcome_of(outcome, payload)),
             None => match self.tables.take_question(id) {
-                Some(question) => question.reply.answer(answer_of(outcome, payload)),
+                Some(question) => question.from.answer(answer_of(outcome, payload)),
                 None => false,
             },
         }

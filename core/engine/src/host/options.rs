@@ -13,6 +13,7 @@ use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::Role;
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
+use super::auth::Hidden;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
@@ -324,6 +325,7 @@ pub(crate) struct Connect {
     pub connect_timeout_ms: u64,
     pub transport: String,
     pub headers: BTreeMap<String, String>,
+    pub(super) auth: Option<Hidden>,
 }
 
 impl Default for Connect {
@@ -342,6 +344,7 @@ impl Default for Connect {
             connect_timeout_ms: 10_000,
             transport: "auto".into(),
             headers: BTreeMap::new(),
+            auth: None,
         }
     }
 }

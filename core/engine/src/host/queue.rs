@@ -17,6 +17,7 @@ pub(crate) mod kind {
     pub const CANCELLED: u32 = 5;
     pub const ELICIT: u32 = 6;
     pub const SAMPLE: u32 = 7;
+    pub const AUTHORIZE: u32 = 8;
     pub const RESULT: u32 = 10;
     pub const ERROR: u32 = 11;
     pub const PROGRESS: u32 = 12;
@@ -25,10 +26,11 @@ pub(crate) mod kind {
     pub const CLOSED: u32 = 15;
     pub const HTTP_HEAD: u32 = 16;
     pub const HTTP_CHUNK: u32 = 17;
+    pub const CREDENTIALS: u32 = 18;
 }
 
 /// One thing that happened. See `[[event]]` in `bindings/surface.toml` for the kinds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     /// Event kind.
     pub kind: u32,
@@ -40,8 +42,20 @@ pub struct Event {
     pub payload: String,
 }
 
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Event");
+        shown.field("kind", &self.kind).field("id", &self.id).field("target", &self.target);
+        // Of credentials it holds tokens.
+        match self.kind {
+            kind::CREDENTIALS => shown.finish_non_exhaustive(),
+            _ => shown.field("payload", &self.payload).finish(),
+        }
+    }
+}
+
 /// The answer to one exchange, for a batch. See `[[outcome]]` in `bindings/surface.toml`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Completion {
     /// The exchange.
     pub id: u64,
@@ -49,6 +63,14 @@ pub struct Completion {
     pub outcome: u32,
     /// JSON or plain text, by outcome kind.
     pub payload: String,
+}
+
+impl std::fmt::Debug for Completion {
+    /// Without the payload, which may hold tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Completion");
+        shown.field("id", &self.id).field("outcome", &self.outcome).finish_non_exhaustive()
+    }
 }
 
 /// What tells the host that the queue is not empty.

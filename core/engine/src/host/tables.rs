@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::AbortHandle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
@@ -39,12 +39,28 @@ pub(crate) enum Operation {
     Ask,
 }
 
-/// What a server asked of a client of the host.
+/// What a client of the host is asked.
 pub(crate) struct Question {
     pub client: u64,
-    /// What the client calls it.
-    pub number: u64,
-    pub reply: Reply,
+    pub from: Questioner,
+}
+
+/// Who asks.
+pub(crate) enum Questioner {
+    /// Its server; with what the client calls the question.
+    Server(u64, Reply),
+    /// The engine, to sign in.
+    Engine(oneshot::Sender<Result<String, RpcError>>),
+}
+
+impl Questioner {
+    /// False: nobody wants it any more.
+    pub fn answer(self, answer: Result<String, RpcError>) -> bool {
+        match self {
+            Questioner::Server(_, reply) => reply.answer(answer),
+            Questioner::Engine(reply) => reply.send(answer).is_ok(),
+        }
+    }
 }
 
 /// The tables. Ids are never used twice.
@@ -93,11 +109,12 @@ impl Tables {
         lock(&self.exchanges).remove(&id)
     }
 
-    /// Hand a server's question to the host as an event.
-    pub fn ask(&self, question: Question, kind: u32, payload: String) {
+    /// Hand a question to the host as an event; its exchange.
+    pub fn ask(&self, question: Question, kind: u32, payload: String) -> u64 {
         let (id, target) = (self.next_id(), question.client);
         lock(&self.questions).insert(id, question);
         self.queue.push(Event { kind, id, target, payload });
+        id
     }
 
     pub fn take_question(&self, id: u64) -> Option<Question> {
@@ -106,11 +123,21 @@ impl Tables {
 
     /// A client's question wants no answer any more: the host is told, unless it has answered.
     pub fn withdraw(&self, client: u64, number: u64, reason: &str) {
-        let mut questions = lock(&self.questions);
-        let of = |question: &Question| question.client == client && question.number == number;
-        let Some(id) = questions.iter().find(|(_, question)| of(question)).map(|(id, _)| *id) else { return };
-        questions.remove(&id);
-        drop(questions);
+        let of = |question: &Question| {
+            question.client == client
+                && matches!(question.from, Questioner::Server(known, _) if known == number)
+        };
+        let found = lock(&self.questions).iter().find(|(_, question)| of(question)).map(|(id, _)| *id);
+        if let Some(id) = found {
+            self.withdraw_exchange(id, reason);
+        }
+    }
+
+    /// A question wants no answer any more: the host is told, unless it has answered.
+    pub fn withdraw_exchange(&self, id: u64, reason: &str) {
+        if lock(&self.questions).remove(&id).is_none() {
+            return;
+        }
         let payload = format!("{{\"reason\":{}}}", json::string(reason));
         self.queue.push(Event { kind: kind::CANCELLED, id, target: 0, payload });
     }
@@ -206,7 +233,8 @@ impl Tables {
     pub fn finish_close(&self) {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
-        lock(&self.questions).clear();
+        let questions = std::mem::take(&mut *lock(&self.questions));
+        drop(questions);
         let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
         for (id, client) in clients {
             if client.fail_connect() {

@@ -1,10 +1,16 @@
 //! The ways in.
 
-use serde_json::json;
-use trunnion::auth::{Auth, AuthMethod, Loopback, SigningKey};
-use trunnion::{Client, Era};
+use std::process::Stdio;
 
-use crate::world::{World, agree};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+use trunnion::auth::{Auth, AuthMethod, Loopback, SigningKey, headless};
+use trunnion::{Client, Era, HttpTransport};
+
+use crate::world::{REDIRECT, World, agree};
 
 async fn calls(client: &Client, tool: &str) -> String {
     client.call_tool(tool, json!({})).await.expect("an answer").text()
@@ -107,13 +113,111 @@ async fn a_key_in_pem_signs() {
         &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING,
         &ring::rand::SystemRandom::new(),
     );
-    let text = {
-        use base64::Engine as _;
-        base64::engine::general_purpose::STANDARD.encode(pkcs8.expect("a key"))
-    };
+    let text = STANDARD.encode(pkcs8.expect("a key"));
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
     assert_eq!(SigningKey::from_pem(&pem).expect("a key").algorithm(), "ES256");
     for wrong in ["", "no key", &pem.replace("PRIVATE", "PUBLIC"), &pem.replace(&text, &text[..40])] {
         assert_eq!(SigningKey::from_pem(wrong).expect_err("no key").kind, "usage");
+    }
+}
+
+/// Keys made for this test: the public halves check what the private ones sign.
+#[tokio::test]
+async fn keys_of_every_kind_sign() {
+    use ring::signature::{ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm};
+    use ring::signature::{Ed25519KeyPair, KeyPair, RsaKeyPair};
+
+    let der = |pem: &str| {
+        let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        STANDARD.decode(lines).expect("base64")
+    };
+    let (rsa, ed25519) = (include_str!("keys/rsa.pem"), include_str!("keys/ed25519.pem"));
+    let of_rsa = RsaKeyPair::from_pkcs8(&der(rsa)).expect("a key").public_key().as_ref().to_vec();
+    let of_ed25519 = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der(ed25519)).expect("a key");
+    let of_ed25519 = of_ed25519.public_key().as_ref().to_vec();
+    let set: [(&str, &str, &dyn VerificationAlgorithm, &[u8]); 3] = [
+        ("RS256", rsa, &RSA_PKCS1_2048_8192_SHA256, &of_rsa),
+        ("RS256", include_str!("keys/rsa_pkcs1.pem"), &RSA_PKCS1_2048_8192_SHA256, &of_rsa),
+        ("EdDSA", ed25519, &ED25519, &of_ed25519),
+    ];
+    for (name, pem, algorithm, public) in set {
+        let world = World::new().await;
+        let key = SigningKey::from_pem(pem).expect("a key");
+        assert_eq!(key.algorithm(), name);
+        world.connect(Auth::client_credentials_jwt("me", key)).await.expect("connected");
+        let assertion = world.state.lock().forms[0]["client_assertion"].clone();
+        let (input, signature) = assertion.rsplit_once('.').expect("three parts");
+        let head = URL_SAFE_NO_PAD.decode(input.split('.').next().expect("a head")).expect("base64url");
+        let head: serde_json::Value = serde_json::from_slice(&head).expect("JSON");
+        assert_eq!(head["alg"], name);
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        UnparsedPublicKey::new(algorithm, public).verify(input.as_bytes(), &signature).expect("signed");
+    }
+    // Proofs are of elliptic curves only.
+    let world = World::new().await;
+    let key = SigningKey::from_pem(rsa).expect("a key");
+    let error = world.connect(world.auth().dpop(key)).await.expect_err("no key for proofs");
+    assert!(error.kind == "usage" && error.message.contains("dpop"), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_older_transport_is_guarded_too() {
+    let world = World::at("/sse").await;
+    let builder = Client::builder().transport(HttpTransport::Sse).auth(world.auth());
+    let client = world.with(builder).await.expect("connected");
+    assert_eq!(calls(&client, "hello").await, "hello");
+    // Messages are refused, and not only the stream.
+    assert_eq!(calls(&client, "admin").await, "done");
+    world.revoke();
+    assert_eq!(calls(&client, "hello").await, "hello");
+    let state = world.state.lock();
+    assert_eq!(state.pages.len(), 2);
+    assert_eq!(state.shown[0], None);
+}
+
+/// The program of [`a_terminal_is_enough`].
+#[tokio::test]
+#[ignore = "started by the test beside it"]
+async fn a_terminal() {
+    let Ok(server) = std::env::var("TRUNNION_TEST_SERVER") else { return };
+    let redirect = headless(|page| println!("open {page}"));
+    let client = Client::builder().auth(Auth::authorization_code(REDIRECT, redirect)).connect(server).await;
+    match client {
+        Ok(client) => println!("got {}", calls(&client, "hello").await),
+        Err(error) => println!("not {}", error.message),
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_is_enough() {
+    for pasted in [true, false] {
+        let world = World::new().await;
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--ignored", "--exact", "--nocapture", "grants::a_terminal"])
+            .env("TRUNNION_TEST_SERVER", world.state.lock().mcp.clone())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("started");
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let mut input = child.stdin.take();
+        // What the test harness says is passed by.
+        let mut told = async |word: &str| loop {
+            let line = output.next_line().await.expect("a pipe").expect("it lives");
+            if let Some((_, rest)) = line.split_once(&format!("{word} ")) {
+                return rest.to_owned();
+            }
+        };
+        let page = told("open").await;
+        if pasted {
+            let callback = format!("  {}\n", agree(page).await.expect("a callback"));
+            let input = input.as_mut().expect("a pipe");
+            input.write_all(callback.as_bytes()).await.expect("written");
+            assert_eq!(told("got").await, "hello");
+        } else {
+            drop(input.take());
+            assert!(told("not").await.contains("standard input has ended"));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod flights;
 mod grants;
+mod host;
 mod hostile;
 mod stores;
 mod world;

@@ -36,6 +36,8 @@ pub fn fields(query: &str) -> Fields {
 pub struct State {
     pub issuer: String,
     pub mcp: String,
+    /// Where its metadata is.
+    pub document: String,
     /// Members of the authorization server's metadata that differ; `null` takes one away.
     pub metadata: Value,
     /// `iss` of callbacks instead of the issuer.
@@ -94,15 +96,22 @@ pub async fn listen(router: Router) -> String {
 
 impl World {
     pub async fn new() -> World {
+        World::at("/mcp").await
+    }
+
+    /// With the endpoint at this path; at `/sse` it is that of HTTP+SSE.
+    pub async fn at(path: &str) -> World {
         let state = Shared { inner: Arc::default(), refusals: Arc::new(watch::channel(0).0) };
         let server = Server::builder("guarded", "1.0")
             .tool(Tool::new("hello", async || "hello"))
             .tool(Tool::new("admin", async || "done"));
-        let service = server.build().expect("valid").http().tower_service().expect("a service");
+        let http = server.build().expect("valid").http();
+        let http = if path == "/sse" { http.sse_path(path) } else { http };
+        let service = http.tower_service().expect("a service");
         let guard = from_fn_with_state(state.clone(), guard);
-        let mcp = Router::new().route_service("/mcp", service).layer(guard);
-        let mcp =
-            mcp.route("/.well-known/oauth-protected-resource/mcp", get(resource)).with_state(state.clone());
+        let mcp = Router::new().route_service(path, service).layer(guard);
+        let document = format!("/.well-known/oauth-protected-resource{path}");
+        let mcp = mcp.route(&document, get(resource)).with_state(state.clone());
         let mcp = listen(mcp).await;
         let issuer = Router::new()
             .route("/.well-known/oauth-authorization-server", get(metadata))
@@ -113,7 +122,8 @@ impl World {
         let issuer = listen(issuer).await;
         {
             let mut state = state.lock();
-            (state.mcp, state.issuer) = (format!("{mcp}/mcp"), issuer);
+            state.document = format!("{mcp}{document}");
+            (state.mcp, state.issuer) = (format!("{mcp}{path}"), issuer);
         }
         World { state }
     }
@@ -140,7 +150,7 @@ impl World {
 
     /// The access tokens of before are good no more.
     pub fn revoke(&self) {
-        self.state.lock().access.clear();
+        self.state.lock().revoke();
     }
 
     /// How often the token endpoint was asked for this grant.
@@ -189,8 +199,7 @@ async fn guard(With(state): With<Shared>, request: Request, next: Next) -> Respo
             let known = locked.access.get(token).cloned();
             known.filter(|_| scheme == if locked.nonces.is_some() { "DPoP" } else { "Bearer" })
         });
-        let metadata = locked.mcp.replace("/mcp", "/.well-known/oauth-protected-resource/mcp");
-        (metadata, granted, locked.nonces, locked.forbids)
+        (locked.document.clone(), granted, locked.nonces, locked.forbids)
     };
     let Some(granted) = granted else {
         let challenge = format!(r#"Bearer scope="basic", resource_metadata="{metadata}""#);
@@ -333,6 +342,10 @@ async fn token(With(shared): With<Shared>, headers: HeaderMap, body: String) -> 
 }
 
 impl State {
+    pub fn revoke(&mut self) {
+        self.access.clear();
+    }
+
     fn see(&mut self, what: &str, headers: &HeaderMap) {
         assert!(!headers.contains_key("authorization"), "{what}: tokens are the MCP server's");
         self.log.push(what.to_owned());

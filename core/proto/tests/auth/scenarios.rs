@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use trunnion_proto::auth::credentials::AuthMethod;
+use trunnion_proto::auth::flow::AGAIN_AFTER;
 use trunnion_proto::auth::pkce;
 use trunnion_proto::auth::registration::{Identity, Preregistered};
 use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, Secret};
@@ -187,6 +188,14 @@ fn endless_refusals_end() {
     assert_eq!(world.pages.len(), 3);
     flow.accepted();
     world.play(&mut flow, forbidden("d")).expect("tokens");
+    world.play(&mut flow, forbidden("e")).expect("tokens");
+    world.play(&mut flow, forbidden("f")).expect("tokens");
+    // Not for ever: who looks after the server may have mended it.
+    world.now += AGAIN_AFTER - 1;
+    world.play(&mut flow, forbidden("g")).expect_err("too many");
+    world.now += 1;
+    world.play(&mut flow, forbidden("g")).expect("tokens");
+    assert_eq!(world.pages.len(), 7);
 }
 
 #[test]

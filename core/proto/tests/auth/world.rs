@@ -41,6 +41,8 @@ pub struct World {
     /// Texts that were signed.
     pub signed: Vec<String>,
     ticks: u8,
+    /// Seconds since 1970.
+    pub now: u64,
 }
 
 pub fn resource(resource: &str, issuer: &str) -> HttpResponse {
@@ -101,6 +103,7 @@ impl World {
             posted: Vec::new(),
             signed: Vec::new(),
             ticks: 0,
+            now: 1000,
         }
     }
 
@@ -110,7 +113,7 @@ impl World {
 
     pub fn fresh(&mut self) -> Fresh {
         self.ticks = self.ticks.wrapping_add(1);
-        Fresh { now: 1000, random: [self.ticks; 64] }
+        Fresh { now: self.now, random: [self.ticks; 64] }
     }
 
     fn answer(&mut self, request: HttpRequest) -> HttpResponse {

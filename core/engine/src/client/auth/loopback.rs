@@ -39,7 +39,17 @@ impl Loopback {
     pub async fn bind(port: u16) -> Result<Loopback, Error> {
         let failed = |error: io::Error| Error::usage(format!("port {port} of 127.0.0.1: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
-        let port = listener.local_addr().map_err(failed)?.port();
+        Loopback::on(listener).map_err(failed)
+    }
+
+    /// With a port that is bound already; within a runtime.
+    pub(crate) fn adopt(listener: std::net::TcpListener) -> io::Result<Loopback> {
+        listener.set_nonblocking(true)?;
+        Loopback::on(TcpListener::from_std(listener)?)
+    }
+
+    fn on(listener: TcpListener) -> io::Result<Loopback> {
+        let port = listener.local_addr()?.port();
         Ok(Loopback { listener, port, open: Arc::new(open_browser), visiting: Default::default() })
     }
 
@@ -57,8 +67,11 @@ impl Loopback {
     /// Open the page, and wait for the callback that belongs to it.
     pub(super) async fn visit(&self, url: String) -> Result<String, Error> {
         let _visiting = self.visiting.lock().await;
-        (self.open)(&url)
-            .map_err(|error| Error::usage(format!("no browser can be opened ({error}); use headless")))?;
+        (self.open)(&url).map_err(|error| {
+            Error::usage(format!(
+                "no browser can be opened ({error}); send the user to the page by a redirect of your own"
+            ))
+        })?;
         let state = parameter(&url, "state").unwrap_or_default().to_owned();
         let (found, mut callbacks) = tokio::sync::mpsc::channel(1);
         let mut connections = tokio::task::JoinSet::new();

@@ -112,6 +112,11 @@ impl Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id).client_secret(secret)
     }
 
+    /// The client acts for itself; how it proves itself is said by further options.
+    pub(crate) fn client_credentials_alone(client_id: impl Into<String>) -> Auth {
+        Auth::new(Grant::ClientCredentials).client_id(client_id)
+    }
+
     /// The client acts for itself, and signs instead of telling a secret (`private_key_jwt`).
     pub fn client_credentials_jwt(client_id: impl Into<String>, key: SigningKey) -> Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id).signing_key(key)

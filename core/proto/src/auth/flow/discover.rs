@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::exchange::{Pending, Purpose};
-use super::{Challenge, Flow, Found, Grant, MAX_AUTHORIZATIONS, Phase, Step};
+use super::{AGAIN_AFTER, Challenge, Flow, Found, Grant, MAX_AUTHORIZATIONS, Phase, Step};
 use crate::auth::Fresh;
 use crate::auth::authorize::{self, Expected};
 use crate::auth::credentials::{Client, Secret};
@@ -122,7 +122,10 @@ impl Flow {
     /// A client id for a new authorization.
     pub(super) fn register(&mut self, found: Found, fresh: &Fresh) -> Result<Step, AuthError> {
         if self.authorizations >= MAX_AUTHORIZATIONS {
-            return Err(AuthError::TooManyAuthorizations { attempts: self.authorizations });
+            if fresh.now < self.authorized_at.saturating_add(AGAIN_AFTER) {
+                return Err(AuthError::TooManyAuthorizations { attempts: self.authorizations });
+            }
+            self.authorizations = 0;
         }
         let redirect_uri = match &self.config.grant {
             Grant::Browser { redirect_uri } => {
@@ -177,6 +180,7 @@ impl Flow {
             offline: self.config.offline && browser,
         })?;
         self.authorizations += 1;
+        self.authorized_at = fresh.now;
         let ask = match &self.config.grant {
             Grant::Browser { redirect_uri } => {
                 let (verifier, state) = (Secret::new(fresh.verifier()), fresh.state());

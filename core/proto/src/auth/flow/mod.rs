@@ -15,8 +15,10 @@ use super::registration::Identity;
 use super::url::{AddressClass, AddressPolicy, cut};
 use exchange::Pending;
 
-/// Most authorizations until a challenged request succeeds.
+/// Most authorizations until a challenged request succeeds, or until [`AGAIN_AFTER`].
 pub const MAX_AUTHORIZATIONS: u32 = 3;
+/// Seconds after the last of them until a server that was never content gets another chance.
+pub const AGAIN_AFTER: u64 = 300;
 
 /// How tokens are come by.
 #[derive(Debug, Clone)]
@@ -180,6 +182,8 @@ pub struct Flow {
     phase: Phase,
     challenge: Challenge,
     authorizations: u32,
+    /// When the last of them began.
+    authorized_at: u64,
     /// The refresh token was used since the last success; if the server still refuses, it is no help.
     refreshed: bool,
     /// Issuer that a configured client without one was bound to.
@@ -263,6 +267,7 @@ impl Flow {
             phase: Phase::Idle,
             challenge: Challenge::default(),
             authorizations: 0,
+            authorized_at: 0,
             refreshed: false,
             bound,
             nonce: None,
