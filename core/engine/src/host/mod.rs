@@ -5,6 +5,7 @@
 //! event. Nothing here calls user code.
 
 mod asking;
+mod auth;
 mod carried;
 mod clients;
 mod notify;
@@ -255,7 +256,10 @@ impl Inner {
             Some(call) => call.complete(outcome_of(outcome, payload)),
             None => match self.tables.take_question(id) {
                 Some(question) => question.reply.answer(answer_of(outcome, payload)),
-                None => false,
+                None => match self.tables.take_check(id) {
+                    Some(check) => check.send(auth::checked(outcome_of(outcome, payload))).is_ok(),
+                    None => false,
+                },
             },
         }
     }

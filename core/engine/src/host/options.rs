@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
 
+use super::auth::AuthOptions;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
@@ -122,6 +123,7 @@ pub(crate) struct ServerDefinition {
     #[serde(default = "default_state_ttl")]
     pub state_ttl_ms: u64,
     pub store: Option<String>,
+    pub auth: Option<AuthOptions>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -176,6 +178,8 @@ impl ServerDefinition {
 pub(crate) struct ItemOptions {
     pub timeout_ms: u64,
     pub asks: Option<Box<RawValue>>,
+    pub scopes: Vec<String>,
+    pub visible_to: Option<Value>,
 }
 
 #[derive(Debug, Deserialize, Default)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use trunnion_proto::auth::resource::Visibility;
 use trunnion_proto::json;
 use trunnion_proto::server::catalog::{Behaviour, Catalog, Item, Offer};
 use trunnion_proto::server::{Settings, Stamp, questions};
@@ -77,6 +78,11 @@ impl Engine {
             bus,
         );
         core.telemetry = inner.telemetry.clone();
+        if let Some(auth) = definition.auth {
+            let runtime = || inner.runtime().cloned();
+            let auth = auth.auth(id, &inner.tables, &inner.driver, runtime)?;
+            core.auth = Some(auth.name(definition.title.unwrap_or(definition.name)));
+        }
         let core = Arc::new(core);
         let phase = watch::Sender::new(Phase::Serving);
         lock(&inner.tables.servers).insert(id, ServerEntry { core, phase, stores });
@@ -103,8 +109,11 @@ impl Engine {
             Some(asks) => questions(asks.get()).map_err(|error| Error::usage(error.message))?,
             None => Vec::new(),
         };
+        let visible_to = options.visible_to.as_ref().map(Visibility::parse).transpose();
+        let visible_to = visible_to.map_err(|why| Error::usage(format!("visibleTo: {why}")))?;
+        let behaviour = Behaviour { timeout, asks, scopes: options.scopes, visible_to };
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
-        core.add(parse_item(item)?, definition, Behaviour { timeout, asks }, handler)
+        core.add(parse_item(item)?, definition, behaviour, handler)
             .map_err(|invalid| Error::usage(invalid.0))
     }
 
@@ -149,7 +158,8 @@ impl Engine {
                 return Err(Error::usage("unixSocket has no effect with carried"));
             }
             let options = options.http(inner.options.max_connections, stores)?;
-            return Ok(carried::serve(&inner.tables, core, &inner.driver, options, server_phase));
+            let guard = http::guard(&core, &options, None, &inner.driver)?;
+            return Ok(carried::serve(&inner.tables, core, &inner.driver, options, guard, server_phase));
         }
         let at = At::of(&options)?;
         let options = options.http(inner.options.max_connections, stores)?;
@@ -169,6 +179,13 @@ impl Engine {
                     return;
                 }
             };
+            let guard = match http::guard(&core, &options, Some(&listener), &driver) {
+                Ok(guard) => guard,
+                Err(error) => {
+                    tables.end(op, Err(error));
+                    return;
+                }
+            };
             let url = json::string(&http::local_url(&listener, &options.path));
             let payload = match http::bound(&listener) {
                 Some(local) => {
@@ -178,7 +195,7 @@ impl Engine {
             };
             tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
             driver.spawn(follow(server_phase, stop.clone()));
-            http::serve(core, driver.clone(), listener, options, stop.subscribe(), DRAIN_LIMIT).await;
+            http::serve(core, driver.clone(), listener, options, guard, stop.subscribe(), DRAIN_LIMIT).await;
             tables.end(op, Ok("{}".into()));
         });
         Ok(op)

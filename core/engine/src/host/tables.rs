@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::AbortHandle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
 
+use super::auth::Checked;
 use super::carried::Carried;
 use super::clients::ClientEntry;
 use super::queue::{Event, Queue, kind};
@@ -55,6 +56,8 @@ pub(crate) struct Tables {
     pub clients: Mutex<HashMap<u64, ClientEntry>>,
     exchanges: Mutex<HashMap<u64, Call>>,
     questions: Mutex<HashMap<u64, Question>>,
+    /// Tokens that the host is checking.
+    pub checks: Mutex<HashMap<u64, oneshot::Sender<Checked>>>,
     operations: Mutex<HashMap<u64, (Operation, Counted)>>,
     next: AtomicU64,
 }
@@ -68,6 +71,7 @@ impl Tables {
             clients: Mutex::default(),
             exchanges: Mutex::default(),
             questions: Mutex::default(),
+            checks: Mutex::default(),
             operations: Mutex::default(),
             next: AtomicU64::new(1),
         }
@@ -102,6 +106,10 @@ impl Tables {
 
     pub fn take_question(&self, id: u64) -> Option<Question> {
         lock(&self.questions).remove(&id)
+    }
+
+    pub fn take_check(&self, id: u64) -> Option<oneshot::Sender<Checked>> {
+        lock(&self.checks).remove(&id)
     }
 
     /// A client's question wants no answer any more: the host is told, unless it has answered.
@@ -180,7 +188,7 @@ impl Tables {
         live_of([
             lock(&self.servers).len() as u64,
             lock(&self.clients).len() as u64,
-            (lock(&self.exchanges).len() + lock(&self.questions).len()) as u64,
+            (lock(&self.exchanges).len() + lock(&self.questions).len() + lock(&self.checks).len()) as u64,
             lock(&self.operations).len() as u64,
             self.counters.live(Kind::Connection),
             self.counters.live(Kind::Session),
@@ -207,6 +215,7 @@ impl Tables {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
         lock(&self.questions).clear();
+        lock(&self.checks).clear();
         let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
         for (id, client) in clients {
             if client.fail_connect() {

@@ -2,6 +2,7 @@
 
 mod api;
 pub(crate) mod asking;
+pub mod auth;
 pub(crate) mod call;
 pub(crate) mod http;
 pub(crate) mod notices;
@@ -30,6 +31,7 @@ pub use api::{
 };
 #[cfg(feature = "macros")]
 pub use api::{completion, items, prompt, resource, tool};
+use auth::Auth;
 use call::{Call, Handler};
 use notices::Line;
 use seal::Sealer;
@@ -49,6 +51,8 @@ pub(crate) struct ServerCore {
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     /// Where to tell of the requests.
     pub telemetry: Option<Telemetry>,
+    /// Whom it lets in over HTTP; `None`: everybody.
+    pub auth: Option<Auth>,
     /// Somebody could have seen what it offers.
     served: AtomicBool,
 }
@@ -69,6 +73,7 @@ impl ServerCore {
             line,
             on_roots_changed,
             telemetry: None,
+            auth: None,
             served: AtomicBool::new(false),
         }
     }
@@ -116,6 +121,10 @@ impl ServerCore {
                 span.end(None);
                 (dispatch, None)
             }
+            Dispatch::Forbid(_) => {
+                span.end(Some(Failure::named("insufficient_scope")));
+                (dispatch, None)
+            }
             Dispatch::Run { .. } => {
                 request.meta = span.enter(&request.meta);
                 (dispatch, Some(span))
@@ -146,6 +155,13 @@ impl ServerCore {
             tell();
         }
     }
+}
+
+/// What is answered, where no challenge can be, to who lacks scopes.
+pub(crate) fn forbidden(scopes: &[String]) -> Outcome {
+    let refusal = auth::Refusal::Scope;
+    let data = serde_json::json!({ "reason": refusal.name(), "scopes": scopes });
+    Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, refusal.description()).with_data(data))
 }
 
 /// What is alive: zero everywhere when everything was closed.

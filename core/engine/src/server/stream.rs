@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Dispatch, Entry, Input};
@@ -18,9 +19,10 @@ use trunnion_proto::server::{Output, Request, ServerConn};
 use super::asking::{self, Asked, Asks, recall, suspend};
 use super::call::{Call, Handler, Inbox, Say, Start};
 use super::notices::{Listener, Membership};
-use super::{ServerCore, guarded};
+use super::{ServerCore, forbidden, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
+use crate::lock;
 use crate::telemetry::{Failure, Span};
 
 /// How long requests in flight may still be answered after the peer closed its end.
@@ -44,6 +46,18 @@ pub(crate) async fn serve(
     driver: Driver,
     carrier: Carrier,
     transport: &'static str,
+    stop: impl Future<Output = ()> + Send,
+) {
+    serve_as(server, driver, carrier, transport, Arc::default(), stop).await;
+}
+
+/// The same, for who is told; that can change from message to message.
+pub(crate) async fn serve_as(
+    server: Arc<ServerCore>,
+    driver: Driver,
+    carrier: Carrier,
+    transport: &'static str,
+    access: Arc<Mutex<Access>>,
     stop: impl Future<Output = ()> + Send,
 ) {
     server.serves();
@@ -76,6 +90,7 @@ pub(crate) async fn serve(
         server,
         driver,
         transport,
+        access,
     };
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;
@@ -93,6 +108,7 @@ struct Link {
     server: Arc<ServerCore>,
     driver: Driver,
     transport: &'static str,
+    access: Arc<Mutex<Access>>,
     conn: ServerConn,
     inbox: Arc<Inbox>,
     calls: HashMap<u64, Call>,
@@ -288,6 +304,7 @@ impl Link {
                 Output::Withdrawn(ask) => self.asks.forget([ask]),
                 Output::RootsChanged => self.server.roots_changed(),
                 Output::Request(key, mut request) => {
+                    request.access = lock(&self.access).clone();
                     let (dispatch, span) = self.server.dispatch(&mut request, None, self.transport, None);
                     match dispatch {
                         Dispatch::Answer(outcome) => {
@@ -298,6 +315,7 @@ impl Link {
                             self.conn.listen(key, granted);
                             self.hear_of_changes();
                         }
+                        Dispatch::Forbid(scopes) => self.answer(key, forbidden(&scopes)),
                         Dispatch::Run { entry, input } => self.run(key, *request, &entry, input, span),
                     }
                 }

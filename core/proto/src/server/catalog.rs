@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::auth::resource::{Access, Visibility};
 use crate::error::{ErrorKind, RpcError};
 use crate::header::{ParamHeader, param_headers};
 use crate::json::Json;
@@ -103,6 +104,8 @@ pub enum Dispatch<H> {
     Answer(Outcome),
     /// It stays open as a stream of notices: see [`Exchange::listen`](super::Exchange::listen).
     Listen(Filter),
+    /// It takes these scopes, which the caller does not have all of.
+    Forbid(Vec<String>),
     /// A handler does.
     Run {
         /// The entry it is registered with.
@@ -121,6 +124,8 @@ pub struct Entry<H> {
     pub timeout: Option<Duration>,
     /// What the client is asked before the handler runs.
     pub asks: Vec<Question>,
+    scopes: Vec<String>,
+    visible_to: Option<Visibility>,
     definition: String,
     /// The definition for revisions without structured results, where it differs.
     plain_definition: Option<String>,
@@ -138,6 +143,15 @@ impl<H> Entry<H> {
         self.mime_type.as_deref()
     }
 
+    /// Whether what it does, or that it is there, depends on who asks.
+    pub fn is_restricted(&self) -> bool {
+        !self.scopes.is_empty() || self.visible_to.is_some()
+    }
+
+    fn is_visible(&self, access: &Access) -> bool {
+        self.visible_to.as_ref().is_none_or(|visible_to| visible_to.fits(access))
+    }
+
     fn definition(&self, structured: bool) -> &str {
         let plain = self.plain_definition.as_deref().filter(|_| !structured);
         plain.unwrap_or(&self.definition)
@@ -151,6 +165,10 @@ pub struct Behaviour {
     pub timeout: Option<Duration>,
     /// What the client is asked before the handler runs.
     pub asks: Vec<Question>,
+    /// The scopes that a caller needs.
+    pub scopes: Vec<String>,
+    /// Who sees it; to others it is not there. `None`: everybody.
+    pub visible_to: Option<Visibility>,
 }
 
 /// Options of a server that shape its answers.
@@ -184,17 +202,19 @@ type Dress = (bool, bool);
 struct Shelf<H> {
     order: Vec<String>,
     by_key: BTreeMap<String, Arc<Entry<H>>>,
+    /// Entries that not everybody sees.
+    hidden: usize,
 }
 
 impl<H> Clone for Shelf<H> {
     fn clone(&self) -> Self {
-        Shelf { order: self.order.clone(), by_key: self.by_key.clone() }
+        Shelf { order: self.order.clone(), by_key: self.by_key.clone(), hidden: self.hidden }
     }
 }
 
 impl<H> Default for Shelf<H> {
     fn default() -> Self {
-        Shelf { order: Vec::new(), by_key: BTreeMap::new() }
+        Shelf { order: Vec::new(), by_key: BTreeMap::new(), hidden: 0 }
     }
 }
 
@@ -224,7 +244,8 @@ impl<H> Catalog<H> {
             return Err(Invalid("the definition must be a JSON object".into()));
         };
         let key = key_of(item, &members)?;
-        let Behaviour { timeout, asks } = behaviour;
+        let Behaviour { timeout, asks, scopes, visible_to } = behaviour;
+        let scopes = crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
         if !asks.is_empty() && item == Item::Completion {
             return Err(Invalid("completions cannot ask anything".into()));
         }
@@ -232,6 +253,8 @@ impl<H> Catalog<H> {
             handler,
             timeout,
             asks,
+            scopes,
+            visible_to,
             definition: String::new(),
             plain_definition: None,
             mime_type: members.get("mimeType").and_then(Value::as_str).map(str::to_owned),
@@ -269,6 +292,7 @@ impl<H> Catalog<H> {
 
         self.change(|state| {
             let shelf = state.entries.entry(item).or_default();
+            shelf.hidden += usize::from(entry.visible_to.is_some());
             if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
                 return Err(Invalid(format!("{key:?} is registered already")));
             }
@@ -281,8 +305,11 @@ impl<H> Catalog<H> {
     pub fn remove(&self, item: Item, key: &str) -> bool {
         self.change(|state| {
             let Some(shelf) = state.entries.get_mut(&item) else { return Ok(false) };
-            let removed = shelf.by_key.remove(key).is_some();
+            let removed = shelf.by_key.remove(key);
+            let hidden = removed.as_ref().is_some_and(|entry| entry.visible_to.is_some());
+            let removed = removed.is_some();
             if removed {
+                shelf.hidden -= usize::from(hidden);
                 shelf.order.retain(|known| known != key);
             }
             Ok(removed)
@@ -360,12 +387,16 @@ impl<H> Catalog<H> {
             Role::Complete => complete(state, request),
             // Nothing can be told of what is not there.
             Role::Subscribe => {
-                find_resource(state, &request.name).map(|_| Dispatch::Answer(Outcome::Result("{}".into())))
+                let (entry, _) = find_resource(state, &request.name, &request.access)?;
+                Ok(entry.forbids(request).unwrap_or_else(|| Dispatch::Answer(Outcome::Result("{}".into()))))
             }
             Role::Unsubscribe => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
             Role::Listen => {
                 let filter = request.filter.clone().unwrap_or_default();
-                Ok(Dispatch::Listen(filter.granted(&state.capabilities())))
+                let granted = filter.granted(&state.capabilities());
+                // Nothing is told of what the caller cannot read; who is local reads everything.
+                let Access::Local = request.access else { return Ok(Dispatch::Listen(state.watching(granted, request))) };
+                Ok(Dispatch::Listen(granted))
             }
             _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
         }
@@ -383,6 +414,9 @@ impl<H> Catalog<H> {
         }
         let none = Shelf::default();
         let shelf = state.entries.get(&item).unwrap_or(&none);
+        if shelf.hidden > 0 {
+            return self.list_visible(shelf, request).map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
+        }
         let start = match &request.cursor {
             None => 0,
             Some(cursor) => after_cursor(shelf, cursor)
@@ -403,11 +437,61 @@ impl<H> Catalog<H> {
         }
         prepared(page)
     }
+
+    /// A page of what the caller sees. It is written for each request, and for nobody else.
+    fn list_visible(&self, shelf: &Shelf<H>, request: &Request) -> Result<String, RpcError> {
+        let era = request.revision.era();
+        let structured = request.revision >= Revision::V2025_06_18;
+        let broken = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
+        let sees = |key: &String| shelf.by_key[key].is_visible(&request.access);
+        let start = match &request.cursor {
+            None => 0,
+            Some(cursor) => {
+                let start = after_cursor(shelf, cursor).ok_or_else(broken)?;
+                // A cursor must not tell whether there is something of that name.
+                if !sees(&shelf.order[start - 1]) {
+                    return Err(broken());
+                }
+                start
+            }
+        };
+        let mut rest = shelf.order[start..].iter().filter(|key| sees(key));
+        let page: Vec<&String> = rest.by_ref().take(self.offer.page_size).collect();
+        let definitions: Vec<&str> = page.iter().map(|key| shelf.by_key[*key].definition(structured)).collect();
+        let member = request.method.list.expect("list methods name their member");
+        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
+        if let (Some(last), Some(_)) = (page.last(), rest.next()) {
+            members.push_str(&format!(",\"nextCursor\":\"{}\"", URL_SAFE_NO_PAD.encode(last)));
+        }
+        Ok(self.offer.stamp.private_result(era, request.method.cacheable, &members))
+    }
+}
+
+impl<H> Entry<H> {
+    /// What becomes of a request whose caller lacks a scope.
+    fn forbids(&self, request: &Request) -> Option<Dispatch<H>> {
+        (!request.access.may(&self.scopes)).then(|| Dispatch::Forbid(self.scopes.clone()))
+    }
 }
 
 impl<H> State<H> {
     fn get(&self, item: Item, key: &str) -> Option<&Arc<Entry<H>>> {
         self.entries.get(&item).and_then(|shelf| shelf.by_key.get(key))
+    }
+
+    /// The entry of a key, if the caller sees it.
+    fn seen(&self, item: Item, key: &str, access: &Access) -> Option<&Arc<Entry<H>>> {
+        self.get(item, key).filter(|entry| entry.is_visible(access))
+    }
+
+    /// What is left of a filter for who asks.
+    fn watching(&self, filter: Filter, request: &Request) -> Filter {
+        let access = &request.access;
+        filter.watching(|uri| match find_resource(self, uri, access) {
+            Ok((entry, _)) => access.may(&entry.scopes),
+            // What is not there yet may come.
+            Err(_) => find_resource(self, uri, &Access::Local).is_err(),
+        })
     }
 
     fn has(&self, item: Item) -> bool {
@@ -481,9 +565,12 @@ fn call_tool<H>(
     request: &Request,
     headers: Option<&dyn Headers>,
 ) -> Result<Dispatch<H>, RpcError> {
-    let entry = state.get(Item::Tool, &request.name).ok_or_else(|| {
+    let entry = state.seen(Item::Tool, &request.name, &request.access).ok_or_else(|| {
         RpcError::new(ErrorKind::InvalidParams, format!("Unknown tool: {}", shown(&request.name)))
     })?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     let arguments: Value = serde_json::from_str(request.arguments.as_str())
         .map_err(|_| RpcError::new(ErrorKind::InvalidParams, "params.arguments is not valid JSON"))?;
     if let Some(headers) = headers.filter(|_| request.revision.era() == Era::Modern) {
@@ -501,21 +588,25 @@ fn call_tool<H>(
 }
 
 fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let (entry, params) = find_resource(state, &request.name)?;
+    let (entry, params) = find_resource(state, &request.name, &request.access)?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: request.name.clone(), params } })
 }
 
 /// The resource or template of a URI, with the template's variables.
 type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
 
-fn find_resource<'s, H>(state: &'s State<H>, uri: &str) -> Result<Found<'s, H>, RpcError> {
-    if let Some(entry) = state.get(Item::Resource, uri) {
+fn find_resource<'s, H>(state: &'s State<H>, uri: &str, access: &Access) -> Result<Found<'s, H>, RpcError> {
+    if let Some(entry) = state.get(Item::Resource, uri).filter(|entry| entry.is_visible(access)) {
         return Ok((entry, Vec::new()));
     }
     let templates = state.entries.get(&Item::ResourceTemplate);
     let matched = templates
         .into_iter()
         .flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key]))
+        .filter(|entry| entry.is_visible(access))
         .find_map(|entry| {
             entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
         });
@@ -528,8 +619,11 @@ fn find_resource<'s, H>(state: &'s State<H>, uri: &str) -> Result<Found<'s, H>, 
 fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
     let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
     let entry = state
-        .get(Item::Prompt, &request.name)
+        .seen(Item::Prompt, &request.name, &request.access)
         .ok_or_else(|| invalid(format!("Unknown prompt: {}", shown(&request.name))))?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     let arguments: Map<String, Value> = serde_json::from_str(request.arguments.as_str())
         .map_err(|_| invalid("params.arguments is not valid JSON".into()))?;
     if let Some(name) = entry.required_arguments.iter().find(|name| !arguments.contains_key(*name)) {
@@ -558,7 +652,18 @@ fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcEr
             return Err(invalid("params.context.arguments must be an object"));
         }
     }
-    match state.get(Item::Completion, &key) {
+    // What completes a prompt or a template is for those that it is for.
+    let completed = key.split_once(' ').and_then(|(kind, name)| {
+        let item = if kind == "prompt" { Item::Prompt } else { Item::ResourceTemplate };
+        state.get(item, name)
+    });
+    let hidden = completed.is_some_and(|entry| !entry.is_visible(&request.access));
+    let entry = state.seen(Item::Completion, &key, &request.access).filter(|_| !hidden);
+    let forbidden = entry.and_then(|_| completed.and_then(|entry| entry.forbids(request)));
+    if let Some(forbidden) = forbidden.or_else(|| entry.and_then(|entry| entry.forbids(request))) {
+        return Ok(forbidden);
+    }
+    match entry {
         Some(entry) => Ok(Dispatch::Run {
             entry: entry.clone(),
             input: Input::Completion { argument: request.argument.clone(), context: request.context.clone() },

@@ -26,6 +26,8 @@ pub struct Stamp {
     server_info: String,
     plain: String,
     cacheable: String,
+    /// The same for what depends on who asks.
+    private: String,
     input_required: String,
 }
 
@@ -41,6 +43,9 @@ impl Stamp {
             cacheable: format!(
                 "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"{cache_scope}\",{meta}"
             ),
+            private: format!(
+                "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\",{meta}"
+            ),
         }
     }
 
@@ -51,16 +56,26 @@ impl Stamp {
 
     /// `members` (`"key":value,…`, not empty) as a whole result object of a method in an era.
     pub fn result(&self, era: Era, cacheable: bool, members: &str) -> String {
-        match self.opening(era, cacheable) {
+        self.written(self.opening(era, cacheable, false), members)
+    }
+
+    /// The same for what depends on who asks: no cache may share it.
+    pub fn private_result(&self, era: Era, cacheable: bool, members: &str) -> String {
+        self.written(self.opening(era, cacheable, true), members)
+    }
+
+    fn written(&self, opening: &str, members: &str) -> String {
+        match opening {
             "{" => format!("{{{members}}}"),
             opening => format!("{opening},{members}}}"),
         }
     }
 
-    fn opening(&self, era: Era, cacheable: bool) -> &str {
+    fn opening(&self, era: Era, cacheable: bool, private: bool) -> &str {
         match (era, cacheable) {
             (Era::Legacy, _) => "{",
             (Era::Modern, false) => &self.plain,
+            (Era::Modern, true) if private => &self.private,
             (Era::Modern, true) => &self.cacheable,
         }
     }
@@ -90,7 +105,7 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
         }
         Ok(Body::Members(members)) => {
             let method = exchange.method();
-            let opening = stamp.opening(exchange.revision().era(), method.cacheable);
+            let opening = stamp.opening(exchange.revision().era(), method.cacheable, exchange.is_private());
             let mut bytes = jsonrpc::response_start(exchange.id(), opening.len() + members.len() + 2);
             bytes.extend_from_slice(opening.as_bytes());
             if opening.len() > 1 && !members.is_empty() {

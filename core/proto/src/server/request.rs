@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::auth::resource::Access;
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
 use crate::jsonrpc::Id;
@@ -97,6 +98,8 @@ pub struct Request {
     pub request_state: Option<String>,
     /// `params.notifications` of a request to listen.
     pub filter: Option<Filter>,
+    /// Who asks: whoever carries the request says so before it is dispatched.
+    pub access: Access,
 }
 
 /// The members of any request's params that the engine acts on.
@@ -244,6 +247,7 @@ pub(crate) fn request(
         input_responses: share(params.input_responses),
         request_state: params.request_state.as_deref().map(str::to_owned),
         filter,
+        access: Access::default(),
     };
     Ok((exchange, request))
 }

@@ -130,7 +130,7 @@ impl HttpServer {
                 break;
             }
         }
-        Ok(self.serve(driver, listener.map_err(|error| cannot_listen(&error))?))
+        self.serve(driver, listener.map_err(|error| cannot_listen(&error))?)
     }
 
     /// Listen on a Unix socket at this path and serve; otherwise as [`HttpServer::bind`]. Only this user can connect: the
@@ -143,7 +143,7 @@ impl HttpServer {
         let listener = driver.listen_unix(path).await.map_err(|error| {
             Error::local(local::TRANSPORT, format!("cannot listen on {}: {error}", path.display()))
         })?;
-        Ok(self.serve(driver, listener))
+        self.serve(driver, listener)
     }
 
     /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
@@ -151,7 +151,9 @@ impl HttpServer {
     /// because the connections are not ours.
     pub fn tower_service(self) -> Result<HttpService, Error> {
         self.check()?;
-        Ok(HttpService::new(self.core, driver()?, self.options))
+        let driver = driver()?;
+        let guard = http::guard(&self.core, &self.options, None, &driver)?;
+        Ok(HttpService::new(self.core, driver, self.options, guard))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -171,7 +173,8 @@ impl HttpServer {
         Ok(())
     }
 
-    fn serve(self, driver: Driver, listener: Listener) -> Listening {
+    fn serve(self, driver: Driver, listener: Listener) -> Result<Listening, Error> {
+        let guard = http::guard(&self.core, &self.options, Some(&listener), &driver)?;
         let address = http::bound(&listener);
         let url = http::local_url(&listener, &self.options.path);
         let phase = watch::Sender::new(Phase::Serving);
@@ -181,6 +184,7 @@ impl HttpServer {
             driver.clone(),
             listener,
             self.options,
+            guard,
             phase.subscribe(),
             self.drain_limit,
         );
@@ -188,7 +192,7 @@ impl HttpServer {
             serving.await;
             drop(alive);
         });
-        Listening { address, url, phase, ended }
+        Ok(Listening { address, url, phase, ended })
     }
 }
 

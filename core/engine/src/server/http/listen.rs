@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, select};
 use tokio::sync::watch;
 use trunnion_proto::server::{Exchange, Filter};
 
 use super::Phase;
 use super::answer::{Events, event};
+use crate::driver::Sleep;
 use crate::server::ServerCore;
 use crate::server::call::{Inbox, Say};
 use crate::server::notices::{Listener, Membership};
@@ -32,6 +33,7 @@ impl ListenEvents {
         mut exchange: Exchange,
         granted: Filter,
         mut phase: watch::Receiver<Phase>,
+        end: Option<Sleep>,
     ) -> ListenEvents {
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
@@ -39,7 +41,12 @@ impl ListenEvents {
         let membership = server.line.hub().join(listener);
         let first = Some(event(&exchange.listen(granted)));
         let draining = Box::pin(async move {
-            let _ = phase.wait_for(|phase| *phase > Phase::Serving).await;
+            let draining = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
+            match end {
+                // The client comes back with a new token.
+                Some(end) => drop(select(draining, end).await),
+                None => drop(draining.await),
+            }
         });
         let server = server.clone();
         ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership }
