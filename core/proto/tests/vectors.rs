@@ -97,6 +97,7 @@ impl Peer {
                 Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Listen(granted) => self.conn.listen(key, granted),
+                    Dispatch::Forbid(scopes) => panic!("nobody has scopes here: {scopes:?}"),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
                         exchange.answered_by(&entry, &request);
