@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::json;
 use trunnion::auth::{Auth as Way, SigningKey};
@@ -16,6 +16,8 @@ const SECRET: &str = "client-secret-of-the-test";
 struct Provider {
     child: Child,
     issuer: String,
+    /// Open, so that the provider can say more.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -25,9 +27,9 @@ impl Provider {
         node.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = node.spawn().expect("node runs");
         let mut issuer = String::new();
-        let said = child.stdout.take().expect("a pipe");
-        BufReader::new(said).read_line(&mut issuer).expect("the issuer");
-        Some(Provider { child, issuer: issuer.trim().to_owned() })
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe"));
+        said.read_line(&mut issuer).expect("the issuer");
+        Some(Provider { child, issuer: issuer.trim().to_owned(), _said: said })
     }
 }
 

@@ -45,6 +45,7 @@ EVENT_COMPLETE = 4
 EVENT_CANCELLED = 5
 EVENT_ELICIT = 6
 EVENT_SAMPLE = 7
+EVENT_VERIFY_TOKEN = 9
 EVENT_RESULT = 10
 EVENT_ERROR = 11
 EVENT_PROGRESS = 12
@@ -84,6 +85,7 @@ EVENTS = {
     "cancelled": EVENT_CANCELLED,
     "elicit": EVENT_ELICIT,
     "sample": EVENT_SAMPLE,
+    "verify_token": EVENT_VERIFY_TOKEN,
     "result": EVENT_RESULT,
     "error": EVENT_ERROR,
     "progress": EVENT_PROGRESS,
@@ -135,8 +137,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "state_keys": "stateKeys",
         "state_ttl_ms": "stateTtlMs",
         "store": "store",
+        "auth": "auth",
     },
     "tool": {
+        "scopes": "scopes",
+        "visible_to": "visibleTo",
         "asks": "asks",
         "timeout_ms": "timeoutMs",
     },

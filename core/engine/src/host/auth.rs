@@ -82,6 +82,7 @@ struct Jwt {
     issuer: String,
     jwks_uri: Option<String>,
     algorithms: Option<Vec<String>>,
+    timeout_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +92,7 @@ struct Asked {
     client_id: String,
     client_secret: String,
     cache_ms: Option<u64>,
+    timeout_ms: Option<u64>,
 }
 
 impl AuthOptions {
@@ -116,7 +118,7 @@ impl AuthOptions {
         if !jwt.is_empty() || self.introspection.is_some() {
             auth = auth.on(runtime()?);
         }
-        for Jwt { issuer, jwks_uri, algorithms } in jwt {
+        for Jwt { issuer, jwks_uri, algorithms, timeout_ms } in jwt {
             let mut verifier = JwtVerifier::new(issuer);
             if let Some(url) = jwks_uri {
                 verifier = verifier.jwks_uri(url);
@@ -124,12 +126,19 @@ impl AuthOptions {
             if let Some(algorithms) = algorithms {
                 verifier = verifier.algorithms(algorithms);
             }
+            if let Some(limit) = timeout_ms {
+                verifier = verifier.timeout(Duration::from_millis(limit));
+            }
             auth = auth.jwt(verifier);
         }
-        if let Some(Asked { endpoint, client_id, client_secret, cache_ms }) = self.introspection {
+        if let Some(asked) = self.introspection {
+            let Asked { endpoint, client_id, client_secret, cache_ms, timeout_ms } = asked;
             let mut introspection = Introspection::new(endpoint, client_id, client_secret);
             if let Some(time) = cache_ms {
                 introspection = introspection.remember(Duration::from_millis(time));
+            }
+            if let Some(limit) = timeout_ms {
+                introspection = introspection.timeout(Duration::from_millis(limit));
             }
             auth = auth.introspection(introspection);
         }
@@ -206,5 +215,25 @@ pub(super) fn checked(outcome: Outcome) -> Checked {
         },
         Outcome::Error(RpcError { .. }) | Outcome::ToolError(_) => Ok(None),
         _ => Err(Error::usage("a token is checked with RESULT or ERROR")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::queue::{Notify, Queue};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_does_not_answer_is_given_up() {
+        let queue = Arc::new(Queue::new(Notify::signal().expect("a descriptor")));
+        let tables = Arc::new(Tables::new(queue.clone()));
+        let driver = Driver::Tokio(tokio::runtime::Handle::current());
+        let verifier = HostVerifier { server: 1, tables: Arc::downgrade(&tables), driver };
+        let began = tokio::time::Instant::now();
+        let checked = verifier.verify(Secret::new("token")).await;
+        assert_eq!(checked.expect_err("too late").kind, "limit");
+        assert_eq!(began.elapsed().as_secs(), 10);
+        let kinds: Vec<u32> = queue.take(10).iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [kind::VERIFY_TOKEN, kind::CANCELLED]);
     }
 }

@@ -256,6 +256,25 @@ async fn a_session_is_its_owners() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let world = World::with(|auth| auth.leeway(std::time::Duration::ZERO), items()).await;
+    let id = session(&world, &world.good()).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let short = world.token(json!({"claims": {"exp": now + 2}}));
+    let bearer = format!("Bearer {short}");
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let listening = world.asking("subscriptions/listen", filter, &[("authorization", &bearer)]);
+    let mut listening = Peer::answer(listening).await.stream();
+    let standing = legacy(&world, reqwest::Method::GET, &short, Some(&id));
+    let mut standing = Peer::answer(standing).await.stream();
+    listening.message().await;
+    assert!(!listening.message().await["result"].is_null(), "a graceful end");
+    assert_eq!(listening.next().await, None);
+    while standing.next().await.is_some() {}
+    assert_eq!(world.refused(&short).await, "expired");
+}
+
+#[tokio::test]
 async fn state_is_its_owners() {
     let asking = Tool::new("asking", async |context: Context| {
         match context.ask([("name", Ask::roots())]).await {

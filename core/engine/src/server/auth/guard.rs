@@ -205,7 +205,9 @@ impl Guard {
             match verifier {
                 Some(verifier) => {
                     let claims = verifier.verify(token, self.runtime()?).await?;
-                    return self.keep(digest, self.read(claims, true, true), KEEP);
+                    // What is not good yet may be soon: only what is good is remembered.
+                    let caller = self.read(claims, true, true)?;
+                    return self.keep(digest, Ok(caller), KEEP);
                 }
                 // Nobody else could know it: say what is wrong with it.
                 None if self.auth.introspection.is_none() && self.auth.custom.is_none() => {
@@ -373,5 +375,20 @@ impl ResponseBody {
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::seal::DEFAULT_TTL;
+
+    #[test]
+    fn nonces_are_of_this_server_and_have_an_age() {
+        let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
+        let made = sealer.seal(NONCE_BINDING, "100".into());
+        assert_eq!(nonce_age(&made, &sealer, 100 + NONCE_LIFE), Some(NONCE_LIFE));
+        assert_eq!(nonce_age(&made, &Sealer::new(&[], DEFAULT_TTL).expect("a key"), 100), None);
+        assert_eq!(nonce_age(&sealer.seal(b"another", "100".into()), &sealer, 100), None);
     }
 }

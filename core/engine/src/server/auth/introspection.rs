@@ -44,20 +44,25 @@ impl Introspection {
         client_id: impl Into<String>,
         client_secret: impl Into<String>,
     ) -> Introspection {
-        let policy = AddressPolicy { server: AddressClass::Loopback };
         Introspection {
             endpoint: endpoint.into(),
             client: client_id.into(),
             secret: Secret::new(client_secret),
             keep: KEEP,
             open: Arc::new(Semaphore::new(MAX_OPEN)),
-            fetcher: Arc::new(Fetcher::new(policy, None, ASK_LIMIT)),
+            fetcher: fetcher(ASK_LIMIT),
         }
     }
 
     /// How long an answer is remembered: for so long a revoked token is good still. Zero: every request asks.
     pub fn remember(mut self, time: Duration) -> Self {
         self.keep = time;
+        self
+    }
+
+    /// How long the authorization server may take to answer. Default: five seconds.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.fetcher = fetcher(limit);
         self
     }
 
@@ -91,4 +96,9 @@ impl Introspection {
             Err(_) => Err(Refusal::Unavailable),
         }
     }
+}
+
+fn fetcher(limit: Duration) -> Arc<Fetcher> {
+    // The endpoint is the operator's word, whatever the policy.
+    Arc::new(Fetcher::new(AddressPolicy { server: AddressClass::Loopback }, None, limit))
 }

@@ -1,6 +1,7 @@
 //! Tokens that say themselves what they are good for, signed by their issuer (JWT, RFC 7519 and 9068).
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use trunnion_proto::auth::AuthError;
@@ -34,6 +35,14 @@ struct Keys {
     fetcher: Fetcher,
 }
 
+impl Keys {
+    fn of(issuer: &str, limit: Duration) -> Arc<Keys> {
+        let class = cut(issuer, "the issuer").map_or(AddressClass::Public, |parts| parts.class());
+        let fetcher = Fetcher::new(AddressPolicy { server: class }, None, limit);
+        Arc::new(Keys { ring: Mutex::default(), flight: tokio::sync::Mutex::default(), fetcher })
+    }
+}
+
 impl std::fmt::Debug for JwtVerifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JwtVerifier").field("issuer", &self.issuer).finish_non_exhaustive()
@@ -45,11 +54,8 @@ impl JwtVerifier {
     /// this very text.
     pub fn new(issuer: impl Into<String>) -> JwtVerifier {
         let issuer = issuer.into();
-        let class = cut(&issuer, "the issuer").map_or(AddressClass::Public, |parts| parts.class());
-        let fetcher = Fetcher::new(AddressPolicy { server: class }, None, ASK_LIMIT);
-        let keys = Keys { ring: Mutex::default(), flight: tokio::sync::Mutex::default(), fetcher };
-        let algorithms = Algorithm::ALL.to_vec();
-        JwtVerifier { issuer, key_set: None, algorithms, unknown: Vec::new(), keys: Arc::new(keys) }
+        let keys = Keys::of(&issuer, ASK_LIMIT);
+        JwtVerifier { issuer, key_set: None, algorithms: Algorithm::ALL.to_vec(), unknown: Vec::new(), keys }
     }
 
     /// Where its keys are (a JWK Set), instead of where its metadata says.
@@ -69,6 +75,12 @@ impl JwtVerifier {
                 None => self.unknown.push(name.as_ref().to_owned()),
             }
         }
+        self
+    }
+
+    /// How long the issuer may take to answer. Default: five seconds.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.keys = Keys::of(&self.issuer, limit);
         self
     }
 

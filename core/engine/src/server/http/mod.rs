@@ -108,7 +108,9 @@ pub(crate) fn guard(
     driver: &Driver,
 ) -> Result<Option<Guard>, Error> {
     let Some(auth) = &server.auth else { return Ok(None) };
-    let local = listener.filter(|listener| bound(listener).is_some());
+    // Of all addresses none is what clients know.
+    let local =
+        listener.filter(|listener| bound(listener).is_some_and(|address| !address.ip().is_unspecified()));
     let local = || local.map(|listener| local_url(listener, &options.path));
     let url = options.callers.public_url.clone().or_else(local);
     Guard::new(auth, url, &options.path, driver).map(Some)

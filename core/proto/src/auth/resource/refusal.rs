@@ -199,4 +199,14 @@ mod tests {
             assert_eq!(refusal.status() == 401, !matches!(refusal.status(), 400 | 403 | 503));
         }
     }
+
+    #[test]
+    fn the_table_of_the_documentation_is_this_one() {
+        let documented = include_str!("../../../../../docs/authorization.md");
+        for refusal in Refusal::ALL {
+            let error = refusal.error().map(|error| format!("`{error}`")).unwrap_or_default();
+            let row = format!("| `{}` | {} | {error} | {} |", refusal.name(), refusal.status(), refusal.description());
+            assert!(documented.lines().any(|line| line == row), "{row}");
+        }
+    }
 }
