@@ -318,10 +318,16 @@ export interface ServerOptions {
   stateTtlMs?: number;
   /** Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: `none`. */
   store?: string;
+  /** Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in. Default: `none`. */
+  auth?: Readonly<Record<string, unknown>>;
 }
 
 /** Options of scope `tool`. */
 export interface ToolOptions {
+  /** Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions. Default: `[]`. */
+  scopes?: readonly string[];
+  /** Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: `everybody`. */
+  visibleTo?: Readonly<Record<string, unknown>>;
   /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
   asks?: Readonly<Record<string, unknown>>;
   /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
@@ -455,8 +461,8 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store"],
-  tool: ["asks", "timeoutMs"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth"],
+  tool: ["scopes", "visibleTo", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth"],
   auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],

@@ -223,6 +223,24 @@ pub fn peers(session: &Session) -> bool {
     rmcp && others
 }
 
+/// Set up a certified authorization server; the script that starts it, if it is usable.
+pub fn authorization_server(session: &Session) -> Option<PathBuf> {
+    if let Some(why) = missing_programs(&["node", "npm"]) {
+        session.skip("certified authorization server", &why);
+        return None;
+    }
+    let (folder, sources) = (target().join("oidc-provider"), root().join("tests/auth-server/foreign"));
+    let ready = session.step("set up a certified authorization server", |log| {
+        let manifest = read(&sources.join("package.json"))?;
+        stamped(&folder.join("trunnion.stamp"), &manifest, || {
+            write(&folder.join("package.json"), &manifest)?;
+            cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
+        })?;
+        copy_modules(&sources, &folder)
+    });
+    ready.then(|| folder.join("provider.mjs"))
+}
+
 /// Set up the official conformance suite; the command that starts it, if it is usable.
 pub fn suite(session: &Session) -> Option<Vec<String>> {
     if let Some(why) = missing_programs(&["node", "npm"]) {

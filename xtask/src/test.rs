@@ -24,6 +24,14 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if wanted("rust") {
         session.step("test: rust", rust);
     }
+    if wanted("oidc")
+        && let Some(provider) = setup::authorization_server(session)
+    {
+        session.step("certified authorization server (oidc)", |log| {
+            let test = ["test", "--workspace", "--test", "foreign_issuer"];
+            setup::cargo(test.iter().chain(&setup::WHOLE[2..])).env("TRUNNION_OIDC_PROVIDER", &provider).run(log)
+        });
+    }
     if languages.iter().any(|language| language == "c") && wanted("c") {
         valgrind(session);
     }

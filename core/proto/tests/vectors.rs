@@ -100,6 +100,7 @@ impl Peer {
                     Dispatch::Create { .. } | Dispatch::Tasks(_) => {
                         panic!("no tool of a transcript has tasks")
                     }
+                    Dispatch::Forbid(scopes) => panic!("nobody has scopes here: {scopes:?}"),
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
                         exchange.answered_by(&entry, &request);

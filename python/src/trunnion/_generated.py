@@ -149,8 +149,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "state_keys": "stateKeys",
         "state_ttl_ms": "stateTtlMs",
         "store": "store",
+        "auth": "auth",
     },
     "tool": {
+        "scopes": "scopes",
+        "visible_to": "visibleTo",
         "asks": "asks",
         "timeout_ms": "timeoutMs",
     },

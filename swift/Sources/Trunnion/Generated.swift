@@ -200,6 +200,8 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var stateTtlMs: Int?
     /// Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: none.
     public var store: String?
+    /// Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in. Default: none.
+    public var auth: [String: JSONValue]?
 
     /// Name only what should differ from the default.
     public init(
@@ -209,7 +211,8 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         pageSize: Int? = nil,
         stateKeys: [String]? = nil,
         stateTtlMs: Int? = nil,
-        store: String? = nil
+        store: String? = nil,
+        auth: [String: JSONValue]? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
@@ -218,11 +221,16 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         self.stateKeys = stateKeys
         self.stateTtlMs = stateTtlMs
         self.store = store
+        self.auth = auth
     }
 }
 
 /// Options of a tool. What is nil keeps the engine's default.
 public struct ToolOptions: Sendable, Hashable, Codable {
+    /// Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions. Default: [].
+    public var scopes: [String]?
+    /// Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: everybody.
+    public var visibleTo: [String: JSONValue]?
     /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
     public var asks: [String: JSONValue]?
     /// The handler is cancelled and the caller told after this long; 0: no limit. Default: 0.
@@ -230,9 +238,13 @@ public struct ToolOptions: Sendable, Hashable, Codable {
 
     /// Name only what should differ from the default.
     public init(
+        scopes: [String]? = nil,
+        visibleTo: [String: JSONValue]? = nil,
         asks: [String: JSONValue]? = nil,
         timeoutMs: Int? = nil
     ) {
+        self.scopes = scopes
+        self.visibleTo = visibleTo
         self.asks = asks
         self.timeoutMs = timeoutMs
     }

@@ -18,6 +18,7 @@ use super::{Engine, options};
 use crate::driver::Driver;
 use crate::error::{Error, local};
 use crate::server::ServerCore;
+use crate::server::auth::Guard;
 use crate::server::http::{Endpoint, HttpOptions, Phase};
 
 /// An endpoint without a listener.
@@ -55,10 +56,11 @@ pub(super) fn serve(
     server: Arc<ServerCore>,
     driver: &Driver,
     options: HttpOptions,
+    guard: Option<Guard>,
     server_phase: watch::Receiver<Phase>,
 ) -> u64 {
     let stop = watch::Sender::new(Phase::Serving);
-    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, None, stop.subscribe()));
+    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, guard, None, stop.subscribe()));
     let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()) });
     let op = tables.begin(Operation::Serve(stop.clone(), Some(carried.clone())));
     let (tables, timer) = (tables.clone(), driver.clone());

@@ -6,6 +6,7 @@
 
 mod asking;
 mod auth;
+mod server_auth;
 mod carried;
 mod clients;
 mod notify;
@@ -256,7 +257,10 @@ impl Inner {
             Some(call) => call.complete(outcome_of(outcome, payload)),
             None => match self.tables.take_question(id) {
                 Some(question) => question.from.answer(answer_of(outcome, payload)),
-                None => false,
+                None => match self.tables.take_check(id) {
+                    Some(check) => check.send(server_auth::checked(outcome_of(outcome, payload))).is_ok(),
+                    None => false,
+                },
             },
         }
     }

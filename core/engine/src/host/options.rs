@@ -14,6 +14,7 @@ use trunnion_proto::methods::Role;
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use super::auth::Hidden;
+use super::server_auth::AuthOptions;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
@@ -133,6 +134,7 @@ pub(crate) struct ServerDefinition {
     pub max_task_result_bytes: Option<usize>,
     pub max_tasks_per_owner: Option<usize>,
     pub max_tasks: Option<usize>,
+    pub auth: Option<AuthOptions>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -208,6 +210,8 @@ impl ServerDefinition {
 pub(crate) struct ItemOptions {
     pub timeout_ms: u64,
     pub asks: Option<Box<RawValue>>,
+    pub scopes: Vec<String>,
+    pub visible_to: Option<Value>,
     pub task: TaskSupport,
     pub resumable: bool,
     pub task_ttl_ms: Option<u64>,

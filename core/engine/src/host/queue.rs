@@ -18,6 +18,7 @@ pub(crate) mod kind {
     pub const ELICIT: u32 = 6;
     pub const SAMPLE: u32 = 7;
     pub const AUTHORIZE: u32 = 8;
+    pub const VERIFY_TOKEN: u32 = 9;
     pub const RESULT: u32 = 10;
     pub const ERROR: u32 = 11;
     pub const PROGRESS: u32 = 12;
@@ -46,9 +47,9 @@ impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Event");
         shown.field("kind", &self.kind).field("id", &self.id).field("target", &self.target);
-        // Of credentials it holds tokens.
         match self.kind {
-            kind::CREDENTIALS => shown.finish_non_exhaustive(),
+            // They hold tokens, which must not get into a log by way of an event.
+            kind::CREDENTIALS | kind::VERIFY_TOKEN => shown.finish_non_exhaustive(),
             _ => shown.field("payload", &self.payload).finish(),
         }
     }

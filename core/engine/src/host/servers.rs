@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use trunnion_proto::auth::resource::Visibility;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
@@ -83,6 +84,11 @@ impl Engine {
             task_options,
         );
         core.telemetry = inner.telemetry.clone();
+        if let Some(auth) = definition.auth {
+            let runtime = || inner.runtime().cloned();
+            let auth = auth.auth(id, &inner.tables, &inner.driver, runtime)?;
+            core.auth = Some(auth.name(definition.title.unwrap_or(definition.name)));
+        }
         let core = Arc::new(core);
         let phase = watch::Sender::new(Phase::Serving);
         lock(&inner.tables.servers).insert(id, ServerEntry { core, phase, stores });
@@ -109,12 +115,15 @@ impl Engine {
             Some(asks) => questions(asks.get()).map_err(|error| Error::usage(error.message))?,
             None => Vec::new(),
         };
-        let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
+        let visible_to = options.visible_to.as_ref().map(Visibility::parse).transpose();
+        let visible_to = visible_to.map_err(|why| Error::usage(format!("visibleTo: {why}")))?;
         let task = options.task();
-        if task.support != TaskSupport::Never {
+        let behaviour = Behaviour { timeout, asks, task, scopes: options.scopes, visible_to };
+        let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
+        if behaviour.task.support != TaskSupport::Never {
             core.tasks.run_on(inner.runtime()?.clone());
         }
-        core.add(parse_item(item)?, definition, Behaviour { timeout, asks, task }, handler)
+        core.add(parse_item(item)?, definition, behaviour, handler)
             .map_err(|invalid| Error::usage(invalid.0))
     }
 
@@ -159,7 +168,8 @@ impl Engine {
                 return Err(Error::usage("unixSocket has no effect with carried"));
             }
             let options = options.http(inner.options.max_connections, stores)?;
-            return Ok(carried::serve(&inner.tables, core, &inner.driver, options, server_phase));
+            let guard = http::guard(&core, &options, None, &inner.driver)?;
+            return Ok(carried::serve(&inner.tables, core, &inner.driver, options, guard, server_phase));
         }
         let at = At::of(&options)?;
         let options = options.http(inner.options.max_connections, stores)?;
@@ -179,6 +189,13 @@ impl Engine {
                     return;
                 }
             };
+            let guard = match http::guard(&core, &options, Some(&listener), &driver) {
+                Ok(guard) => guard,
+                Err(error) => {
+                    tables.end(op, Err(error));
+                    return;
+                }
+            };
             let url = json::string(&http::local_url(&listener, &options.path));
             let payload = match http::bound(&listener) {
                 Some(local) => {
@@ -188,7 +205,7 @@ impl Engine {
             };
             tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
             driver.spawn(follow(server_phase, stop.clone()));
-            http::serve(core, driver.clone(), listener, options, stop.subscribe(), DRAIN_LIMIT).await;
+            http::serve(core, driver.clone(), listener, options, guard, stop.subscribe(), DRAIN_LIMIT).await;
             tables.end(op, Ok("{}".into()));
         });
         Ok(op)

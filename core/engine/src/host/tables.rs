@@ -10,6 +10,7 @@ use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
 
+use super::server_auth::Checked;
 use super::carried::Carried;
 use super::clients::ClientEntry;
 use super::queue::{Event, Queue, kind};
@@ -71,6 +72,8 @@ pub(crate) struct Tables {
     pub clients: Mutex<HashMap<u64, ClientEntry>>,
     exchanges: Mutex<HashMap<u64, Call>>,
     questions: Mutex<HashMap<u64, Question>>,
+    /// Tokens that the host is checking.
+    pub checks: Mutex<HashMap<u64, oneshot::Sender<Checked>>>,
     operations: Mutex<HashMap<u64, (Operation, Counted)>>,
     next: AtomicU64,
 }
@@ -84,6 +87,7 @@ impl Tables {
             clients: Mutex::default(),
             exchanges: Mutex::default(),
             questions: Mutex::default(),
+            checks: Mutex::default(),
             operations: Mutex::default(),
             next: AtomicU64::new(1),
         }
@@ -119,6 +123,10 @@ impl Tables {
 
     pub fn take_question(&self, id: u64) -> Option<Question> {
         lock(&self.questions).remove(&id)
+    }
+
+    pub fn take_check(&self, id: u64) -> Option<oneshot::Sender<Checked>> {
+        lock(&self.checks).remove(&id)
     }
 
     /// A client's question wants no answer any more: the host is told, unless it has answered.
@@ -207,7 +215,7 @@ impl Tables {
         live_of([
             lock(&self.servers).len() as u64,
             lock(&self.clients).len() as u64,
-            (lock(&self.exchanges).len() + lock(&self.questions).len()) as u64,
+            (lock(&self.exchanges).len() + lock(&self.questions).len() + lock(&self.checks).len()) as u64,
             lock(&self.operations).len() as u64,
             self.counters.live(Kind::Connection),
             self.counters.live(Kind::Session),
@@ -233,8 +241,10 @@ impl Tables {
     pub fn finish_close(&self) {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
+        // What they hold may look into the tables when it is dropped.
         let questions = std::mem::take(&mut *lock(&self.questions));
         drop(questions);
+        lock(&self.checks).clear();
         let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
         for (id, client) in clients {
             if client.fail_connect() {

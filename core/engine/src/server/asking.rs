@@ -70,7 +70,8 @@ pub(crate) fn recall(sealer: &Sealer, request: &Request) -> Result<Memory, RpcEr
     let state = match &request.request_state {
         None => None,
         Some(sealed) => {
-            let binding = memory::binding(request.method, &request.name, &request.arguments, "");
+            let principal = request.access.principal().map_or("", |principal| principal);
+            let binding = memory::binding(request.method, &request.name, &request.arguments, principal);
             Some(sealer.open(&binding, sealed).ok_or_else(memory::broken)?)
         }
     };

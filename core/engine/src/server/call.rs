@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use trunnion_proto::auth::resource::{Access, Caller};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::jsonrpc::Id;
@@ -62,6 +63,7 @@ struct Inner {
     meta: Json,
     client_info: Json,
     client_capabilities: Json,
+    access: Access,
     about: About,
     memory: Mutex<Memory>,
     /// How many questions without a key of their own it has asked.
@@ -151,6 +153,7 @@ impl Call {
             meta: request.meta,
             client_info: request.client_info,
             client_capabilities: request.client_capabilities,
+            access: request.access,
             over: AtomicBool::new(false),
             cancel: Mutex::default(),
             span: span.map(|span| Mutex::new(Some(span))),
@@ -358,7 +361,7 @@ impl Call {
     /// What the state it leaves with the client is bound to.
     pub(crate) fn binding(&self) -> Vec<u8> {
         let About { method, name, arguments } = &self.0.about;
-        memory::binding(method, name, arguments, "")
+        memory::binding(method, name, arguments, self.principal().map_or("", |principal| principal))
     }
 
     pub(crate) fn set_resumable(&self) {
@@ -371,6 +374,16 @@ impl Call {
         self.0.resumable.load(Ordering::Acquire)
             && !self.is_over()
             && self.0.inbox.push(self.0.key, Say::CloseStream)
+    }
+
+    /// Who calls, where that is known: what belongs to the call is for nobody else.
+    pub fn principal(&self) -> Option<&Arc<str>> {
+        self.0.access.principal()
+    }
+
+    /// The verified claims of who calls.
+    pub(crate) fn caller(&self) -> Option<&Arc<Caller>> {
+        self.0.access.caller()
     }
 
     /// Why the caller has left, where it said so.
@@ -414,7 +427,7 @@ impl Call {
     }
 
     /// What is known of the request, as JSON text: `{requestId, era, revision, transport, progressToken?,
-    /// clientInfo?, clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}}`.
+    /// clientInfo?, clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}, claims?, principal?}`.
     pub fn describe(&self) -> String {
         let inner = &*self.0;
         let mut out = format!(
@@ -441,6 +454,11 @@ impl Call {
         add("checkpoint", checkpoint.as_ref().map_or("", Json::as_str));
         if let Some(task) = self.task() {
             add("task", &format!("{{\"taskId\":{},\"run\":{}}}", json::string(&task.id), task.run));
+        }
+        if let Some(caller) = self.caller() {
+            let claims = serde_json::to_string(caller.claims()).unwrap_or_default();
+            add("claims", &claims);
+            add("principal", &json::string(caller.principal()));
         }
         out.push('}');
         out

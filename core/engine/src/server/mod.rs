@@ -2,6 +2,7 @@
 
 mod api;
 pub(crate) mod asking;
+pub mod auth;
 pub(crate) mod call;
 pub(crate) mod http;
 pub(crate) mod notices;
@@ -34,6 +35,7 @@ pub use api::{
 };
 #[cfg(feature = "macros")]
 pub use api::{completion, items, prompt, resource, tool};
+use auth::Auth;
 use call::{Call, Handler};
 use notices::Line;
 use seal::Sealer;
@@ -56,6 +58,8 @@ pub(crate) struct ServerCore {
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
     /// Where to tell of the requests.
     pub telemetry: Option<Telemetry>,
+    /// Whom it lets in over HTTP; `None`: everybody.
+    pub auth: Option<Auth>,
     /// Somebody could have seen what it offers.
     served: AtomicBool,
 }
@@ -80,6 +84,7 @@ impl ServerCore {
             line,
             on_roots_changed,
             telemetry: None,
+            auth: None,
             served: AtomicBool::new(false),
         }
     }
@@ -110,18 +115,19 @@ impl ServerCore {
         removed
     }
 
-    /// What is to be done with a request, and the span that its handler ends. The handler sees that span in `_meta`.
+    /// What is to be done with a request, and the span that its handler ends. The handler sees that span in `_meta`. `origin`:
+    /// what the legacy session goes by that it came in.
     pub fn dispatch(
         self: &Arc<Self>,
         request: &mut Request,
         headers: Option<&dyn Headers>,
         transport: &'static str,
         session: Option<&str>,
-        whose: Whose<'_>,
+        origin: Option<&str>,
     ) -> (Dispatch, Option<Span>) {
-        let Some(telemetry) = &self.telemetry else { return (self.decide(request, headers, whose), None) };
+        let Some(telemetry) = &self.telemetry else { return (self.decide(request, headers, origin), None) };
         let mut span = telemetry.serve(request, transport, session);
-        let dispatch = self.decide(request, headers, whose);
+        let dispatch = self.decide(request, headers, origin);
         match &dispatch {
             Dispatch::Answer(outcome) => {
                 let failure = Failure::of_outcome(request.method, outcome);
@@ -130,6 +136,10 @@ impl ServerCore {
             }
             Dispatch::Listen(_) => {
                 span.end(None);
+                (dispatch, None)
+            }
+            Dispatch::Forbid(_) => {
+                span.end(Some(Failure::named("insufficient_scope")));
                 (dispatch, None)
             }
             Dispatch::Run { .. } => {
@@ -143,23 +153,26 @@ impl ServerCore {
         self: &Arc<Self>,
         request: &Request,
         headers: Option<&dyn Headers>,
-        whose: Whose<'_>,
+        origin: Option<&str>,
     ) -> Dispatch {
+        let whose =
+            || Whose { principal: request.access.principal().map(|principal| &**principal), session: origin };
         match self.catalog.dispatch(request, headers) {
             Decision::Run { entry, input } => Dispatch::Run { entry, input },
             Decision::Answer(outcome) => Dispatch::Answer(outcome),
             Decision::Listen(filter) => Dispatch::Listen(filter),
+            Decision::Forbid(scopes) => Dispatch::Forbid(scopes),
             Decision::Create { entry, input, ttl } => {
                 let asks = entry.asks.clone();
                 let mut creating: Entry<Arc<dyn Handler>> =
-                    Entry::internal(Arc::new(Creation::new(self, entry, ttl, whose)));
+                    Entry::internal(Arc::new(Creation::new(self, entry, ttl, whose())));
                 // What it declares to ask is asked before the task is made.
                 creating.asks = asks;
                 Dispatch::Run { entry: Arc::new(creating), input }
             }
             Decision::Tasks(asked) => {
                 let answering: Entry<Arc<dyn Handler>> =
-                    Entry::internal(Arc::new(Answering::new(self, whose)));
+                    Entry::internal(Arc::new(Answering::new(self, whose())));
                 Dispatch::Run { entry: Arc::new(answering), input: Input::Tasks(asked) }
             }
         }
@@ -197,8 +210,17 @@ pub(crate) enum Dispatch {
     Answer(Outcome),
     /// It stays open as a stream of notices.
     Listen(Filter),
+    /// It takes these scopes, which the caller does not have all of.
+    Forbid(Vec<String>),
     /// A handler does.
     Run { entry: Arc<Entry<Arc<dyn Handler>>>, input: Input },
+}
+
+/// What is answered, where no challenge can be, to who lacks scopes.
+pub(crate) fn forbidden(scopes: &[String]) -> Outcome {
+    let refusal = auth::Refusal::Scope;
+    let data = serde_json::json!({ "reason": refusal.name(), "scopes": scopes });
+    Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, refusal.description()).with_data(data))
 }
 
 /// What is alive: zero everywhere when everything was closed.

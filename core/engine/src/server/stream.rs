@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Entry, Input};
@@ -19,10 +20,11 @@ use super::asking::{self, Asked, Asks, recall, suspend};
 use super::call::{Call, Handler, Inbox, Say, Start};
 use super::notices::{Listener, Membership};
 use super::seal::random_id;
-use super::tasks::{Granted, Watch, Whose};
-use super::{Dispatch, ServerCore, guarded};
+use super::tasks::{Granted, Watch};
+use super::{Dispatch, ServerCore, forbidden, guarded};
 use crate::client::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
+use crate::lock;
 use crate::telemetry::{Failure, Span};
 
 /// How long requests in flight may still be answered after the peer closed its end.
@@ -46,6 +48,18 @@ pub(crate) async fn serve(
     driver: Driver,
     carrier: Carrier,
     transport: &'static str,
+    stop: impl Future<Output = ()> + Send,
+) {
+    serve_as(server, driver, carrier, transport, Arc::default(), stop).await;
+}
+
+/// The same, for who is told; that can change from message to message.
+pub(crate) async fn serve_as(
+    server: Arc<ServerCore>,
+    driver: Driver,
+    carrier: Carrier,
+    transport: &'static str,
+    access: Arc<Mutex<Access>>,
     stop: impl Future<Output = ()> + Send,
 ) {
     server.serves(&driver);
@@ -82,6 +96,7 @@ pub(crate) async fn serve(
         server,
         driver,
         transport,
+        access,
     };
     // In memory the server outlives its connections, and so do its tasks.
     let serving = (transport == "stdio").then(|| link.server.tasks.serving());
@@ -108,6 +123,7 @@ struct Link {
     server: Arc<ServerCore>,
     driver: Driver,
     transport: &'static str,
+    access: Arc<Mutex<Access>>,
     conn: ServerConn,
     inbox: Arc<Inbox>,
     calls: HashMap<u64, Call>,
@@ -329,24 +345,25 @@ impl Link {
                 Output::Withdrawn(ask) => self.asks.forget([ask]),
                 Output::RootsChanged => self.server.roots_changed(),
                 Output::Request(key, mut request) => {
+                    request.access = lock(&self.access).clone();
                     let session = (request.revision.era() == Era::Legacy).then_some(self.session.as_str());
-                    let whose = Whose { principal: None, session };
-                    let dispatched =
-                        self.server.dispatch(&mut request, None, self.transport, None, whose);
-                    let (dispatch, span) = dispatched;
+                    let (dispatch, span) =
+                        self.server.dispatch(&mut request, None, self.transport, None, session);
                     match dispatch {
                         Dispatch::Answer(outcome) => {
                             self.answer(key, outcome);
                             self.hear_of_changes();
                         }
                         Dispatch::Listen(filter) if filter.tasks().next().is_some() => {
-                            let granting = self.server.tasks.grant(filter, None);
+                            let principal = request.access.principal().map(|principal| &**principal);
+                            let granting = self.server.tasks.grant(filter, principal);
                             self.granting.push(Box::pin(async move { (key, granting.await) }));
                         }
                         Dispatch::Listen(granted) => {
                             self.conn.listen(key, granted);
                             self.hear_of_changes();
                         }
+                        Dispatch::Forbid(scopes) => self.answer(key, forbidden(&scopes)),
                         Dispatch::Run { entry, input } => self.run(key, *request, &entry, input, span),
                     }
                 }

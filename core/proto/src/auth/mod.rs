@@ -25,6 +25,7 @@ pub mod http;
 pub mod metadata;
 pub mod pkce;
 pub mod registration;
+pub mod resource;
 pub mod scope;
 pub mod token;
 pub mod url;

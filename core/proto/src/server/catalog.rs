@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::auth::resource::{Access, Visibility};
 use crate::error::{ErrorKind, RpcError};
 use crate::header::{ParamHeader, param_headers};
 use crate::json::Json;
@@ -117,6 +118,8 @@ pub enum Dispatch<H> {
     },
     /// The client asks something of tasks.
     Tasks(TaskRequest),
+    /// It takes these scopes, which the caller does not have all of.
+    Forbid(Vec<String>),
     /// A handler does.
     Run {
         /// The entry it is registered with.
@@ -137,6 +140,8 @@ pub struct Entry<H> {
     pub asks: Vec<Question>,
     /// Whether its calls become tasks.
     pub task: TaskBehaviour,
+    scopes: Vec<String>,
+    visible_to: Option<Visibility>,
     definition: String,
     /// The definition for 2025-11-25, where it differs: there, a tool says whether it has tasks.
     task_definition: Option<String>,
@@ -163,6 +168,8 @@ impl<H> Entry<H> {
             timeout: None,
             asks: Vec::new(),
             task: TaskBehaviour::default(),
+            scopes: Vec::new(),
+            visible_to: None,
             definition: String::new(),
             task_definition: None,
             plain_definition: None,
@@ -173,6 +180,15 @@ impl<H> Entry<H> {
             required_arguments: Vec::new(),
             template: None,
         }
+    }
+
+    /// Whether what it does, or that it is there, depends on who asks.
+    pub fn is_restricted(&self) -> bool {
+        !self.scopes.is_empty() || self.visible_to.is_some()
+    }
+
+    fn is_visible(&self, access: &Access) -> bool {
+        self.visible_to.as_ref().is_none_or(|visible_to| visible_to.fits(access))
     }
 
     fn definition(&self, (_, structured, tasks): Dress) -> &str {
@@ -191,6 +207,10 @@ pub struct Behaviour {
     pub asks: Vec<Question>,
     /// Whether calls become tasks.
     pub task: TaskBehaviour,
+    /// The scopes that a caller needs.
+    pub scopes: Vec<String>,
+    /// Who sees it; to others it is not there. `None`: everybody.
+    pub visible_to: Option<Visibility>,
 }
 
 /// Options of a server that shape its answers.
@@ -227,17 +247,19 @@ type Dress = (bool, bool, bool);
 struct Shelf<H> {
     order: Vec<String>,
     by_key: BTreeMap<String, Arc<Entry<H>>>,
+    /// Entries that not everybody sees.
+    hidden: usize,
 }
 
 impl<H> Clone for Shelf<H> {
     fn clone(&self) -> Self {
-        Shelf { order: self.order.clone(), by_key: self.by_key.clone() }
+        Shelf { order: self.order.clone(), by_key: self.by_key.clone(), hidden: self.hidden }
     }
 }
 
 impl<H> Default for Shelf<H> {
     fn default() -> Self {
-        Shelf { order: Vec::new(), by_key: BTreeMap::new() }
+        Shelf { order: Vec::new(), by_key: BTreeMap::new(), hidden: 0 }
     }
 }
 
@@ -282,7 +304,9 @@ impl<H> Catalog<H> {
             return Err(Invalid("the definition must be a JSON object".into()));
         };
         let key = key_of(item, &members)?;
-        let Behaviour { timeout, asks, task } = behaviour;
+        let Behaviour { timeout, asks, task, scopes, visible_to } = behaviour;
+        let scopes =
+            crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
         if !asks.is_empty() && item == Item::Completion {
             return Err(Invalid("completions cannot ask anything".into()));
         }
@@ -297,6 +321,7 @@ impl<H> Catalog<H> {
         }
         let mut entry = Entry::internal(handler);
         (entry.timeout, entry.asks, entry.task) = (timeout, asks, task);
+        (entry.scopes, entry.visible_to) = (scopes, visible_to);
         entry.mime_type = members.get("mimeType").and_then(Value::as_str).map(str::to_owned);
         match item {
             Item::Tool => prepare_tool(&key, &mut members, &mut entry)?,
@@ -335,6 +360,7 @@ impl<H> Catalog<H> {
 
         self.change(|state| {
             let shelf = state.entries.entry(item).or_default();
+            shelf.hidden += usize::from(entry.visible_to.is_some());
             if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
                 return Err(Invalid(format!("{key:?} is registered already")));
             }
@@ -347,8 +373,11 @@ impl<H> Catalog<H> {
     pub fn remove(&self, item: Item, key: &str) -> bool {
         self.change(|state| {
             let Some(shelf) = state.entries.get_mut(&item) else { return Ok(false) };
-            let removed = shelf.by_key.remove(key).is_some();
+            let removed = shelf.by_key.remove(key);
+            let hidden = removed.as_ref().is_some_and(|entry| entry.visible_to.is_some());
+            let removed = removed.is_some();
             if removed {
+                shelf.hidden -= usize::from(hidden);
                 shelf.order.retain(|known| known != key);
             }
             Ok(removed)
@@ -431,7 +460,8 @@ impl<H> Catalog<H> {
             Role::Complete => complete(state, request),
             // Nothing can be told of what is not there.
             Role::Subscribe => {
-                find_resource(state, &request.name).map(|_| Dispatch::Answer(Outcome::Result("{}".into())))
+                let (entry, _) = find_resource(state, &request.name, &request.access)?;
+                Ok(entry.forbids(request).unwrap_or_else(|| Dispatch::Answer(Outcome::Result("{}".into()))))
             }
             Role::Unsubscribe => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
             Role::Listen => {
@@ -439,7 +469,12 @@ impl<H> Catalog<H> {
                 if filter.tasks().next().is_some() {
                     require_tasks(request)?;
                 }
-                Ok(Dispatch::Listen(filter.granted(&state.capabilities(request.revision))))
+                let granted = filter.granted(&state.capabilities(request.revision));
+                // Nothing is told of what the caller cannot read; who is local reads everything.
+                let Access::Local = request.access else {
+                    return Ok(Dispatch::Listen(state.watching(granted, request)));
+                };
+                Ok(Dispatch::Listen(granted))
             }
             Role::GetTask => Ok(Dispatch::Tasks(TaskRequest::Get { id: request.name.clone() })),
             Role::CancelTask => Ok(Dispatch::Tasks(TaskRequest::Cancel { id: request.name.clone() })),
@@ -459,9 +494,7 @@ impl<H> Catalog<H> {
 
     fn list(&self, state: &State<H>, item: Item, request: &Request) -> Result<Dispatch<H>, RpcError> {
         let era = request.revision.era();
-        let structured = request.revision >= Revision::V2025_06_18;
-        let tasks = state.has_tasks && request.revision == Revision::V2025_11_25;
-        let dress = (era == Era::Modern, structured, tasks);
+        let dress = state.dress(request.revision);
         let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
         if request.cursor.is_none()
             && let Some(page) = state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, dress))
@@ -470,6 +503,9 @@ impl<H> Catalog<H> {
         }
         let none = Shelf::default();
         let shelf = state.entries.get(&item).unwrap_or(&none);
+        if shelf.hidden > 0 {
+            return self.list_visible(shelf, dress, request).map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
+        }
         let start = match &request.cursor {
             None => 0,
             Some(cursor) => after_cursor(shelf, cursor)
@@ -490,6 +526,40 @@ impl<H> Catalog<H> {
         }
         prepared(page)
     }
+
+    /// A page of what the caller sees. It is written for each request, and for nobody else.
+    fn list_visible(&self, shelf: &Shelf<H>, dress: Dress, request: &Request) -> Result<String, RpcError> {
+        let era = request.revision.era();
+        let broken = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
+        let sees = |key: &String| shelf.by_key[key].is_visible(&request.access);
+        let start = match &request.cursor {
+            None => 0,
+            Some(cursor) => {
+                let start = after_cursor(shelf, cursor).ok_or_else(broken)?;
+                // A cursor must not tell whether there is something of that name.
+                if !sees(&shelf.order[start - 1]) {
+                    return Err(broken());
+                }
+                start
+            }
+        };
+        let mut rest = shelf.order[start..].iter().filter(|key| sees(key));
+        let page: Vec<&String> = rest.by_ref().take(self.offer.page_size).collect();
+        let definitions: Vec<&str> = page.iter().map(|key| shelf.by_key[*key].definition(dress)).collect();
+        let member = request.method.list.expect("list methods name their member");
+        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
+        if let (Some(last), Some(_)) = (page.last(), rest.next()) {
+            members.push_str(&format!(",\"nextCursor\":\"{}\"", URL_SAFE_NO_PAD.encode(last)));
+        }
+        Ok(self.offer.stamp.private_result(era, request.method.cacheable, &members))
+    }
+}
+
+impl<H> Entry<H> {
+    /// What becomes of a request whose caller lacks a scope.
+    fn forbids(&self, request: &Request) -> Option<Dispatch<H>> {
+        (!request.access.may(&self.scopes)).then(|| Dispatch::Forbid(self.scopes.clone()))
+    }
 }
 
 impl<H> State<H> {
@@ -497,8 +567,29 @@ impl<H> State<H> {
         self.entries.get(&item).and_then(|shelf| shelf.by_key.get(key))
     }
 
+    /// The entry of a key, if the caller sees it.
+    fn seen(&self, item: Item, key: &str, access: &Access) -> Option<&Arc<Entry<H>>> {
+        self.get(item, key).filter(|entry| entry.is_visible(access))
+    }
+
+    /// What is left of a filter for who asks.
+    fn watching(&self, filter: Filter, request: &Request) -> Filter {
+        let access = &request.access;
+        filter.watching(|uri| match find_resource(self, uri, access) {
+            Ok((entry, _)) => access.may(&entry.scopes),
+            // What is not there yet may come.
+            Err(_) => find_resource(self, uri, &Access::Local).is_err(),
+        })
+    }
+
     fn has(&self, item: Item) -> bool {
         self.entries.get(&item).is_some_and(|shelf| !shelf.order.is_empty())
+    }
+
+    fn dress(&self, revision: Revision) -> Dress {
+        let structured = revision >= Revision::V2025_06_18;
+        let tasks = self.has_tasks && revision == Revision::V2025_11_25;
+        (revision.era() == Era::Modern, structured, tasks)
     }
 
     fn capabilities(&self, revision: Revision) -> Map<String, Value> {
@@ -584,9 +675,12 @@ fn call_tool<H>(
     request: &Request,
     headers: Option<&dyn Headers>,
 ) -> Result<Dispatch<H>, RpcError> {
-    let entry = state.get(Item::Tool, &request.name).ok_or_else(|| {
+    let entry = state.seen(Item::Tool, &request.name, &request.access).ok_or_else(|| {
         RpcError::new(ErrorKind::InvalidParams, format!("Unknown tool: {}", shown(&request.name)))
     })?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     let arguments: Value = serde_json::from_str(request.arguments.as_str())
         .map_err(|_| RpcError::new(ErrorKind::InvalidParams, "params.arguments is not valid JSON"))?;
     if let Some(headers) = headers.filter(|_| request.revision.era() == Era::Modern) {
@@ -682,21 +776,25 @@ fn missing_tasks() -> RpcError {
 }
 
 fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let (entry, params) = find_resource(state, &request.name)?;
+    let (entry, params) = find_resource(state, &request.name, &request.access)?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: request.name.clone(), params } })
 }
 
 /// The resource or template of a URI, with the template's variables.
 type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
 
-fn find_resource<'s, H>(state: &'s State<H>, uri: &str) -> Result<Found<'s, H>, RpcError> {
-    if let Some(entry) = state.get(Item::Resource, uri) {
+fn find_resource<'s, H>(state: &'s State<H>, uri: &str, access: &Access) -> Result<Found<'s, H>, RpcError> {
+    if let Some(entry) = state.get(Item::Resource, uri).filter(|entry| entry.is_visible(access)) {
         return Ok((entry, Vec::new()));
     }
     let templates = state.entries.get(&Item::ResourceTemplate);
     let matched = templates
         .into_iter()
         .flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key]))
+        .filter(|entry| entry.is_visible(access))
         .find_map(|entry| {
             entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
         });
@@ -709,8 +807,11 @@ fn find_resource<'s, H>(state: &'s State<H>, uri: &str) -> Result<Found<'s, H>, 
 fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
     let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
     let entry = state
-        .get(Item::Prompt, &request.name)
+        .seen(Item::Prompt, &request.name, &request.access)
         .ok_or_else(|| invalid(format!("Unknown prompt: {}", shown(&request.name))))?;
+    if let Some(forbidden) = entry.forbids(request) {
+        return Ok(forbidden);
+    }
     let arguments: Map<String, Value> = serde_json::from_str(request.arguments.as_str())
         .map_err(|_| invalid("params.arguments is not valid JSON".into()))?;
     if let Some(name) = entry.required_arguments.iter().find(|name| !arguments.contains_key(*name)) {
@@ -739,7 +840,18 @@ fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcEr
             return Err(invalid("params.context.arguments must be an object"));
         }
     }
-    match state.get(Item::Completion, &key) {
+    // What completes a prompt or a template is for those that it is for.
+    let completed = key.split_once(' ').and_then(|(kind, name)| {
+        let item = if kind == "prompt" { Item::Prompt } else { Item::ResourceTemplate };
+        state.get(item, name)
+    });
+    let hidden = completed.is_some_and(|entry| !entry.is_visible(&request.access));
+    let entry = state.seen(Item::Completion, &key, &request.access).filter(|_| !hidden);
+    let forbidden = entry.and_then(|_| completed.and_then(|entry| entry.forbids(request)));
+    if let Some(forbidden) = forbidden.or_else(|| entry.and_then(|entry| entry.forbids(request))) {
+        return Ok(forbidden);
+    }
+    match entry {
         Some(entry) => Ok(Dispatch::Run {
             entry: entry.clone(),
             input: Input::Completion { argument: request.argument.clone(), context: request.context.clone() },

@@ -26,6 +26,8 @@ pub struct Stamp {
     server_info: String,
     plain: String,
     cacheable: String,
+    /// The same for what depends on who asks.
+    private: String,
     input_required: String,
     task: String,
 }
@@ -43,6 +45,9 @@ impl Stamp {
             cacheable: format!(
                 "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"{cache_scope}\",{meta}"
             ),
+            private: format!(
+                "{{\"resultType\":\"complete\",\"ttlMs\":{ttl_ms},\"cacheScope\":\"private\",{meta}"
+            ),
         }
     }
 
@@ -53,7 +58,16 @@ impl Stamp {
 
     /// `members` (`"key":value,…`, not empty) as a whole result object of a method in an era.
     pub fn result(&self, era: Era, cacheable: bool, members: &str) -> String {
-        match self.opening(era, cacheable) {
+        self.written(self.opening(era, cacheable, false), members)
+    }
+
+    /// The same for what depends on who asks: no cache may share it.
+    pub fn private_result(&self, era: Era, cacheable: bool, members: &str) -> String {
+        self.written(self.opening(era, cacheable, true), members)
+    }
+
+    fn written(&self, opening: &str, members: &str) -> String {
+        match opening {
             "{" => format!("{{{members}}}"),
             opening => format!("{opening},{members}}}"),
         }
@@ -64,10 +78,11 @@ impl Stamp {
         format!("{},{members}}}", self.task)
     }
 
-    fn opening(&self, era: Era, cacheable: bool) -> &str {
+    fn opening(&self, era: Era, cacheable: bool, private: bool) -> &str {
         match (era, cacheable) {
             (Era::Legacy, _) => "{",
             (Era::Modern, false) => &self.plain,
+            (Era::Modern, true) if private => &self.private,
             (Era::Modern, true) => &self.cacheable,
         }
     }
@@ -97,7 +112,7 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
         }
         Ok(Body::Members(members)) => {
             let method = exchange.method();
-            let opening = stamp.opening(exchange.revision().era(), method.cacheable);
+            let opening = stamp.opening(exchange.revision().era(), method.cacheable, exchange.is_private());
             let mut bytes = jsonrpc::response_start(exchange.id(), opening.len() + members.len() + 2);
             bytes.extend_from_slice(opening.as_bytes());
             if opening.len() > 1 && !members.is_empty() {
@@ -120,12 +135,9 @@ pub(crate) fn result(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Re
     let text = match members_of(exchange, outcome, stamp)? {
         Body::Whole(text) => text,
         Body::Members(members) => {
-            let opening = stamp.opening(exchange.revision().era(), exchange.method().cacheable);
+            let (era, cacheable) = (exchange.revision().era(), exchange.method().cacheable);
             let members = String::from_utf8(members).expect("it is written from texts");
-            match opening {
-                "{" => format!("{{{members}}}"),
-                opening => format!("{opening},{members}}}"),
-            }
+            stamp.written(stamp.opening(era, cacheable, exchange.is_private()), &members)
         }
     };
     Ok(String::from_utf8(one_line(text.into_bytes())).expect("only spaces were put in"))

@@ -110,6 +110,8 @@ pub struct Exchange {
     output: Option<Arc<Schema>>,
     /// What is told on it, where it is a stream to listen on.
     filter: Option<Filter>,
+    /// What is answered depends on who asks.
+    private: bool,
     over: bool,
 }
 
@@ -137,6 +139,7 @@ impl Exchange {
             resource: None,
             output: None,
             filter: None,
+            private: false,
             over: false,
         }
     }
@@ -164,6 +167,7 @@ impl Exchange {
     /// Say which entry answers: a plain text or blob becomes the contents of its resource, a structured result must fit
     /// its output schema.
     pub fn answered_by<H>(&mut self, entry: &Entry<H>, request: &Request) {
+        self.private = entry.is_restricted();
         match self.method.role {
             Role::ReadResource => {
                 self.resource = Some((request.name.clone(), entry.mime_type().map(str::to_owned)));
@@ -171,6 +175,11 @@ impl Exchange {
             Role::CallTool => self.output = entry.output.clone(),
             _ => {}
         }
+    }
+
+    /// Whether caches may not share the answer, whatever the server says of all.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
     }
 
     /// The schema that a tool's structured content must fit.

@@ -145,6 +145,12 @@ impl Filter {
         self
     }
 
+    /// Without the resources that do not fit.
+    pub(crate) fn watching(mut self, fits: impl Fn(&str) -> bool) -> Filter {
+        self.resource_subscriptions.retain(|uri| fits(uri));
+        self
+    }
+
     /// Whether it lets a notice through.
     pub fn covers(&self, notice: &Notice) -> bool {
         match notice {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::auth::resource::Access;
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
 use crate::jsonrpc::Id;
@@ -99,6 +100,8 @@ pub struct Request {
     pub filter: Option<Filter>,
     /// `params.task` of a call that is to become a task (2025-11-25); empty where absent.
     pub task: Json,
+    /// Who asks: whoever carries the request says so before it is dispatched.
+    pub access: Access,
 }
 
 /// The members of any request's params that the engine acts on.
@@ -252,6 +255,7 @@ pub(crate) fn request(
         request_state: params.request_state.as_deref().map(str::to_owned),
         filter,
         task: share(params.task),
+        access: Access::default(),
     };
     Ok((exchange, request))
 }

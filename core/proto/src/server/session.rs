@@ -20,6 +20,8 @@ use crate::server::request::Request;
 pub struct Session {
     /// What was negotiated.
     pub revision: Revision,
+    /// Whose it is, where callers are known: nobody else finds it.
+    pub principal: Option<String>,
     client_info: Json,
     capabilities: Json,
     log_level: Option<LogLevel>,
@@ -33,6 +35,7 @@ impl Session {
         let own = |json: &Json| Json::from(json.as_str().to_owned());
         Session {
             revision: request.revision,
+            principal: request.access.principal().map(|principal| principal.to_string()),
             client_info: own(&request.client_info),
             capabilities: own(&request.client_capabilities),
             log_level: None,
@@ -52,6 +55,7 @@ impl Session {
         }
         let record = Record {
             revision: self.revision,
+            principal: self.principal.as_deref().map(Cow::Borrowed),
             client_info: raw(&self.client_info),
             capabilities: raw(&self.capabilities),
             log_level: self.log_level.map(LogLevel::as_str),
@@ -67,6 +71,7 @@ impl Session {
             |raw: Option<&RawValue>| raw.map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()));
         Some(Session {
             revision: record.revision,
+            principal: record.principal.map(Cow::into_owned),
             client_info: json(record.client_info),
             capabilities: json(record.capabilities),
             log_level: record.log_level.map(LogLevel::parse).map_or(Some(None), |level| level.map(Some))?,
@@ -117,6 +122,8 @@ impl Session {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Record<'a> {
     revision: Revision,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    principal: Option<Cow<'a, str>>,
     #[serde(borrow)]
     client_info: Option<&'a RawValue>,
     #[serde(borrow)]

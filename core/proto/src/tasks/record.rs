@@ -73,6 +73,10 @@ pub struct Origin {
     pub meta: Option<Box<RawValue>>,
     /// What was asked before the task was made: `{key: answer}`.
     pub answers: Option<Box<RawValue>>,
+    /// The verified caller: who it is.
+    pub principal: Option<String>,
+    /// The verified caller's claims.
+    pub claims: Option<Box<RawValue>>,
 }
 
 /// What a task was made with.

@@ -23,8 +23,9 @@ const MARGIN: u64 = 30;
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// Why there is no authorization. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::client) struct Failure {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
     reason: &'static str,
     message: String,
 }

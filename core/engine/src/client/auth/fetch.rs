@@ -17,7 +17,7 @@ use crate::lock;
 
 const DPOP_NONCE: &str = "dpop-nonce";
 
-pub(super) struct Fetcher {
+pub(crate) struct Fetcher {
     policy: AddressPolicy,
     /// A URL that is the user's word, not a document's: it may be anywhere.
     trusted: Option<String>,
@@ -39,12 +39,17 @@ struct Kind {
 struct Refused(AddressClass);
 
 impl Fetcher {
-    pub(super) fn new(policy: AddressPolicy, trusted: Option<String>, timeout: Duration) -> Fetcher {
+    pub(crate) fn new(policy: AddressPolicy, trusted: Option<String>, timeout: Duration) -> Fetcher {
         Fetcher { policy, trusted, timeout, clients: Mutex::default() }
     }
 
     /// The answer, of any status; a redirect is one. Of the body at most a byte more than the machine takes.
     pub(super) async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+        self.send_to(request, self.trusted.as_ref() == Some(&request.url)).await
+    }
+
+    /// The same. `trusted`: the URL is the user's word, and may lead anywhere.
+    pub(crate) async fn send_to(&self, request: &HttpRequest, trusted: bool) -> Result<HttpResponse, Failure> {
         // Queries may hold what is nobody's business.
         let place = request.url.split(['?', '#']).next().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| {
@@ -62,7 +67,7 @@ impl Fetcher {
         let parts = cut(&request.url, "the URL")?;
         let kind = Kind {
             loopback: parts.class() == AddressClass::Loopback,
-            trusted: self.trusted.as_ref() == Some(&request.url),
+            trusted,
         };
         let url = Url::parse(&request.url).map_err(|error| unusable(error.to_string()))?;
         let method = if request.method == "GET" { reqwest::Method::GET } else { reqwest::Method::POST };

@@ -47,6 +47,8 @@ pub use trunnion_proto::auth::url::AddressClass;
 pub use trunnion_proto::auth::{Credentials, Secret};
 
 pub(super) use authorizer::Authorizer;
+pub(crate) use authorizer::Failure;
+pub(crate) use fetch::Fetcher;
 
 type Redirect = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, Error>> + Send + Sync>;
 

@@ -16,6 +16,7 @@ use trunnion_proto::server::{LogEntry, Progress};
 
 use super::States;
 use crate::error::Error;
+use crate::server::auth::Claims;
 use crate::server::call::{Call, Input};
 
 /// A parameter of a handler. Implement it for values of your own that every call brings.
@@ -175,6 +176,20 @@ impl FromCall for Partial {
     }
 }
 
+impl FromCall for Claims {
+    fn from_call(parts: &Parts<'_>) -> Result<Self, Outcome> {
+        let claims = Option::<Claims>::from_call(parts)?;
+        let missing = || Error::internal("this needs a caller with a token, which comes over HTTP only").into_rpc();
+        claims.ok_or_else(|| Outcome::Error(missing()))
+    }
+}
+
+impl FromCall for Option<Claims> {
+    fn from_call(parts: &Parts<'_>) -> Result<Self, Outcome> {
+        Ok(parts.call().caller().cloned().map(Claims::new))
+    }
+}
+
 /// The call a handler works on. Cheap to clone.
 #[derive(Clone)]
 pub struct Context(Call);
@@ -235,6 +250,11 @@ impl Context {
     /// The revision the caller speaks.
     pub fn revision(&self) -> Revision {
         self.0.revision()
+    }
+
+    /// Who calls: the verified claims of the token, where the server [asks for one](super::ServerBuilder::auth).
+    pub fn claims(&self) -> Option<Claims> {
+        self.0.caller().cloned().map(Claims::new)
     }
 
     /// The era the caller speaks.

@@ -131,7 +131,7 @@ impl HttpServer {
                 break;
             }
         }
-        Ok(self.serve(driver, listener.map_err(|error| cannot_listen(&error))?))
+        self.serve(driver, listener.map_err(|error| cannot_listen(&error))?)
     }
 
     /// Listen on a Unix socket at this path and serve; otherwise as [`HttpServer::bind`]. Only this user can connect: the
@@ -144,7 +144,7 @@ impl HttpServer {
         let listener = driver.listen_unix(path).await.map_err(|error| {
             Error::local(local::TRANSPORT, format!("cannot listen on {}: {error}", path.display()))
         })?;
-        Ok(self.serve(driver, listener))
+        self.serve(driver, listener)
     }
 
     /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
@@ -152,7 +152,9 @@ impl HttpServer {
     /// connections are not ours.
     pub fn tower_service(self) -> Result<HttpService, Error> {
         self.check()?;
-        Ok(HttpService::new(self.core, driver()?, self.options, self.drain_limit))
+        let driver = driver()?;
+        let guard = http::guard(&self.core, &self.options, None, &driver)?;
+        Ok(HttpService::new(self.core, driver, self.options, guard, self.drain_limit))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -172,7 +174,8 @@ impl HttpServer {
         Ok(())
     }
 
-    fn serve(self, driver: Driver, listener: Listener) -> Listening {
+    fn serve(self, driver: Driver, listener: Listener) -> Result<Listening, Error> {
+        let guard = http::guard(&self.core, &self.options, Some(&listener), &driver)?;
         let address = http::bound(&listener);
         let url = http::local_url(&listener, &self.options.path);
         let phase = watch::Sender::new(Phase::Serving);
@@ -182,6 +185,7 @@ impl HttpServer {
             driver.clone(),
             listener,
             self.options,
+            guard,
             phase.subscribe(),
             self.drain_limit,
         );
@@ -189,7 +193,7 @@ impl HttpServer {
             serving.await;
             drop(alive);
         });
-        Listening { address, url, phase, ended }
+        Ok(Listening { address, url, phase, ended })
     }
 }
 

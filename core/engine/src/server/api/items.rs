@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::Schema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use trunnion_proto::auth::resource::Visibility;
 use trunnion_proto::model;
 use trunnion_proto::server::catalog::Item as Kind;
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
@@ -24,10 +25,7 @@ pub struct Item {
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) definition: String,
-    pub(super) timeout: Option<Duration>,
-    pub(super) asks: Vec<(String, Ask)>,
-    pub(super) task: TaskBehaviour,
-    pub(super) bind: Bind,
+    pub(super) offered: Offered,
 }
 
 impl std::fmt::Debug for Item {
@@ -39,17 +37,18 @@ impl std::fmt::Debug for Item {
 impl Item {
     fn new(kind: Kind, name: String, definition: &impl Serialize, offered: Offered) -> Item {
         let definition = serde_json::to_string(definition).expect("a definition is always JSON");
-        let Offered { timeout, asks, task, bind } = offered;
-        Item { kind, name, definition, timeout, asks, task, bind }
+        Item { kind, name, definition, offered }
     }
 }
 
 /// What every kind of item has besides its definition.
-struct Offered {
-    timeout: Option<Duration>,
-    asks: Vec<(String, Ask)>,
-    task: TaskBehaviour,
-    bind: Bind,
+pub(super) struct Offered {
+    pub timeout: Option<Duration>,
+    pub asks: Vec<(String, Ask)>,
+    pub task: TaskBehaviour,
+    pub scopes: Vec<String>,
+    pub visible_to: Option<Visibility>,
+    pub bind: Bind,
 }
 
 impl Offered {
@@ -58,6 +57,8 @@ impl Offered {
             timeout: None,
             asks: Vec::new(),
             task: TaskBehaviour::default(),
+            scopes: Vec::new(),
+            visible_to: None,
             bind: Box::new(|states| Recipe::bind(handler, states)),
         }
     }
@@ -89,6 +90,21 @@ macro_rules! describing {
             /// [`Context::answers`](super::Context::answers). A handler whose questions are all asked so runs once.
             pub fn asks(mut self, key: impl Into<String>, ask: Ask) -> Self {
                 self.offered.asks.push((key.into(), ask));
+                self
+            }
+
+            /// Scopes that a caller's token needs, all of them; else it is refused with 403 and told which, before the handler
+            /// runs. Standard streams and clients of the same process need none; over HTTP, a server without
+            /// [`auth`](super::ServerBuilder::auth) refuses everybody.
+            pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+                self.offered.scopes = scopes.into_iter().map(Into::into).collect();
+                self
+            }
+
+            /// Who sees it: to others it is not there, neither in lists nor when they ask for it. Lists with such items are for no
+            /// shared cache, whatever [`cache`](super::ServerBuilder::cache) says.
+            pub fn visible_to(mut self, visible_to: Visibility) -> Self {
+                self.offered.visible_to = Some(visible_to);
                 self
             }
 

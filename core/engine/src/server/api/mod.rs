@@ -25,12 +25,14 @@ pub use asking::{Answers, Ask, Elicited};
 pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri};
 pub use handler::{BlockingFn, HandlerFn};
 pub use http::{HttpServer, Listening};
+use items::Offered;
 pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
 #[cfg(feature = "macros")]
 pub use macros::{completion, items, prompt, resource, tool};
 pub use respond::{ForCompletion, ForPrompt, ForResource, ForTool, IntoResult, Json, ToolError};
 pub use service::{HttpBody, HttpService};
 
+use super::auth::Auth;
 use super::seal::{DEFAULT_TTL, Sealer};
 use super::stream::{self, Carrier};
 use super::tasks::TaskOptions;
@@ -94,19 +96,21 @@ impl Server {
             bus: None,
             task_store: None,
             tasks: TaskOptions::default(),
+            auth: None,
         }
     }
 
     /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
     /// there already, or when it wants a [`State`] that the server does not have.
     pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
-        let Item { kind, definition, timeout, asks, task, bind, name } = item.into();
+        let Item { kind, definition, offered, name } = item.into();
+        let Offered { timeout, asks, task, scopes, visible_to, bind } = offered;
         let asks = match &asks[..] {
             [] => Vec::new(),
             asks => asking::asked(asks.iter().map(|(key, ask)| (key.as_str(), ask)))
                 .map_err(|error| Error::usage(format!("{name}: {}", error.message)))?,
         };
-        let behaviour = Behaviour { timeout, asks, task };
+        let behaviour = Behaviour { timeout, asks, task, scopes, visible_to };
         let handler = bind(self.states.clone()).map_err(|why| Error::usage(format!("{name}: {why}")))?;
         self.core.add(kind, &definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
@@ -215,9 +219,17 @@ pub struct ServerBuilder {
     bus: Option<Arc<dyn Bus>>,
     task_store: Option<Arc<dyn TaskStore>>,
     tasks: TaskOptions,
+    auth: Option<Auth>,
 }
 
 impl ServerBuilder {
+    /// Let nobody in over HTTP but those with a token that this allows. Standard streams and clients of this process need
+    /// none. Default: everybody is let in.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
     /// How to use the server, for the model.
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
@@ -406,6 +418,10 @@ impl ServerBuilder {
             self.tasks,
         );
         core.telemetry = self.telemetry;
+        if let Some(auth) = self.auth {
+            auth.check()?;
+            core.auth = Some(auth.name(self.info.title.unwrap_or(self.info.name)));
+        }
         let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
         for item in self.items {
             server.add(item)?;

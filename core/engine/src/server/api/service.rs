@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use crate::driver::Driver;
 use crate::server::ServerCore;
+use crate::server::auth::Guard;
 use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody};
 
 /// A Streamable HTTP endpoint that another web server carries; from
@@ -50,10 +51,11 @@ impl HttpService {
         core: Arc<ServerCore>,
         driver: Driver,
         options: HttpOptions,
+        guard: Option<Guard>,
         drain_limit: Duration,
     ) -> HttpService {
         let phase = watch::Sender::new(Phase::Serving);
-        let endpoint = Endpoint::new(core, driver, options, None, phase.subscribe());
+        let endpoint = Endpoint::new(core, driver, options, guard, None, phase.subscribe());
         HttpService { carried: Arc::new(Carried { endpoint, phase, drain_limit }) }
     }
 

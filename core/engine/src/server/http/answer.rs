@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::jsonrpc;
 
 use crate::driver::{Driver, Sleep};
+use crate::server::seal::now_ms;
 
 /// Silence on an event stream after which a comment keeps intermediaries from closing it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -25,6 +27,13 @@ pub(super) trait Events: Send {
 
 /// The body of a response.
 pub(crate) struct ResponseBody(Content);
+
+impl ResponseBody {
+    /// All of it at once.
+    pub(crate) fn full(bytes: Bytes) -> ResponseBody {
+        ResponseBody(Content::Full(bytes))
+    }
+}
 
 enum Content {
     Full(Bytes),
@@ -94,6 +103,39 @@ pub(super) fn event(message: &[u8]) -> Bytes {
     out.extend_from_slice(message);
     out.extend_from_slice(b"\n\n");
     Bytes::from(out)
+}
+
+/// A stream that ends when the token of who reads it does; the client comes back with a new one.
+pub(super) struct Until<E> {
+    pub events: E,
+    pub end: Sleep,
+}
+
+impl<E: Events + Unpin> Events for Until<E> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if Pin::new(&mut self.end).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.events.poll_event(cx)
+    }
+}
+
+/// [`events`], until the caller's token ends.
+pub(super) fn events_until(
+    driver: &Driver,
+    events: impl Events + Unpin + 'static,
+    access: &Access,
+) -> Response<ResponseBody> {
+    match time_left(access) {
+        Some(left) => self::events(driver, Until { events, end: driver.sleep(left) }),
+        None => self::events(driver, events),
+    }
+}
+
+/// How long the caller's token is good still; `None`: for ever.
+pub(super) fn time_left(access: &Access) -> Option<Duration> {
+    let until = access.caller().and_then(|caller| caller.good_until())?;
+    Some(Duration::from_millis(until.saturating_mul(1000).saturating_sub(now_ms())))
 }
 
 /// A stream of events.

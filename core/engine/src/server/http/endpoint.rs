@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use tokio::sync::watch;
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::header;
 use trunnion_proto::jsonrpc::{self, Id};
@@ -36,8 +37,9 @@ use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
 use crate::server::call::{Call, Handler, Inbox, Say, Start};
-use crate::server::tasks::{Serving, Whose};
-use crate::server::{Dispatch, ServerCore, guarded};
+use crate::server::auth::{self, Admitted, Guard};
+use crate::server::tasks::Serving;
+use crate::server::{Dispatch, ServerCore, forbidden, guarded};
 use crate::telemetry::{Failure, Span};
 
 /// What calls are told of how they came.
@@ -48,6 +50,7 @@ pub(crate) struct Endpoint {
     pub server: Arc<ServerCore>,
     driver: Driver,
     options: HttpOptions,
+    guard: Option<Guard>,
     bound: Option<IpAddr>,
     sessions: Arc<Sessions>,
     channels: Arc<Channels>,
@@ -60,6 +63,7 @@ struct Place<'a> {
     headers: &'a HeaderMap,
     session: Option<Arc<Session>>,
     accepts: Accepts,
+    access: Access,
 }
 
 impl Endpoint {
@@ -68,6 +72,7 @@ impl Endpoint {
         server: Arc<ServerCore>,
         driver: Driver,
         options: HttpOptions,
+        guard: Option<Guard>,
         bound: Option<IpAddr>,
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
@@ -76,7 +81,7 @@ impl Endpoint {
         let (idle, most) = (options.session_idle, options.max_sessions);
         let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
         let channels = Arc::default();
-        Endpoint { server, driver, options, bound, sessions, channels, phase, serving }
+        Endpoint { server, driver, options, guard, bound, sessions, channels, phase, serving }
     }
 
     /// Answer one request. `peer`: who has connected.
@@ -86,19 +91,44 @@ impl Endpoint {
         body: B,
         peer: Option<IpAddr>,
     ) -> Response<ResponseBody> {
+        if let Some(document) = self.guard.as_ref().and_then(|guard| guard.document(head)) {
+            return document;
+        }
         if let Err(message) = self.options.callers.check(&head.headers, self.bound, peer) {
             return refusal(403, message);
         }
-        if self.options.sse_path.as_deref() == Some(head.uri.path()) {
-            return self.older(head, body).await;
-        }
-        if head.uri.path() != self.options.path {
+        let older = self.options.sse_path.as_deref() == Some(head.uri.path());
+        if !older && head.uri.path() != self.options.path {
             return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
         }
+        let Some(guard) = &self.guard else { return self.admitted(head, body, older, Access::Anybody).await };
+        match guard.admit(head, &self.server.sealer).await {
+            Ok(Admitted { caller, nonce }) => {
+                let mut response = self.admitted(head, body, older, Access::Known(caller)).await;
+                if let Some(nonce) = nonce {
+                    response.headers_mut().insert("dpop-nonce", nonce);
+                }
+                response
+            }
+            Err(refusal) => guard.refuse(refusal, None, &[], &self.server.sealer),
+        }
+    }
+
+    /// A request of who may send it.
+    async fn admitted<B: Body<Data = Bytes>>(
+        &self,
+        head: &Parts,
+        body: B,
+        older: bool,
+        access: Access,
+    ) -> Response<ResponseBody> {
+        if older {
+            return self.older(head, body, access).await;
+        }
         match head.method {
-            Method::POST => self.post(&head.headers, body).await,
-            Method::GET if self.has_sessions() => self.get(&head.headers).await,
-            Method::DELETE if self.has_sessions() => self.delete(&head.headers).await,
+            Method::POST => self.post(&head.headers, body, access).await,
+            Method::GET if self.has_sessions() => self.get(&head.headers, access).await,
+            Method::DELETE if self.has_sessions() => self.delete(&head.headers, access).await,
             _ => {
                 let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
                 let mut response =
@@ -123,15 +153,21 @@ impl Endpoint {
     }
 
     /// The transport of 2024-11-05.
-    async fn older<B: Body<Data = Bytes>>(&self, head: &Parts, body: B) -> Response<ResponseBody> {
+    async fn older<B: Body<Data = Bytes>>(
+        &self,
+        head: &Parts,
+        body: B,
+        access: Access,
+    ) -> Response<ResponseBody> {
         let path = head.uri.path();
         match head.method {
             Method::GET if !Accepts::of(&head.headers).events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
             Method::GET => {
-                let stream = self.channels.open(&self.server, &self.driver, path, self.phase.clone());
-                answer::events(&self.driver, stream)
+                let phase = self.phase.clone();
+                let stream = self.channels.open(&self.server, &self.driver, path, phase, access.clone());
+                answer::events_until(&self.driver, stream, &access)
             }
             Method::POST if !is_json(&head.headers) => {
                 plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
@@ -143,7 +179,7 @@ impl Endpoint {
                     Err(refusal) => return *refusal,
                 };
                 let session = head.uri.query().and_then(|query| query.strip_prefix("session="));
-                if session.is_some_and(|session| self.channels.deliver(session, body)) {
+                if session.is_some_and(|session| self.channels.deliver(session, body, access)) {
                     empty(StatusCode::ACCEPTED)
                 } else {
                     refusal(404, "there is no stream of that session")
@@ -158,13 +194,17 @@ impl Endpoint {
     }
 
     /// The session that a request names, if it names one.
-    async fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Session>>, Refusal> {
+    async fn session(
+        &self,
+        headers: &HeaderMap,
+        access: &Access,
+    ) -> Result<Option<Arc<Session>>, Refusal> {
         let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
             return Ok(None);
         };
         // No id of ours is anything else.
         let found = match id.to_str() {
-            Ok(id) => self.sessions.find(id).await,
+            Ok(id) => self.sessions.find(id, access).await,
             Err(_) => Err(NoSession::Unknown),
         };
         found.map(Some).map_err(|why| Box::new(self.no_session(why, None)))
@@ -183,7 +223,12 @@ impl Endpoint {
         json(503, jsonrpc::error(id, &error))
     }
 
-    async fn post<B: Body<Data = Bytes>>(&self, headers: &HeaderMap, body: B) -> Response<ResponseBody> {
+    async fn post<B: Body<Data = Bytes>>(
+        &self,
+        headers: &HeaderMap,
+        body: B,
+        access: Access,
+    ) -> Response<ResponseBody> {
         if !is_json(headers) {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into());
         }
@@ -198,7 +243,7 @@ impl Endpoint {
             Err(refusal) => return *refusal,
         };
         // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
-        let session = self.session(headers).await;
+        let session = self.session(headers, &access).await;
         let revision = session.as_ref().ok().and_then(Option::as_ref).map(|session| session.revision);
         let admission = admit_post(settings, &HeaderView(headers), &body, revision);
         let modern =
@@ -208,7 +253,7 @@ impl Endpoint {
             Err(_) if modern => None,
             Err(refusal) => return *refusal,
         };
-        let place = Place { headers, session, accepts };
+        let place = Place { headers, session, accepts, access };
         match admission {
             Admission::Refused { status, body } => json(status, body),
             Admission::Notification(note) => self.note(&place, note),
@@ -241,6 +286,7 @@ impl Endpoint {
         mut exchange: Exchange,
         mut request: Request,
     ) -> Response<ResponseBody> {
+        request.access = place.access.clone();
         if request.revision.era() == Era::Legacy && request.method.role != Role::Initialize {
             let adopted = match &place.session {
                 Some(session) => self.sessions.adopt(session, &mut request, &mut exchange).await,
@@ -255,9 +301,8 @@ impl Endpoint {
             }
         }
         let id = place.session.as_ref().map(|session| session.id.as_str());
-        let whose = Whose { principal: None, session: id };
         let (dispatch, span) =
-            self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id, whose);
+            self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id, id);
         match dispatch {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
                 self.initialize(&mut exchange, &request, outcome).await
@@ -266,11 +311,20 @@ impl Endpoint {
                 self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
                 self.answer(&mut exchange, outcome)
             }
+            Dispatch::Forbid(scopes) => match &self.guard {
+                Some(guard) => {
+                    guard.refuse(auth::Refusal::Scope, Some(exchange.id()), &scopes, &self.server.sealer)
+                }
+                None => self.answer(&mut exchange, forbidden(&scopes)),
+            },
             Dispatch::Listen(_) if !place.accepts.events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
             Dispatch::Listen(granted) => {
-                let stream = ListenEvents::new(&self.server, exchange, granted, self.phase.clone()).await;
+                let end = answer::time_left(&place.access).map(|left| self.driver.sleep(left));
+                let principal = place.access.principal().map(|principal| &**principal);
+                let stream =
+                    ListenEvents::new(&self.server, exchange, granted, principal, self.phase.clone(), end).await;
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {
@@ -477,18 +531,19 @@ impl Endpoint {
             let error = RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch");
             return finish(&mut exchange, Outcome::Error(error));
         }
+        request.access = place.access.clone();
         if let Err(error) = self.sessions.adopt(session, &mut request, &mut exchange).await {
             return finish(&mut exchange, Outcome::Error(error));
         }
-        let whose = Whose { principal: None, session: Some(&session.id) };
-        let dispatched = self.server.dispatch(&mut request, None, TRANSPORT, Some(&session.id), whose);
-        let (dispatch, span) = dispatched;
+        let id = Some(session.id.as_str());
+        let (dispatch, span) = self.server.dispatch(&mut request, None, TRANSPORT, id, id);
         match dispatch {
             Dispatch::Answer(outcome) => {
                 self.sessions.answers(Some(session), &request, &outcome).await;
                 finish(&mut exchange, outcome)
             }
             Dispatch::Listen(_) => None,
+            Dispatch::Forbid(scopes) => finish(&mut exchange, forbidden(&scopes)),
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
@@ -506,11 +561,11 @@ impl Endpoint {
     }
 
     /// The standing stream of a session, or the rest of one that was broken off.
-    async fn get(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+    async fn get(&self, headers: &HeaderMap, access: Access) -> Response<ResponseBody> {
         if !Accepts::of(headers).events {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
         }
-        let session = match self.session(headers).await {
+        let session = match self.session(headers, &access).await {
             Ok(Some(session)) => session,
             Ok(None) => return refusal(400, "Mcp-Session-Id is required"),
             Err(refusal) => return *refusal,
@@ -518,7 +573,7 @@ impl Endpoint {
         let Some(id) = headers.get("last-event-id") else {
             let own = session.standing.id();
             session.reads(own, session.standing.sent()).await;
-            return self.stand(&session, Vec::new()).await;
+            return self.stand(&session, Vec::new(), &access).await;
         };
         let Some((stream, after)) = id.to_str().ok().and_then(StreamLog::parse_id) else {
             return refusal(400, "Last-Event-ID is none of this server's");
@@ -536,7 +591,7 @@ impl Endpoint {
                 session.reads(stream, replay.events.last().map_or(after, |event| event.number)).await;
                 let events = replay.events.iter();
                 let missed = events.map(|missed| log::event(stream, missed.number, &missed.message));
-                self.stand(&session, missed.collect()).await
+                self.stand(&session, missed.collect(), &access).await
             }
             Ok(Some(replay)) => {
                 let turn = session.reads(stream, after).await;
@@ -548,21 +603,24 @@ impl Endpoint {
     }
 
     /// The standing stream of this process, after what a client has missed of another's.
-    async fn stand(&self, session: &Session, missed: Vec<Bytes>) -> Response<ResponseBody> {
+    async fn stand(&self, session: &Session, missed: Vec<Bytes>, access: &Access) -> Response<ResponseBody> {
         let log = &session.standing;
         log.begin().await;
         match log.read(log.sent(), session.revision.primes_streams()) {
-            Some(reader) => answer::events(&self.driver, After { missed: missed.into(), reader }),
+            Some(reader) => {
+                let events = After { missed: missed.into(), reader };
+                answer::events_until(&self.driver, events, access)
+            }
             None => gone(),
         }
     }
 
-    async fn delete(&self, headers: &HeaderMap) -> Response<ResponseBody> {
+    async fn delete(&self, headers: &HeaderMap, access: Access) -> Response<ResponseBody> {
         let Some(id) = headers.get(header::SESSION_ID) else {
             return refusal(400, "Mcp-Session-Id is required");
         };
         let closed = match id.to_str() {
-            Ok(id) => self.sessions.close(id).await,
+            Ok(id) => self.sessions.close(id, &access).await,
             Err(_) => Ok(false),
         };
         match closed {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, select};
 use tokio::sync::watch;
 use trunnion_proto::server::{Exchange, Filter, Notice};
 
 use super::Phase;
 use super::answer::{Events, event};
+use crate::driver::Sleep;
 use crate::server::ServerCore;
 use crate::server::call::{Inbox, Say};
 use crate::server::notices::{Listener, Membership};
@@ -34,7 +35,9 @@ impl ListenEvents {
         server: &Arc<ServerCore>,
         mut exchange: Exchange,
         granted: Filter,
+        principal: Option<&str>,
         mut phase: watch::Receiver<Phase>,
+        end: Option<Sleep>,
     ) -> ListenEvents {
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
@@ -43,7 +46,7 @@ impl ListenEvents {
         let mut first = VecDeque::new();
         let mut watch = None;
         if granted.tasks().next().is_some() {
-            let mut granted = server.tasks.grant(granted, None).await;
+            let mut granted = server.tasks.grant(granted, principal).await;
             first.push_back(event(&exchange.listen(std::mem::take(&mut granted.filter))));
             // Where they are comes first: what happened before nobody tells again.
             let (news, watching) = granted.begin();
@@ -54,7 +57,12 @@ impl ListenEvents {
             first.push_back(event(&exchange.listen(granted)));
         }
         let draining = Box::pin(async move {
-            let _ = phase.wait_for(|phase| *phase > Phase::Serving).await;
+            let draining = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
+            match end {
+                // The client comes back with a new token.
+                Some(end) => drop(select(draining, end).await),
+                None => drop(draining.await),
+            }
         });
         let server = server.clone();
         ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership, _watch: watch }

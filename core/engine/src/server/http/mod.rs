@@ -27,7 +27,9 @@ pub(crate) use caller::{Callers, is_public_url};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use shared::Stores;
 
+use super::auth::Guard;
 use super::{Kind, ServerCore};
+use crate::Error;
 use crate::client::unix_url;
 use crate::driver::{Conn, Driver, Listener, Place};
 
@@ -98,18 +100,35 @@ pub(crate) fn local_url(listener: &Listener, path: &str) -> String {
     }
 }
 
+/// The guard of an endpoint that is to be served, if its server has one. An error is of kind `usage`.
+pub(crate) fn guard(
+    server: &ServerCore,
+    options: &HttpOptions,
+    listener: Option<&Listener>,
+    driver: &Driver,
+) -> Result<Option<Guard>, Error> {
+    let Some(auth) = &server.auth else { return Ok(None) };
+    // Of all addresses none is what clients know.
+    let local =
+        listener.filter(|listener| bound(listener).is_some_and(|address| !address.ip().is_unspecified()));
+    let local = || local.map(|listener| local_url(listener, &options.path));
+    let url = options.callers.public_url.clone().or_else(local);
+    Guard::new(auth, url, &options.path, driver).map(Some)
+}
+
 /// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended.
 pub(crate) async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
     listener: Listener,
     options: HttpOptions,
+    guard: Option<Guard>,
     mut phase: watch::Receiver<Phase>,
     drain_limit: Duration,
 ) {
     let max_connections = options.max_connections;
     let bound = bound(&listener).map(|address| address.ip());
-    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, bound, phase.clone()));
+    let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, guard, bound, phase.clone()));
     // Every connection holds a receiver: closed when the last one has ended, dropped to end them all.
     let open = watch::Sender::new(());
     loop {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use trunnion_proto::auth::resource::Access;
 
 use super::Phase;
 use super::answer::{Events, event};
@@ -22,7 +23,14 @@ const MAX_WAITING: usize = 8 << 20;
 
 /// The open streams of one endpoint, by the ids that POSTs name.
 #[derive(Default)]
-pub(super) struct Channels(Mutex<HashMap<String, mpsc::UnboundedSender<Bytes>>>);
+pub(super) struct Channels(Mutex<HashMap<String, Channel>>);
+
+/// One stream: where what is said to it goes, and who may say it.
+#[derive(Clone)]
+struct Channel {
+    sender: mpsc::UnboundedSender<Bytes>,
+    access: Arc<Mutex<Access>>,
+}
 
 impl Channels {
     /// Open a stream. `path`: where the POSTs go.
@@ -32,14 +40,16 @@ impl Channels {
         driver: &Driver,
         path: &str,
         mut phase: watch::Receiver<Phase>,
+        access: Access,
     ) -> ChannelEvents {
         let (ours, theirs) = memory_pair();
         let id = random_id();
-        lock(&self.0).insert(id.clone(), theirs.outgoing);
+        let access = Arc::new(Mutex::new(access));
+        lock(&self.0).insert(id.clone(), Channel { sender: theirs.outgoing, access: access.clone() });
         let stop = async move { drop(phase.wait_for(|phase| *phase > Phase::Serving).await) };
         let (server, serving) = (server.clone(), driver.clone());
         driver.spawn(async move {
-            stream::serve(server, serving, Carrier::Memory(ours), "http", stop).await;
+            stream::serve_as(server, serving, Carrier::Memory(ours), "http", access, stop).await;
         });
         let waiting = Arc::new(Waiting::default());
         driver.spawn(forward(theirs.incoming, waiting.clone(), Arc::downgrade(self), id.clone()));
@@ -47,10 +57,18 @@ impl Channels {
         ChannelEvents { channels: self.clone(), id, first, waiting }
     }
 
-    /// A client says something on a stream. False: there is none of that id.
-    pub fn deliver(&self, id: &str, message: Bytes) -> bool {
-        let sender = lock(&self.0).get(id).cloned();
-        sender.is_some_and(|sender| sender.send(message).is_ok())
+    /// A client says something on a stream. False: there is none of that id that is its.
+    pub fn deliver(&self, id: &str, message: Bytes, access: Access) -> bool {
+        let Some(channel) = lock(&self.0).get(id).cloned() else { return false };
+        {
+            let mut known = lock(&channel.access);
+            if known.principal() != access.principal() {
+                return false;
+            }
+            // A newer token may let its owner do more.
+            *known = access;
+        }
+        channel.sender.send(message).is_ok()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::Json;
 use trunnion_proto::jsonrpc::{self, Id, Message};
@@ -93,15 +94,19 @@ impl Sessions {
         self.put(Session::new(&self.server, id, 1, facts, self.shared.clone(), true))
     }
 
-    /// The session of an id, wherever it was opened.
-    pub async fn find(self: &Arc<Self>, id: &str) -> Result<Arc<Session>, NoSession> {
+    /// The session of an id, wherever it was opened, if it is the caller's.
+    pub async fn find(self: &Arc<Self>, id: &str, access: &Access) -> Result<Arc<Session>, NoSession> {
         if let Some(session) = self.get(id) {
+            session.check_owner(access)?;
             session.touch();
             return Ok(session);
         }
         let Some(shared) = &self.shared else { return Err(NoSession::Unknown) };
         let loaded = shared.load(id).await.map_err(NoSession::Failed)?;
         let (version, facts) = loaded.ok_or(NoSession::Unknown)?;
+        if facts.principal.as_deref() != access.principal().map(|principal| &**principal) {
+            return Err(NoSession::Unknown);
+        }
         let adopted = Session::new(&self.server, id.to_owned(), version, facts, self.shared.clone(), false);
         let session = self.put(adopted)?;
         // What was changed or ended since it was loaded was told to nobody here.
@@ -178,7 +183,10 @@ impl Sessions {
     }
 
     /// End one, everywhere. False: there is none.
-    pub async fn close(&self, id: &str) -> Result<bool, RpcError> {
+    pub async fn close(&self, id: &str, access: &Access) -> Result<bool, RpcError> {
+        if !self.is_of(id, access).await? {
+            return Ok(false);
+        }
         let mut known = false;
         if let Some(shared) = &self.shared {
             known = shared.sessions.remove(id).await.map_err(|error| shared::failed("sessions", &error))?;
@@ -186,6 +194,17 @@ impl Sessions {
             shared.line.tell(id, News::Ended);
         }
         Ok(self.forget(id, true) || known)
+    }
+
+    /// Whether it is the caller's. Where callers are not known, they are all the same.
+    async fn is_of(&self, id: &str, access: &Access) -> Result<bool, RpcError> {
+        let Some(principal) = access.principal() else { return Ok(true) };
+        if let Some(session) = self.get(id) {
+            return Ok(session.check_owner(access).is_ok());
+        }
+        let Some(shared) = &self.shared else { return Ok(false) };
+        let loaded = shared.load(id).await?;
+        Ok(loaded.is_some_and(|(_, facts)| facts.principal.as_deref() == Some(&**principal)))
     }
 
     /// End one here; `everywhere`: it has ended elsewhere too.
@@ -272,6 +291,7 @@ async fn sweep(sessions: Weak<Sessions>, driver: Driver) {
 pub(super) struct Session {
     pub id: String,
     pub revision: Revision,
+    principal: Option<String>,
     in_flight: usize,
     /// The stream that belongs to no request.
     pub standing: Arc<StreamLog>,
@@ -329,6 +349,7 @@ impl Session {
         Arc::new(Session {
             id,
             revision: state.facts.revision,
+            principal: state.facts.principal.clone(),
             in_flight: server.catalog.settings().limits.in_flight,
             standing,
             state: Mutex::new(state),
@@ -336,6 +357,12 @@ impl Session {
             shared,
             _counted: server.counters.count(Kind::Session),
         })
+    }
+
+    /// Somebody else's is as unknown as none.
+    fn check_owner(&self, access: &Access) -> Result<(), NoSession> {
+        let caller = access.principal().map(|principal| &**principal);
+        if self.principal.as_deref() == caller { Ok(()) } else { Err(NoSession::Unknown) }
     }
 
     fn touch(&self) {

@@ -71,6 +71,10 @@ impl Creation {
             client_capabilities: raw(call.client_capabilities()),
             meta: raw(call.meta()),
             answers: call.answers().and_then(raw),
+            principal: call.caller().map(|caller| caller.principal().to_string()),
+            claims: call
+                .caller()
+                .and_then(|caller| serde_json::value::to_raw_value(caller.claims()).ok()),
         })
     }
 

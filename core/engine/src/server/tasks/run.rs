@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use trunnion_proto::auth::resource::{Access, Caller};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::Json;
 use trunnion_proto::jsonrpc::Id;
@@ -532,7 +533,15 @@ fn request(origin: &Origin) -> Request {
         request_state: None,
         filter: None,
         task: Json::default(),
+        access: access(origin),
     }
+}
+
+/// For whom it runs.
+fn access(origin: &Origin) -> Access {
+    let (Some(principal), Some(claims)) = (&origin.principal, &origin.claims) else { return Access::default() };
+    let claims = serde_json::from_str(claims.get()).unwrap_or_default();
+    Access::Known(Arc::new(Caller::kept(principal.as_str().into(), claims)))
 }
 
 /// What earlier runs have stored.

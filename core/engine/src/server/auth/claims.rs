@@ -1,0 +1,73 @@
+//! The verified claims of who calls, for handlers.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use trunnion_proto::auth::resource::Caller;
+
+/// Who calls: the verified claims of the token. As a parameter of a handler it wants a caller with a token; where the server
+/// also serves standard streams, take `Option<Claims>`. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Claims(Arc<Caller>);
+
+impl Claims {
+    pub(crate) fn new(caller: Arc<Caller>) -> Claims {
+        Claims(caller)
+    }
+
+    /// `sub`: the user, or the program where it acts for itself.
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// `iss`: who says so.
+    pub fn issuer(&self) -> Option<&str> {
+        self.text("iss")
+    }
+
+    /// `client_id`: the program that calls.
+    pub fn client_id(&self) -> Option<&str> {
+        self.text("client_id")
+    }
+
+    /// What the token lets its owner do.
+    pub fn scopes(&self) -> &[String] {
+        self.0.scopes()
+    }
+
+    /// Whether it is among the scopes.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.0.has_scope(scope)
+    }
+
+    /// When the token expires, in seconds since 1970.
+    pub fn expires_at(&self) -> Option<u64> {
+        self.0.expires()
+    }
+
+    /// Who it is, among all issuers: one text for each issuer and subject (or client, where there is no subject).
+    pub fn principal(&self) -> &str {
+        self.0.principal()
+    }
+
+    /// One claim.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.claims().get(name)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &Map<String, Value> {
+        self.0.claims()
+    }
+
+    /// All of them as a type of the program's own; an error says what does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, crate::Error> {
+        let value = Value::Object(self.0.claims().clone());
+        serde_json::from_value(value).map_err(|error| crate::Error::internal(format!("claims: {error}")))
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+}

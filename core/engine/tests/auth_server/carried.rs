@@ -1,0 +1,64 @@
+//! The same guard where somebody else listens, and on the oldest transport.
+
+use axum::Router;
+use serde_json::json;
+use trunnion::server::auth::{Auth, JwtVerifier, StaticTokens};
+use trunnion_auth_server::AuthServer;
+
+use crate::common::{Peer, text};
+use crate::world::builder;
+
+#[tokio::test]
+async fn a_web_server_carries_it() {
+    let issuer = AuthServer::start().await.expect("a port");
+    let auth = Auth::new().jwt(JwtVerifier::new(issuer.issuer()));
+    let server = builder().auth(auth).build().expect("valid");
+    let error = server.http().tower_service().expect_err("it is not known where it is");
+    assert!(error.kind == "usage" && error.message.contains("publicUrl"), "{error:?}");
+    let public = "https://mcp.example.com/mcp";
+    let service = server.http().public_url(public).tower_service().expect("a service");
+    let router = Router::new()
+        .route_service("/mcp", service.clone())
+        .route_service("/.well-known/oauth-protected-resource/mcp", service);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let document = http.get(format!("{base}/.well-known/oauth-protected-resource/mcp")).send().await.expect("sent");
+    assert!(document.text().await.expect("text").contains(public));
+    let refused = http.post(format!("{base}/mcp")).send().await.expect("sent");
+    assert_eq!(refused.status(), 401);
+    let challenge = refused.headers()["www-authenticate"].to_str().expect("ASCII").to_owned();
+    assert!(challenge.contains("https://mcp.example.com/.well-known/oauth-protected-resource/mcp"), "{challenge}");
+    let token = issuer.token(&json!({"claims": {"aud": public}}));
+    let client = trunnion::Client::builder().header("authorization", format!("Bearer {token}"));
+    let client = client.connect(format!("{base}/mcp")).await.expect("let in");
+    assert_eq!(client.call_tool("hello", json!({})).await.expect("an answer").text(), "hello");
+}
+
+#[tokio::test]
+async fn a_stream_of_the_oldest_transport_is_its_owners() {
+    let tokens = StaticTokens::new().token("ann", json!({"sub": "ann"})).token("bob", json!({"sub": "bob"}));
+    let server = builder().auth(Auth::new().tokens(tokens)).build().expect("valid");
+    let listening = server.http().sse_path("/sse").bind("127.0.0.1:0").await.expect("a port");
+    let peer = Peer::of(listening, "2024-11-05");
+    let url = |path: &str| peer.listening.url().replace("/mcp", path);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    assert_eq!(http.get(url("/sse")).send().await.expect("sent").status(), 401);
+    let mut stream = Peer::answer(http.get(url("/sse")).header("authorization", "Bearer ann")).await.stream();
+    let endpoint = stream.next().await.expect("the endpoint").data;
+    let say = async |token: &str, id: u64, method: &str, params: serde_json::Value| {
+        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let request = http.post(url(&endpoint)).header("content-type", "application/json");
+        let request = request.header("authorization", format!("Bearer {token}")).body(body.to_string());
+        request.send().await.expect("sent").status().as_u16()
+    };
+    let hello = json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    assert_eq!(say("ann", 1, "initialize", hello).await, 202);
+    assert_eq!(stream.message().await["id"], 1);
+    assert_eq!(say("bob", 2, "tools/call", json!({"name": "hello"})).await, 404);
+    assert_eq!(say("ann", 3, "tools/call", json!({"name": "hello"})).await, 202);
+    let answer = stream.message().await;
+    assert_eq!((&answer["id"], text(&answer)), (&json!(3), "hello"));
+}

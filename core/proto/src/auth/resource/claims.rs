@@ -1,0 +1,224 @@
+//! Who a token is of and what it is good for (RFC 7519, section 4; RFC 9068; RFC 8707, section 2).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+use crate::auth::url::cut;
+use crate::json;
+
+/// How far clocks may differ, in seconds, unless an option says otherwise.
+pub const LEEWAY: u64 = 60;
+
+/// What claims are held against.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// Whom a token may be for; one of it suffices.
+    pub audiences: Vec<String>,
+    /// Issuers whose tokens are taken; empty: whoever checked the token answers for its issuer.
+    pub issuers: Vec<String>,
+    /// How far clocks may differ, in seconds.
+    pub leeway: u64,
+    /// Tokens that do not expire are refused.
+    pub must_expire: bool,
+}
+
+impl Rules {
+    /// Hold claims against the rules, and learn who calls. `default_issuer` is for claims that name none.
+    pub fn caller(&self, claims: Map<String, Value>, default_issuer: &str, now: u64) -> Result<Caller, Refusal> {
+        let issuer = match claims.get("iss") {
+            None if self.issuers.is_empty() => default_issuer,
+            Some(Value::String(issuer)) => issuer.as_str(),
+            _ => return Err(Refusal::Issuer),
+        };
+        if !self.issuers.is_empty() && !self.issuers.iter().any(|known| known == issuer) {
+            return Err(Refusal::Issuer);
+        }
+        let audience = |one: &Value| {
+            let one = one.as_str();
+            one.is_some_and(|one| self.audiences.iter().any(|own| same_audience(own, one)))
+        };
+        let meant = match claims.get("aud") {
+            Some(Value::Array(all)) => all.iter().any(audience),
+            Some(one) => audience(one),
+            None => false,
+        };
+        if !meant {
+            return Err(Refusal::Audience);
+        }
+        let expires = instant(&claims, "exp")?;
+        if expires.is_none() && self.must_expire {
+            return Err(Refusal::NoExpiry);
+        }
+        let not_before = instant(&claims, "nbf")?;
+        if not_before.is_some_and(|at| at > now.saturating_add(self.leeway)) {
+            return Err(Refusal::NotYetValid);
+        }
+        let owner = match (text(&claims, "sub"), text(&claims, "client_id").or(text(&claims, "azp"))) {
+            (Some(subject), _) => format!("sub:{subject}"),
+            (None, Some(client)) => format!("client:{client}"),
+            (None, None) => return Err(Refusal::NoSubject),
+        };
+        // As a JSON array, so that no two pairs make one text.
+        let principal = format!("[{},{}]", json::string(issuer), json::string(&owner)).into();
+        let caller = Caller::new(principal, claims, expires, self.leeway);
+        caller.check_time(now)?;
+        Ok(caller)
+    }
+}
+
+/// A verified caller. `Debug` shows the principal only.
+#[derive(Clone, PartialEq)]
+pub struct Caller {
+    principal: Arc<str>,
+    scopes: Vec<String>,
+    expires: Option<u64>,
+    key: Option<String>,
+    leeway: u64,
+    claims: Map<String, Value>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    fn new(principal: Arc<str>, claims: Map<String, Value>, expires: Option<u64>, leeway: u64) -> Caller {
+        Caller { principal, scopes: scopes(&claims), expires, key: key(&claims), leeway, claims }
+    }
+
+    /// Whoever it was that began something which outlives its request: the same principal and claims. Its token is not looked
+    /// at any more.
+    pub fn kept(principal: Arc<str>, claims: Map<String, Value>) -> Caller {
+        Caller::new(principal, claims, None, 0)
+    }
+
+    /// Who it is, among all issuers: what belongs to a caller belongs to this.
+    pub fn principal(&self) -> &Arc<str> {
+        &self.principal
+    }
+
+    /// The verified claims.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// What the token lets its owner do.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// Whether it is among [`Caller::scopes`].
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|own| own == scope)
+    }
+
+    /// When the token expires, in seconds since 1970; `None`: never.
+    pub fn expires(&self) -> Option<u64> {
+        self.expires
+    }
+
+    /// Thumbprint of the key it is bound to (`cnf.jkt`, RFC 9449, section 6).
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The last second in which it is good.
+    pub fn good_until(&self) -> Option<u64> {
+        self.expires.map(|at| at.saturating_add(self.leeway))
+    }
+
+    /// [`Refusal::Expired`] from its last second on, and the leeway.
+    pub fn check_time(&self, now: u64) -> Result<(), Refusal> {
+        let over = self.good_until().is_some_and(|at| at <= now);
+        if over { Err(Refusal::Expired) } else { Ok(()) }
+    }
+}
+
+/// Who asks, as far as is known.
+#[derive(Debug, Clone, Default)]
+pub enum Access {
+    /// Whoever holds the other end of a pipe, or is of this process: authorization is not for them (authorization,
+    /// "Protocol Requirements").
+    #[default]
+    Local,
+    /// Anybody: over HTTP, from a server that asks for no tokens.
+    Anybody,
+    /// A verified caller.
+    Known(Arc<Caller>),
+}
+
+impl Access {
+    /// The verified caller.
+    pub fn caller(&self) -> Option<&Arc<Caller>> {
+        match self {
+            Access::Known(caller) => Some(caller),
+            _ => None,
+        }
+    }
+
+    /// Who it is, if that is known.
+    pub fn principal(&self) -> Option<&Arc<str>> {
+        self.caller().map(|caller| caller.principal())
+    }
+
+    /// Whether it may do what these scopes are for.
+    pub fn may(&self, scopes: &[String]) -> bool {
+        match self {
+            Access::Local => true,
+            Access::Anybody => scopes.is_empty(),
+            Access::Known(caller) => scopes.iter().all(|scope| caller.has_scope(scope)),
+        }
+    }
+}
+
+/// `scope` of claims (RFC 8693, section 4.2), or `scp` as some issuers have it: a list with spaces, or an array.
+fn scopes(claims: &Map<String, Value>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut add = |text: &str| {
+        for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
+            if !all.iter().any(|known| known == scope) {
+                all.push(scope.to_owned());
+            }
+        }
+    };
+    match claims.get("scope").or(claims.get("scp")) {
+        Some(Value::String(list)) => add(list),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).for_each(add),
+        _ => {}
+    }
+    all
+}
+
+fn key(claims: &Map<String, Value>) -> Option<String> {
+    claims.get("cnf").and_then(|bound| bound.get("jkt")).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// Seconds since 1970 (`NumericDate`); fractions are cut.
+fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refusal> {
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match (value.as_u64(), value.as_f64()) {
+            (Some(at), _) => Ok(Some(at)),
+            (None, Some(at)) if at.is_finite() => Ok(Some(at.max(0.0) as u64)),
+            _ => Err(Refusal::Malformed),
+        },
+    }
+}
+
+/// Equal, but for the case of scheme and host and for a slash at the end (authorization, "Canonical Server URI").
+fn same_audience(own: &str, other: &str) -> bool {
+    let canonical = |url: &str| {
+        let parts = cut(url, "aud").ok()?;
+        let path = parts.path.trim_end_matches('/');
+        Some((parts.origin().to_ascii_lowercase(), path.to_owned(), parts.query.map(str::to_owned)))
+    };
+    own == other || canonical(own).is_some_and(|own| Some(own) == canonical(other))
+}

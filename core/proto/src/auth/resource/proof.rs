@@ -1,0 +1,120 @@
+//! Proofs that a client has the key its token is bound to (DPoP, RFC 9449, section 4.3), and those that were seen.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::jws::{Algorithm, Jws};
+use super::keys::Jwk;
+use super::refusal::Refusal;
+use crate::auth::base64url;
+use crate::auth::url::cut;
+
+/// Seconds for which a proof is good.
+pub const LIFE: u64 = 60;
+/// Longest `jti` of a proof, in bytes.
+pub const MAX_ID: usize = 512;
+/// Most proofs that are remembered.
+pub const MAX_SEEN: usize = 100_000;
+/// Seconds for which a nonce is good.
+pub const NONCE_LIFE: u64 = 300;
+
+/// The request that a proof is to be for.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// URLs by which the client may know the endpoint; query and fragment do not count.
+    pub urls: &'a [String],
+    /// The access token.
+    pub token: &'a str,
+    /// Thumbprint of the key that the token is bound to.
+    pub key: &'a str,
+}
+
+/// A proof that is taken apart, its signature not checked yet.
+#[derive(Debug)]
+pub struct Proof<'a> {
+    /// How it is signed, and over what.
+    pub jws: Jws<'a>,
+    /// The key that it says it is signed with.
+    pub key: Jwk,
+    id: String,
+    issued: u64,
+}
+
+impl<'a> Proof<'a> {
+    /// Everything but the signature, the nonce and whether it was seen before. `leeway`: how far clocks may differ, in
+    /// seconds.
+    pub fn check(proof: &'a str, target: Target<'_>, leeway: u64, now: u64) -> Result<Proof<'a>, Refusal> {
+        let jws = Jws::parse(proof, &Algorithm::ALL).map_err(|_| Refusal::BadProof)?;
+        if jws.header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
+            return Err(Refusal::BadProof);
+        }
+        let key = jws.header.get("jwk").and_then(Value::as_object).cloned().map(Jwk).ok_or(Refusal::BadProof)?;
+        if key.is_private() || !key.is_for(jws.algorithm) {
+            return Err(Refusal::BadProof);
+        }
+        let text = |name: &str| jws.claims.get(name).and_then(Value::as_str);
+        let id = text("jti").filter(|id| !id.is_empty() && id.len() <= MAX_ID).ok_or(Refusal::BadProof)?.to_owned();
+        let issued = jws.claims.get("iat").and_then(Value::as_f64).ok_or(Refusal::BadProof)?;
+        let (method, url) = (text("htm").ok_or(Refusal::BadProof)?, text("htu").ok_or(Refusal::BadProof)?);
+        if key.thumbprint().as_deref() != Some(target.key) {
+            return Err(Refusal::ProofKey);
+        }
+        let digest = base64url(&Sha256::digest(target.token.as_bytes()));
+        let here = target.urls.iter().any(|own| same_place(own, url));
+        if method != target.method || !here || text("ath") != Some(&digest) {
+            return Err(Refusal::ProofTarget);
+        }
+        let issued = issued.max(0.0) as u64;
+        if issued > now.saturating_add(leeway) || issued.saturating_add(LIFE + leeway) <= now {
+            return Err(Refusal::ProofTime);
+        }
+        Ok(Proof { key, id, issued, jws })
+    }
+
+    /// The nonce in it.
+    pub fn nonce(&self) -> Option<&str> {
+        self.jws.claims.get("nonce").and_then(Value::as_str)
+    }
+}
+
+/// Equal, but for query, fragment, and the case of scheme and host (RFC 9449, section 4.3, item 9).
+fn same_place(own: &str, other: &str) -> bool {
+    let (Ok(own), Ok(other)) = (cut(own, "htu"), cut(other, "htu")) else { return false };
+    let path = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+    own.same_origin(&other) && path(own.path) == path(other.path)
+}
+
+/// The proofs that were seen while they are good.
+#[derive(Debug, Default)]
+pub struct Seen {
+    by_end: BTreeMap<u64, Vec<[u8; 32]>>,
+    ids: HashSet<[u8; 32]>,
+}
+
+impl Seen {
+    /// Remember a proof whose signature was checked. [`Refusal::Replayed`] for one that was seen; at
+    /// [`MAX_SEEN`] that are good still, [`Refusal::Unavailable`].
+    pub fn note(&mut self, proof: &Proof<'_>, leeway: u64, now: u64) -> Result<(), Refusal> {
+        while let Some(first) = self.by_end.first_entry().filter(|first| *first.key() <= now) {
+            for id in first.remove() {
+                self.ids.remove(&id);
+            }
+        }
+        // An id is its key's own: nobody can use up another's.
+        let key = proof.key.thumbprint().unwrap_or_default();
+        let digest: [u8; 32] = Sha256::digest(format!("{key} {}", proof.id)).into();
+        if self.ids.contains(&digest) {
+            return Err(Refusal::Replayed);
+        }
+        if self.ids.len() >= MAX_SEEN {
+            return Err(Refusal::Unavailable);
+        }
+        self.ids.insert(digest);
+        self.by_end.entry(proof.issued.saturating_add(LIFE + leeway)).or_default().push(digest);
+        Ok(())
+    }
+}
