@@ -430,7 +430,7 @@ export interface AuthOptions {
   addresses?: string;
   /** Time limit of each request to metadata, registration and token endpoints, in milliseconds. Default: `10000`. */
   timeoutMs?: number;
-  /** Time limit of the user, and of a store of the host's, in milliseconds. Default: `300000`. */
+  /** Time limit of the user, in milliseconds. A store of the host's has the longer of the two limits: a keychain may have to ask the user. Default: `300000`. */
   userTimeoutMs?: number;
   /** What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server. Default: `none`. */
   assertion?: string;

@@ -205,7 +205,7 @@
  *   timeoutMs (integer, default 10000)
  *     Time limit of each request to metadata, registration and token endpoints, in milliseconds.
  *   userTimeoutMs (integer, default 300000)
- *     Time limit of the user, and of a store of the host's, in milliseconds.
+ *     Time limit of the user, in milliseconds. A store of the host's has the longer of the two limits: a keychain may have to ask the user.
  *   assertion (string, default none)
  *     What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server.
  *   enterprise (object, default none)

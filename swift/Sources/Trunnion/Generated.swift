@@ -410,7 +410,7 @@ public struct AuthOptions: Sendable, Hashable, Codable {
     public var addresses: String?
     /// Time limit of each request to metadata, registration and token endpoints, in milliseconds. Default: 10000.
     public var timeoutMs: Int?
-    /// Time limit of the user, and of a store of the host's, in milliseconds. Default: 300000.
+    /// Time limit of the user, in milliseconds. A store of the host's has the longer of the two limits: a keychain may have to ask the user. Default: 300000.
     public var userTimeoutMs: Int?
     /// What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server. Default: none.
     public var assertion: String?
