@@ -113,8 +113,7 @@ impl Engine {
         let visible_to = visible_to.map_err(|why| Error::usage(format!("visibleTo: {why}")))?;
         let behaviour = Behaviour { timeout, asks, scopes: options.scopes, visible_to };
         let handler = Arc::new(HostHandler { tables: inner.tables.clone(), target });
-        core.add(parse_item(item)?, definition, behaviour, handler)
-            .map_err(|invalid| Error::usage(invalid.0))
+        core.add(parse_item(item)?, definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
 
     /// Remove an item by its name, URI or template. False: there was none.

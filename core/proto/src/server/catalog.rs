@@ -245,7 +245,8 @@ impl<H> Catalog<H> {
         };
         let key = key_of(item, &members)?;
         let Behaviour { timeout, asks, scopes, visible_to } = behaviour;
-        let scopes = crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
+        let scopes =
+            crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
         if !asks.is_empty() && item == Item::Completion {
             return Err(Invalid("completions cannot ask anything".into()));
         }
@@ -395,7 +396,9 @@ impl<H> Catalog<H> {
                 let filter = request.filter.clone().unwrap_or_default();
                 let granted = filter.granted(&state.capabilities());
                 // Nothing is told of what the caller cannot read; who is local reads everything.
-                let Access::Local = request.access else { return Ok(Dispatch::Listen(state.watching(granted, request))) };
+                let Access::Local = request.access else {
+                    return Ok(Dispatch::Listen(state.watching(granted, request)));
+                };
                 Ok(Dispatch::Listen(granted))
             }
             _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
@@ -415,7 +418,9 @@ impl<H> Catalog<H> {
         let none = Shelf::default();
         let shelf = state.entries.get(&item).unwrap_or(&none);
         if shelf.hidden > 0 {
-            return self.list_visible(shelf, request).map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
+            return self
+                .list_visible(shelf, request)
+                .map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
         }
         let start = match &request.cursor {
             None => 0,
@@ -457,7 +462,8 @@ impl<H> Catalog<H> {
         };
         let mut rest = shelf.order[start..].iter().filter(|key| sees(key));
         let page: Vec<&String> = rest.by_ref().take(self.offer.page_size).collect();
-        let definitions: Vec<&str> = page.iter().map(|key| shelf.by_key[*key].definition(structured)).collect();
+        let definitions: Vec<&str> =
+            page.iter().map(|key| shelf.by_key[*key].definition(structured)).collect();
         let member = request.method.list.expect("list methods name their member");
         let mut members = format!("\"{member}\":[{}]", definitions.join(","));
         if let (Some(last), Some(_)) = (page.last(), rest.next()) {

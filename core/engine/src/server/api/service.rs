@@ -45,7 +45,12 @@ impl Drop for Carried {
 }
 
 impl HttpService {
-    pub(super) fn new(core: Arc<ServerCore>, driver: Driver, options: HttpOptions, guard: Option<Guard>) -> HttpService {
+    pub(super) fn new(
+        core: Arc<ServerCore>,
+        driver: Driver,
+        options: HttpOptions,
+        guard: Option<Guard>,
+    ) -> HttpService {
         let phase = watch::Sender::new(Phase::Serving);
         let endpoint = Endpoint::new(core, driver, options, guard, None, phase.subscribe());
         HttpService { carried: Arc::new(Carried { endpoint, phase }) }

@@ -35,8 +35,8 @@ use super::work::{Work, WorkEvents, refuse_ask};
 use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
-use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::auth::{self, Admitted, Guard};
+use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::{ServerCore, forbidden, guarded};
 use crate::telemetry::{Failure, Span};
 
@@ -187,11 +187,7 @@ impl Endpoint {
     }
 
     /// The session that a request names, if it names one.
-    async fn session(
-        &self,
-        headers: &HeaderMap,
-        access: &Access,
-    ) -> Result<Option<Arc<Session>>, Refusal> {
+    async fn session(&self, headers: &HeaderMap, access: &Access) -> Result<Option<Arc<Session>>, Refusal> {
         let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
             return Ok(None);
         };
