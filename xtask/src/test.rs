@@ -29,7 +29,9 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     {
         session.step("certified authorization server (oidc)", |log| {
             let test = ["test", "--workspace", "--test", "foreign_issuer"];
-            setup::cargo(test.iter().chain(&setup::WHOLE[2..])).env("TRUNNION_OIDC_PROVIDER", &provider).run(log)
+            setup::cargo(test.iter().chain(&setup::WHOLE[2..]))
+                .env("TRUNNION_OIDC_PROVIDER", &provider)
+                .run(log)
         });
     }
     if languages.iter().any(|language| language == "c") && wanted("c") {

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 
 use common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
+use trunnion_auth_server::{AuthServer, RESOURCE_SERVER};
 use trunnion_facade::Completion;
 
 fn server(host: &Host, auth: Value) -> u64 {
@@ -37,7 +38,8 @@ impl Sent {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "_meta": {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}});
         let body = body.to_string();
-        let authorization = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
         let mut stream = TcpStream::connect(&address).expect("connected");
         let head = format!(
             "POST /mcp HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -82,7 +84,8 @@ fn claims_are_in_the_context() {
         assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("resource_metadata="), "{refused}");
         let sent = Sent::call(&at, "open", "one");
         let call = host.until(|event| event.kind == 1);
-        let context: Value = serde_json::from_str(&host.engine.context(call.id).expect("live")).expect("JSON");
+        let context: Value =
+            serde_json::from_str(&host.engine.context(call.id).expect("live")).expect("JSON");
         assert_eq!((&context["claims"]["sub"], &context["claims"]["scope"]), (&json!("ann"), &json!("read")));
         assert_eq!(context["principal"], r#"["","sub:ann"]"#);
         assert!(host.engine.complete(call.id, 1, "fine"));
@@ -138,6 +141,35 @@ fn the_host_checks_tokens() {
 }
 
 #[test]
+fn issuers_are_asked_under_both_drivers() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let issuer = runtime.block_on(AuthServer::start()).expect("a port");
+    let endpoint = format!("{}/introspect", issuer.issuer());
+    let (id, secret) = RESOURCE_SERVER;
+    for driver in DRIVERS {
+        for auth in [
+            json!({"jwt": {"issuer": issuer.issuer()}, "audience": "me"}),
+            json!({"introspection": {"endpoint": endpoint, "clientId": id, "clientSecret": secret}, "audience": ["me"]}),
+        ] {
+            let mut host = host(driver);
+            let server = server(&host, auth);
+            let at = serve(&mut host, server);
+            let refused = Sent::call(&at, "open", &issuer.token(&json!({"claims": {"aud": "you"}})));
+            let refused = refused.answer(&mut host);
+            assert!(
+                refused.starts_with("HTTP/1.1 401") && refused.contains(r#""reason":"audience""#),
+                "{refused}"
+            );
+            let sent = Sent::call(&at, "open", &issuer.token(&json!({"claims": {"aud": "me"}})));
+            let call = host.until(|event| event.kind == 1);
+            assert!(host.engine.complete(call.id, 1, "fine"));
+            assert!(sent.answer(&mut host).contains("fine"));
+            end(host);
+        }
+    }
+}
+
+#[test]
 fn a_carried_endpoint_is_guarded_too() {
     let mut host = host("hosted");
     let server = server(&host, json!({"tokens": {"one": {"sub": "ann"}}}));
@@ -146,7 +178,8 @@ fn a_carried_endpoint_is_guarded_too() {
     let options = r#"{"carried":true,"publicUrl":"https://mcp.example.com/mcp"}"#;
     let endpoint = host.engine.serve_http(server, options).expect("serving");
     let mut ask = |method: &str, target: &str| {
-        let head = json!({"method": method, "target": target, "headers": [["host", "mcp.example.com"]]}).to_string();
+        let head =
+            json!({"method": method, "target": target, "headers": [["host", "mcp.example.com"]]}).to_string();
         let op = host.engine.http_request(endpoint, &head, b"").expect("begins");
         let head = host.until(|event| event.kind == 16 && event.id == op);
         let body = host.until(|event| event.kind == 17 && event.id == op);
@@ -178,7 +211,8 @@ fn wrong_options_are_told() {
     }
     let server = server(&host, json!({"host": true}));
     for options in [r#"{"visibleTo":{"claim":"x"}}"#, r#"{"visibleTo":"x"}"#, r#"{"scopes":["a b"]}"#] {
-        let error = host.engine.server_add(server, "tool", r#"{"name":"x"}"#, options, 1).expect_err("refused");
+        let error =
+            host.engine.server_add(server, "tool", r#"{"name":"x"}"#, options, 1).expect_err("refused");
         assert_eq!(error.kind, "usage", "{options}");
     }
 }

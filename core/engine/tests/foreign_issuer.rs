@@ -59,7 +59,11 @@ async fn ask(listening: &Listening, way: Way) -> Client {
 
 /// A user with a browser: fills in the provider's two forms, and keeps its cookies.
 async fn sign_in(page: String) -> Result<String, Error> {
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
     let (mut url, mut cookies, mut form) = (page, BTreeMap::<String, String>::new(), None);
     for _ in 0..12 {
         if url.starts_with("http://127.0.0.1:3999/") {

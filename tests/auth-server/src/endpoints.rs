@@ -135,7 +135,8 @@ impl AuthServer {
         } else {
             back.append_pair("error", "invalid_request");
         }
-        back.append_pair("state", query.get("state").map_or("", String::as_str)).append_pair("iss", self.issuer());
+        back.append_pair("state", query.get("state").map_or("", String::as_str))
+            .append_pair("iss", self.issuer());
         self.lock().codes.insert(code, query);
         let joint = if redirect.contains('?') { '&' } else { '?' };
         (StatusCode::FOUND, [("location", format!("{redirect}{joint}{}", back.finish()))]).into_response()
@@ -159,9 +160,12 @@ impl AuthServer {
         match field("grant_type") {
             "authorization_code" => {
                 // A code is good once, whatever becomes of it.
-                let Some(asked) = self.lock().codes.remove(field("code")) else { return failed("invalid_grant") };
+                let Some(asked) = self.lock().codes.remove(field("code")) else {
+                    return failed("invalid_grant");
+                };
                 let same = |name: &str| asked.get(name).map_or("", String::as_str) == field(name);
-                let verified = asked.get("code_challenge").is_some_and(|own| *own == sha256(field("code_verifier")));
+                let verified =
+                    asked.get("code_challenge").is_some_and(|own| *own == sha256(field("code_verifier")));
                 if !verified || !same("redirect_uri") || !same("resource") {
                     return failed("invalid_grant");
                 }
@@ -203,13 +207,16 @@ impl AuthServer {
     }
 
     fn introspect(&self, headers: &HeaderMap, body: &Bytes) -> Response {
-        let own = basic(headers).is_some_and(|(id, secret)| (id.as_str(), secret.as_str()) == RESOURCE_SERVER);
+        let own =
+            basic(headers).is_some_and(|(id, secret)| (id.as_str(), secret.as_str()) == RESOURCE_SERVER);
         if !own {
             return said(401, &json!({ "error": "invalid_client" }));
         }
         let form = fields(body);
         let known = self.lock().tokens.get(form.get("token").map_or("", String::as_str)).cloned();
-        let good = |claims: &Map<String, Value>| claims.get("exp").and_then(Value::as_u64).is_none_or(|at| at > crate::now());
+        let good = |claims: &Map<String, Value>| {
+            claims.get("exp").and_then(Value::as_u64).is_none_or(|at| at > crate::now())
+        };
         match known.filter(good) {
             None => said(200, &json!({ "active": false })),
             Some(mut claims) => {

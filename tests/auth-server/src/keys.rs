@@ -68,7 +68,8 @@ pub fn thumbprint(jwk: &Value) -> String {
 
 /// Whether a JWS is signed with this key on P-256.
 pub fn is_signed(jws: &str, jwk: &Value) -> bool {
-    let bytes = |value: &Value| URL_SAFE_NO_PAD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
+    let bytes =
+        |value: &Value| URL_SAFE_NO_PAD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();
     let Some((input, signature)) = jws.rsplit_once('.') else { return false };
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
     let point = [&[4][..], &bytes(&jwk["x"]), &bytes(&jwk["y"])].concat();

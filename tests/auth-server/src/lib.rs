@@ -124,7 +124,8 @@ impl AuthServer {
         state.metadata = how["metadata"].as_object().cloned().unwrap_or_default();
         let paths = how["hang"].as_array().into_iter().flatten().filter_map(Value::as_str);
         state.hangs = paths.map(str::to_owned).collect();
-        let status = |(path, status): (&String, &Value)| Some((path.clone(), u16::try_from(status.as_u64()?).ok()?));
+        let status =
+            |(path, status): (&String, &Value)| Some((path.clone(), u16::try_from(status.as_u64()?).ok()?));
         state.fails = how["fail"].as_object().into_iter().flatten().filter_map(status).collect();
     }
 
@@ -144,7 +145,8 @@ impl AuthServer {
 
     fn claims(&self, changed: &Value) -> Map<String, Value> {
         let now = now();
-        let claims = json!({"iss": self.issuer(), "sub": "user", "client_id": "client", "iat": now, "exp": now + 300});
+        let claims =
+            json!({"iss": self.issuer(), "sub": "user", "client_id": "client", "iat": now, "exp": now + 300});
         let mut claims = claims.as_object().cloned().unwrap_or_default();
         mint::merge(&mut claims, changed);
         claims

@@ -6,12 +6,12 @@
 
 mod asking;
 mod auth;
-mod server_auth;
 mod carried;
 mod clients;
 mod notify;
 mod options;
 mod queue;
+mod server_auth;
 mod servers;
 mod stores;
 mod tables;

@@ -123,8 +123,7 @@ impl Engine {
         if behaviour.task.support != TaskSupport::Never {
             core.tasks.run_on(inner.runtime()?.clone());
         }
-        core.add(parse_item(item)?, definition, behaviour, handler)
-            .map_err(|invalid| Error::usage(invalid.0))
+        core.add(parse_item(item)?, definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
 
     /// Remove an item by its name, URI or template. False: there was none.

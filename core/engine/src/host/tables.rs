@@ -10,10 +10,10 @@ use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json;
 use trunnion_proto::outcome::Outcome;
 
-use super::server_auth::Checked;
 use super::carried::Carried;
 use super::clients::ClientEntry;
 use super::queue::{Event, Queue, kind};
+use super::server_auth::Checked;
 use crate::client::Reply;
 use crate::error::{Error, local};
 use crate::lock;

@@ -55,9 +55,9 @@ async fn claims_reach_the_handler() {
 
 #[tokio::test]
 async fn who_is_local_needs_no_token() {
-    let server = items().auth(trunnion::server::auth::Auth::new().verifier(
-        |_: trunnion::server::auth::Secret| async { Ok(None) },
-    ));
+    let server = items().auth(
+        trunnion::server::auth::Auth::new().verifier(|_: trunnion::server::auth::Secret| async { Ok(None) }),
+    );
     let server = server.build().expect("valid");
     let client = trunnion::Client::builder().connect(&server).await.expect("connected");
     let call = |name| client.call_tool(name, json!({}));
@@ -148,7 +148,11 @@ async fn what_is_not_seen_is_not_there() {
         let mut unknown = params.clone();
         for name in ["name", "uri"] {
             if let Some(value) = params[name].as_str() {
-                unknown[name] = value.replace("audit", "aubit").replace("secret", "sekret").replace("staff", "stuff").into();
+                unknown[name] = value
+                    .replace("audit", "aubit")
+                    .replace("secret", "sekret")
+                    .replace("staff", "stuff")
+                    .into();
             }
         }
         if let Some(uri) = params["ref"]["uri"].as_str() {
@@ -206,12 +210,18 @@ async fn subscriptions_are_for_what_is_seen() {
 async fn session(world: &World, token: &str) -> String {
     let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-    let response = legacy(world, reqwest::Method::POST, token, None).body(body.to_string()).send().await.expect("sent");
+    let response =
+        legacy(world, reqwest::Method::POST, token, None).body(body.to_string()).send().await.expect("sent");
     assert_eq!(response.status(), 200);
     response.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned()
 }
 
-fn legacy(world: &World, method: reqwest::Method, token: &str, session: Option<&str>) -> reqwest::RequestBuilder {
+fn legacy(
+    world: &World,
+    method: reqwest::Method,
+    token: &str,
+    session: Option<&str>,
+) -> reqwest::RequestBuilder {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let mut request = http
         .request(method, world.url())
@@ -228,9 +238,11 @@ fn legacy(world: &World, method: reqwest::Method, token: &str, session: Option<&
 #[tokio::test]
 async fn a_session_is_its_owners() {
     let world = world().await;
-    let (ann, bob) = (world.token(json!({"claims": {"sub": "ann"}})), world.token(json!({"claims": {"sub": "bob"}})));
+    let (ann, bob) =
+        (world.token(json!({"claims": {"sub": "ann"}})), world.token(json!({"claims": {"sub": "bob"}})));
     let id = session(&world, &ann).await;
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "last"}}).to_string();
+    let call =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "last"}}).to_string();
     let post = |token: &str, id: &str| {
         status(legacy(&world, reqwest::Method::POST, token, Some(id)).body(call.clone()))
     };
@@ -259,7 +271,8 @@ async fn a_session_is_its_owners() {
 async fn a_stream_ends_with_its_token() {
     let world = World::with(|auth| auth.leeway(std::time::Duration::ZERO), items()).await;
     let id = session(&world, &world.good()).await;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let short = world.token(json!({"claims": {"exp": now + 2}}));
     let bearer = format!("Bearer {short}");
     let filter = json!({"notifications": {"toolsListChanged": true}});
@@ -276,14 +289,14 @@ async fn a_stream_ends_with_its_token() {
 
 #[tokio::test]
 async fn state_is_its_owners() {
-    let asking = Tool::new("asking", async |context: Context| {
-        match context.ask([("name", Ask::roots())]).await {
+    let asking =
+        Tool::new("asking", async |context: Context| match context.ask([("name", Ask::roots())]).await {
             Ok(_) => "answered".to_owned(),
             Err(error) => error.message,
-        }
-    });
+        });
     let world = World::with(|auth| auth, builder().tool(asking)).await;
-    let (ann, bob) = (world.token(json!({"claims": {"sub": "ann"}})), world.token(json!({"claims": {"sub": "bob"}})));
+    let (ann, bob) =
+        (world.token(json!({"claims": {"sub": "ann"}})), world.token(json!({"claims": {"sub": "bob"}})));
     let first = world.ask_as(&ann, "tools/call", json!({"name": "asking"})).await;
     let state = first["result"]["requestState"].as_str().expect("a state");
     let again = json!({"name": "asking", "requestState": state, "inputResponses": {"name": {"roots": []}}});

@@ -25,12 +25,16 @@ async fn a_web_server_carries_it() {
     tokio::spawn(async move { axum::serve(listener, router).await });
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let document = http.get(format!("{base}/.well-known/oauth-protected-resource/mcp")).send().await.expect("sent");
+    let document =
+        http.get(format!("{base}/.well-known/oauth-protected-resource/mcp")).send().await.expect("sent");
     assert!(document.text().await.expect("text").contains(public));
     let refused = http.post(format!("{base}/mcp")).send().await.expect("sent");
     assert_eq!(refused.status(), 401);
     let challenge = refused.headers()["www-authenticate"].to_str().expect("ASCII").to_owned();
-    assert!(challenge.contains("https://mcp.example.com/.well-known/oauth-protected-resource/mcp"), "{challenge}");
+    assert!(
+        challenge.contains("https://mcp.example.com/.well-known/oauth-protected-resource/mcp"),
+        "{challenge}"
+    );
     let token = issuer.token(&json!({"claims": {"aud": public}}));
     let client = trunnion::Client::builder().header("authorization", format!("Bearer {token}"));
     let client = client.connect(format!("{base}/mcp")).await.expect("let in");

@@ -33,12 +33,40 @@ async fn a_client_signs_in_and_steps_up() {
 }
 
 #[tokio::test]
+async fn a_stolen_code_is_good_for_nothing() {
+    let world = World::new().await;
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let http = http.build().expect("a client");
+    let page = format!(
+        "{}/authorize?response_type=code&client_id=a&redirect_uri=http://localhost/&state=s&\
+         code_challenge_method=S256&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        world.issuer.issuer()
+    );
+    let redeem = async |verifiers: &[&str]| {
+        let page = http.get(&page).send().await.expect("a page");
+        let url = reqwest::Url::parse(page.headers()["location"].to_str().expect("ASCII")).expect("a URL");
+        let code = url.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
+        let mut statuses = Vec::new();
+        for verifier in verifiers {
+            let form = format!(
+                "grant_type=authorization_code&code={code}&redirect_uri=http://localhost/&code_verifier={verifier}"
+            );
+            let token = http.post(format!("{}/token", world.issuer.issuer())).body(form);
+            statuses.push(token.send().await.expect("sent").status().as_u16());
+        }
+        statuses
+    };
+    // The pair of RFC 7636, appendix B.
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    assert_eq!(redeem(&[verifier, verifier]).await, [200, 400], "once");
+    assert_eq!(redeem(&["stolen-without-its-verifier", verifier]).await, [400, 400]);
+}
+
+#[tokio::test]
 async fn a_client_with_a_key_shows_proofs() {
-    let world = World::with(
-        |auth| auth.dpop(trunnion::server::auth::Dpop::Required).dpop_nonces(true),
-        builder(),
-    )
-    .await;
+    let world =
+        World::with(|auth| auth.dpop(trunnion::server::auth::Dpop::Required).dpop_nonces(true), builder())
+            .await;
     let way = Way::authorization_code("http://localhost:3000/callback", agree);
     let client = connect(&world, way.dpop(SigningKey::generate().expect("a key"))).await;
     for _ in 0..3 {

@@ -27,7 +27,8 @@ async fn keys_rotate() {
 #[tokio::test]
 async fn keys_are_asked_for_once_however_many_want_them() {
     let world = World::new().await;
-    let tokens: Vec<String> = (0..8).map(|user| world.token(json!({"claims": {"sub": user.to_string()}}))).collect();
+    let tokens: Vec<String> =
+        (0..8).map(|user| world.token(json!({"claims": {"sub": user.to_string()}}))).collect();
     let asked = tokens.iter().map(|token| world.hello_as(token));
     for answer in futures_util::future::join_all(asked).await {
         assert!(answer.is_ok());

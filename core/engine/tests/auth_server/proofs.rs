@@ -40,9 +40,13 @@ async fn a_bound_token_needs_a_proof_each_time() {
     let bound = Bound::of(World::new().await);
     assert!(bound.show(&bound.proof(json!({}))).await.is_ok());
     assert_eq!(bound.world.refused(&bound.token).await, "bound_as_bearer");
-    let bare = bound.world.hello(&[("authorization", &format!("DPoP {}", bound.token))]).await.expect_err("refused");
+    let bare =
+        bound.world.hello(&[("authorization", &format!("DPoP {}", bound.token))]).await.expect_err("refused");
     assert_eq!(bare.reason(), "no_proof");
-    assert!(bare.challenges.iter().any(|value| value.starts_with("DPoP ") && value.contains("algs=\"")), "{bare:?}");
+    assert!(
+        bare.challenges.iter().any(|value| value.starts_with("DPoP ") && value.contains("algs=\"")),
+        "{bare:?}"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +62,8 @@ async fn a_stolen_proof_is_good_for_nothing() {
 #[tokio::test]
 async fn every_bad_proof_has_its_reason() {
     let bound = Bound::of(World::new().await);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     for (change, reason) in [
         (json!({"key": "other"}), "proof_key"),
         (json!({"method": "GET"}), "proof_target"),
@@ -79,7 +84,8 @@ async fn every_bad_proof_has_its_reason() {
     }
     let forged = bound.proof(json!({}));
     let (input, _) = forged.rsplit_once('.').expect("a JWS");
-    let (_, other) = bound.proof(json!({})).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a JWS");
+    let (_, other) =
+        bound.proof(json!({})).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a JWS");
     assert_eq!(bound.refused(&format!("{input}.{other}")).await.reason(), "proof_key");
     assert_eq!(bound.refused("nonsense").await.reason(), "bad_proof");
 }

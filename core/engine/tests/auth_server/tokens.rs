@@ -35,7 +35,8 @@ async fn without_a_token_the_client_learns_where_to_get_one() {
     // From any page: it is for everybody, and needs no token.
     let response = http.get(&url).header("origin", "https://page.example").send().await.expect("sent");
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
-    let document: serde_json::Value = serde_json::from_str(&response.text().await.expect("text")).expect("JSON");
+    let document: serde_json::Value =
+        serde_json::from_str(&response.text().await.expect("text")).expect("JSON");
     assert_eq!(document["resource"], world.url());
     assert_eq!(document["authorization_servers"], json!([world.issuer.issuer()]));
     assert_eq!(document["scopes_supported"], json!(["basic"]));
@@ -50,7 +51,8 @@ async fn without_a_token_the_client_learns_where_to_get_one() {
 async fn every_bad_token_has_a_reason_of_its_own() {
     let world = World::new().await;
     let other = world.url().replace("/mcp", "/other");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     for (how, reason) in [
         (json!({"claims": {"iss": "https://evil.example"}}), "issuer"),
         (json!({"claims": {"iss": null}}), "issuer"),
@@ -80,7 +82,12 @@ async fn every_bad_token_has_a_reason_of_its_own() {
     assert_eq!(world.refused(&format!("{input}.{swapped}{}", &signature[1..])).await, "signature");
     assert_eq!(world.refused("not-a-jwt").await, "malformed_token");
     assert_eq!(world.refused("a.b.c").await, "algorithm".replace("algorithm", "malformed_token"));
-    assert!(world.hello_as(&world.token(json!({"claims": {"aud": ["x", world.url()], "nbf": now + 30}}))).await.is_ok());
+    assert!(
+        world
+            .hello_as(&world.token(json!({"claims": {"aud": ["x", world.url()], "nbf": now + 30}})))
+            .await
+            .is_ok()
+    );
     // A clock that is a little slow.
     assert!(world.hello_as(&world.token(json!({"claims": {"exp": now - 30}}))).await.is_ok());
 }
@@ -94,11 +101,16 @@ async fn how_a_token_is_shown() {
         (vec![("authorization", "Basic dXNlcjpwdw==".to_owned())], 401, "no_token"),
         (vec![("authorization", "Bearer".to_owned())], 400, "bad_authorization"),
         (vec![("authorization", "Bearer a b".to_owned())], 400, "bad_authorization"),
-        (vec![("authorization", bearer.clone()), ("authorization", bearer.clone())], 400, "bad_authorization"),
+        (
+            vec![("authorization", bearer.clone()), ("authorization", bearer.clone())],
+            400,
+            "bad_authorization",
+        ),
         (vec![("authorization", format!("Bearer {}", "x".repeat(20_000)))], 401, "token_too_large"),
         (vec![("authorization", format!("DPoP {good}"))], 401, "not_bound"),
     ] {
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let refused = world.hello(&headers).await.expect_err("refused");
         assert_eq!((refused.status, refused.reason()), (status, reason));
     }

@@ -70,7 +70,12 @@ impl World {
         self.asking("tools/call", json!({ "name": tool }), headers)
     }
 
-    pub fn asking(&self, method: &str, mut params: Value, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    pub fn asking(
+        &self,
+        method: &str,
+        mut params: Value,
+        headers: &[(&str, &str)],
+    ) -> reqwest::RequestBuilder {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
         meta["io.modelcontextprotocol/clientCapabilities"] = json!({"roots": {}});

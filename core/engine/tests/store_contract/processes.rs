@@ -27,7 +27,9 @@ async fn another_process() {
             for _ in 0..ROUNDS {
                 loop {
                     let now = tasks.load("counted").await.expect("no failure").expect("it is there");
-                    if tasks.replace(StoredTask { version: now.version + 1, ..now }, FOR_EVER).await == Ok(true) {
+                    if tasks.replace(StoredTask { version: now.version + 1, ..now }, FOR_EVER).await
+                        == Ok(true)
+                    {
                         break;
                     }
                 }

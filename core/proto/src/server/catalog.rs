@@ -504,7 +504,9 @@ impl<H> Catalog<H> {
         let none = Shelf::default();
         let shelf = state.entries.get(&item).unwrap_or(&none);
         if shelf.hidden > 0 {
-            return self.list_visible(shelf, dress, request).map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
+            return self
+                .list_visible(shelf, dress, request)
+                .map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
         }
         let start = match &request.cursor {
             None => 0,

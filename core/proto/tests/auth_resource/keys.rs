@@ -3,13 +3,18 @@
 use serde_json::{Value, json};
 use trunnion_proto::auth::HttpResponse;
 use trunnion_proto::auth::resource::jws::Algorithm;
-use trunnion_proto::auth::resource::keys::{FAILED_PAUSE, FRESH, Jwk, KeyRing, MAX_KEYS, Plan, STALE, UNKNOWN_PAUSE, introspected, key_set_url, read};
+use trunnion_proto::auth::resource::keys::{
+    FAILED_PAUSE, FRESH, Jwk, KeyRing, MAX_KEYS, Plan, STALE, UNKNOWN_PAUSE, introspected, key_set_url, read,
+};
 
 const NOW: u64 = 1_800_000_000;
 const ALG: Algorithm = Algorithm::Es256;
 
 fn key(id: &str) -> Jwk {
-    Jwk(json!({"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ", "kid": id}).as_object().expect("an object").clone())
+    Jwk(json!({"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ", "kid": id})
+        .as_object()
+        .expect("an object")
+        .clone())
 }
 
 fn ring() -> KeyRing {
@@ -73,7 +78,14 @@ fn what_is_read_of_a_key_set() {
     assert_eq!(set(all).expect("a set"), [key("a")]);
     let many: Vec<Value> = (0..200).map(|id| Value::Object(key(&id.to_string()).0)).collect();
     assert_eq!(set(json!(many)).expect("a set").len(), MAX_KEYS);
-    for (status, body) in [(200, "{}"), (200, "[]"), (200, "<html>"), (200, r#"{"keys":{}}"#), (302, ""), (500, "{\"keys\":[]}")] {
+    for (status, body) in [
+        (200, "{}"),
+        (200, "[]"),
+        (200, "<html>"),
+        (200, r#"{"keys":{}}"#),
+        (302, ""),
+        (500, "{\"keys\":[]}"),
+    ] {
         assert!(read(&HttpResponse::json(status, body)).is_err(), "{status} {body}");
     }
 }
@@ -81,8 +93,15 @@ fn what_is_read_of_a_key_set() {
 #[test]
 fn metadata_is_of_who_was_asked() {
     let of = |value: Value| key_set_url(&HttpResponse::json(200, value.to_string()), "https://as.example");
-    assert_eq!(of(json!({"issuer": "https://as.example", "jwks_uri": "https://as.example/k"})).expect("a URL"), "https://as.example/k");
-    for wrong in [json!({"issuer": "https://as.example/", "jwks_uri": "x"}), json!({"issuer": "https://as.example"}), json!({"jwks_uri": "x"})] {
+    assert_eq!(
+        of(json!({"issuer": "https://as.example", "jwks_uri": "https://as.example/k"})).expect("a URL"),
+        "https://as.example/k"
+    );
+    for wrong in [
+        json!({"issuer": "https://as.example/", "jwks_uri": "x"}),
+        json!({"issuer": "https://as.example"}),
+        json!({"jwks_uri": "x"}),
+    ] {
         assert!(of(wrong.clone()).is_err(), "{wrong}");
     }
 }

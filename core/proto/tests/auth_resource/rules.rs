@@ -22,9 +22,15 @@ fn rules() -> Rules {
 }
 
 fn caller(change: Value) -> Result<Caller, Refusal> {
-    let mut claims = object(json!({"iss": "https://as.example", "aud": "https://mcp.example/mcp/", "sub": "ann", "exp": NOW + 1}));
+    let mut claims = object(
+        json!({"iss": "https://as.example", "aud": "https://mcp.example/mcp/", "sub": "ann", "exp": NOW + 1}),
+    );
     for (name, value) in object(change) {
-        if value.is_null() { claims.remove(&name) } else { claims.insert(name, value) };
+        if value.is_null() {
+            claims.remove(&name)
+        } else {
+            claims.insert(name, value)
+        };
     }
     rules().caller(claims, "https://default.example", NOW)
 }
@@ -46,9 +52,16 @@ fn time_has_a_leeway_and_an_end() {
 #[test]
 fn an_audience_is_a_text_or_one_of_several() {
     assert!(caller(json!({"aud": ["x", "https://mcp.example/mcp"]})).is_ok());
-    for aud in [json!("https://mcp.example"), json!("https://mcp.example/mcp/x"), json!("https://mcp.example/MCP"), json!(7),
-        json!([]), json!([["https://mcp.example/mcp"]]), json!(null), json!("https://mcp.example/mcp?x")]
-    {
+    for aud in [
+        json!("https://mcp.example"),
+        json!("https://mcp.example/mcp/x"),
+        json!("https://mcp.example/MCP"),
+        json!(7),
+        json!([]),
+        json!([["https://mcp.example/mcp"]]),
+        json!(null),
+        json!("https://mcp.example/mcp?x"),
+    ] {
         assert_eq!(caller(json!({ "aud": aud.clone() })), Err(Refusal::Audience), "{aud}");
     }
 }
@@ -76,7 +89,9 @@ fn nothing_shows_the_claims() {
 #[test]
 fn who_sees_what() {
     let access = |claims: Value| Access::Known(Arc::new(caller(claims).expect("good")));
-    let ann = access(json!({"scope": "read  write", "groups": ["all", "staff"], "level": 3, "realm": {"roles": ["admin"]}}));
+    let ann = access(
+        json!({"scope": "read  write", "groups": ["all", "staff"], "level": 3, "realm": {"roles": ["admin"]}}),
+    );
     let bob = access(json!({"scp": ["read"]}));
     for (text, sees) in [
         (json!({"scope": "write"}), [true, false]),
@@ -103,10 +118,19 @@ fn who_sees_what() {
 
 #[test]
 fn predicates_that_are_none() {
-    for text in [json!("admin"), json!({}), json!({"scope": ""}), json!({"scope": []}), json!({"scope": 1}), json!({"claim": "x"}),
-        json!({"claim": "x", "is": []}), json!({"any": []}), json!({"any": {}}), json!({"scope": "a", "not": {"scope": "b"}}),
-        json!({"scopes": "a"})]
-    {
+    for text in [
+        json!("admin"),
+        json!({}),
+        json!({"scope": ""}),
+        json!({"scope": []}),
+        json!({"scope": 1}),
+        json!({"claim": "x"}),
+        json!({"claim": "x", "is": []}),
+        json!({"any": []}),
+        json!({"any": {}}),
+        json!({"scope": "a", "not": {"scope": "b"}}),
+        json!({"scopes": "a"}),
+    ] {
         assert!(Visibility::parse(&text).is_err(), "{text}");
     }
     let nest = |depth: usize| (1..depth).fold(json!({"scope": "a"}), |inner, _| json!({ "not": inner }));

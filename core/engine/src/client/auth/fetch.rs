@@ -49,7 +49,11 @@ impl Fetcher {
     }
 
     /// The same. `trusted`: the URL is the user's word, and may lead anywhere.
-    pub(crate) async fn send_to(&self, request: &HttpRequest, trusted: bool) -> Result<HttpResponse, Failure> {
+    pub(crate) async fn send_to(
+        &self,
+        request: &HttpRequest,
+        trusted: bool,
+    ) -> Result<HttpResponse, Failure> {
         // Queries may hold what is nobody's business.
         let place = request.url.split(['?', '#']).next().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| {
@@ -65,10 +69,7 @@ impl Fetcher {
         };
         let unusable = |reason: String| Failure::new("bad_url", format!("{place}: {reason}"));
         let parts = cut(&request.url, "the URL")?;
-        let kind = Kind {
-            loopback: parts.class() == AddressClass::Loopback,
-            trusted,
-        };
+        let kind = Kind { loopback: parts.class() == AddressClass::Loopback, trusted };
         let url = Url::parse(&request.url).map_err(|error| unusable(error.to_string()))?;
         let method = if request.method == "GET" { reqwest::Method::GET } else { reqwest::Method::POST };
         let mut sent = self.client(kind).map_err(failed)?.request(method, url);

@@ -179,7 +179,8 @@ impl FromCall for Partial {
 impl FromCall for Claims {
     fn from_call(parts: &Parts<'_>) -> Result<Self, Outcome> {
         let claims = Option::<Claims>::from_call(parts)?;
-        let missing = || Error::internal("this needs a caller with a token, which comes over HTTP only").into_rpc();
+        let missing =
+            || Error::internal("this needs a caller with a token, which comes over HTTP only").into_rpc();
         claims.ok_or_else(|| Outcome::Error(missing()))
     }
 }

@@ -39,7 +39,8 @@ impl Known {
             known.retain(|_, (until, _)| *until > now);
             // Still full: what would be forgotten next goes now.
             if known.len() >= MAX_KNOWN
-                && let Some(first) = known.iter().min_by_key(|(_, (until, _))| *until).map(|(token, _)| *token)
+                && let Some(first) =
+                    known.iter().min_by_key(|(_, (until, _))| *until).map(|(token, _)| *token)
             {
                 known.remove(&first);
             }

@@ -66,7 +66,9 @@ impl Guard {
     /// `url`: where clients reach the endpoint, if that is known; `endpoint`: its path. An error is of kind `usage`.
     pub fn new(auth: &Auth, url: Option<String>, endpoint: &str, driver: &Driver) -> Result<Guard, Error> {
         let resource = auth.resource.clone().or(url).ok_or_else(|| {
-            Error::usage("auth: resource or publicUrl is needed: it is not known where clients reach the endpoint")
+            Error::usage(
+                "auth: resource or publicUrl is needed: it is not known where clients reach the endpoint",
+            )
         })?;
         let algorithms = match auth.dpop {
             Dpop::Off => Vec::new(),
@@ -237,7 +239,12 @@ impl Guard {
         Err(if is_jws(token) || self.auth.jwt.is_empty() { Refusal::Inactive } else { Refusal::Malformed })
     }
 
-    fn read(&self, claims: serde_json::Map<String, serde_json::Value>, signed: bool, of_issuer: bool) -> Verdict {
+    fn read(
+        &self,
+        claims: serde_json::Map<String, serde_json::Value>,
+        signed: bool,
+        of_issuer: bool,
+    ) -> Verdict {
         let names_issuer = claims.contains_key("iss");
         let mut rules = Rules { must_expire: signed, ..self.rules.clone() };
         if !of_issuer || !(signed || names_issuer) {
@@ -276,7 +283,9 @@ impl Guard {
         let key = match (scheme, caller.key(), self.auth.dpop) {
             (Scheme::Dpop, _, Dpop::Off) => return Err(Refusal::NoDpop),
             (Scheme::Bearer, Some(_), _) => return Err(Refusal::BoundAsBearer),
-            (Scheme::Bearer, None, Dpop::Required) | (Scheme::Dpop, None, _) => return Err(Refusal::NotBound),
+            (Scheme::Bearer, None, Dpop::Required) | (Scheme::Dpop, None, _) => {
+                return Err(Refusal::NotBound);
+            }
             (Scheme::Bearer, None, _) => return Ok(None),
             (Scheme::Dpop, Some(key), _) => key,
         };

@@ -115,7 +115,11 @@ impl JwtVerifier {
             return Err(Refusal::Malformed);
         }
         let keys = self.keys_for(&jws, runtime).await?;
-        if keys.iter().any(|key| signature::is_of(&jws, key)) { Ok(jws.claims) } else { Err(Refusal::Signature) }
+        if keys.iter().any(|key| signature::is_of(&jws, key)) {
+            Ok(jws.claims)
+        } else {
+            Err(Refusal::Signature)
+        }
     }
 
     async fn keys_for(&self, jws: &Jws<'_>, runtime: &tokio::runtime::Handle) -> Result<Vec<Jwk>, Refusal> {

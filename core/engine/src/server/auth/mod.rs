@@ -240,7 +240,9 @@ impl Auth {
             && self.tokens.is_none()
             && self.custom.is_none()
         {
-            return wrong("there is no way to check a token: jwt, introspection, tokens or one of your own".into());
+            return wrong(
+                "there is no way to check a token: jwt, introspection, tokens or one of your own".into(),
+            );
         }
         for issuer in &self.authorization_servers {
             check_url(issuer, "the authorization server")?;

@@ -36,8 +36,8 @@ use super::work::{Work, WorkEvents, refuse_ask};
 use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
-use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::auth::{self, Admitted, Guard};
+use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::tasks::Serving;
 use crate::server::{Dispatch, ServerCore, forbidden, guarded};
 use crate::telemetry::{Failure, Span};
@@ -194,11 +194,7 @@ impl Endpoint {
     }
 
     /// The session that a request names, if it names one.
-    async fn session(
-        &self,
-        headers: &HeaderMap,
-        access: &Access,
-    ) -> Result<Option<Arc<Session>>, Refusal> {
+    async fn session(&self, headers: &HeaderMap, access: &Access) -> Result<Option<Arc<Session>>, Refusal> {
         let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
             return Ok(None);
         };
@@ -324,7 +320,8 @@ impl Endpoint {
                 let end = answer::time_left(&place.access).map(|left| self.driver.sleep(left));
                 let principal = place.access.principal().map(|principal| &**principal);
                 let stream =
-                    ListenEvents::new(&self.server, exchange, granted, principal, self.phase.clone(), end).await;
+                    ListenEvents::new(&self.server, exchange, granted, principal, self.phase.clone(), end)
+                        .await;
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {

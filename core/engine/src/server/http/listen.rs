@@ -65,7 +65,16 @@ impl ListenEvents {
             }
         });
         let server = server.clone();
-        ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership, _watch: watch }
+        ListenEvents {
+            exchange,
+            server,
+            inbox,
+            first,
+            draining,
+            over: false,
+            _membership: membership,
+            _watch: watch,
+        }
     }
 }
 

@@ -72,9 +72,7 @@ impl Creation {
             meta: raw(call.meta()),
             answers: call.answers().and_then(raw),
             principal: call.caller().map(|caller| caller.principal().to_string()),
-            claims: call
-                .caller()
-                .and_then(|caller| serde_json::value::to_raw_value(caller.claims()).ok()),
+            claims: call.caller().and_then(|caller| serde_json::value::to_raw_value(caller.claims()).ok()),
         })
     }
 
@@ -118,7 +116,10 @@ impl Tasks {
     fn too_many(&self, owner: &str) -> RpcError {
         let mine = crate::lock(&self.state).owners.get(owner).copied().unwrap_or(0);
         let message = if !owner.is_empty() && mine >= self.options.per_owner {
-            format!("more than {} tasks of one caller are worked on (maxTasksPerOwner)", self.options.per_owner)
+            format!(
+                "more than {} tasks of one caller are worked on (maxTasksPerOwner)",
+                self.options.per_owner
+            )
         } else {
             format!("more than {} tasks are worked on (maxTasks)", self.options.most)
         };
@@ -239,7 +240,9 @@ impl Asker {
                 return Ok(ended(&record));
             }
             for question in record.open() {
-                let Some(related) = question.question().map(|question| question.related_to(id)) else { continue };
+                let Some(related) = question.question().map(|question| question.related_to(id)) else {
+                    continue;
+                };
                 if asked.insert(question.wire.clone()) {
                     let (call, key) = (self.call.clone(), question.wire.clone());
                     asking.push(async move { (key, call.ask(vec![related]).await) });

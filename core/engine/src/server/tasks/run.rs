@@ -120,8 +120,7 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
     exchange.answered_by(&entry, &request);
     let inbox = Arc::new(Inbox::default());
     let task = TaskRun { id: record.id.clone(), run: record.run };
-    let call =
-        Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
+    let call = Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
     if let Some(answers) = &record.origin.answers {
         call.set_answers(answers.get().to_owned());
     }
@@ -184,7 +183,8 @@ impl Drop for Worker {
         let Some(core) = self.core.upgrade() else { return };
         let mut state = lock(&core.tasks.state);
         // Unless another run of it has begun here.
-        if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals)) {
+        if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals))
+        {
             state.running.remove(&self.held.record.id);
         }
     }
@@ -408,9 +408,8 @@ impl Worker {
     /// Give the handler the answers that are there.
     fn settle(&mut self) {
         let record = &self.held.record;
-        let (done, waiting): (Vec<Asked>, Vec<Asked>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|asked| answers(record, asked).is_some());
+        let (done, waiting): (Vec<Asked>, Vec<Asked>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|asked| answers(record, asked).is_some());
         self.waiting = waiting;
         for asked in done {
             if let Some(answers) = answers(record, &asked) {
@@ -539,7 +538,9 @@ fn request(origin: &Origin) -> Request {
 
 /// For whom it runs.
 fn access(origin: &Origin) -> Access {
-    let (Some(principal), Some(claims)) = (&origin.principal, &origin.claims) else { return Access::default() };
+    let (Some(principal), Some(claims)) = (&origin.principal, &origin.claims) else {
+        return Access::default();
+    };
     let claims = serde_json::from_str(claims.get()).unwrap_or_default();
     Access::Known(Arc::new(Caller::kept(principal.as_str().into(), claims)))
 }

@@ -89,7 +89,9 @@ impl Tasks {
                 return Ok(held);
             }
         }
-        Err(Failed::Store(StoreError::new(format!("the task {id} changed {TRIES} times while it was changed"))))
+        Err(Failed::Store(StoreError::new(format!(
+            "the task {id} changed {TRIES} times while it was changed"
+        ))))
     }
 
     fn times(&self, record: &Record, attention: Attention) -> TaskTimes {

@@ -87,7 +87,10 @@ mod tests {
     fn schemes_that_are_not_served_are_not_named() {
         let of = |challenges: Challenges| {
             let values = challenges.of(Refusal::NoToken, &[]);
-            read(values.iter().map(|value| value.as_bytes())).iter().map(|asked| asked.scheme).collect::<Vec<_>>()
+            read(values.iter().map(|value| value.as_bytes()))
+                .iter()
+                .map(|asked| asked.scheme)
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(challenges(true, &[])), [Scheme::Bearer]);
         assert_eq!(of(challenges(false, &["ES256"])), [Scheme::Dpop]);

@@ -26,7 +26,12 @@ pub struct Rules {
 
 impl Rules {
     /// Hold claims against the rules, and learn who calls. `default_issuer` is for claims that name none.
-    pub fn caller(&self, claims: Map<String, Value>, default_issuer: &str, now: u64) -> Result<Caller, Refusal> {
+    pub fn caller(
+        &self,
+        claims: Map<String, Value>,
+        default_issuer: &str,
+        now: u64,
+    ) -> Result<Caller, Refusal> {
         let issuer = match claims.get("iss") {
             None if self.issuers.is_empty() => default_issuer,
             Some(Value::String(issuer)) => issuer.as_str(),

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn where_it_is_asked_for() {
-        let is = |path| is_document_path(path, "https://h/public/mcp", "/mcp");
+        let is = |path: &str| is_document_path(path, "https://h/public/mcp", "/mcp");
         let at = "/.well-known/oauth-protected-resource";
         assert!(is(at) && is(&format!("{at}/mcp")) && is(&format!("{at}/public/mcp")));
         assert!(!is(&format!("{at}/other")) && !is("/mcp"));

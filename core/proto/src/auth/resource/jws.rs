@@ -168,9 +168,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_token() {
-        for header in [json!({"alg": "none"}), json!({"alg": "HS256"}), json!({"alg": "nOnE"}), json!({}),
-            json!({"alg": 1}), json!({"alg": "PS256"})]
-        {
+        for header in [
+            json!({"alg": "none"}),
+            json!({"alg": "HS256"}),
+            json!({"alg": "nOnE"}),
+            json!({}),
+            json!({"alg": 1}),
+            json!({"alg": "PS256"}),
+        ] {
             assert_eq!(refused(&token(header, "{}")), Refusal::Algorithm);
         }
         assert_eq!(refused(&token(json!({"alg": "ES256", "crit": ["b64"]}), "{}")), Refusal::Malformed);

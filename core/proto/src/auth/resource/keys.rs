@@ -102,7 +102,8 @@ impl KeyRing {
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let fit: Vec<Jwk> = self.keys.iter().filter(meant).filter(|key| key.is_for(algorithm)).cloned().collect();
+        let fit: Vec<Jwk> =
+            self.keys.iter().filter(meant).filter(|key| key.is_for(algorithm)).cloned().collect();
         if !fit.is_empty() {
             return Plan::Try(fit);
         }
@@ -178,7 +179,10 @@ pub fn introspected(response: &HttpResponse) -> Result<Option<Map<String, Value>
     match claims.remove("active") {
         Some(Value::Bool(true)) => Ok(Some(claims)),
         Some(Value::Bool(false)) => Ok(None),
-        _ => Err(AuthError::Malformed { what: ANSWER, reason: "it does not say whether the token is active".into() }),
+        _ => Err(AuthError::Malformed {
+            what: ANSWER,
+            reason: "it does not say whether the token is active".into(),
+        }),
     }
 }
 
@@ -186,7 +190,8 @@ pub fn introspected(response: &HttpResponse) -> Result<Option<Map<String, Value>
 pub fn introspection(endpoint: &str, client: &str, secret: &str, token: &str) -> crate::auth::HttpRequest {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let form = crate::auth::http::Form::new().add("token", token).add("token_type_hint", "access_token").finish();
+    let form =
+        crate::auth::http::Form::new().add("token", token).add("token_type_hint", "access_token").finish();
     let mut request = crate::auth::HttpRequest::post(endpoint, crate::auth::http::FORM, form);
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = STANDARD.encode(format!("{}:{}", encoded(client), encoded(secret)));

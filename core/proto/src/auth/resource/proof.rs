@@ -52,12 +52,16 @@ impl<'a> Proof<'a> {
         if jws.header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
             return Err(Refusal::BadProof);
         }
-        let key = jws.header.get("jwk").and_then(Value::as_object).cloned().map(Jwk).ok_or(Refusal::BadProof)?;
+        let key =
+            jws.header.get("jwk").and_then(Value::as_object).cloned().map(Jwk).ok_or(Refusal::BadProof)?;
         if key.is_private() || !key.is_for(jws.algorithm) {
             return Err(Refusal::BadProof);
         }
         let text = |name: &str| jws.claims.get(name).and_then(Value::as_str);
-        let id = text("jti").filter(|id| !id.is_empty() && id.len() <= MAX_ID).ok_or(Refusal::BadProof)?.to_owned();
+        let id = text("jti")
+            .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
+            .ok_or(Refusal::BadProof)?
+            .to_owned();
         let issued = jws.claims.get("iat").and_then(Value::as_f64).ok_or(Refusal::BadProof)?;
         let (method, url) = (text("htm").ok_or(Refusal::BadProof)?, text("htu").ok_or(Refusal::BadProof)?);
         if key.thumbprint().as_deref() != Some(target.key) {

@@ -113,9 +113,12 @@ impl Refusal {
     fn row(self) -> Row {
         match self {
             Refusal::NoToken => row("no_token", 401, None, "a token is required"),
-            Refusal::BadRequest => {
-                row("bad_authorization", 400, INVALID_REQUEST, "one Authorization header with a token is required")
-            }
+            Refusal::BadRequest => row(
+                "bad_authorization",
+                400,
+                INVALID_REQUEST,
+                "one Authorization header with a token is required",
+            ),
             Refusal::TokenInQuery => {
                 row("token_in_query", 400, INVALID_REQUEST, "a token belongs into the Authorization header")
             }
@@ -130,9 +133,13 @@ impl Refusal {
             Refusal::Audience => row("audience", 401, INVALID_TOKEN, "the token is not for this server"),
             Refusal::Expired => row("expired", 401, INVALID_TOKEN, "the token has expired"),
             Refusal::NotYetValid => row("not_yet_valid", 401, INVALID_TOKEN, "the token is not valid yet"),
-            Refusal::NoExpiry => row("no_expiry", 401, INVALID_TOKEN, "the token does not say when it expires"),
+            Refusal::NoExpiry => {
+                row("no_expiry", 401, INVALID_TOKEN, "the token does not say when it expires")
+            }
             Refusal::NoSubject => row("no_subject", 401, INVALID_TOKEN, "the token does not say whose it is"),
-            Refusal::Inactive => row("inactive", 401, INVALID_TOKEN, "the token is not good, or not any more"),
+            Refusal::Inactive => {
+                row("inactive", 401, INVALID_TOKEN, "the token is not good, or not any more")
+            }
             Refusal::Rejected => row("rejected", 401, INVALID_TOKEN, "the token was refused"),
             Refusal::NotBound => {
                 row("not_bound", 401, INVALID_TOKEN, "tokens must be bound to a key and shown with DPoP")
@@ -151,8 +158,12 @@ impl Refusal {
             }
             Refusal::ProofTime => row("proof_time", 401, INVALID_PROOF, "the proof is not of now"),
             Refusal::Replayed => row("replayed", 401, INVALID_PROOF, "the proof was used before"),
-            Refusal::Nonce => row("nonce", 401, Some("use_dpop_nonce"), "the proof needs the nonce of this server"),
-            Refusal::Scope => row("scope", 403, Some("insufficient_scope"), "the token's scopes do not suffice"),
+            Refusal::Nonce => {
+                row("nonce", 401, Some("use_dpop_nonce"), "the proof needs the nonce of this server")
+            }
+            Refusal::Scope => {
+                row("scope", 403, Some("insufficient_scope"), "the token's scopes do not suffice")
+            }
             Refusal::Unavailable => row("unavailable", 503, None, "tokens cannot be checked now; try again"),
         }
     }
@@ -205,7 +216,12 @@ mod tests {
         let documented = include_str!("../../../../../docs/authorization.md");
         for refusal in Refusal::ALL {
             let error = refusal.error().map(|error| format!("`{error}`")).unwrap_or_default();
-            let row = format!("| `{}` | {} | {error} | {} |", refusal.name(), refusal.status(), refusal.description());
+            let row = format!(
+                "| `{}` | {} | {error} | {} |",
+                refusal.name(),
+                refusal.status(),
+                refusal.description()
+            );
             assert!(documented.lines().any(|line| line == row), "{row}");
         }
     }

@@ -128,8 +128,10 @@ fn parse(value: &Value, depth: usize) -> Result<Visibility, String> {
             Value::Array(list) => list.clone(),
             one => vec![one.clone()],
         };
-        let texts: Option<Vec<String>> =
-            list.iter().map(|text| text.as_str().filter(|text| !text.is_empty()).map(str::to_owned)).collect();
+        let texts: Option<Vec<String>> = list
+            .iter()
+            .map(|text| text.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
+            .collect();
         texts.filter(|texts| !texts.is_empty()).ok_or_else(wrong)
     };
     let several = |name: &str| -> Result<Vec<Visibility>, String> {
