@@ -223,8 +223,8 @@ impl AuthOptions {
             ("assertion", self.assertion.is_some(), JwtBearer),
             ("enterprise", self.enterprise.is_some(), Enterprise),
         ];
-        for (option, _, grant) in given.into_iter().filter(|(_, given, grant)| *given && *grant != self.grant)
-        {
+        let elsewhere = |(_, given, grant): &&(&str, bool, GrantName)| *given && *grant != self.grant;
+        if let Some((option, _, grant)) = given.iter().find(elsewhere) {
             return Err(wrong(&format!("{option} is for the grant {}", grant.as_str())));
         }
         if self.redirect_uri.is_some() && self.loopback_port.is_some() {
@@ -422,11 +422,13 @@ impl CredentialStore for HostStore {
 }
 
 type TurnLock = tokio::sync::Mutex<()>;
+/// By store and server.
+type Turns = HashMap<(String, String), Weak<TurnLock>>;
 
 /// The turn at a record of a store of the host. Of the process rather than of an engine: a host may give one store to
 /// clients of several engines.
 fn turn_of(record: (String, String)) -> Arc<TurnLock> {
-    static TURNS: Mutex<Option<HashMap<(String, String), Weak<TurnLock>>>> = Mutex::new(None);
+    static TURNS: Mutex<Option<Turns>> = Mutex::new(None);
     let mut turns = lock(&TURNS);
     let turns = turns.get_or_insert_default();
     if let Some(turn) = turns.get(&record).and_then(Weak::upgrade) {
