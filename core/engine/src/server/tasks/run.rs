@@ -118,7 +118,7 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
     let mut exchange = Exchange::detached(request.revision);
     exchange.answered_by(&entry, &request);
     let inbox = Arc::new(Inbox::default());
-    let task = TaskRun { id: record.id.clone(), run: record.run };
+    let task = TaskRun { id: record.id.clone(), run: record.run, resumable: record.terms.resumable };
     let call =
         Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
     if let Some(answers) = &record.origin.answers {
