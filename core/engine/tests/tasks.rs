@@ -61,7 +61,10 @@ async fn what_a_task_asks_is_answered_in_parts() {
     assert!(ack["result"].get("taskId").is_none());
     let left = world.get(&id).await;
     assert_eq!(left["status"], "input_required");
-    assert_eq!(left["inputRequests"].as_object().map(|asked| asked.keys().collect::<Vec<_>>()), Some(vec![&"b".to_owned()]));
+    assert_eq!(
+        left["inputRequests"].as_object().map(|asked| asked.keys().collect::<Vec<_>>()),
+        Some(vec![&"b".to_owned()])
+    );
 
     // One that was answered cannot be answered again.
     world.update(&id, json!({"a": accept("Eve")})).await;
@@ -147,7 +150,11 @@ async fn what_is_unknown_is_an_error() {
         assert_eq!(answer["error"]["code"], -32602, "{method}");
     }
     for method in ["tasks/result", "tasks/list"] {
-        assert_eq!(world.ask(method, json!({"taskId": "nothing"})).await["error"]["code"], -32601, "{method}");
+        assert_eq!(
+            world.ask(method, json!({"taskId": "nothing"})).await["error"]["code"],
+            -32601,
+            "{method}"
+        );
     }
     assert_eq!(world.ask("tasks/update", json!({"taskId": "x"})).await["error"]["code"], -32602);
     let mut stream = world.listen(&["nothing"]).await;
@@ -199,7 +206,11 @@ async fn a_task_that_takes_too_long_fails_as_its_call_would() {
 #[tokio::test]
 async fn a_task_is_kept_for_its_time() {
     let gate = Gate::default();
-    let server = builder(&gate).task_ttl(Duration::from_millis(1)).task_lease(Duration::from_millis(30)).build().expect("valid");
+    let server = builder(&gate)
+        .task_ttl(Duration::from_millis(1))
+        .task_lease(Duration::from_millis(30))
+        .build()
+        .expect("valid");
     let mut world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("later", json!({})).await;
     // Its handler hears of it with the next sign of life.
@@ -227,7 +238,8 @@ async fn a_store_that_fails_fails_requests_and_not_the_server() {
     let faults = Arc::new(Faults::default());
     let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
     let gate = Gate::default();
-    let server = builder(&gate).task_store(store).task_lease(Duration::from_millis(30)).build().expect("valid");
+    let server =
+        builder(&gate).task_store(store).task_lease(Duration::from_millis(30)).build().expect("valid");
     let mut world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("keeps", json!({})).await;
     let id = world.id(&task);
@@ -287,11 +299,13 @@ async fn whoever_loses_a_race_tries_again() {
 #[tokio::test]
 async fn a_tool_says_what_makes_no_sense() {
     use trunnion::server::{Prompt, Server, TaskSupport, Tool};
-    let build = |tool: Tool| Server::builder("t", "1").tool(tool).build().map(drop).map_err(|error| error.kind);
+    let build =
+        |tool: Tool| Server::builder("t", "1").tool(tool).build().map(drop).map_err(|error| error.kind);
     assert_eq!(build(Tool::new("a", common::hello).resumable()), Err("usage"));
     let optional = || Tool::new("a", common::hello).task(TaskSupport::Optional);
     assert_eq!(build(optional().task_concurrency(0)), Err("usage"));
     assert_eq!(build(optional()), Ok(()));
-    let lease = Server::builder("t", "1").task_lease(Duration::ZERO).prompt(Prompt::new("p", common::hello)).build();
+    let lease =
+        Server::builder("t", "1").task_lease(Duration::ZERO).prompt(Prompt::new("p", common::hello)).build();
     assert_eq!(lease.map(drop).map_err(|error| error.kind), Err("usage"));
 }

@@ -97,7 +97,9 @@ impl Peer {
                 Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Listen(granted) => self.conn.listen(key, granted),
-                    Dispatch::Create { .. } | Dispatch::Tasks(_) => panic!("no tool of a transcript has tasks"),
+                    Dispatch::Create { .. } | Dispatch::Tasks(_) => {
+                        panic!("no tool of a transcript has tasks")
+                    }
                     Dispatch::Run { entry, input } => {
                         let exchange = self.conn.exchange_mut(key).expect("live");
                         exchange.answered_by(&entry, &request);

@@ -58,7 +58,8 @@ impl Inner {
                 Ok(self.store(call, Stored::Checkpoint, value.get()))
             }
             _ => {
-                let message = format!("an exchange takes the operations ask, store and checkpoint, not {op:?}");
+                let message =
+                    format!("an exchange takes the operations ask, store and checkpoint, not {op:?}");
                 Err(Error::usage(message))
             }
         }

@@ -331,7 +331,9 @@ impl Call {
                     tracing::warn!(%error, "what a handler has stored does not outlive the process");
                 }
             });
-            self.0.inbox.push(self.0.key, Say::Store(ToStore { what, value: value.to_owned(), reply: Some(reply) }));
+            self.0
+                .inbox
+                .push(self.0.key, Say::Store(ToStore { what, value: value.to_owned(), reply: Some(reply) }));
         }
         Ok(stored)
     }

@@ -45,7 +45,10 @@ async fn a_task_of_2025_has_its_own_shape() {
     let gate = Gate::default();
     let peer = session(&gate).await;
     let task = create(&peer, "later").await;
-    assert_eq!((&task["status"], &task["ttl"], &task["pollInterval"]), (&json!("working"), &json!(60000), &json!(5)));
+    assert_eq!(
+        (&task["status"], &task["ttl"], &task["pollInterval"]),
+        (&json!("working"), &json!(60000), &json!(5))
+    );
     let got = ask(&peer, "tasks/get", &task).await;
     assert_eq!(got["result"]["taskId"], task["taskId"]);
     assert!(got["result"].get("resultType").is_none());
@@ -75,7 +78,10 @@ async fn what_a_task_asks_comes_on_the_stream_of_its_result() {
     let mut stream = peer.ask(12, "tasks/result", json!({"taskId": task["taskId"]})).await.stream();
     for (name, message) in [("Ada", "Who?"), ("Bob", "And who?")] {
         let question = asked(&mut stream).await;
-        assert_eq!((&question["method"], &question["params"]["message"]), (&json!("elicitation/create"), &json!(message)));
+        assert_eq!(
+            (&question["method"], &question["params"]["message"]),
+            (&json!("elicitation/create"), &json!(message))
+        );
         let related = &question["params"]["_meta"]["io.modelcontextprotocol/related-task"];
         assert_eq!(related["taskId"], task["taskId"]);
         assert_eq!(peer.respond(&question, accept(name)).await, 202);
@@ -106,7 +112,10 @@ async fn a_client_that_cannot_answer_fails_the_question() {
             break event.message();
         }
     };
-    assert_eq!((&result["error"]["code"], &result["error"]["message"]), (&json!(-1), &json!("nobody is there")));
+    assert_eq!(
+        (&result["error"]["code"], &result["error"]["message"]),
+        (&json!(-1), &json!("nobody is there"))
+    );
 }
 
 #[tokio::test]
@@ -124,7 +133,10 @@ async fn cancelling_is_done_when_it_is_answered_and_only_once() {
     assert_eq!(ask(&peer, "tasks/result", &task).await["error"]["code"], -32600);
     let unknown = peer.ask(13, "tasks/get", json!({"taskId": "nothing"})).await.json();
     assert_eq!(unknown["error"]["code"], -32602);
-    assert_eq!(peer.ask(14, "tasks/update", json!({"taskId": "x", "inputResponses": {}})).await.json()["error"]["code"], -32601);
+    assert_eq!(
+        peer.ask(14, "tasks/update", json!({"taskId": "x", "inputResponses": {}})).await.json()["error"]["code"],
+        -32601
+    );
 }
 
 #[tokio::test]
@@ -148,7 +160,10 @@ async fn a_session_lists_its_own_tasks() {
     let wrong = peer.ask(22, "tasks/list", json!({"cursor": "nothing"})).await.json();
     assert_eq!(wrong["error"]["code"], -32602);
     // Whoever knows the id may look.
-    assert_eq!(other.ask(23, "tasks/get", json!({"taskId": made[0]})).await.json()["result"]["status"], "working");
+    assert_eq!(
+        other.ask(23, "tasks/get", json!({"taskId": made[0]})).await.json()["result"]["status"],
+        "working"
+    );
 }
 
 #[tokio::test]
@@ -181,9 +196,13 @@ async fn tools_say_whether_they_have_tasks_and_are_held_to_it() {
     let tools = peer.ask(30, "tools/list", json!({})).await.json();
     let support = |name: &str| {
         let tools = tools["result"]["tools"].as_array().expect("tools");
-        tools.iter().find(|tool| tool["name"] == name).expect("it is there")["execution"]["taskSupport"].clone()
+        tools.iter().find(|tool| tool["name"] == name).expect("it is there")["execution"]["taskSupport"]
+            .clone()
     };
-    assert_eq!([support("plain"), support("hello"), support("must")], [Value::Null, json!("optional"), json!("required")]);
+    assert_eq!(
+        [support("plain"), support("hello"), support("must")],
+        [Value::Null, json!("optional"), json!("required")]
+    );
     assert_eq!(text(&peer.call(31, "hello", json!({})).await.json()), "hello");
     assert_eq!(peer.call(32, "must", json!({})).await.json()["error"]["code"], -32601);
     let plain = peer.ask(33, "tools/call", json!({"name": "plain", "task": {}})).await.json();

@@ -85,14 +85,14 @@ async fn another_process_goes_on_when_one_has_died() {
     let id = a.id(&task);
     let mut stream = b.listen(&[&id]).await;
     let asked = b.told(&mut stream, |task| task["status"] == "input_required").await;
-    let key = asked["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
+    let key =
+        asked["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
     b.update(&id, json!({ key: accept("Ada") })).await;
     first.began.notified().await;
     process.die();
     let over = b.over(&id).await;
     assert_eq!(
-        over["result"]["content"][0]["text"],
-        "run 2 of Ada, charged 1, found \"asked Ada\"",
+        over["result"]["content"][0]["text"], "run 2 of Ada, charged 1, found \"asked Ada\"",
         "{over}"
     );
 }
@@ -157,7 +157,8 @@ async fn a_server_that_closes_hands_its_tasks_over() {
     let id = a.id(&careful);
     let mut stream = b.listen(&[&id]).await;
     let asked = b.told(&mut stream, |task| task["status"] == "input_required").await;
-    let key = asked["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
+    let key =
+        asked["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
     b.update(&id, json!({ key: accept("Ada") })).await;
     first.began.notified().await;
     // One that cannot run elsewhere is finished first.
@@ -166,7 +167,10 @@ async fn a_server_that_closes_hands_its_tasks_over() {
     let (id_of_careless, World { peer, .. }) = (a.id(&careless), a);
     let closing = tokio::spawn(peer.listening.close());
     let over = b.over(&id).await;
-    assert!(over["result"]["content"][0]["text"].as_str().expect("text").starts_with("run 2 of Ada"), "{over}");
+    assert!(
+        over["result"]["content"][0]["text"].as_str().expect("text").starts_with("run 2 of Ada"),
+        "{over}"
+    );
     first.go.notify_waiters();
     closing.await.expect("closed");
     assert_eq!(b.over(&id_of_careless).await["result"]["content"][0]["text"], "careless");
@@ -178,7 +182,8 @@ async fn what_cannot_be_handed_over_in_time_fails() {
     let (first, second) = (Gate::default(), Gate::default());
     let hour = Duration::from_secs(3600);
     let listening = server(&store, &first, hour).http().drain_limit(Duration::from_millis(20));
-    let a = World::of(Peer::of(listening.bind("127.0.0.1:0").await.expect("an address"), "2026-07-28"), first);
+    let a =
+        World::of(Peer::of(listening.bind("127.0.0.1:0").await.expect("an address"), "2026-07-28"), first);
     let mut b = World::of(Peer::modern(&server(&store, &second, hour)).await, second);
     let task = a.create("careless", json!({})).await;
     let id = a.id(&task);

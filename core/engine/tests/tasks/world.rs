@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use trunnion::Error;
 use trunnion::server::{Ask, Context, Elicited, Server, ServerBuilder, State, TaskSupport, Tool, ToolError};
 use trunnion::store::{MemoryStore, StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
-use trunnion::Error;
 
 use crate::common::{Peer, Stream, hello};
 
@@ -60,7 +60,8 @@ async fn steps(context: Context, gate: State<Gate>) -> &'static str {
 async fn two(context: Context) -> Result<String, Error> {
     let asks = [("a", Ask::form::<Name>("Who?")), ("b", Ask::form::<Name>("And who?"))];
     let answers = context.ask(asks).await?;
-    let name = |key| answers.form::<Name>(key).map(|name| name.accepted().map_or("nobody".into(), |name| name.name));
+    let name =
+        |key| answers.form::<Name>(key).map(|name| name.accepted().map_or("nobody".into(), |name| name.name));
     Ok(format!("{} and {}", name("a")?, name("b")?))
 }
 
@@ -247,7 +248,8 @@ impl World {
     /// A task when it is over.
     pub async fn over(&mut self, id: &str) -> Value {
         let mut stream = self.listen(&[id]).await;
-        let over = |task: &Value| ["completed", "failed", "cancelled"].iter().any(|over| task["status"] == *over);
+        let over =
+            |task: &Value| ["completed", "failed", "cancelled"].iter().any(|over| task["status"] == *over);
         self.told(&mut stream, over).await
     }
 

@@ -358,8 +358,7 @@ impl<H> Catalog<H> {
 
     fn change<T>(&self, edit: impl FnOnce(&mut State<H>) -> Result<T, Invalid>) -> Result<T, Invalid> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next =
-            State { entries: state.entries.clone(), has_tasks: false, pages: Mutex::default() };
+        let mut next = State { entries: state.entries.clone(), has_tasks: false, pages: Mutex::default() };
         let result = edit(&mut next)?;
         let tools = next.entries.get(&Item::Tool);
         next.has_tasks = tools

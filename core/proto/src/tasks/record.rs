@@ -174,7 +174,9 @@ impl End {
     pub fn size(&self) -> usize {
         match self {
             End::Result(result) => result.get().len(),
-            End::Error { message, data, .. } => message.len() + data.as_ref().map_or(0, |data| data.get().len()),
+            End::Error { message, data, .. } => {
+                message.len() + data.as_ref().map_or(0, |data| data.get().len())
+            }
         }
     }
 }

@@ -189,7 +189,8 @@ fn a_task_stores_and_asks_only_so_much() {
     let task = record(true);
     let half = format!("\"{}\"", "x".repeat(130 << 10));
     let task = task.after(Event::Checkpoint { run: 1, value: &half }, 1).expect("it fits").record;
-    let task = task.after(Event::Checkpoint { run: 1, value: &half }, 1).expect("instead of the first").record;
+    let task =
+        task.after(Event::Checkpoint { run: 1, value: &half }, 1).expect("instead of the first").record;
     let more = task.after(Event::Stored { run: 1, key: "k", value: &half }, 1);
     assert!(matches!(more, Err(Refused::TooMuch(_))), "{more:?}");
     let mut task = task;
