@@ -6,6 +6,7 @@
 mod client;
 mod frames;
 mod server;
+mod tasks;
 
 use proptest::test_runner::{Config, RngSeed};
 
