@@ -184,6 +184,7 @@ impl Model {
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.conn.on_deadline(self.now);
+        assert!(self.conn.next_deadline().is_none_or(|next| next > self.now), "no time is due twice");
     }
 
     fn run(&mut self, step: &Step) {
