@@ -4,9 +4,9 @@
 //! others.
 
 mod client;
+mod following;
 mod frames;
 mod server;
-mod tasks;
 
 use proptest::test_runner::{Config, RngSeed};
 
