@@ -31,7 +31,19 @@ impl Kind {
     /// The options that are the builder's methods of these names.
     fn methods(self) -> &'static [&'static str] {
         match self {
-            Kind::Tool => &["title", "description", "annotations", "input_schema", "timeout", "asks", "with"],
+            Kind::Tool => &[
+                "title",
+                "description",
+                "annotations",
+                "input_schema",
+                "timeout",
+                "asks",
+                "task",
+                "resumable",
+                "task_ttl",
+                "task_concurrency",
+                "with",
+            ],
             Kind::Resource => &["name", "title", "description", "mime_type", "timeout", "asks", "with"],
             Kind::Prompt => &["title", "description", "timeout", "asks", "with"],
             Kind::Completion => &[],
@@ -119,6 +131,7 @@ impl Options {
                 Value::Assigned(value) => value.to_token_stream(),
                 Value::Listed(list, _) if text == "annotations" => annotations(&self.sdk, list)?,
                 Value::Listed(list, _) => list,
+                Value::None if text == "resumable" => TokenStream::new(),
                 Value::None => return Err(Error::new(name.span(), format!("`{text}` needs a value"))),
             };
             self.methods.push(Method { name, arguments });

@@ -126,6 +126,24 @@ fn messages_of_a_batch() {
 }
 
 #[test]
+fn tasks_that_are_watched() {
+    let mut server = Server::new(Settings::default());
+    let mut listen = |count: usize| {
+        let ids: Vec<String> = (0..count).map(|n| format!("t{n}")).collect();
+        let mut request: Value = serde_json::from_str(&modern(
+            count as u64,
+            "subscriptions/listen",
+            json!({"notifications": {"taskIds": ids}}),
+        ))
+        .expect("JSON");
+        request["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+            json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        code(&server.hear(&request.to_string()))
+    };
+    assert_eq!((listen(1024), listen(1025)), (None, Some(-32602)));
+}
+
+#[test]
 fn resources_that_are_watched() {
     let uris = |count: usize| (0..count).map(|n| format!("test://{n}")).collect::<Vec<_>>();
     let mut server = Server::in_session("2025-11-25");

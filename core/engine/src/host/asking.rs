@@ -1,21 +1,27 @@
 //! What handlers of the host do besides answering: ask the client, remember, let the stream go.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunnion_proto::server::questions;
 
 use super::tables::Operation;
-use super::{Engine, Inner};
+use super::{Engine, Inner, options};
 use crate::error::Error;
-use crate::server::call::Call;
+use crate::server::call::{Call, Stored};
 
 impl Engine {
     /// Store a JSON value under a key with an exchange, for this run of its handler and those that follow when it asks the
-    /// client something. False: it is over. Fails with kind `limit` when too much is stored.
+    /// client something. In a task it is stored where it outlives the process, some time after this has returned: the operation
+    /// `store` says when. False: it is over. Fails with kind `limit` when too much is stored.
     pub fn remember(&self, id: u64, key: &str, value: &str) -> Result<bool, Error> {
         if serde_json::from_str::<&RawValue>(value).is_err() {
             return Err(Error::usage("value must be JSON"));
         }
-        self.live_exchange(id).map_or(Ok(false), |call| call.remember(key, value))
+        let Some(call) = self.live_exchange(id) else { return Ok(false) };
+        if call.task().is_none() {
+            return call.remember(key, value);
+        }
+        call.store_soon(key, value)
     }
 
     /// Close the response stream of an exchange over legacy HTTP; the call goes on, and the client comes back for the rest.
@@ -25,12 +31,52 @@ impl Engine {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Store {
+    key: String,
+    value: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkpoint {
+    value: Box<RawValue>,
+}
+
 impl Inner {
-    /// Ask the client of an exchange.
-    pub(super) fn ask(&self, call: &Call, op: &str, asked: &str) -> Result<u64, Error> {
-        if op != "ask" {
-            return Err(Error::usage(format!("an exchange takes the operation ask, not {op:?}")));
+    /// Do one of the things that an exchange can be asked for.
+    pub(super) fn for_exchange(&self, call: &Call, op: &str, params: &str) -> Result<u64, Error> {
+        match op {
+            "ask" => self.ask(call, params),
+            "store" => {
+                let Store { key, value } = options::parse("params", params)?;
+                Ok(self.store(call, Stored::Value(key), value.get()))
+            }
+            "checkpoint" => {
+                let Checkpoint { value } = options::parse("params", params)?;
+                Ok(self.store(call, Stored::Checkpoint, value.get()))
+            }
+            _ => {
+                let message =
+                    format!("an exchange takes the operations ask, store and checkpoint, not {op:?}");
+                Err(Error::usage(message))
+            }
         }
+    }
+
+    /// Store something with an exchange: the operation ends when it is done.
+    fn store(&self, call: &Call, what: Stored, value: &str) -> u64 {
+        let (id, tables) = (self.tables.begin(Operation::Ask), self.tables.clone());
+        let reply = Box::new(move |result: Result<(), Error>| {
+            tables.end(id, result.map(|()| "{}".to_owned()));
+        });
+        call.store_with(what, value.to_owned(), reply);
+        id
+    }
+
+    /// Ask the client of an exchange.
+    fn ask(&self, call: &Call, asked: &str) -> Result<u64, Error> {
         let questions = questions(asked).map_err(|error| Error::usage(error.message))?;
         let (id, tables) = (self.tables.begin(Operation::Ask), self.tables.clone());
         call.ask_with(

@@ -66,9 +66,9 @@ pub(super) fn serve(
         stopped(stop.subscribe(), server_phase).await;
         super::tables::advance(&stop, Phase::Draining);
         let handed_over = carried.endpoint.drain(DRAIN_LIMIT);
-        let ended = std::pin::pin!(futures_util::future::join(carried.open.closed(), handed_over));
         let limit = std::pin::pin!(timer.sleep(DRAIN_LIMIT));
-        let _ = select(ended, limit).await;
+        let closed = select(std::pin::pin!(carried.open.closed()), limit);
+        futures_util::future::join(closed, handed_over).await;
         carried.endpoint.close();
         tables.end(op, Ok("{}".into()));
     });

@@ -57,7 +57,7 @@ impl Engine {
     pub fn request(&self, client: u64, op: &str, params: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         if let Some(call) = inner.tables.exchange(client) {
-            return inner.ask(&call, op, params);
+            return inner.for_exchange(&call, op, params);
         }
         let method = methods::by_op(op).ok_or_else(|| Error::usage(format!("unknown operation {op:?}")))?;
         let params = if params.trim().is_empty() { "{}" } else { params };

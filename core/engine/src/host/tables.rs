@@ -189,7 +189,15 @@ impl Tables {
 
     /// Refuse what is in flight and tell everything to drain.
     pub fn begin_close(&self) {
-        let pending: Vec<Call> = lock(&self.exchanges).drain().map(|(_, call)| call).collect();
+        let pending: Vec<Call> = {
+            let mut exchanges = lock(&self.exchanges);
+            // Those of tasks that go on elsewhere are cancelled when the tasks are handed over.
+            let goes_on = |call: &Call| call.task().is_some_and(|task| task.resumable);
+            let (kept, refused) = exchanges.drain().partition(|(_, call)| goes_on(call));
+            *exchanges = kept;
+            let refused: HashMap<u64, Call> = refused;
+            refused.into_values().collect()
+        };
         for call in pending {
             call.complete(Outcome::Error(RpcError::new(
                 ErrorKind::InternalError,
@@ -206,6 +214,7 @@ impl Tables {
     pub fn finish_close(&self) {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
+        lock(&self.exchanges).clear();
         lock(&self.questions).clear();
         let clients: Vec<(u64, ClientEntry)> = lock(&self.clients).drain().collect();
         for (id, client) in clients {

@@ -90,6 +90,8 @@ pub(crate) struct TaskRun {
     pub id: String,
     /// The first is 1.
     pub run: u64,
+    /// Whether another process can run it again.
+    pub resumable: bool,
 }
 
 #[derive(Default)]
@@ -317,6 +319,23 @@ impl Call {
                 self.0.inbox.push(self.0.key, Say::Store(ToStore { what, value, reply: Some(reply) }));
             }
         }
+    }
+
+    /// [`Call::store_with`] for those who do not want to know when.
+    pub(crate) fn store_soon(&self, key: &str, value: &str) -> Result<bool, Error> {
+        let stored = self.remember(key, value)?;
+        if stored {
+            let what = Stored::Value(key.to_owned());
+            let reply: StoreReply = Box::new(|result| {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "what a handler has stored does not outlive the process");
+                }
+            });
+            self.0
+                .inbox
+                .push(self.0.key, Say::Store(ToStore { what, value: value.to_owned(), reply: Some(reply) }));
+        }
+        Ok(stored)
     }
 
     /// [`Call::store_with`] for those who can wait.

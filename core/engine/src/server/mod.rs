@@ -39,8 +39,8 @@ use notices::Line;
 use seal::Sealer;
 use tasks::{Answering, Creation, TaskOptions, Tasks, Whose};
 
-use crate::lock;
 use crate::driver::Driver;
+use crate::lock;
 use crate::store::{Bus, TaskStore};
 use crate::telemetry::{Failure, Span, Telemetry};
 

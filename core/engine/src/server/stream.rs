@@ -331,8 +331,7 @@ impl Link {
                 Output::Request(key, mut request) => {
                     let session = (request.revision.era() == Era::Legacy).then_some(self.session.as_str());
                     let whose = Whose { principal: None, session };
-                    let dispatched =
-                        self.server.dispatch(&mut request, None, self.transport, None, whose);
+                    let dispatched = self.server.dispatch(&mut request, None, self.transport, None, whose);
                     let (dispatch, span) = dispatched;
                     match dispatch {
                         Dispatch::Answer(outcome) => {

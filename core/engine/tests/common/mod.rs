@@ -172,7 +172,8 @@ impl Peer {
                     json!({"elicitation": {}, "sampling": {}, "roots": {}});
             }
             request = request.header("mcp-method", method);
-            if let Some(name) = params["name"].as_str().or(params["uri"].as_str()) {
+            let named = ["name", "uri", "taskId"].iter().find_map(|key| params[*key].as_str());
+            if let Some(name) = named {
                 request = request.header("mcp-name", name);
             }
         }

@@ -7,6 +7,7 @@ mod client;
 mod following;
 mod frames;
 mod server;
+mod tasks;
 
 use proptest::test_runner::{Config, RngSeed};
 

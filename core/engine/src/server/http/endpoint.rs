@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::select;
 use http::header::{ALLOW, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -39,6 +41,9 @@ use crate::server::call::{Call, Handler, Inbox, Say, Start};
 use crate::server::tasks::{Serving, Whose};
 use crate::server::{Dispatch, ServerCore, guarded};
 use crate::telemetry::{Failure, Span};
+
+/// How long it may take to write down that tasks are handed over.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What calls are told of how they came.
 const TRANSPORT: &str = "http";
@@ -114,7 +119,10 @@ impl Endpoint {
     pub fn drain(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
         self.sessions.drain();
         self.serving.leave(limit);
-        self.serving.left()
+        // What is left at the limit has to be written down.
+        let longest = self.driver.sleep(limit.saturating_add(HAND_OVER_LIMIT));
+        let left = Box::pin(self.serving.left());
+        select(left, longest).map(drop)
     }
 
     /// Everything is over.

@@ -57,7 +57,16 @@ impl ListenEvents {
             let _ = phase.wait_for(|phase| *phase > Phase::Serving).await;
         });
         let server = server.clone();
-        ListenEvents { exchange, server, inbox, first, draining, over: false, _membership: membership, _watch: watch }
+        ListenEvents {
+            exchange,
+            server,
+            inbox,
+            first,
+            draining,
+            over: false,
+            _membership: membership,
+            _watch: watch,
+        }
     }
 }
 

@@ -148,13 +148,20 @@ impl Tasks {
         async move { if started { receiver.await.map_err(|_| lost()) } else { Err(lost()) } }
     }
 
-    /// A task has changed so that its client can see it: tell whoever wants to know, here and elsewhere.
-    fn changed(&self, record: &Record) {
+    /// A task has changed so that its client can see it, or is `due`: tell whoever wants to know, here and elsewhere.
+    fn changed(&self, record: &Record, due: bool) {
         self.tell_here(record);
-        if let Some(signals) = lock(&self.state).running.get(&record.id) {
+        if due {
+            self.due.notify_one();
+        }
+        self.line.task(&record.id, record.origin.session.is_some(), due);
+    }
+
+    /// A task was changed by somebody else than its run here, if it has one: that one is to look.
+    fn signal(&self, id: &str) {
+        if let Some(signals) = lock(&self.state).running.get(id) {
             signals.changed();
         }
-        self.line.task(&record.id, record.origin.session.is_some(), false);
     }
 
     fn tell_here(&self, record: &Record) {

@@ -112,9 +112,18 @@ impl Handler for Creation {
 
 impl Tasks {
     fn too_many(&self, owner: &str) -> RpcError {
-        let mine = crate::lock(&self.state).owners.get(owner).copied().unwrap_or(0);
+        let (mine, leaving) = {
+            let state = crate::lock(&self.state);
+            (state.owners.get(owner).copied().unwrap_or(0), state.leaving)
+        };
+        if leaving {
+            return RpcError::new(ErrorKind::InternalError, "the server is shutting down");
+        }
         let message = if !owner.is_empty() && mine >= self.options.per_owner {
-            format!("more than {} tasks of one caller are worked on (maxTasksPerOwner)", self.options.per_owner)
+            format!(
+                "more than {} tasks of one caller are worked on (maxTasksPerOwner)",
+                self.options.per_owner
+            )
         } else {
             format!("more than {} tasks are worked on (maxTasks)", self.options.most)
         };
@@ -197,7 +206,7 @@ impl Asker {
             }
             answers.push((key, Answer::Given(answer.to_owned())));
         }
-        match self.core.tasks.change(id, Some(held), Event::Answered { answers }).await {
+        match self.core.tasks.change_for_client(id, Some(held), Event::Answered { answers }).await {
             Ok(_) | Err(Failed::Refused(_)) => Ok(Outcome::Result("{}".into())),
             Err(failed) => Err(failed.into_rpc(id)),
         }
@@ -206,7 +215,7 @@ impl Asker {
     async fn cancel(&self, id: &str) -> Result<Outcome, RpcError> {
         let held = self.load(id).await?;
         let legacy = self.call.revision().era() == Era::Legacy;
-        match self.core.tasks.change(id, Some(held), Event::Cancelled).await {
+        match self.core.tasks.change_for_client(id, Some(held), Event::Cancelled).await {
             Ok(held) if legacy => self.state(&held.record),
             Ok(_) => Ok(Outcome::Result("{}".into())),
             Err(Failed::Refused(_)) if !legacy => Ok(Outcome::Result("{}".into())),
@@ -235,7 +244,9 @@ impl Asker {
                 return Ok(ended(&record));
             }
             for question in record.open() {
-                let Some(related) = question.question().map(|question| question.related_to(id)) else { continue };
+                let Some(related) = question.question().map(|question| question.related_to(id)) else {
+                    continue;
+                };
                 if asked.insert(question.wire.clone()) {
                     let (call, key) = (self.call.clone(), question.wire.clone());
                     asking.push(async move { (key, call.ask(vec![related]).await) });
@@ -259,7 +270,7 @@ impl Asker {
                     };
                     if let Some(answer) = answer {
                         let event = Event::Answered { answers: vec![(key, answer)] };
-                        match tasks.change(id, None, event).await {
+                        match tasks.change_for_client(id, None, event).await {
                             Ok(_) | Err(Failed::Refused(Refused::Nothing | Refused::Over)) => {}
                             Err(failed) => return Err(failed.into_rpc(id)),
                         }

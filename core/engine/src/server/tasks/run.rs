@@ -118,9 +118,8 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
     let mut exchange = Exchange::detached(request.revision);
     exchange.answered_by(&entry, &request);
     let inbox = Arc::new(Inbox::default());
-    let task = TaskRun { id: record.id.clone(), run: record.run };
-    let call =
-        Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
+    let task = TaskRun { id: record.id.clone(), run: record.run, resumable: record.terms.resumable };
+    let call = Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
     if let Some(answers) = &record.origin.answers {
         call.set_answers(answers.get().to_owned());
     }
@@ -183,7 +182,8 @@ impl Drop for Worker {
         let Some(core) = self.core.upgrade() else { return };
         let mut state = lock(&core.tasks.state);
         // Unless another run of it has begun here.
-        if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals)) {
+        if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals))
+        {
             state.running.remove(&self.held.record.id);
         }
     }
@@ -210,21 +210,22 @@ impl Worker {
         let mut limit = None;
         let mut started = false;
         let mut _turn = None;
+        let turns = self.turns.take();
+        // One place in the queue, whatever happens meanwhile.
+        let mut turn = std::pin::pin!(async move {
+            match turns {
+                None => None,
+                Some(turns) => turns.acquire_owned().await.ok(),
+            }
+        });
         loop {
             let happened = {
-                let turns = self.turns.clone();
-                let turn = async move {
-                    match turns {
-                        None => None,
-                        Some(turns) => turns.acquire_owned().await.ok(),
-                    }
-                };
                 let said = std::future::poll_fn(|cx| self.inbox.poll_next(cx));
                 let far = Instant::now() + Duration::from_secs(1 << 30);
                 tokio::select! {
                     biased;
                     () = self.signals.wake.notified() => Happened::Signal,
-                    permit = turn, if !started => Happened::Turn(permit),
+                    permit = &mut turn, if !started => Happened::Turn(permit),
                     (_, say) = said => Happened::Said(say),
                     () = tokio::time::sleep_until(beat) => Happened::Beat,
                     () = tokio::time::sleep_until(self.say_at), if self.said.is_some() => Happened::MaySay,
@@ -283,14 +284,8 @@ impl Worker {
                 "the server was shut down, and the tool of the task cannot be run again",
             );
             match how {
-                Leave::Release => {
-                    let released = self.change(Event::Released { run: self.run }).await;
-                    if released.is_ok()
-                        && let Some(core) = self.core.upgrade()
-                    {
-                        core.line.task(&self.held.record.id, false, true);
-                    }
-                }
+                // Should it fail, the lease runs out.
+                Leave::Release => drop(self.change(Event::Released { run: self.run }).await),
                 Leave::Fail => self.end(End::from(gone)).await,
             }
             return Err(Over(Some("the server is shutting down")));
@@ -407,9 +402,8 @@ impl Worker {
     /// Give the handler the answers that are there.
     fn settle(&mut self) {
         let record = &self.held.record;
-        let (done, waiting): (Vec<Asked>, Vec<Asked>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|asked| answers(record, asked).is_some());
+        let (done, waiting): (Vec<Asked>, Vec<Asked>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|asked| answers(record, asked).is_some());
         self.waiting = waiting;
         for asked in done {
             if let Some(answers) = answers(record, &asked) {

@@ -89,7 +89,9 @@ impl Tasks {
                 return Ok(held);
             }
         }
-        Err(Failed::Store(StoreError::new(format!("the task {id} changed {TRIES} times while it was changed"))))
+        Err(Failed::Store(StoreError::new(format!(
+            "the task {id} changed {TRIES} times while it was changed"
+        ))))
     }
 
     fn times(&self, record: &Record, attention: Attention) -> TaskTimes {
@@ -116,6 +118,20 @@ fn stored(record: &Record, version: u64) -> StoredTask {
 }
 
 impl Tasks {
+    /// Change one on behalf of its client: its run hears of it.
+    pub(super) async fn change_for_client(
+        &self,
+        id: &str,
+        known: Option<Held>,
+        event: Event<'_>,
+    ) -> Result<Held, Failed> {
+        let changed = self.change(id, known, event).await;
+        if changed.is_ok() {
+            self.signal(id);
+        }
+        changed
+    }
+
     /// Change one as it is here, or not at all: `None` if somebody else was faster.
     pub(super) async fn change_once(&self, held: Held, event: Event<'_>) -> Result<Option<Held>, Failed> {
         let Next { record, visible, attention } =
@@ -126,8 +142,9 @@ impl Tasks {
         if !done.map_err(Failed::Store)? {
             return Ok(None);
         }
-        if visible {
-            self.changed(&record);
+        let due = attention == Attention::Now;
+        if visible || due {
+            self.changed(&record, due);
         }
         Ok(Some(Held { version, record }))
     }

@@ -38,6 +38,7 @@ impl Watched {
 pub(crate) struct Watch {
     tasks: Weak<Tasks>,
     ids: Vec<String>,
+    alive: Arc<()>,
 }
 
 impl Drop for Watch {
@@ -63,7 +64,7 @@ impl Tasks {
         for id in &ids {
             state.watched.entry(id.clone()).or_default().by += 1;
         }
-        Watch { tasks: self.me.clone(), ids }
+        Watch { tasks: self.me.clone(), ids, alive: Arc::new(()) }
     }
 
     /// Told when a watched task has changed; register before looking.
@@ -115,25 +116,21 @@ impl Granted {
         let Granted { records, tasks, watch, .. } = self;
         let news = records.iter().map(News::of).collect();
         if let Some(runtime) = tasks.runtime.get() {
-            runtime.spawn(look(Arc::downgrade(&tasks), watch.ids.clone()));
+            runtime.spawn(look(Arc::downgrade(&tasks), watch.ids.clone(), Arc::downgrade(&watch.alive)));
         }
         (news, watch)
     }
 }
 
-/// Look at tasks once in a while, for as long as anybody watches one of them.
-async fn look(tasks: Weak<Tasks>, ids: Vec<String>) {
+/// Look at tasks once in a while, for as long as they are watched.
+async fn look(tasks: Weak<Tasks>, ids: Vec<String>, alive: Weak<()>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(tasks) = tasks.upgrade() else { return };
-        let ids: Vec<&String> = {
-            let state = lock(&tasks.state);
-            ids.iter().filter(|id| state.watched.contains_key(*id)).collect()
-        };
-        if ids.is_empty() {
-            return;
-        }
-        for id in ids {
+        for id in &ids {
+            if alive.strong_count() == 0 {
+                return;
+            }
             tasks.look_again(id).await;
         }
     }

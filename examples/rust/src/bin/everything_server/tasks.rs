@@ -60,7 +60,8 @@ async fn confirm_delete(Args(File { filename }): Args<File>, context: Context) -
 }
 
 async fn multi_input(context: Context) -> Result<String, Error> {
-    let asks = [("first", Ask::form::<Named>("Who is first?")), ("second", Ask::form::<Named>("Who is second?"))];
+    let asks =
+        [("first", Ask::form::<Named>("Who is first?")), ("second", Ask::form::<Named>("Who is second?"))];
     let answers = context.ask(asks).await?;
     let name = |key| answers.form::<Named>(key).map(|answer| answer.accepted().map(|named| named.name));
     Ok(format!("first: {:?}, second: {:?}", name("first")?, name("second")?))
@@ -81,9 +82,7 @@ pub fn add(server: &Server) -> Result<(), Error> {
             .resumable(),
     )?;
     server.add(
-        Tool::new("failing_job", failing_job)
-            .description("Fail after a second.")
-            .task(TaskSupport::Required),
+        Tool::new("failing_job", failing_job).description("Fail after a second.").task(TaskSupport::Required),
     )?;
     server.add(
         Tool::new("protocol_error_job", protocol_error_job)

@@ -1,0 +1,311 @@
+//! Tasks, as clients see them.
+
+mod common;
+#[path = "tasks/older.rs"]
+mod older;
+#[path = "tasks/shared.rs"]
+mod shared;
+#[path = "tasks/world.rs"]
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use common::{Peer, text};
+use serde_json::json;
+use trunnion::store::MemoryStore;
+use world::{Faults, Faulty, Gate, World, accept, builder, task_meta};
+
+#[tokio::test]
+async fn a_call_becomes_a_task_that_is_told_of_until_its_end() {
+    let mut world = World::new().await;
+    let task = world.create("steps", json!({})).await;
+    assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")));
+    assert_eq!((&task["ttlMs"], &task["pollIntervalMs"]), (&json!(86_400_000), &json!(5)));
+    assert!(task["createdAt"].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')), "{task}");
+    world.check("CreateTaskResult", &task);
+    let id = world.id(&task);
+
+    let mut stream = world.listen(&[&id]).await;
+    assert_eq!(stream.message().await["params"]["notifications"], json!({"taskIds": [id]}));
+    let told = world.told(&mut stream, |task| task["statusMessage"] == "step 1").await;
+    assert_eq!((&told["status"], &told["taskId"]), (&json!("working"), &json!(id)));
+    world.gate.go.notify_one();
+    let told = world.told(&mut stream, |task| task["status"] == "completed").await;
+    assert_eq!(told["result"]["content"][0]["text"], "done");
+    assert!(told.get("statusMessage").is_none(), "{told}");
+
+    let got = world.get(&id).await;
+    assert_eq!(got["resultType"], "complete");
+    assert_eq!((&got["result"], &got["lastUpdatedAt"]), (&told["result"], &told["lastUpdatedAt"]));
+    world.check("GetTaskResult", &got);
+}
+
+#[tokio::test]
+async fn what_a_task_asks_is_answered_in_parts() {
+    let mut world = World::new().await;
+    let task = world.create("two", json!({})).await;
+    let id = world.id(&task);
+    let mut stream = world.listen(&[&id]).await;
+    let asked = world.told(&mut stream, |task| task["status"] == "input_required").await;
+    assert_eq!(asked["inputRequests"].as_object().map(|asked| asked.len()), Some(2), "{asked}");
+    assert_eq!(asked["inputRequests"]["a"]["method"], "elicitation/create");
+    world.check("GetTaskResult", &world.get(&id).await);
+
+    let wrong = world.update(&id, json!({"a": {"action": "accept", "content": {"name": 5}}})).await;
+    assert_eq!(wrong["error"]["code"], -32602, "{wrong}");
+    assert!(wrong["error"]["message"].as_str().expect("text").contains("inputResponses.a"), "{wrong}");
+    let ack = world.update(&id, json!({"a": accept("Ada"), "zzz": {"x": 1}})).await;
+    assert_eq!(ack["result"]["resultType"], "complete");
+    assert!(ack["result"].get("taskId").is_none());
+    let left = world.get(&id).await;
+    assert_eq!(left["status"], "input_required");
+    assert_eq!(
+        left["inputRequests"].as_object().map(|asked| asked.keys().collect::<Vec<_>>()),
+        Some(vec![&"b".to_owned()])
+    );
+
+    // One that was answered cannot be answered again.
+    world.update(&id, json!({"a": accept("Eve")})).await;
+    world.update(&id, json!({"b": accept("Bob")})).await;
+    let done = world.told(&mut stream, |task| task["status"] == "completed").await;
+    assert_eq!(done["result"]["content"][0]["text"], "Ada and Bob");
+    let late = world.update(&id, json!({"b": accept("Eve")})).await;
+    assert_eq!(late["result"]["resultType"], "complete", "ignored");
+}
+
+#[tokio::test]
+async fn cancelling_reaches_the_handler_and_comes_too_late_after_the_end() {
+    let mut world = World::new().await;
+    let task = world.create("later", json!({})).await;
+    let id = world.id(&task);
+    let ack = world.cancel(&id).await;
+    assert_eq!(ack["result"]["resultType"], "complete");
+    assert!(ack["result"].get("status").is_none());
+    world.gate.left.notified().await;
+    assert_eq!(world.get(&id).await["status"], "cancelled");
+
+    let task = world.create("hello", json!({})).await;
+    let id = world.id(&task);
+    world.over(&id).await;
+    assert_eq!(world.cancel(&id).await["result"]["resultType"], "complete");
+    assert_eq!(world.get(&id).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_handler_that_ignores_cancellation_changes_nothing() {
+    let mut world = World::new().await;
+    let task = world.create("stubborn", json!({})).await;
+    let id = world.id(&task);
+    world.gate.began.notified().await;
+    world.cancel(&id).await;
+    world.gate.open();
+    world.gate.left.notified().await;
+    assert_eq!(world.get(&id).await["status"], "cancelled");
+    assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello", "it serves on");
+}
+
+#[tokio::test]
+async fn failures_are_results_and_errors_are_not() {
+    let mut world = World::new().await;
+    let task = world.create("fails", json!({})).await;
+    let failed = world.over(&world.id(&task)).await;
+    assert_eq!((&failed["status"], &failed["result"]["isError"]), (&json!("completed"), &json!(true)));
+    let task = world.create("breaks", json!({})).await;
+    let broken = world.over(&world.id(&task)).await;
+    assert_eq!((&broken["status"], &broken["error"]["code"]), (&json!("failed"), &json!(-32603)));
+    assert!(broken.get("result").is_none() && broken["statusMessage"].is_string(), "{broken}");
+    let task = world.create("large", json!({})).await;
+    let large = world.over(&world.id(&task)).await;
+    assert!(large["error"]["message"].as_str().expect("text").contains("maxTaskResultBytes"), "{large}");
+    let task = world.create("panics", json!({})).await;
+    assert_eq!(world.over(&world.id(&task)).await["status"], "failed");
+}
+
+#[tokio::test]
+async fn clients_that_do_not_know_of_tasks_get_none() {
+    let world = World::new().await;
+    assert_eq!(text(&world.peer.call(1, "hello", json!({})).await.json()), "hello");
+    let refused = world.peer.call(2, "must", json!({})).await.json();
+    assert_eq!(refused["error"]["code"], -32021);
+    let required = &refused["error"]["data"]["requiredCapabilities"];
+    assert_eq!(required["extensions"]["io.modelcontextprotocol/tasks"], json!({}));
+    for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+        let refused = world.peer.ask(3, method, json!({"taskId": "x", "inputResponses": {}})).await.json();
+        assert_eq!(refused["error"]["code"], -32021, "{method}");
+    }
+    let filter = json!({"notifications": {"taskIds": ["x"]}});
+    assert_eq!(world.peer.ask(4, "subscriptions/listen", filter).await.json()["error"]["code"], -32021);
+    // Never: the client's knowledge changes nothing.
+    let called = world.call("plain", json!({})).await;
+    assert_eq!(called["result"]["resultType"], "complete");
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_an_error() {
+    let world = World::new().await;
+    for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+        let answer = world.ask(method, json!({"taskId": "nothing", "inputResponses": {}})).await;
+        assert_eq!(answer["error"]["code"], -32602, "{method}");
+    }
+    for method in ["tasks/result", "tasks/list"] {
+        assert_eq!(
+            world.ask(method, json!({"taskId": "nothing"})).await["error"]["code"],
+            -32601,
+            "{method}"
+        );
+    }
+    assert_eq!(world.ask("tasks/update", json!({"taskId": "x"})).await["error"]["code"], -32602);
+    let mut stream = world.listen(&["nothing"]).await;
+    assert_eq!(stream.message().await["params"]["notifications"], json!({}));
+}
+
+#[tokio::test]
+async fn discovery_says_that_there_are_tasks() {
+    let world = World::new().await;
+    let discovered = world.ask("server/discover", json!({})).await;
+    let capabilities = &discovered["result"]["capabilities"];
+    assert_eq!(capabilities["extensions"], json!({"io.modelcontextprotocol/tasks": {}}));
+    assert!(capabilities.get("tasks").is_none());
+    let tools = world.ask("tools/list", json!({})).await;
+    assert!(!tools.to_string().contains("taskSupport"));
+}
+
+#[tokio::test]
+async fn tasks_wait_for_their_turn_and_there_are_only_so_many() {
+    let gate = Gate::default();
+    let server = builder(&gate).max_tasks(100, 3).build().expect("valid");
+    let mut world = World::of(Peer::modern(&server).await, gate);
+    let one = world.create("narrow", json!({})).await;
+    world.gate.began.notified().await;
+    let two = world.create("narrow", json!({})).await;
+    let three = world.create("narrow", json!({})).await;
+    let refused = world.call("narrow", json!({})).await;
+    assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    assert!(refused["error"]["message"].as_str().expect("text").contains("maxTasks"), "{refused}");
+    // The second begins when the first has ended.
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 1);
+    world.cancel(&world.id(&two)).await;
+    world.gate.go.notify_one();
+    world.over(&world.id(&one)).await;
+    world.gate.began.notified().await;
+    world.gate.go.notify_one();
+    assert_eq!(world.over(&world.id(&three)).await["status"], "completed");
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 2, "the one that was cancelled never ran");
+}
+
+#[tokio::test]
+async fn a_task_that_takes_too_long_fails_as_its_call_would() {
+    let mut world = World::new().await;
+    let task = world.create("slow", json!({})).await;
+    let over = world.over(&world.id(&task)).await;
+    assert!(over["result"]["content"][0]["text"].as_str().expect("text").contains("time limit"), "{over}");
+}
+
+#[tokio::test]
+async fn a_task_is_kept_for_its_time() {
+    let gate = Gate::default();
+    let server = builder(&gate)
+        .task_ttl(Duration::from_millis(1))
+        .task_lease(Duration::from_millis(30))
+        .build()
+        .expect("valid");
+    let mut world = World::of(Peer::modern(&server).await, gate);
+    let task = world.create("later", json!({})).await;
+    // Its handler hears of it with the next sign of life.
+    world.gate.left.notified().await;
+    let gone = world.ask("tasks/get", json!({"taskId": task["taskId"]})).await;
+    assert_eq!(gone["error"]["code"], -32602, "{gone}");
+}
+
+#[tokio::test]
+async fn what_is_declared_to_be_asked_is_asked_before_the_task_is_made() {
+    let mut world = World::new().await;
+    let first = world.call("asks", json!({})).await;
+    assert_eq!(first["result"]["resultType"], "input_required", "{first}");
+    let mut params = json!({"name": "asks", "arguments": {}, "requestState": first["result"]["requestState"],
+        "inputResponses": {"who": accept("Ada")}});
+    params["_meta"] = task_meta();
+    let task = world.peer.ask(50, "tools/call", params).await.json();
+    assert_eq!(task["result"]["resultType"], "task", "{task}");
+    let over = world.over(&world.id(&task["result"])).await;
+    assert_eq!(over["result"]["content"][0]["text"], "Hello, Ada");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_fails_requests_and_not_the_server() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server =
+        builder(&gate).task_store(store).task_lease(Duration::from_millis(30)).build().expect("valid");
+    let mut world = World::of(Peer::modern(&server).await, gate);
+    let task = world.create("keeps", json!({})).await;
+    let id = world.id(&task);
+    world.gate.began.notified().await;
+
+    faults.down.store(true, Ordering::SeqCst);
+    let refused = world.call("later", json!({})).await;
+    assert_eq!(refused["error"]["code"], -32603, "{refused}");
+    assert!(!refused.to_string().contains("secret"), "clients are not told why");
+    assert_eq!(world.ask("tasks/get", json!({"taskId": id})).await["error"]["code"], -32603);
+    assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello");
+    // What cannot be stored fails in the handler, which goes on; its result is written when the store is there again.
+    world.gate.go.notify_one();
+    world.gate.began.notified().await;
+    faults.down.store(false, Ordering::SeqCst);
+    world.gate.go.notify_one();
+    let over = world.over(&id).await;
+    assert_eq!(over["result"]["content"][0]["text"], "internal_error", "{over}");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_has_failed() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    faults.hangs.store(true, Ordering::SeqCst);
+    tokio::time::pause();
+    assert_eq!(world.call("later", json!({})).await["error"]["code"], -32603);
+    assert_eq!(world.ask("tasks/get", json!({"taskId": "x"})).await["error"]["code"], -32603);
+    assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello");
+}
+
+#[tokio::test]
+async fn whoever_loses_a_race_tries_again() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let mut world = World::of(Peer::modern(&server).await, gate);
+    let task = world.create("two", json!({})).await;
+    let id = world.id(&task);
+    faults.lose.store(3, Ordering::SeqCst);
+    let mut stream = world.listen(&[&id]).await;
+    world.told(&mut stream, |task| task["status"] == "input_required").await;
+    faults.lose.store(3, Ordering::SeqCst);
+    world.update(&id, json!({"a": accept("Ada"), "b": accept("Bob")})).await;
+    let over = world.told(&mut stream, |task| task["status"] == "completed").await;
+    assert_eq!(over["result"]["content"][0]["text"], "Ada and Bob");
+    faults.lose.store(u32::MAX, Ordering::SeqCst);
+    let task = world.create("later", json!({})).await;
+    let refused = world.cancel(&world.id(&task)).await;
+    assert_eq!(refused["error"]["code"], -32603, "not for ever: {refused}");
+}
+
+#[tokio::test]
+async fn a_tool_says_what_makes_no_sense() {
+    use trunnion::server::{Prompt, Server, TaskSupport, Tool};
+    let build =
+        |tool: Tool| Server::builder("t", "1").tool(tool).build().map(drop).map_err(|error| error.kind);
+    assert_eq!(build(Tool::new("a", common::hello).resumable()), Err("usage"));
+    let optional = || Tool::new("a", common::hello).task(TaskSupport::Optional);
+    assert_eq!(build(optional().task_concurrency(0)), Err("usage"));
+    assert_eq!(build(optional()), Ok(()));
+    let lease =
+        Server::builder("t", "1").task_lease(Duration::ZERO).prompt(Prompt::new("p", common::hello)).build();
+    assert_eq!(lease.map(drop).map_err(|error| error.kind), Err("usage"));
+}

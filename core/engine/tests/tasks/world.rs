@@ -1,0 +1,341 @@
+//! A server with tools that have tasks, and a client that knows of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use trunnion::Error;
+use trunnion::server::{Ask, Context, Elicited, Server, ServerBuilder, State, TaskSupport, Tool, ToolError};
+use trunnion::store::{MemoryStore, StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
+
+use crate::common::{Peer, Stream, hello};
+
+/// Lets handlers wait for the test, and the test for handlers.
+#[derive(Default, Clone)]
+pub struct Gate {
+    pub go: Arc<Notify>,
+    pub began: Arc<Notify>,
+    pub left: Arc<Notify>,
+    pub count: Arc<AtomicU32>,
+    opened: Arc<AtomicBool>,
+}
+
+impl Gate {
+    pub fn open(&self) {
+        self.opened.store(true, Ordering::SeqCst);
+    }
+
+    fn begin(&self) -> Told {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.began.notify_one();
+        Told(self.clone())
+    }
+}
+
+/// Tells the gate when its handler has ended.
+struct Told(Gate);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Name {
+    name: String,
+}
+
+async fn steps(context: Context, gate: State<Gate>) -> &'static str {
+    context.progress(1.0, Some(2.0), Some("step 1"));
+    gate.go.notified().await;
+    "done"
+}
+
+async fn two(context: Context) -> Result<String, Error> {
+    let asks = [("a", Ask::form::<Name>("Who?")), ("b", Ask::form::<Name>("And who?"))];
+    let answers = context.ask(asks).await?;
+    let name =
+        |key| answers.form::<Name>(key).map(|name| name.accepted().map_or("nobody".into(), |name| name.name));
+    Ok(format!("{} and {}", name("a")?, name("b")?))
+}
+
+async fn later(gate: State<Gate>) -> &'static str {
+    let _told = gate.begin();
+    gate.go.notified().await;
+    "later"
+}
+
+/// A loop on a thread that asks nobody whether it is still wanted.
+fn stubborn(gate: State<Gate>) -> &'static str {
+    let _told = gate.begin();
+    while !gate.opened.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    "stubborn"
+}
+
+async fn fails() -> Result<String, ToolError> {
+    Err(ToolError::new("no"))
+}
+
+async fn breaks() -> Result<String, Error> {
+    Err(Error::internal("broken"))
+}
+
+async fn large() -> String {
+    "x".repeat(100_000)
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+async fn asks(context: Context) -> Result<String, Error> {
+    let who = context.answers().form::<Name>("who")?.accepted();
+    Ok(format!("Hello, {}", who.map_or("nobody".into(), |who| who.name)))
+}
+
+/// Stores something, and tells how that went.
+async fn keeps(context: Context, gate: State<Gate>) -> &'static str {
+    let _told = gate.begin();
+    gate.go.notified().await;
+    let kept = context.checkpoint(&1).await;
+    gate.began.notify_one();
+    gate.go.notified().await;
+    kept.map_or_else(|error| error.kind, |()| "kept")
+}
+
+/// Does something once, says how far it is, asks, and waits for the gate; tells what the run had found.
+async fn careful(context: Context, gate: State<Gate>) -> Result<String, Error> {
+    let found: Option<String> = context.last_checkpoint()?;
+    let number: u32 = context
+        .once("charge", || async { Ok::<_, Error>(gate.count.fetch_add(1, Ordering::SeqCst) + 1) })
+        .await?;
+    let who = context.elicit::<Name>("Who?").await?;
+    let Elicited::Accepted(Name { name }) = who else { return Ok("nobody".into()) };
+    if found.is_none() {
+        context.checkpoint(&format!("asked {name}")).await?;
+        gate.began.notify_one();
+        gate.go.notified().await;
+    }
+    let found = found.unwrap_or_default();
+    Ok(format!("run {} of {name}, charged {number}, found {found:?}", context.run()))
+}
+
+async fn careless(context: Context, gate: State<Gate>) -> &'static str {
+    assert!(context.task_id().is_some());
+    gate.began.notify_one();
+    gate.go.notified().await;
+    "careless"
+}
+
+/// A server that tells of progress at once.
+pub fn builder(gate: &Gate) -> ServerBuilder {
+    let optional = TaskSupport::Optional;
+    Server::builder("test", "1.0")
+        .state(gate.clone())
+        .task_poll_interval(Duration::from_millis(5))
+        .task_result_limit(50_000)
+        .tool(Tool::new("plain", hello))
+        .tool(Tool::new("hello", hello).task(optional))
+        .tool(Tool::new("must", hello).task(TaskSupport::Required))
+        .tool(Tool::new("steps", steps).task(optional))
+        .tool(Tool::new("two", two).task(optional).resumable())
+        .tool(Tool::new("later", later).task(optional))
+        .tool(Tool::new("narrow", later).task(optional).task_concurrency(1))
+        .tool(Tool::new("slow", later).task(optional).timeout(Duration::from_millis(1)))
+        .tool(Tool::blocking("stubborn", stubborn).task(optional))
+        .tool(Tool::new("fails", fails).task(optional))
+        .tool(Tool::new("breaks", breaks).task(optional))
+        .tool(Tool::new("large", large).task(optional))
+        .tool(Tool::new("panics", panics).task(optional))
+        .tool(Tool::new("keeps", keeps).task(optional))
+        .tool(Tool::new("asks", asks).task(optional).asks("who", Ask::form::<Name>("Who?")))
+        .tool(Tool::new("careful", careful).task(optional).resumable())
+        .tool(Tool::new("careless", careless).task(optional))
+}
+
+/// `_meta` of a client that knows of tasks.
+pub fn task_meta() -> Value {
+    let extensions = json!({"io.modelcontextprotocol/tasks": {}});
+    json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}, "extensions": extensions}})
+}
+
+/// An answer to a form.
+pub fn accept(name: &str) -> Value {
+    json!({"action": "accept", "content": {"name": name}})
+}
+
+/// A modern client of one server.
+pub struct World {
+    pub peer: Peer,
+    pub gate: Gate,
+    next: AtomicU64,
+}
+
+impl World {
+    pub async fn new() -> World {
+        let gate = Gate::default();
+        World::of(Peer::modern(&builder(&gate).build().expect("valid")).await, gate)
+    }
+
+    pub fn of(peer: Peer, gate: Gate) -> World {
+        World { peer, gate, next: AtomicU64::new(100) }
+    }
+
+    /// Ask as one who knows of tasks.
+    pub async fn ask(&self, method: &str, params: Value) -> Value {
+        self.answer(method, params).await.json()
+    }
+
+    async fn answer(&self, method: &str, mut params: Value) -> crate::common::Answer {
+        params["_meta"] = task_meta();
+        self.peer.ask(self.next.fetch_add(1, Ordering::Relaxed), method, params).await
+    }
+
+    pub async fn call(&self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// Call a tool, and get a task.
+    pub async fn create(&self, tool: &str, arguments: Value) -> Value {
+        let made = self.call(tool, arguments).await;
+        assert_eq!(made["result"]["resultType"], "task", "{made}");
+        made["result"].clone()
+    }
+
+    pub fn id(&self, task: &Value) -> String {
+        task["taskId"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn get(&self, id: &str) -> Value {
+        let got = self.ask("tasks/get", json!({"taskId": id})).await;
+        assert!(got["result"].is_object(), "{got}");
+        got["result"].clone()
+    }
+
+    pub async fn update(&self, id: &str, responses: Value) -> Value {
+        self.ask("tasks/update", json!({"taskId": id, "inputResponses": responses})).await
+    }
+
+    pub async fn cancel(&self, id: &str) -> Value {
+        self.ask("tasks/cancel", json!({"taskId": id})).await
+    }
+
+    pub async fn listen(&self, ids: &[&str]) -> Stream {
+        self.answer("subscriptions/listen", json!({"notifications": {"taskIds": ids}})).await.stream()
+    }
+
+    /// The first that is told of a task and is so.
+    pub async fn told(&self, stream: &mut Stream, is: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let message = stream.message().await;
+            if message["method"] == "notifications/tasks" {
+                assert!(message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].is_number());
+                if is(&message["params"]) {
+                    return message["params"].clone();
+                }
+            }
+        }
+    }
+
+    /// A task when it is over.
+    pub async fn over(&mut self, id: &str) -> Value {
+        let mut stream = self.listen(&[id]).await;
+        let over =
+            |task: &Value| ["completed", "failed", "cancelled"].iter().any(|over| task["status"] == *over);
+        self.told(&mut stream, over).await
+    }
+
+    /// Against the extension's own schema, where `MCP_SPEC_DIR` has it.
+    pub fn check(&self, definition: &str, value: &Value) {
+        let Some(folder) = std::env::var_os("MCP_SPEC_DIR").map(PathBuf::from) else { return };
+        let Ok(text) = std::fs::read_to_string(folder.join("ext-tasks/schema.json")) else { return };
+        check_against(&text, definition, value);
+    }
+}
+
+/// Against one definition of an official schema.
+pub fn check_against(schema: &str, definition: &str, value: &Value) {
+    let mut schema: Value = serde_json::from_str(schema).expect("JSON");
+    let defs = if schema.get("$defs").is_some() { "$defs" } else { "definitions" };
+    schema["$ref"] = json!(format!("#/{defs}/{definition}"));
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let faults: Vec<String> = validator.iter_errors(value).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{definition}: {faults:?}: {value}");
+}
+
+/// What goes wrong in a store.
+#[derive(Default)]
+pub struct Faults {
+    pub down: AtomicBool,
+    /// It never answers.
+    pub hangs: AtomicBool,
+    /// How many writes somebody else was faster than.
+    pub lose: AtomicU32,
+}
+
+/// A store in which something goes wrong.
+pub struct Faulty {
+    store: Arc<MemoryStore>,
+    faults: Arc<Faults>,
+}
+
+impl Faulty {
+    pub fn new(store: Arc<MemoryStore>, faults: Arc<Faults>) -> Faulty {
+        Faulty { store, faults }
+    }
+
+    fn unless_down<T: Send + 'static>(&self, asked: StoreFuture<T>) -> StoreFuture<T> {
+        if self.faults.hangs.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        if self.faults.down.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(StoreError::new("a secret path is full"))));
+        }
+        asked
+    }
+}
+
+impl TaskStore for Faulty {
+    fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
+        self.unless_down(TaskStore::insert(&*self.store, task, times))
+    }
+
+    fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>> {
+        self.unless_down(TaskStore::load(&*self.store, id))
+    }
+
+    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
+        let lose = |left: u32| left.checked_sub(1);
+        if self.faults.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose).is_ok() {
+            return Box::pin(std::future::ready(Ok(false)));
+        }
+        if self.faults.down.load(Ordering::SeqCst) {
+            return self.unless_down(Box::pin(std::future::ready(Ok(false))));
+        }
+        TaskStore::replace(&*self.store, task, times)
+    }
+
+    fn remove(&self, id: &str) -> StoreFuture<bool> {
+        self.unless_down(TaskStore::remove(&*self.store, id))
+    }
+
+    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
+        self.unless_down(self.store.due(limit))
+    }
+
+    fn next_due(&self) -> StoreFuture<Option<Duration>> {
+        self.unless_down(self.store.next_due())
+    }
+
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+        self.unless_down(TaskStore::list(&*self.store, owner, after, limit))
+    }
+}

@@ -1,0 +1,204 @@
+//! A task, whatever happens to it in whatever order: it ends once, an earlier run changes nothing, a question is answered once.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::json;
+use serde_json::value::RawValue;
+use trunnion_proto::Revision;
+use trunnion_proto::server::{Question, questions};
+use trunnion_proto::tasks::{Answer, Attention, End, Event, Origin, Record, Refused, Status, Terms};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Claimed,
+    Heartbeat(u64),
+    Progress(u64, u8),
+    Asks(u64, Vec<(u8, u8)>),
+    Answered(Vec<(u8, u8)>),
+    Stored(u64, u8, u8),
+    Checkpoint(u64, u8),
+    Finished(u64, bool),
+    Cancelled,
+    Released(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Of the current run, mostly, or of one before it.
+    let run = || prop_oneof![4 => Just(0u64), 1 => 1..3u64];
+    let pairs = || prop::collection::vec((0..4u8, 0..3u8), 1..4);
+    prop_oneof![
+        1 => Just(Step::Claimed),
+        3 => run().prop_map(Step::Heartbeat),
+        3 => (run(), 0..3u8).prop_map(|(run, what)| Step::Progress(run, what)),
+        4 => (run(), pairs()).prop_map(|(run, asked)| Step::Asks(run, asked)),
+        4 => pairs().prop_map(Step::Answered),
+        2 => (run(), 0..3u8, 0..3u8).prop_map(|(run, key, value)| Step::Stored(run, key, value)),
+        2 => (run(), 0..3u8).prop_map(|(run, value)| Step::Checkpoint(run, value)),
+        1 => (run(), any::<bool>()).prop_map(|(run, error)| Step::Finished(run, error)),
+        1 => Just(Step::Cancelled),
+        1 => run().prop_map(Step::Released),
+    ]
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("JSON")
+}
+
+fn record(resumable: bool) -> Record {
+    let origin = Origin {
+        tool: "t".into(),
+        arguments: raw("{}"),
+        revision: Revision::LATEST,
+        transport: "http".into(),
+        request_id: raw("1"),
+        session: None,
+        client_info: None,
+        client_capabilities: None,
+        meta: None,
+        answers: None,
+    };
+    Record::new("id".into(), String::new(), origin, Terms { ttl: Some(1000), poll: 10, resumable }, 0)
+}
+
+fn question(key: u8, variant: u8) -> Question {
+    let schema = json!({"type": "object", "properties": {}});
+    let params = json!({"message": format!("variant {variant}"), "requestedSchema": schema});
+    let asked = json!({ format!("k{key}"): {"op": "elicit", "params": params} });
+    questions(&asked.to_string()).expect("valid").remove(0)
+}
+
+/// What is seen of a record from outside.
+fn fingerprint(record: &Record) -> String {
+    record.to_text()
+}
+
+proptest! {
+    #![proptest_config(super::config())]
+
+    #[test]
+    fn a_task_ends_once_and_only_its_own_run_moves_it(
+        resumable: bool,
+        steps in prop::collection::vec(step(), 0..super::STEPS),
+    ) {
+        let mut task = record(resumable);
+        let mut ends = 0;
+        // What each key on the wire was used for, and what it was answered with.
+        let mut used: BTreeMap<String, String> = BTreeMap::new();
+        let mut answered: BTreeMap<String, String> = BTreeMap::new();
+        for (now, step) in (1u64..).zip(steps) {
+            let before = fingerprint(&task);
+            let (status, run, current) = (task.status, task.run, |back: u64| task.run.saturating_sub(back));
+            let asked: Vec<Question>;
+            let (key, value);
+            let (event, stale) = match step {
+                Step::Claimed => (Event::Claimed, false),
+                Step::Cancelled => (Event::Cancelled, false),
+                Step::Heartbeat(back) => (Event::Heartbeat { run: current(back) }, back > 0),
+                Step::Released(back) => (Event::Released { run: current(back) }, back > 0),
+                Step::Progress(back, what) => {
+                    value = format!("step {what}");
+                    (Event::Progress { run: current(back), message: &value }, back > 0)
+                }
+                Step::Asks(back, all) => {
+                    asked = all.iter().map(|(key, variant)| question(*key, *variant)).collect();
+                    (Event::Asks { run: current(back), questions: &asked }, back > 0)
+                }
+                Step::Answered(all) => {
+                    let answers = all.iter().map(|(key, suffix)| {
+                        let wire = if *suffix == 0 { format!("k{key}") } else { format!("k{key}-{}", suffix + 1) };
+                        (wire, Answer::Given(raw(&format!("{{\"action\":\"decline\",\"n\":{now}}}"))))
+                    });
+                    (Event::Answered { answers: answers.collect() }, false)
+                }
+                Step::Stored(back, k, v) => {
+                    (key, value) = (format!("s{k}"), v.to_string());
+                    (Event::Stored { run: current(back), key: &key, value: &value }, back > 0)
+                }
+                Step::Checkpoint(back, v) => {
+                    value = v.to_string();
+                    (Event::Checkpoint { run: current(back), value: &value }, back > 0)
+                }
+                Step::Finished(back, error) => {
+                    let end = if error {
+                        End::Error { code: -1, message: "no".into(), data: None }
+                    } else {
+                        End::Result(raw("{}"))
+                    };
+                    (Event::Finished { run: current(back), end }, back > 0)
+                }
+            };
+            match task.after(event, now) {
+                Err(refused) => {
+                    prop_assert_eq!(fingerprint(&task), before);
+                    if status.is_over() {
+                        prop_assert_eq!(refused, Refused::Over);
+                    }
+                }
+                Ok(next) => {
+                    prop_assert!(!status.is_over(), "what is over stays so");
+                    prop_assert!(!stale, "an earlier run changed it");
+                    prop_assert!(next.record.run >= run && next.record.updated >= task.updated);
+                    for asked in &next.record.asked {
+                        let meaning = format!("{:?}", asked.question());
+                        let known = used.entry(asked.wire.clone()).or_insert_with(|| meaning.clone());
+                        prop_assert_eq!(&*known, &meaning, "a key stands for one question");
+                        if let Some(answer) = &asked.answer {
+                            let answer = format!("{answer:?}");
+                            let known = answered.entry(asked.wire.clone()).or_insert_with(|| answer.clone());
+                            prop_assert_eq!(&*known, &answer, "a question is answered once");
+                        }
+                    }
+                    let over = next.record.status.is_over();
+                    let open = next.record.open().count();
+                    prop_assert_eq!(next.record.status == Status::InputRequired, !over && open > 0);
+                    prop_assert_eq!(next.attention == Attention::None, over || open > 0);
+                    prop_assert_eq!(next.attention == Attention::Now, !over && open == 0 && !next.record.leased);
+                    prop_assert_eq!(next.record.end.is_some(), over && next.record.status != Status::Cancelled);
+                    ends += u32::from(over);
+                    let text = next.record.to_text();
+                    task = Record::from_text(&text).expect("what was written is read");
+                    prop_assert_eq!(task.to_text(), text);
+                }
+            }
+        }
+        prop_assert!(ends <= 1);
+    }
+}
+
+#[test]
+fn what_is_kept_is_counted_from_its_creation() {
+    let task = record(true);
+    assert_eq!(task.keep(0), Some(1000));
+    assert_eq!(task.keep(400), Some(600));
+    assert_eq!(task.keep(5000), Some(0));
+    let mut later = task.clone();
+    later.created = 9000;
+    assert_eq!(later.keep(100), Some(1000), "a clock that was set back prolongs nothing");
+}
+
+#[test]
+fn a_record_of_another_layout_is_left_alone() {
+    let text = record(true).to_text().replace("\"layout\":1", "\"layout\":2");
+    assert!(Record::from_text(&text).is_err());
+    assert!(Record::from_text("{}").is_err() && Record::from_text("[").is_err());
+}
+
+#[test]
+fn a_task_stores_and_asks_only_so_much() {
+    let task = record(true);
+    let half = format!("\"{}\"", "x".repeat(130 << 10));
+    let task = task.after(Event::Checkpoint { run: 1, value: &half }, 1).expect("it fits").record;
+    let task =
+        task.after(Event::Checkpoint { run: 1, value: &half }, 1).expect("instead of the first").record;
+    let more = task.after(Event::Stored { run: 1, key: "k", value: &half }, 1);
+    assert!(matches!(more, Err(Refused::TooMuch(_))), "{more:?}");
+    let mut task = task;
+    for n in 0..=u8::MAX {
+        let asked: Vec<Question> = (0..4).map(|variant| question(n, variant)).collect();
+        task = task.after(Event::Asks { run: 1, questions: &asked }, 1).expect("there is room").record;
+    }
+    let one_more = [question(0, 9)];
+    let more = task.after(Event::Asks { run: 1, questions: &one_more }, 1);
+    assert!(matches!(more, Err(Refused::TooMuch(_))), "{more:?}");
+}
