@@ -83,6 +83,8 @@ impl Run {
                     progress: digit.is_multiple_of(2),
                     meta: Json::default(),
                     fresh: digit % 3 == 0,
+                    task: digit % 4 == 3,
+                    ..CallOptions::default()
                 };
                 let params = String::from_utf8_lossy(text).into_owned();
                 self.conn.start(self.now, self.started, op, params, options);

@@ -4,6 +4,7 @@
 //! others.
 
 mod client;
+mod following;
 mod frames;
 mod server;
 mod tasks;
