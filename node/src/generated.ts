@@ -53,6 +53,8 @@ export const EVENT = {
   sample: 7,
   /** id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first. */
   authorize: 8,
+  /** id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), or with ERROR: the token is refused. CANCELLED follows when the request is gone. The token belongs into no log. */
+  verifyToken: 9,
   /** id: operation (or client, for connect). payload: the result. */
   result: 10,
   /** id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR. */
@@ -316,10 +318,22 @@ export interface ServerOptions {
   stateKeys?: readonly string[];
   /** How long a client may take to come back with the answers, in milliseconds. Default: `3600000`. */
   stateTtlMs?: number;
-  /** Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: `none`. */
+  /** What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md. Default: `none`. */
   store?: string;
   /** Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in. Default: `none`. */
   auth?: Readonly<Record<string, unknown>>;
+  /** For how long a task is kept, from its creation on, in milliseconds; null: for ever. Default: `86400000`. */
+  taskTtlMs?: number;
+  /** How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often. Default: `1000`. */
+  taskPollMs?: number;
+  /** After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept there, else in memory. Default: `30000`. */
+  taskLeaseMs?: number;
+  /** Most bytes of a task's result. A task with a larger one fails. Default: `4194304`. */
+  maxTaskResultBytes?: number;
+  /** Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: `100`. */
+  maxTasksPerOwner?: number;
+  /** Most tasks that this process works on. More are refused. Default: `10000`. */
+  maxTasks?: number;
 }
 
 /** Options of scope `tool`. */
@@ -328,6 +342,14 @@ export interface ToolOptions {
   scopes?: readonly string[];
   /** Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: `everybody`. */
   visibleTo?: Readonly<Record<string, unknown>>;
+  /** Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only. Default: `never`. */
+  task?: string;
+  /** When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails. Default: `false`. */
+  resumable?: boolean;
+  /** For how long tasks of this tool are kept, in milliseconds. Default: `the server's`. */
+  taskTtlMs?: number;
+  /** How many tasks of this tool one process works on at the same time, at least 1; the others wait. Default: `none`. */
+  taskConcurrency?: number;
   /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
   asks?: Readonly<Record<string, unknown>>;
   /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
@@ -461,8 +483,8 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth"],
-  tool: ["scopes", "visibleTo", "asks", "timeoutMs"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks"],
+  tool: ["scopes", "visibleTo", "task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth"],
   auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],

@@ -46,6 +46,7 @@ EVENT_CANCELLED = 5
 EVENT_ELICIT = 6
 EVENT_SAMPLE = 7
 EVENT_AUTHORIZE = 8
+EVENT_VERIFY_TOKEN = 9
 EVENT_RESULT = 10
 EVENT_ERROR = 11
 EVENT_PROGRESS = 12
@@ -92,6 +93,7 @@ EVENTS = {
     "elicit": EVENT_ELICIT,
     "sample": EVENT_SAMPLE,
     "authorize": EVENT_AUTHORIZE,
+    "verify_token": EVENT_VERIFY_TOKEN,
     "result": EVENT_RESULT,
     "error": EVENT_ERROR,
     "progress": EVENT_PROGRESS,
@@ -150,10 +152,20 @@ OPTIONS: dict[str, dict[str, str]] = {
         "state_ttl_ms": "stateTtlMs",
         "store": "store",
         "auth": "auth",
+        "task_ttl_ms": "taskTtlMs",
+        "task_poll_ms": "taskPollMs",
+        "task_lease_ms": "taskLeaseMs",
+        "max_task_result_bytes": "maxTaskResultBytes",
+        "max_tasks_per_owner": "maxTasksPerOwner",
+        "max_tasks": "maxTasks",
     },
     "tool": {
         "scopes": "scopes",
         "visible_to": "visibleTo",
+        "task": "task",
+        "resumable": "resumable",
+        "task_ttl_ms": "taskTtlMs",
+        "task_concurrency": "taskConcurrency",
         "asks": "asks",
         "timeout_ms": "timeoutMs",
     },

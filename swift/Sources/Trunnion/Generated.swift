@@ -18,6 +18,8 @@ enum EventKind: UInt32, CaseIterable {
     case sample = 7
     /// id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
     case authorize = 8
+    /// id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), or with ERROR: the token is refused. CANCELLED follows when the request is gone. The token belongs into no log.
+    case verifyToken = 9
     /// id: operation (or client, for connect). payload: the result.
     case result = 10
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -198,10 +200,22 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var stateKeys: [String]?
     /// How long a client may take to come back with the answers, in milliseconds. Default: 3600000.
     public var stateTtlMs: Int?
-    /// Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: none.
+    /// What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md. Default: none.
     public var store: String?
     /// Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in. Default: none.
     public var auth: [String: JSONValue]?
+    /// For how long a task is kept, from its creation on, in milliseconds; null: for ever. Default: 86400000.
+    public var taskTtlMs: Int?
+    /// How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often. Default: 1000.
+    public var taskPollMs: Int?
+    /// After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept there, else in memory. Default: 30000.
+    public var taskLeaseMs: Int?
+    /// Most bytes of a task's result. A task with a larger one fails. Default: 4194304.
+    public var maxTaskResultBytes: Int?
+    /// Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: 100.
+    public var maxTasksPerOwner: Int?
+    /// Most tasks that this process works on. More are refused. Default: 10000.
+    public var maxTasks: Int?
 
     /// Name only what should differ from the default.
     public init(
@@ -212,7 +226,13 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         stateKeys: [String]? = nil,
         stateTtlMs: Int? = nil,
         store: String? = nil,
-        auth: [String: JSONValue]? = nil
+        auth: [String: JSONValue]? = nil,
+        taskTtlMs: Int? = nil,
+        taskPollMs: Int? = nil,
+        taskLeaseMs: Int? = nil,
+        maxTaskResultBytes: Int? = nil,
+        maxTasksPerOwner: Int? = nil,
+        maxTasks: Int? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
@@ -222,6 +242,12 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         self.stateTtlMs = stateTtlMs
         self.store = store
         self.auth = auth
+        self.taskTtlMs = taskTtlMs
+        self.taskPollMs = taskPollMs
+        self.taskLeaseMs = taskLeaseMs
+        self.maxTaskResultBytes = maxTaskResultBytes
+        self.maxTasksPerOwner = maxTasksPerOwner
+        self.maxTasks = maxTasks
     }
 }
 
@@ -231,6 +257,14 @@ public struct ToolOptions: Sendable, Hashable, Codable {
     public var scopes: [String]?
     /// Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: everybody.
     public var visibleTo: [String: JSONValue]?
+    /// Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only. Default: never.
+    public var task: String?
+    /// When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails. Default: false.
+    public var resumable: Bool?
+    /// For how long tasks of this tool are kept, in milliseconds. Default: the server's.
+    public var taskTtlMs: Int?
+    /// How many tasks of this tool one process works on at the same time, at least 1; the others wait. Default: none.
+    public var taskConcurrency: Int?
     /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
     public var asks: [String: JSONValue]?
     /// The handler is cancelled and the caller told after this long; 0: no limit. Default: 0.
@@ -240,11 +274,19 @@ public struct ToolOptions: Sendable, Hashable, Codable {
     public init(
         scopes: [String]? = nil,
         visibleTo: [String: JSONValue]? = nil,
+        task: String? = nil,
+        resumable: Bool? = nil,
+        taskTtlMs: Int? = nil,
+        taskConcurrency: Int? = nil,
         asks: [String: JSONValue]? = nil,
         timeoutMs: Int? = nil
     ) {
         self.scopes = scopes
         self.visibleTo = visibleTo
+        self.task = task
+        self.resumable = resumable
+        self.taskTtlMs = taskTtlMs
+        self.taskConcurrency = taskConcurrency
         self.asks = asks
         self.timeoutMs = timeoutMs
     }

@@ -604,7 +604,8 @@ mod tests {
         let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
         catalog.add(Item::Tool, r#"{"name":"t"}"#, Behaviour::default(), tool).expect("valid");
         let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
-        let server = Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None, None));
+        let server =
+            Arc::new(ServerCore::new(catalog, Arc::default(), sealer, None, None, None, Default::default()));
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let driver = Driver::Tokio(tokio::runtime::Handle::current());
         let reader = driver.reader(ours.try_clone().expect("a duplicate").into()).expect("a reader");
