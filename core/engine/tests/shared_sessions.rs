@@ -15,9 +15,9 @@ use common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 use servers::Kind;
+use tokio::sync::Notify;
 use trunnion::Server;
 use trunnion::server::{Context, Elicited, LogLevel, Resource, State, Tool};
 #[cfg(feature = "sqlite")]
@@ -113,7 +113,8 @@ async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
     #[cfg(feature = "postgres")]
     if let Some(server) = tokio::task::block_in_place(|| Kind::Postgres.shared()) {
         let url = server.url();
-        let connect = async || Arc::new(trunnion::store::PostgresStore::connect(&url).await.expect("a store"));
+        let connect =
+            async || Arc::new(trunnion::store::PostgresStore::connect(&url).await.expect("a store"));
         let stores = [connect().await, connect().await];
         test(Two::with([&stores[0], &stores[1]], capabilities.clone()).await).await;
     }

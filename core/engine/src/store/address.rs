@@ -20,7 +20,8 @@ impl Address {
 
     /// An option's value, which is left out of the URL from now on.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
-        let is_it = |option: &String| option.split_once('=').map_or(option.as_str(), |(name, _)| name) == name;
+        let is_it =
+            |option: &String| option.split_once('=').map_or(option.as_str(), |(name, _)| name) == name;
         let at = self.options.iter().position(is_it)?;
         let option = self.options.remove(at);
         let url = reqwest::Url::parse(&format!("store:?{option}")).ok()?;
@@ -63,7 +64,9 @@ mod tests {
 
     #[test]
     fn options_are_taken_out() {
-        let mut address = Address::parse("postgres://u:p@h1,h2/db?options=-c%20a=b&prefix=x_&timeout_ms=20&sslmode=disable");
+        let mut address = Address::parse(
+            "postgres://u:p@h1,h2/db?options=-c%20a=b&prefix=x_&timeout_ms=20&sslmode=disable",
+        );
         assert_eq!(address.take_timeout(), Ok(Duration::from_millis(20)));
         assert_eq!(address.take_word("prefix", "y").as_deref(), Ok("x_"));
         assert_eq!(address.take_word("schema", "y").as_deref(), Ok("y"));

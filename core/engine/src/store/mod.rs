@@ -51,14 +51,14 @@ use std::pin::Pin;
 use std::sync::Weak;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 use bytes::Bytes;
 pub use memory::MemoryStore;
 pub(crate) use open::open_now;
 pub use open::{Stores, open};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
-#[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 pub use tasks::{StoredTask, TaskStore, TaskTimes};

@@ -67,19 +67,17 @@ impl std::fmt::Debug for Stores {
 /// ```
 pub async fn open(name: &str) -> Result<Stores, StoreError> {
     if name == "memory:" {
-        let key = base64::Engine::encode(
-            &base64::prelude::BASE64_STANDARD,
-            crate::server::seal::random::<32>(),
-        );
+        let key =
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD, crate::server::seal::random::<32>());
         return Ok(Stores::new(MemoryStore::default(), key));
     }
     match name.split_once("://").map(|(scheme, _)| scheme) {
         None => sqlite(name.strip_prefix("sqlite:").unwrap_or(name)),
         Some("postgres" | "postgresql") => postgres(name).await,
         Some("redis" | "rediss") => redis(name).await,
-        Some(other) => {
-            Err(StoreError::new(format!("there is no store for {other}:, only for postgres:, redis: and rediss:")))
-        }
+        Some(other) => Err(StoreError::new(format!(
+            "there is no store for {other}:, only for postgres:, redis: and rediss:"
+        ))),
     }
 }
 

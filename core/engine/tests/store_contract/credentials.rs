@@ -10,8 +10,10 @@ use crate::Two;
 const SERVER: &str = "https://h/mcp";
 
 fn record(server: &str, version: u64) -> Credentials {
-    serde_json::from_value(json!({"server": server, "issuer": "https://as", "token_endpoint": "https://as/token",
-        "tokens": {"access": "t0ken", "dpop": false, "refresh": "r3fresh"}, "version": version}))
+    serde_json::from_value(
+        json!({"server": server, "issuer": "https://as", "token_endpoint": "https://as/token",
+        "tokens": {"access": "t0ken", "dpop": false, "refresh": "r3fresh"}, "version": version}),
+    )
     .expect("a record")
 }
 
@@ -29,7 +31,8 @@ pub async fn are_swapped(two: Two) {
     assert_eq!(store.swap(record(odd, 1)).await, Ok(true));
     assert_eq!(other.load(odd).await, Ok(Some(record(odd, 1))));
     assert_eq!(other.load(SERVER).await, Ok(Some(record(SERVER, 2))), "another server's");
-    let made = futures_util::future::join_all((0..8).map(|n| [&store, &other][n % 2].swap(record("https://x", 1))));
+    let made =
+        futures_util::future::join_all((0..8).map(|n| [&store, &other][n % 2].swap(record("https://x", 1))));
     assert_eq!(made.await.into_iter().filter(|made| *made == Ok(true)).count(), 1);
 }
 

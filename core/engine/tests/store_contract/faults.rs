@@ -39,9 +39,9 @@ async fn loses_nothing(kind: Kind) {
         };
         let stopping = async {
             until(async || {
-                TaskStore::list(&*other, "ada", None, 1000).await.is_ok_and(|tasks| {
-                    tasks.is_some_and(|tasks| tasks.len() > 20 * (round + 1))
-                })
+                TaskStore::list(&*other, "ada", None, 1000)
+                    .await
+                    .is_ok_and(|tasks| tasks.is_some_and(|tasks| tasks.len() > 20 * (round + 1)))
             })
             .await;
             tokio::task::block_in_place(|| server.stop());
@@ -53,7 +53,12 @@ async fn loses_nothing(kind: Kind) {
         until(async || TaskStore::load(&*other, "t1").await.is_ok()).await;
         until(async || TaskStore::load(&*store, "t1").await.is_ok()).await;
         for n in &kept {
-            assert_eq!(TaskStore::load(&*store, &format!("t{n}")).await, Ok(Some(task(*n))), "of {}", kept.len());
+            assert_eq!(
+                TaskStore::load(&*store, &format!("t{n}")).await,
+                Ok(Some(task(*n))),
+                "of {}",
+                kept.len()
+            );
         }
     }
     assert!(kept.len() > 40);
@@ -128,7 +133,11 @@ async fn is_refused_discreetly(kind: Kind) {
 }
 
 /// TLS with a server whose certificate is of an authority of the tests'.
-async fn is_verified(kind: Kind, encrypted: impl Fn(&str, &Server) -> String, unverified: impl Fn(&str, &Server) -> String) {
+async fn is_verified(
+    kind: Kind,
+    encrypted: impl Fn(&str, &Server) -> String,
+    unverified: impl Fn(&str, &Server) -> String,
+) {
     let Some(server) = kind.start() else { return };
     let url = server.url();
     let store = open(kind, &encrypted(&url, &server)).await;

@@ -35,7 +35,8 @@ async fn is_the_users_and_outlives_its_openers() {
     assert_eq!(TaskStore::load(&again, "kept").await, Ok(Some(task("kept"))));
     assert_eq!(CredentialStore::load(&again, "https://h").await, Ok(None));
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("changed");
-    let refused = CredentialStore::load(&again, "https://h").await.expect_err("others may read it").to_string();
+    let refused =
+        CredentialStore::load(&again, "https://h").await.expect_err("others may read it").to_string();
     assert!(refused.contains("0600"), "{refused}");
 }
 
@@ -43,7 +44,8 @@ async fn is_the_users_and_outlives_its_openers() {
 async fn is_refused_if_it_is_not_ours() {
     let folder = Folder::new("refused");
     let path = |name: &str| folder.0.join(name);
-    std::fs::write(path("text"), "no database, but long enough to be read as one by whoever tries").expect("written");
+    std::fs::write(path("text"), "no database, but long enough to be read as one by whoever tries")
+        .expect("written");
     let refused = SqliteStore::open(path("text")).expect_err("it is no database");
     assert!(refused.to_string().contains("not a database"), "{refused}");
     let refused = SqliteStore::open(path("none/store.db")).expect_err("there is no such folder");
@@ -52,7 +54,9 @@ async fn is_refused_if_it_is_not_ours() {
     let refused = SqliteStore::open(path("other")).expect_err("it is another program's");
     assert!(refused.to_string().contains("another program"), "{refused}");
     drop(SqliteStore::open(path("later")).expect("a store"));
-    Connection::open(path("later")).and_then(|db| db.pragma_update(None, "user_version", 99)).expect("changed");
+    Connection::open(path("later"))
+        .and_then(|db| db.pragma_update(None, "user_version", 99))
+        .expect("changed");
     let refused = SqliteStore::open(path("later")).expect_err("it is of a later version");
     assert!(refused.to_string().contains("layout 99"), "{refused}");
 }
@@ -105,5 +109,8 @@ async fn a_job_that_fails_does_not_harm_those_beside_it() {
     let made = futures_util::future::join_all(all).await;
     let failed: Vec<usize> = (0..50).filter(|n| made[*n].is_err()).collect();
     assert_eq!(failed, [3]);
-    assert_eq!(TaskStore::list(&store, "", None, 100).await.expect("no failure").expect("no anchor").len(), 50);
+    assert_eq!(
+        TaskStore::list(&store, "", None, 100).await.expect("no failure").expect("no anchor").len(),
+        50
+    );
 }

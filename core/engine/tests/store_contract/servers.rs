@@ -60,7 +60,8 @@ impl Kind {
             eprintln!("SKIPPED: {package} is not installed");
             return None;
         }
-        let name = format!("trunnion-{self:?}-{}-{}", std::process::id(), SERVERS.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("trunnion-{self:?}-{}-{}", std::process::id(), SERVERS.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).expect("a folder");
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));

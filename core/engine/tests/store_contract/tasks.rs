@@ -238,7 +238,8 @@ pub async fn come_in_crowds(two: Two) {
     }
     let (mut seen, mut after) = (BTreeSet::new(), None::<String>);
     loop {
-        let page = stores[0].list("crowd", after.as_deref(), 70).await.expect("no failure").expect("an anchor");
+        let page =
+            stores[0].list("crowd", after.as_deref(), 70).await.expect("no failure").expect("an anchor");
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         seen.extend(page.into_iter().map(|task| task.id));

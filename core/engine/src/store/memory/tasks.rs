@@ -112,9 +112,7 @@ impl TaskStore for MemoryStore {
     }
 
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
-        self.tasks(|tasks, now| {
-            Ok(tasks.by_due.first().map(|(due, ..)| due.saturating_duration_since(now)))
-        })
+        self.tasks(|tasks, now| Ok(tasks.by_due.first().map(|(due, ..)| due.saturating_duration_since(now))))
     }
 
     fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {

@@ -45,7 +45,9 @@ impl Config {
             "require" => (SslMode::Require, roots.is_some()),
             "verify-ca" | "verify-full" => (SslMode::Require, true),
             _ => {
-                return Err(StoreError::new("sslmode must be disable, prefer, require, verify-ca or verify-full"));
+                return Err(StoreError::new(
+                    "sslmode must be disable, prefer, require, verify-ca or verify-full",
+                ));
             }
         };
         let mut server: tokio_postgres::Config = address.url().parse().map_err(failed)?;
@@ -78,7 +80,8 @@ impl Config {
             let limit = limit.clone();
             Box::pin(async move { client.batch_execute(&limit).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(manager).max_size(self.connections).runtime(Runtime::Tokio1).post_create(limit);
+        let pool =
+            Pool::builder(manager).max_size(self.connections).runtime(Runtime::Tokio1).post_create(limit);
         pool.build().map_err(failed)
     }
 }

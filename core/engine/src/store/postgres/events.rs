@@ -22,7 +22,8 @@ impl EventStore for PostgresStore {
     }
 
     fn read(&self, key: &StreamKey, after: u64) -> StoreFuture<Option<Replay>> {
-        let sql = "SELECT streams.newest, streams.over, events.number, events.message FROM @streams AS streams
+        let sql =
+            "SELECT streams.newest, streams.over, events.number, events.message FROM @streams AS streams
             LEFT JOIN @events AS events ON events.session = streams.session AND events.stream = streams.stream
                 AND events.number > $3
             WHERE streams.session = $1 AND streams.stream = $2 AND streams.until > statement_timestamp()
@@ -46,7 +47,8 @@ impl EventStore for PostgresStore {
     }
 
     fn remove(&self, session: &str, stream: Option<u64>) -> StoreFuture<()> {
-        let sql = "WITH events AS (DELETE FROM @events WHERE session = $1 AND ($2::bigint IS NULL OR stream = $2))
+        let sql =
+            "WITH events AS (DELETE FROM @events WHERE session = $1 AND ($2::bigint IS NULL OR stream = $2))
             DELETE FROM @streams WHERE session = $1 AND ($2::bigint IS NULL OR stream = $2)";
         self.query(sql, values![session.as_bytes().to_vec(), stream.map(int)], |_| Ok(()))
     }

@@ -113,7 +113,9 @@ pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
         Some(LAYOUT) => {}
         other => {
             let other = other.unwrap_or_default();
-            return Err(StoreError::new(format!("the tables have layout {other}; this version knows {LAYOUT}")));
+            return Err(StoreError::new(format!(
+                "the tables have layout {other}; this version knows {LAYOUT}"
+            )));
         }
     }
     let sql = config.named("SELECT key FROM @keys WHERE name = 'state'");

@@ -119,7 +119,8 @@ async fn open(config: Config, hub: Arc<Hub>, queue: Queue) -> Result<(Arc<Databa
 impl Database {
     /// Not for longer than the store may take.
     async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let late = |_| StoreError::new(format!("the database did not answer within {:?}", self.config.timeout));
+        let late =
+            |_| StoreError::new(format!("the database did not answer within {:?}", self.config.timeout));
         tokio::time::timeout(self.config.timeout, work).await.map_err(late)?
     }
 

@@ -18,8 +18,7 @@ impl TaskStore for PostgresStore {
             statement_timestamp() + $6::float8 * interval '1 microsecond')";
         let StoredTask { id, version, owner, text } = task;
         let (due, keep) = (times.due.map(micros), times.keep.map(micros));
-        let values =
-            values![id.into_bytes(), int(version), owner.into_bytes(), text.into_bytes(), due, keep];
+        let values = values![id.into_bytes(), int(version), owner.into_bytes(), text.into_bytes(), due, keep];
         self.query(sql, values, |_| Ok(()))
     }
 

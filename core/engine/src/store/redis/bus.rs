@@ -107,7 +107,8 @@ async fn hear_over(server: &Server, hub: &Hub, (sink, stream): &mut Listening) -
 
 fn take(hub: &Hub, payload: &[u8]) {
     let space = payload.iter().position(|byte| *byte == b' ');
-    match space.and_then(|space| Some((std::str::from_utf8(&payload[..space]).ok()?, &payload[space + 1..]))) {
+    match space.and_then(|space| Some((std::str::from_utf8(&payload[..space]).ok()?, &payload[space + 1..])))
+    {
         Some((publisher, message)) => hub.hear(publisher, message),
         None => tracing::debug!("a message that is not ours"),
     }

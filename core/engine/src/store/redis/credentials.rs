@@ -10,9 +10,12 @@ use crate::store::{StoreError, StoreFuture};
 impl CredentialStore for RedisStore {
     fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
         type Known = (Option<u64>, Option<String>);
-        self.eval(|scripts| &scripts.load, vec![self.key("c", server)], Vec::new(), |(_, text): Known| {
-            text.as_deref().map(credentials::parse).transpose()
-        })
+        self.eval(
+            |scripts| &scripts.load,
+            vec![self.key("c", server)],
+            Vec::new(),
+            |(_, text): Known| text.as_deref().map(credentials::parse).transpose(),
+        )
     }
 
     fn swap(&self, record: Credentials) -> StoreFuture<bool> {

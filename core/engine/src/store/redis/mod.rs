@@ -114,13 +114,15 @@ fn client(mut address: Address) -> Result<Client, StoreError> {
     // A connection whose other end is gone without a word is not waited for.
     #[cfg(target_os = "linux")]
     let info = {
-        let settings = info.tcp_settings().clone().set_nodelay(true).set_user_timeout(Duration::from_secs(30));
+        let settings =
+            info.tcp_settings().clone().set_nodelay(true).set_user_timeout(Duration::from_secs(30));
         info.set_tcp_settings(settings)
     };
     // The library takes the process's cryptography.
     crate::client::install_provider();
     let Some(path) = roots else { return Client::open(info).map_err(failed) };
-    let root_cert = std::fs::read(&path).map_err(|error| StoreError::new(format!("sslrootcert {path}: {error}")))?;
+    let root_cert =
+        std::fs::read(&path).map_err(|error| StoreError::new(format!("sslrootcert {path}: {error}")))?;
     let certificates = TlsCertificates { client_tls: None, root_cert: Some(root_cert) };
     Client::build_with_tls(info, certificates).map_err(failed)
 }

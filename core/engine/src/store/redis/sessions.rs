@@ -8,16 +8,26 @@ use crate::store::{SessionRecord, SessionStore, StoreError, StoreFuture};
 impl SessionStore for RedisStore {
     fn insert(&self, id: &str, text: &str, keep: Duration) -> StoreFuture<()> {
         let arguments = vec![bytes(text), millis(keep)];
-        self.eval(|scripts| &scripts.insert_session, vec![self.key("s", id)], arguments, |made: bool| {
-            if made { Ok(()) } else { Err(StoreError::new("there is a session of this id")) }
-        })
+        self.eval(
+            |scripts| &scripts.insert_session,
+            vec![self.key("s", id)],
+            arguments,
+            |made: bool| {
+                if made { Ok(()) } else { Err(StoreError::new("there is a session of this id")) }
+            },
+        )
     }
 
     fn load(&self, id: &str) -> StoreFuture<Option<SessionRecord>> {
         type Known = (Option<u64>, Option<String>);
-        self.eval(|scripts| &scripts.load, vec![self.key("s", id)], Vec::new(), |(version, text): Known| {
-            Ok(version.zip(text).map(|(version, text)| SessionRecord { version, text }))
-        })
+        self.eval(
+            |scripts| &scripts.load,
+            vec![self.key("s", id)],
+            Vec::new(),
+            |(version, text): Known| {
+                Ok(version.zip(text).map(|(version, text)| SessionRecord { version, text }))
+            },
+        )
     }
 
     fn replace(&self, id: &str, version: u64, text: &str) -> StoreFuture<bool> {

@@ -21,19 +21,32 @@ impl TaskStore for RedisStore {
         keys.extend([self.key("o", &task.owner), self.keys("n")]);
         let StoredTask { id, version, owner, text } = task;
         let [due, keep] = written(times);
-        let arguments = vec![id.into_bytes(), number(version), owner.into_bytes(), text.into_bytes(), due, keep];
-        self.eval(|scripts| &scripts.insert, keys, arguments, |made: bool| {
-            if made { Ok(()) } else { Err(StoreError::new("there is a task of this id")) }
-        })
+        let arguments =
+            vec![id.into_bytes(), number(version), owner.into_bytes(), text.into_bytes(), due, keep];
+        self.eval(
+            |scripts| &scripts.insert,
+            keys,
+            arguments,
+            |made: bool| {
+                if made { Ok(()) } else { Err(StoreError::new("there is a task of this id")) }
+            },
+        )
     }
 
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>> {
         type Known = (Option<u64>, Option<String>, Option<String>);
         let (key, id) = (self.key("t", id), id.to_owned());
-        self.eval(|scripts| &scripts.load_task, vec![key], Vec::new(), |(version, owner, text): Known| {
-            let (Some(version), Some(owner), Some(text)) = (version, owner, text) else { return Ok(None) };
-            Ok(Some(StoredTask { id, version, owner, text }))
-        })
+        self.eval(
+            |scripts| &scripts.load_task,
+            vec![key],
+            Vec::new(),
+            |(version, owner, text): Known| {
+                let (Some(version), Some(owner), Some(text)) = (version, owner, text) else {
+                    return Ok(None);
+                };
+                Ok(Some(StoredTask { id, version, owner, text }))
+            },
+        )
     }
 
     fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
@@ -49,22 +62,33 @@ impl TaskStore for RedisStore {
 
     fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
         let arguments = vec![self.keys("t"), number(limit)];
-        self.eval(|scripts| &scripts.due, vec![self.keys("due")], arguments, |rows: Vec<Row>| Ok(stored(rows)))
+        self.eval(
+            |scripts| &scripts.due,
+            vec![self.keys("due")],
+            arguments,
+            |rows: Vec<Row>| Ok(stored(rows)),
+        )
     }
 
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
         // Less than zero: none will be.
-        self.eval(|scripts| &scripts.next_due, vec![self.keys("due")], vec![self.keys("t")], |due: i64| {
-            Ok(u64::try_from(due).ok().map(Duration::from_millis))
-        })
+        self.eval(
+            |scripts| &scripts.next_due,
+            vec![self.keys("due")],
+            vec![self.keys("t")],
+            |due: i64| Ok(u64::try_from(due).ok().map(Duration::from_millis)),
+        )
     }
 
     fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
         let mut arguments = vec![self.keys("t"), number(limit)];
         arguments.extend(after.map(bytes));
-        self.eval(|scripts| &scripts.list, vec![self.key("o", owner)], arguments, |rows: Option<Vec<Row>>| {
-            Ok(rows.map(stored))
-        })
+        self.eval(
+            |scripts| &scripts.list,
+            vec![self.key("o", owner)],
+            arguments,
+            |rows: Option<Vec<Row>>| Ok(rows.map(stored)),
+        )
     }
 }
 

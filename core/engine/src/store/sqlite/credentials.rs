@@ -14,7 +14,8 @@ use crate::store::{StoreError, StoreFuture, credentials};
 impl SqliteStore {
     /// Tokens are not put where others can read them.
     fn is_private(&self) -> Result<(), StoreError> {
-        let failed = |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", self.path.display()));
+        let failed =
+            |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", self.path.display()));
         let mode = std::fs::metadata(&self.path).map_err(|error| failed(&error))?.permissions().mode();
         if mode & 0o077 == 0 {
             return Ok(());
@@ -55,8 +56,7 @@ impl CredentialStore for SqliteStore {
 
     fn turn(&self, server: &str) -> StoreFuture<Turn> {
         let (done, answer) = oneshot::channel();
-        let waiting =
-            Waiting { name: server.to_owned(), holder: random_id(), done, jobs: self.jobs.clone() };
+        let waiting = Waiting { name: server.to_owned(), holder: random_id(), done, jobs: self.jobs.clone() };
         let _ = self.jobs.send(Job::Turn(waiting));
         Box::pin(async move { answer.await.map_err(|_| super::gone())? })
     }

@@ -14,7 +14,8 @@ const COLUMNS: &str = "id, version, owner, text";
 impl TaskStore for SqliteStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
         self.write_durably(move |db| {
-            let sql = "INSERT INTO tasks (id, version, owner, text, due, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let sql =
+                "INSERT INTO tasks (id, version, owner, text, due, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             let StoredTask { id, version, owner, text } = task;
             let (due, end) = (times.due.map(until), times.keep.map(until));
             db.prepare_cached(sql)?.execute(params![id, int(version), owner, text, due, end])?;
@@ -63,8 +64,7 @@ impl TaskStore for SqliteStore {
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
         self.read(|db| {
             let now = now();
-            let sql =
-                format!("SELECT due FROM tasks WHERE due IS NOT NULL AND {KEPT} ORDER BY due LIMIT 1");
+            let sql = format!("SELECT due FROM tasks WHERE due IS NOT NULL AND {KEPT} ORDER BY due LIMIT 1");
             let due: Option<i64> =
                 db.prepare_cached(&sql)?.query_row(params![now], |row| row.get(0)).optional()?;
             Ok(due.map(|due| Duration::from_millis(uint(due.saturating_sub(now)))))
