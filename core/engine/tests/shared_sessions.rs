@@ -1,6 +1,10 @@
 //! Sessions of legacy HTTP clients that several servers share, as their clients see them.
 
 mod common;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+#[path = "store_contract/servers.rs"]
+#[allow(dead_code, reason = "some of it is for the contract alone")]
+mod servers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,6 +15,8 @@ use common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use servers::Kind;
 use tokio::sync::Notify;
 use trunnion::Server;
 use trunnion::server::{Context, Elicited, LogLevel, Resource, State, Tool};
@@ -101,8 +107,23 @@ async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).expect("a folder");
         let stores = [0; 2].map(|_| Arc::new(SqliteStore::open(folder.join("db")).expect("a store")));
-        test(Two::with([&stores[0], &stores[1]], capabilities).await).await;
+        test(Two::with([&stores[0], &stores[1]], capabilities.clone()).await).await;
         std::fs::remove_dir_all(folder).expect("removed");
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(server) = tokio::task::block_in_place(|| Kind::Postgres.shared()) {
+        let url = server.url();
+        let connect =
+            async || Arc::new(trunnion::store::PostgresStore::connect(&url).await.expect("a store"));
+        let stores = [connect().await, connect().await];
+        test(Two::with([&stores[0], &stores[1]], capabilities.clone()).await).await;
+    }
+    #[cfg(feature = "redis")]
+    if let Some(server) = tokio::task::block_in_place(|| Kind::Redis.shared()) {
+        let url = server.url();
+        let connect = async || Arc::new(trunnion::store::RedisStore::connect(&url).await.expect("a store"));
+        let stores = [connect().await, connect().await];
+        test(Two::with([&stores[0], &stores[1]], capabilities).await).await;
     }
 }
 
@@ -125,7 +146,7 @@ async fn change(stream: &mut Stream) -> String {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn any_server_answers_and_ends_a_session() {
     each(json!({}), async |two: Two| {
         assert_eq!(text(&two.b.call(1, "hello", json!({})).await.json()), "hello");
@@ -138,7 +159,7 @@ async fn any_server_answers_and_ends_a_session() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_outlives_the_server_that_opened_it() {
     each(json!({}), async |two: Two| {
         two.a.listening.close().await;
@@ -163,7 +184,7 @@ async fn what_one_server_is_told_to_watch_the_other_tells_of() {
     assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_standing_stream_moves_with_its_client() {
     each(json!({}), async |Two { servers, a, b, .. }: Two| {
         let mut stream = a.get(None).await.stream();
@@ -188,7 +209,7 @@ async fn the_standing_stream_moves_with_its_client() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_is_read_where_its_client_comes_back() {
     each(json!({}), async |Two { gate, a, b, .. }: Two| {
         let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
@@ -216,7 +237,7 @@ async fn a_stream_is_read_where_its_client_comes_back() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_its_tool_lets_go_ends_wherever_it_is_read() {
     each(json!({}), async |Two { gate, a, b, .. }: Two| {
         let mut stream = a.call(1, "later", json!({})).await.stream();
@@ -245,7 +266,7 @@ async fn only_the_last_to_come_reads_a_stream() {
     assert_eq!(progress(&mut fourth).await, 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_answer_finds_who_has_asked() {
     each(json!({"elicitation": {}}), async |Two { a, b, .. }: Two| {
         for answer in [json!({"action": "accept", "content": {"name": "Ada"}}), json!({"action": "decline"})]
@@ -270,7 +291,7 @@ async fn an_answer_finds_who_has_asked() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cancellation_finds_the_call() {
     each(json!({}), async |Two { gate, a, b, .. }: Two| {
         let mut stream = a.ask(1, "tools/call", with_progress("steps")).await.stream();
@@ -317,7 +338,7 @@ async fn both_servers_change_one_session_at_a_time() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_listener_of_the_modern_era_hears_of_changes_at_any_server() {
     each(json!({}), async |Two { servers, a: mut modern, .. }: Two| {
         (modern.revision, modern.session) = ("2026-07-28", None);

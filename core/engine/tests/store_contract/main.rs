@@ -12,6 +12,7 @@ mod processes;
 mod servers;
 mod sessions;
 mod tasks;
+mod throughput;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -27,9 +27,8 @@ async fn another_process() {
             for _ in 0..ROUNDS {
                 loop {
                     let now = tasks.load("counted").await.expect("no failure").expect("it is there");
-                    if tasks.replace(StoredTask { version: now.version + 1, ..now }, FOR_EVER).await
-                        == Ok(true)
-                    {
+                    let next = StoredTask { version: now.version + 1, ..now };
+                    if tasks.replace(next, FOR_EVER).await.expect("no failure") {
                         break;
                     }
                 }

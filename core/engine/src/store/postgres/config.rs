@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub tls: MakeRustlsConnect,
     pub timeout: Duration,
     pub schema: Option<String>,
+    pub prefix: String,
     /// What the names of tables begin with.
     names: String,
     /// Where messages are told.
@@ -61,7 +62,7 @@ impl Config {
         };
         let channel = format!("{}.{prefix}bus", schema.as_deref().unwrap_or_default());
         let tls = MakeRustlsConnect::new(tls(verify, roots.as_deref())?);
-        Ok(Config { server, tls, timeout, schema, names, channel, connections })
+        Ok(Config { server, tls, timeout, schema, prefix, names, channel, connections })
     }
 
     /// SQL with the names of the tables in it.

@@ -25,7 +25,7 @@ impl CredentialStore for PostgresStore {
         let sql = if record.version <= 1 {
             "INSERT INTO @credentials (server, version, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
         } else {
-            "UPDATE @credentials SET version = $2, text = $3 WHERE server = $1 AND version = $2 - 1 RETURNING 1"
+            "UPDATE @credentials SET version = $2::bigint, text = $3 WHERE server = $1 AND version = $2::bigint - 1 RETURNING 1"
         };
         self.changes(sql, values![record.server.into_bytes(), int(record.version), text.into_bytes()])
     }

@@ -125,8 +125,11 @@ pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
 
 /// Of which layout the tables are, if there are any.
 async fn layout(client: &impl GenericClient, database: &Database) -> Result<Option<i32>, StoreError> {
-    let name = database.config.named("@layout");
-    let row = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]).await.map_err(failed)?;
+    // Not to_regclass: it answers from a cache that does not see what others made while this one waited for the lock.
+    let sql = "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relname = $1::text AND nspname = coalesce($2::text, current_schema()))";
+    let (schema, table) = (&database.config.schema, format!("{}layout", database.config.prefix));
+    let row = client.query_one(sql, &[&table, schema]).await.map_err(failed)?;
     if !row.try_get::<_, bool>(0).map_err(failed)? {
         return Ok(None);
     }

@@ -29,10 +29,10 @@ impl TaskStore for PostgresStore {
 
     fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
         let sql = format!(
-            "UPDATE @tasks SET version = $2, text = $3,
+            "UPDATE @tasks SET version = $2::bigint, text = $3,
                 due = statement_timestamp() + $4::float8 * interval '1 microsecond',
                 until = statement_timestamp() + $5::float8 * interval '1 microsecond'
-            WHERE id = $1 AND version = $2 - 1 AND {KEPT} RETURNING 1"
+            WHERE id = $1 AND version = $2::bigint - 1 AND {KEPT} RETURNING 1"
         );
         let StoredTask { id, version, text, .. } = task;
         let (due, keep) = (times.due.map(micros), times.keep.map(micros));

@@ -216,6 +216,9 @@ impl Bus for SqliteStore {
     }
 
     fn subscribe(&self, subscriber: Subscriber) {
-        let _ = self.jobs.send(Job::Subscribe(subscriber));
+        let (done, heard) = mpsc::channel();
+        let _ = self.jobs.send(Job::Subscribe(subscriber, done));
+        // What another process publishes next is to be heard, so the newest that it has published is to be known now.
+        let _ = heard.recv();
     }
 }

@@ -29,7 +29,7 @@ const BATCH: usize = 128;
 pub(super) enum Job {
     Run(Needs, Work),
     Publish(Bytes),
-    Subscribe(Subscriber),
+    Subscribe(Subscriber, mpsc::Sender<()>),
     Turn(Waiting),
     Release { name: String, holder: String },
 }
@@ -157,13 +157,14 @@ impl Worker {
                     }
                     self.commit(batch);
                 }
-                Job::Subscribe(subscriber) => {
+                Job::Subscribe(subscriber, done) => {
                     if self.subscribers.is_empty() {
                         let sql = "SELECT coalesce(max(id), 0) FROM messages";
                         self.heard =
                             self.connection.query_row(sql, (), |row| row.get(0)).unwrap_or(self.heard);
                     }
                     self.subscribers.push(subscriber);
+                    let _ = done.send(());
                 }
                 Job::Turn(waiting) => self.waiting.push(waiting),
                 Job::Release { name, holder } => self.release(&name, &holder),
@@ -198,8 +199,7 @@ impl Worker {
             _ => Needs::Write,
         });
         let needs = needs.max().unwrap_or(Needs::Read);
-        let mut begun =
-            begin(&mut self.connection, &mut self.durable, needs).map_err(|error| StoreError::new(error));
+        let mut begun = begin(&mut self.connection, &mut self.durable, needs).map_err(StoreError::new);
         for job in batch {
             match (job, &mut begun) {
                 (Job::Run(_, work), Err(error)) => answers.push(work(Err(error.clone()))),
@@ -218,7 +218,7 @@ impl Worker {
                     messages.push(message);
                 }
                 // They are no part of a transaction.
-                (Job::Subscribe(_) | Job::Turn(_) | Job::Release { .. }, _) => {}
+                (Job::Subscribe(..) | Job::Turn(_) | Job::Release { .. }, _) => {}
             }
         }
         begun?.commit().map_err(StoreError::new)
