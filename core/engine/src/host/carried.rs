@@ -67,7 +67,8 @@ pub(super) fn serve(
         super::tables::advance(&stop, Phase::Draining);
         let handed_over = carried.endpoint.drain(DRAIN_LIMIT);
         let limit = std::pin::pin!(timer.sleep(DRAIN_LIMIT));
-        let closed = select(std::pin::pin!(carried.open.closed()), limit);
+        let closed = std::pin::pin!(carried.open.closed());
+        let closed = select(closed, limit);
         futures_util::future::join(closed, handed_over).await;
         carried.endpoint.close();
         tables.end(op, Ok("{}".into()));

@@ -138,7 +138,8 @@ pub(crate) async fn serve(
     // The connections end by themselves while draining; what is left is dropped at the limit or when stopped.
     let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
     let limit = std::pin::pin!(driver.sleep(drain_limit));
-    let closed = select(std::pin::pin!(open.closed()), limit);
+    let closed = std::pin::pin!(open.closed());
+    let closed = select(closed, limit);
     let ended = std::pin::pin!(futures_util::future::join(closed, handed_over));
     let _ = select(stopped, ended).await;
     endpoint.close();
