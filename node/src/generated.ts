@@ -309,10 +309,30 @@ export interface ServerOptions {
   stateTtlMs?: number;
   /** Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: `none`. */
   store?: string;
+  /** For how long a task is kept, from its creation on, in milliseconds; null: for ever. Default: `86400000`. */
+  taskTtlMs?: number;
+  /** How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often. Default: `1000`. */
+  taskPollMs?: number;
+  /** After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept in that file, else in memory. Default: `30000`. */
+  taskLeaseMs?: number;
+  /** Most bytes of a task's result. A task with a larger one fails. Default: `4194304`. */
+  maxTaskResultBytes?: number;
+  /** Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: `100`. */
+  maxTasksPerOwner?: number;
+  /** Most tasks that this process works on. More are refused. Default: `10000`. */
+  maxTasks?: number;
 }
 
 /** Options of scope `tool`. */
 export interface ToolOptions {
+  /** Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only. Default: `never`. */
+  task?: string;
+  /** When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails. Default: `false`. */
+  resumable?: boolean;
+  /** For how long tasks of this tool are kept, in milliseconds. Default: `the server's`. */
+  taskTtlMs?: number;
+  /** How many tasks of this tool one process works on at the same time, at least 1; the others wait. Default: `none`. */
+  taskConcurrency?: number;
   /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
   asks?: Readonly<Record<string, unknown>>;
   /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
@@ -394,8 +414,8 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store"],
-  tool: ["asks", "timeoutMs"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks"],
+  tool: ["task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "revision", "headers"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta"],

@@ -191,6 +191,18 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var stateTtlMs: Int?
     /// Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: none.
     public var store: String?
+    /// For how long a task is kept, from its creation on, in milliseconds; null: for ever. Default: 86400000.
+    public var taskTtlMs: Int?
+    /// How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often. Default: 1000.
+    public var taskPollMs: Int?
+    /// After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept in that file, else in memory. Default: 30000.
+    public var taskLeaseMs: Int?
+    /// Most bytes of a task's result. A task with a larger one fails. Default: 4194304.
+    public var maxTaskResultBytes: Int?
+    /// Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: 100.
+    public var maxTasksPerOwner: Int?
+    /// Most tasks that this process works on. More are refused. Default: 10000.
+    public var maxTasks: Int?
 
     /// Name only what should differ from the default.
     public init(
@@ -200,7 +212,13 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         pageSize: Int? = nil,
         stateKeys: [String]? = nil,
         stateTtlMs: Int? = nil,
-        store: String? = nil
+        store: String? = nil,
+        taskTtlMs: Int? = nil,
+        taskPollMs: Int? = nil,
+        taskLeaseMs: Int? = nil,
+        maxTaskResultBytes: Int? = nil,
+        maxTasksPerOwner: Int? = nil,
+        maxTasks: Int? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
@@ -209,11 +227,25 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         self.stateKeys = stateKeys
         self.stateTtlMs = stateTtlMs
         self.store = store
+        self.taskTtlMs = taskTtlMs
+        self.taskPollMs = taskPollMs
+        self.taskLeaseMs = taskLeaseMs
+        self.maxTaskResultBytes = maxTaskResultBytes
+        self.maxTasksPerOwner = maxTasksPerOwner
+        self.maxTasks = maxTasks
     }
 }
 
 /// Options of a tool. What is nil keeps the engine's default.
 public struct ToolOptions: Sendable, Hashable, Codable {
+    /// Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only. Default: never.
+    public var task: String?
+    /// When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails. Default: false.
+    public var resumable: Bool?
+    /// For how long tasks of this tool are kept, in milliseconds. Default: the server's.
+    public var taskTtlMs: Int?
+    /// How many tasks of this tool one process works on at the same time, at least 1; the others wait. Default: none.
+    public var taskConcurrency: Int?
     /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
     public var asks: [String: JSONValue]?
     /// The handler is cancelled and the caller told after this long; 0: no limit. Default: 0.
@@ -221,9 +253,17 @@ public struct ToolOptions: Sendable, Hashable, Codable {
 
     /// Name only what should differ from the default.
     public init(
+        task: String? = nil,
+        resumable: Bool? = nil,
+        taskTtlMs: Int? = nil,
+        taskConcurrency: Int? = nil,
         asks: [String: JSONValue]? = nil,
         timeoutMs: Int? = nil
     ) {
+        self.task = task
+        self.resumable = resumable
+        self.taskTtlMs = taskTtlMs
+        self.taskConcurrency = taskConcurrency
         self.asks = asks
         self.timeoutMs = timeoutMs
     }

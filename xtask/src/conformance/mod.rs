@@ -143,9 +143,9 @@ impl Gate<'_> {
     }
 
     fn verdict(&self, role: &str, revision: Option<&str>, scenario: Scenario) -> Verdict {
-        let expected = revision.is_some_and(|revision| self.expected.demands(role, revision, &scenario.name));
-        let problems = self.expected.problems(&scenario);
         let revision = revision.unwrap_or("extension").to_owned();
+        let expected = self.expected.demands(role, &revision, &scenario.name);
+        let problems = self.expected.problems(&scenario);
         Verdict { scenario: scenario.name, revision, expected, problems, successes: scenario.successes }
     }
 
