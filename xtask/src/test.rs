@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::args::Args;
+use crate::chaos;
 use crate::codegen;
 use crate::differential;
 use crate::interop;
@@ -23,6 +24,9 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     }
     if wanted("rust") {
         session.step("test: rust", rust);
+    }
+    if wanted("chaos") {
+        chaos::steps(session, true, None, None);
     }
     if wanted("oidc")
         && let Some(provider) = setup::authorization_server(session)

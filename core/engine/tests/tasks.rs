@@ -19,7 +19,7 @@ use world::{Faults, Faulty, Gate, World, accept, builder, task_meta};
 
 #[tokio::test]
 async fn a_call_becomes_a_task_that_is_told_of_until_its_end() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("steps", json!({})).await;
     assert_eq!((&task["resultType"], &task["status"]), (&json!("task"), &json!("working")));
     assert_eq!((&task["ttlMs"], &task["pollIntervalMs"]), (&json!(86_400_000), &json!(5)));
@@ -44,7 +44,7 @@ async fn a_call_becomes_a_task_that_is_told_of_until_its_end() {
 
 #[tokio::test]
 async fn what_a_task_asks_is_answered_in_parts() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("two", json!({})).await;
     let id = world.id(&task);
     let mut stream = world.listen(&[&id]).await;
@@ -77,7 +77,7 @@ async fn what_a_task_asks_is_answered_in_parts() {
 
 #[tokio::test]
 async fn cancelling_reaches_the_handler_and_comes_too_late_after_the_end() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("later", json!({})).await;
     let id = world.id(&task);
     let ack = world.cancel(&id).await;
@@ -95,7 +95,7 @@ async fn cancelling_reaches_the_handler_and_comes_too_late_after_the_end() {
 
 #[tokio::test]
 async fn a_handler_that_ignores_cancellation_changes_nothing() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("stubborn", json!({})).await;
     let id = world.id(&task);
     world.gate.began.notified().await;
@@ -108,7 +108,7 @@ async fn a_handler_that_ignores_cancellation_changes_nothing() {
 
 #[tokio::test]
 async fn failures_are_results_and_errors_are_not() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("fails", json!({})).await;
     let failed = world.over(&world.id(&task)).await;
     assert_eq!((&failed["status"], &failed["result"]["isError"]), (&json!("completed"), &json!(true)));
@@ -176,7 +176,7 @@ async fn discovery_says_that_there_are_tasks() {
 async fn tasks_wait_for_their_turn_and_there_are_only_so_many() {
     let gate = Gate::default();
     let server = builder(&gate).max_tasks(100, 3).build().expect("valid");
-    let mut world = World::of(Peer::modern(&server).await, gate);
+    let world = World::of(Peer::modern(&server).await, gate);
     let one = world.create("narrow", json!({})).await;
     world.gate.began.notified().await;
     let two = world.create("narrow", json!({})).await;
@@ -197,7 +197,7 @@ async fn tasks_wait_for_their_turn_and_there_are_only_so_many() {
 
 #[tokio::test]
 async fn a_task_that_takes_too_long_fails_as_its_call_would() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let task = world.create("slow", json!({})).await;
     let over = world.over(&world.id(&task)).await;
     assert!(over["result"]["content"][0]["text"].as_str().expect("text").contains("time limit"), "{over}");
@@ -211,7 +211,7 @@ async fn a_task_is_kept_for_its_time() {
         .task_lease(Duration::from_millis(30))
         .build()
         .expect("valid");
-    let mut world = World::of(Peer::modern(&server).await, gate);
+    let world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("later", json!({})).await;
     // Its handler hears of it with the next sign of life.
     world.gate.left.notified().await;
@@ -221,7 +221,7 @@ async fn a_task_is_kept_for_its_time() {
 
 #[tokio::test]
 async fn what_is_declared_to_be_asked_is_asked_before_the_task_is_made() {
-    let mut world = World::new().await;
+    let world = World::new().await;
     let first = world.call("asks", json!({})).await;
     assert_eq!(first["result"]["resultType"], "input_required", "{first}");
     let mut params = json!({"name": "asks", "arguments": {}, "requestState": first["result"]["requestState"],
@@ -240,7 +240,7 @@ async fn a_store_that_fails_fails_requests_and_not_the_server() {
     let gate = Gate::default();
     let server =
         builder(&gate).task_store(store).task_lease(Duration::from_millis(30)).build().expect("valid");
-    let mut world = World::of(Peer::modern(&server).await, gate);
+    let world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("keeps", json!({})).await;
     let id = world.id(&task);
     world.gate.began.notified().await;
@@ -280,7 +280,7 @@ async fn whoever_loses_a_race_tries_again() {
     let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
     let gate = Gate::default();
     let server = builder(&gate).task_store(store).build().expect("valid");
-    let mut world = World::of(Peer::modern(&server).await, gate);
+    let world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("two", json!({})).await;
     let id = world.id(&task);
     faults.lose.store(3, Ordering::SeqCst);

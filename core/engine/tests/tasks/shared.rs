@@ -80,7 +80,7 @@ async fn another_process_goes_on_when_one_has_died() {
     let second = Gate { count: first.count.clone(), ..second };
     let (process, peer) = Process::begin(&server(&store, &first, LEASE));
     let a = World::of(peer, first.clone());
-    let mut b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
+    let b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
     let task = a.create("careful", json!({})).await;
     let id = a.id(&task);
     let mut stream = b.listen(&[&id]).await;
@@ -103,7 +103,7 @@ async fn a_tool_that_cannot_run_again_fails_with_its_process() {
     let (first, second) = (Gate::default(), Gate::default());
     let (process, peer) = Process::begin(&server(&store, &first, LEASE));
     let a = World::of(peer, first.clone());
-    let mut b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
+    let b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
     let task = a.create("careless", json!({})).await;
     first.began.notified().await;
     process.die();
@@ -134,7 +134,7 @@ async fn a_worker_that_was_thought_dead_changes_nothing() {
         let _ = receiver.recv();
     });
     stopped.notified().await;
-    let mut b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
+    let b = World::of(Peer::modern(&server(&store, &second, LEASE)).await, second);
     let over = b.over(&id).await;
     assert_eq!(over["status"], "failed", "{over}");
     first.go.notify_one();
@@ -152,7 +152,7 @@ async fn a_server_that_closes_hands_its_tasks_over() {
     let second = Gate { count: first.count.clone(), ..second };
     let closing = server(&store, &first, hour);
     let a = World::of(Peer::modern(&closing).await, first.clone());
-    let mut b = World::of(Peer::modern(&server(&store, &second, hour)).await, second);
+    let b = World::of(Peer::modern(&server(&store, &second, hour)).await, second);
     let careful = a.create("careful", json!({})).await;
     let id = a.id(&careful);
     let mut stream = b.listen(&[&id]).await;
@@ -184,7 +184,7 @@ async fn what_cannot_be_handed_over_in_time_fails() {
     let listening = server(&store, &first, hour).http().drain_limit(Duration::from_millis(20));
     let a =
         World::of(Peer::of(listening.bind("127.0.0.1:0").await.expect("an address"), "2026-07-28"), first);
-    let mut b = World::of(Peer::modern(&server(&store, &second, hour)).await, second);
+    let b = World::of(Peer::modern(&server(&store, &second, hour)).await, second);
     let task = a.create("careless", json!({})).await;
     let id = a.id(&task);
     a.peer.listening.close().await;

@@ -22,7 +22,7 @@ pub struct Gate {
     pub began: Arc<Notify>,
     pub left: Arc<Notify>,
     pub count: Arc<AtomicU32>,
-    opened: Arc<AtomicBool>,
+    pub opened: Arc<AtomicBool>,
 }
 
 impl Gate {
@@ -246,7 +246,7 @@ impl World {
     }
 
     /// A task when it is over.
-    pub async fn over(&mut self, id: &str) -> Value {
+    pub async fn over(&self, id: &str) -> Value {
         let mut stream = self.listen(&[id]).await;
         let over =
             |task: &Value| ["completed", "failed", "cancelled"].iter().any(|over| task["status"] == *over);

@@ -78,11 +78,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let mut word = || words.next().ok_or("usage: chaos_server PORT STORE LEDGER");
     let (port, store, ledger) = (word()?, word()?, word()?);
-    let store = Arc::new(trunnion::store::SqliteStore::open(&store)?);
+    let store = trunnion::store::open(&store).await?;
     let server = Server::builder("chaos", "1.0.0")
         .state(Ledger::open(ledger.as_ref())?)
-        .task_store(store.clone())
-        .bus(store)
+        .task_store(store.tasks)
+        .bus(store.bus)
         .task_lease(LEASE)
         .task_poll_interval(Duration::from_millis(50))
         .tool(Tool::new("work", work).task(TaskSupport::Required).resumable())
