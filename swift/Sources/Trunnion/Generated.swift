@@ -189,7 +189,7 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var stateKeys: [String]?
     /// How long a client may take to come back with the answers, in milliseconds. Default: 3600000.
     public var stateTtlMs: Int?
-    /// Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file. Default: none.
+    /// What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md. Default: none.
     public var store: String?
 
     /// Name only what should differ from the default.
