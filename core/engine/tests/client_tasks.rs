@@ -36,7 +36,11 @@ async fn greet(context: Context) -> Result<String, Error> {
     })
 }
 
-async fn gated(Args(Text { text }): Args<Text>, context: Context, gate: State<Gate>) -> Result<String, Error> {
+async fn gated(
+    Args(Text { text }): Args<Text>,
+    context: Context,
+    gate: State<Gate>,
+) -> Result<String, Error> {
     context.progress(1.0, None, Some("at the gate"));
     gate.0.0.acquire().await.expect("an open gate").forget();
     Ok(text)
@@ -170,7 +174,8 @@ async fn a_task_is_cancelled_by_its_handle_and_with_its_call() {
 
         // Another handle is left to see what becomes of the task when the future of its call is dropped.
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let call = client.call_tool("gated", json!({"text": "y"})).with_progress(move |_| drop(told.send(())));
+        let call =
+            client.call_tool("gated", json!({"text": "y"})).with_progress(move |_| drop(told.send(())));
         let call = tokio::spawn(call.into_future());
         heard.recv().await.expect("it runs");
         call.abort();
@@ -212,6 +217,9 @@ async fn a_client_that_allows_no_tasks_gets_none() {
     assert_eq!(refused.kind, "missing_capability");
     let needed: Value =
         serde_json::from_str(refused.data.as_deref().unwrap_or_default()).expect("what is needed");
-    assert!(needed["requiredCapabilities"]["extensions"]["io.modelcontextprotocol/tasks"].is_object(), "{needed}");
+    assert!(
+        needed["requiredCapabilities"]["extensions"]["io.modelcontextprotocol/tasks"].is_object(),
+        "{needed}"
+    );
     client.close().await;
 }

@@ -16,9 +16,20 @@ use trunnion_proto::{Era, methods};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Call { op: u64, task: bool },
-    Follow { op: u64, task: &'static str, asks: bool },
-    Other { op: u64, name: &'static str, task: &'static str },
+    Call {
+        op: u64,
+        task: bool,
+    },
+    Follow {
+        op: u64,
+        task: &'static str,
+        asks: bool,
+    },
+    Other {
+        op: u64,
+        name: &'static str,
+        task: &'static str,
+    },
     Cancel(u64),
     Pass(u64),
     /// The next deadline comes.
@@ -142,7 +153,8 @@ impl Model {
             match output {
                 Output::Send { bytes, .. } => {
                     let message: Value = serde_json::from_slice(&bytes).expect("JSON");
-                    let (Some(id), Some(method)) = (message["id"].as_u64(), message["method"].as_str()) else {
+                    let (Some(id), Some(method)) = (message["id"].as_u64(), message["method"].as_str())
+                    else {
                         continue;
                     };
                     assert!(!self.sent.iter().any(|(sent, _, _)| *sent == id), "an id is used once");
@@ -188,11 +200,8 @@ impl Model {
     }
 
     fn run(&mut self, step: &Step) {
-        let limits = CallOptions {
-            timeout: Some(Duration::from_secs(60)),
-            progress: true,
-            ..CallOptions::default()
-        };
+        let limits =
+            CallOptions { timeout: Some(Duration::from_secs(60)), progress: true, ..CallOptions::default() };
         match step {
             Step::Call { op, task } => {
                 let options = CallOptions { task: *task, ..limits };
@@ -243,11 +252,9 @@ impl Model {
                 let Some(id) = self.pick(*index, None).filter(|_| self.http) else { return };
                 let failure = match status {
                     0 => TransportFailure::Connection("reset".into()),
-                    status => TransportFailure::Status {
-                        status: *status,
-                        body: Bytes::new(),
-                        asked: Vec::new(),
-                    },
+                    status => {
+                        TransportFailure::Status { status: *status, body: Bytes::new(), asked: Vec::new() }
+                    }
                 };
                 self.conn.failed(self.now, id, failure);
             }
