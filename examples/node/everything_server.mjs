@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Server, ToolError } from "trunnion";
 import { addAsking } from "./asking.mjs";
 import { serve } from "./serve.mjs";
+import { addTasks } from "./tasks.mjs";
 
 // One red pixel, and a tenth of a second of silence.
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
@@ -121,6 +122,7 @@ server
   );
 
 addAsking(server);
+addTasks(server);
 
 await serve(server);
 

@@ -1,33 +1,49 @@
 """A client of the docsearch server.
 
     python docsearch_client.py URL index PATH
+    python docsearch_client.py URL resume ID
     python docsearch_client.py URL search "some words" [LIMIT]
 
-`search` prints one line of JSON: {"hits": [{"path", "line", "snippet"}, ...]}. `index` shows its progress on
-standard error as lines `progress <n> <total> <message>`.
+`search` prints one line of JSON: {"hits": [{"path", "line", "snippet"}, ...]}. `index` has it done as a task, and shows its
+progress on standard error: a line `task <id>`, then lines `progress <n> <total> <message>`. `resume` follows such a task
+from then on, also one whose client, or whose server, has died meanwhile.
 """
 
 import asyncio
 import json
+import re
 import sys
 
-from trunnion import Client, McpError, ToolError
+from trunnion import CallResult, Client, McpError, Task, ToolError
 
 
-def show(progress: float, total: float | None, message: str | None) -> None:
-    print(f"progress {progress:g} {total or 0:g} {message or ''}".rstrip(), file=sys.stderr, flush=True)
+def tell(line: str) -> None:
+    print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+async def follow(task: Task) -> CallResult:
+    """Show the progress of a task, and wait for its result."""
+    async for state in task.updates():
+        message = state.status_message or ""
+        if counted := re.match(r"(\d+) of (\d+): ", message):
+            tell(f"progress {counted[1]} {counted[2]} {message[counted.end() :]}")
+    return await task.result()
 
 
 async def main(target: str, action: str, argument: str, *rest: str) -> None:
     command = target.removeprefix("stdio:")
     async with Client(target if command == target else command.split()) as client:
         if action == "index":
-            result = await client.call_tool("index", {"path": argument}, progress=show)
+            task = await client.start_task("index", {"path": argument})
+            tell(f"task {task.id}")
+            result = await follow(task)
+        elif action == "resume":
+            result = await follow(client.task(argument))
         elif action == "search":
             limit = int(rest[0]) if rest else 5
             result = await client.call_tool("search", {"query": argument, "limit": limit})
         else:
-            raise ValueError(f"the action is index or search, not {action!r}")
+            raise ValueError(f"the action is index, resume or search, not {action!r}")
         print(json.dumps(result.structured, ensure_ascii=False))
 
 

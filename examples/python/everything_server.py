@@ -17,6 +17,7 @@ from trunnion import (
     EmbeddedResource,
     Field,
     Image,
+    InternalError,
     Message,
     Question,
     ResourceContents,
@@ -56,6 +57,10 @@ class Topic(TypedDict):
 
 class Confirmation(TypedDict, total=False):
     confirmed: bool
+
+
+class Deletion(TypedDict):
+    confirm: bool
 
 
 @dataclass
@@ -394,6 +399,57 @@ async def test_input_required_result_capabilities(ctx: Context) -> str:
 def test_declared_questions(ctx: Context) -> str:
     """Is called when the questions have been answered."""
     return f"{ctx.answers['user'].action}"
+
+
+@server.tool(inline=True)
+def greet(name: str) -> str:
+    """Say hello."""
+    return f"Hello, {name}!"
+
+
+@server.tool(task="optional", resumable=True)
+async def slow_compute(seconds: Annotated[float, "How long it takes"], ctx: Context, label: str = "it") -> str:
+    """Take a while, and say how far it is."""
+    for step in range(ctx.last_checkpoint or 0, 10):
+        await asyncio.sleep(min(max(seconds / 10, 0), 60))
+        ctx.progress(step + 1, 10)
+        await ctx.checkpoint(step + 1)
+    return f"{label} took {seconds} s"
+
+
+@server.tool(task="required")
+async def failing_job() -> str:
+    """Fail after a second."""
+    await asyncio.sleep(1)
+    raise ToolError("the job has failed")
+
+
+@server.tool(task="optional")
+async def protocol_error_job() -> str:
+    """End with a protocol error."""
+    raise InternalError("the job has met an error of the protocol")
+
+
+@server.tool(task="optional")
+async def confirm_delete(filename: str, ctx: Context) -> str:
+    """Ask the user before something is deleted."""
+    answer = await ctx.elicit(f"Delete {filename}?", Deletion)
+    return f"{filename} is deleted" if answer.data and answer.data["confirm"] else f"{filename} stays"
+
+
+@server.tool(task="optional")
+async def multi_input(ctx: Context) -> str:
+    """Ask the user two things at once."""
+    asked = {key: Question.form(f"Who is {key}?", Name) for key in ("first", "second")}
+    answers = await ctx.ask(asked)
+    return ", ".join(f"{key}: {answer.data['name'] if answer.data else 'nobody'}" for key, answer in answers.items())
+
+
+@server.tool(task="optional", asks={"user_name": Question.form("What is your name?", Name)})
+async def test_tool_with_task(ctx: Context) -> str:
+    """Ask for a name, then greet in a task."""
+    answer = ctx.answers["user_name"]
+    return f"Hello, {answer.data['name'] if answer.data else 'stranger'}!"
 
 
 @server.prompt

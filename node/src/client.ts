@@ -16,6 +16,7 @@ import {
   UsageError,
 } from "./generated.js";
 import { json } from "./completing.js";
+import { type Ask, Task, type TaskState } from "./tasks.js";
 import { PromptResult, ReadResult, ToolResult } from "./results.js";
 import { type CompletionRef, printError, type Server, split, wireRef } from "./server.js";
 import type {
@@ -85,11 +86,17 @@ type Awaitable<T> = T | Promise<T>;
 export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How to ask. */
-export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress"> {
+export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress" | "task" | "taskTtlMs" | "ask"> {
   /** Gives up the request: the server is told, and the call fails with a `CancelledError`. */
   signal?: AbortSignal;
   /** Ask for progress, and hear of it. */
   onProgress?: (progress: Progress) => void;
+}
+
+/** How to call a tool. */
+export interface CallOptions extends RequestOptions {
+  /** How long a legacy server is asked to keep the task that it makes of the call, in milliseconds; modern ones decide that. */
+  taskTtlMs?: number;
 }
 
 /** What the server said of itself when connecting. Further fields are kept. */
@@ -111,6 +118,8 @@ export interface ClientEvents {
   resource_updated: { uri: string };
   /** What the person was sent to a page for is done (2025-11-25). */
   elicitation_complete: { elicitationId: string };
+  /** A task has changed that no call and no handle here follows. */
+  task_changed: TaskState;
   /** The connection is over. */
   closed: { reason?: string };
 }
@@ -240,12 +249,38 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Call a tool. A tool that failed is a result with `isError`; a call that failed throws.
+   * Call a tool. A tool that failed is a result with `isError`; a call that failed throws. Where the server makes a task of
+   * the call, the engine follows it: what it says of itself is progress, what it asks is put to `onElicit` and `onSample`.
    *
    * @throws McpError
    */
-  async callTool<T = any>(name: string, args: object = {}, options: RequestOptions = {}): Promise<ToolResult<T>> {
+  async callTool<T = any>(name: string, args: object = {}, options: CallOptions = {}): Promise<ToolResult<T>> {
     return new ToolResult<T>(await this.#request("call_tool", { name, arguments: args }, options));
+  }
+
+  /**
+   * Call a tool and do not wait for its result. Where the server answers at once, the task is complete already. A legacy
+   * server is asked for a task where its tool allows that. Time limits are those of making the task.
+   *
+   * @throws McpError
+   */
+  async startTask<T = any>(
+    name: string,
+    args: object = {},
+    options: Omit<CallOptions, "onProgress"> = {},
+  ): Promise<Task<T>> {
+    const made = await this.#request("call_tool", { name, arguments: args }, { ...options, task: true });
+    return new Task<T>(this.#ask, made);
+  }
+
+  /** A task by the id that was saved of it. Nothing is sent. */
+  task<T = any>(id: string): Task<T> {
+    return new Task<T>(this.#ask, id);
+  }
+
+  /** Every task of this caller; legacy sessions only, since the modern era has no such request (kind `method_not_found`). */
+  listTasks(options: RequestOptions = {}): Listing<TaskState> {
+    return this.#list("list_tasks", "tasks", options);
   }
 
   /**
@@ -395,10 +430,12 @@ export class Client implements AsyncDisposable {
     });
   }
 
+  readonly #ask: Ask = (op, params, options, tell) => this.#request(op, params, options, tell);
+
   async #request(
     op: Op,
     params: object,
-    options: RequestOptions,
+    options: CallOptions & { task?: boolean; ask?: boolean },
     notification?: (payload: any) => void,
   ): Promise<any> {
     if (this.#closed !== undefined || this.#closing !== undefined) {

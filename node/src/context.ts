@@ -3,6 +3,7 @@
 import { type AnswersOf, type Elicited, Question, type Questions, readAnswers, type SampleOptions } from "./asking.js";
 import type { Engine } from "./engine.js";
 import { CancelledError, ClosedError } from "./generated.js";
+import type { Claims } from "./guard.js";
 import type { OutputOf, Schema } from "./schema.js";
 import type { CreateMessageResult, ElicitResult, LogLevel, Root, SamplingMessage } from "./types.js";
 
@@ -26,10 +27,22 @@ export interface RequestInfo {
   meta?: Record<string, unknown>;
 }
 
+/** One run of a handler on behalf of a task. */
+export interface TaskRun {
+  /** The task's id. Where nobody signs in, who has it can see, answer and cancel the task: no log is the place for it. */
+  id: string;
+  /** Which run of the handler this is, from 1 on; others died with their process. */
+  run: number;
+}
+
 /** What the engine says of a request. */
 interface Described extends RequestInfo {
   answers?: Record<string, unknown>;
   memory?: Record<string, unknown>;
+  checkpoint?: unknown;
+  task?: { taskId: string; run: number };
+  claims?: Claims;
+  principal?: string;
 }
 
 /** Names a question; without it its key is its ordinal in this run of the handler: `q1`, `q2`, …. */
@@ -80,6 +93,8 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
   /** What `once` has begun in this run. */
   #begun: Map<string, Promise<unknown>> | undefined;
   #asked = 0;
+  /** The last checkpoint of this run, as JSON. */
+  #checkpoint: string | undefined;
 
   /** @internal */
   constructor(engine: Engine, id: number) {
@@ -143,7 +158,8 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
 
   /**
    * Run `effect` once for this request, however often the handler is run: later runs get what it returned, as JSON has
-   * it. What is stored goes through the client, sealed; an effect that fails is not stored.
+   * it. What is stored goes through the client, sealed; in a task it is in the store, and outlives the process once the
+   * promise is fulfilled. An effect that fails is not stored.
    *
    * @throws McpError: kind `limit` when too much is stored.
    */
@@ -155,6 +171,40 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
     all.set(key, done);
     done.catch(() => all.delete(key));
     return done;
+  }
+
+  /**
+   * Store how far the work is, in place of the last checkpoint. In a task it outlives the process once the promise is
+   * fulfilled: a tool that is `resumable` finds it as `lastCheckpoint` when it is run again. `value`: any JSON value.
+   *
+   * @throws McpError: kind `limit` when too much is stored (256 KiB); when the store failed.
+   */
+  checkpoint(value: unknown): Promise<void> {
+    return unheard(this.#mark(value));
+  }
+
+  /** The value of the last checkpoint of this call, as JSON has it; undefined: there is none. */
+  get lastCheckpoint(): any {
+    return this.#checkpoint === undefined ? this.#describe().checkpoint : JSON.parse(this.#checkpoint);
+  }
+
+  /** The task that this is a run of; undefined: the client waits for the call. */
+  get task(): TaskRun | undefined {
+    const { task } = this.#describe();
+    return task === undefined ? undefined : { id: task.taskId, run: task.run };
+  }
+
+  /**
+   * The verified claims of the caller's token; undefined: the server checks none, or the caller is of this machine (standard
+   * streams, or the same process).
+   */
+  get claims(): Claims | undefined {
+    return this.#describe().claims;
+  }
+
+  /** Who calls, as one text that no other caller of any issuer has; undefined where `claims` is. */
+  get principal(): string | undefined {
+    return this.#describe().principal;
   }
 
   /** What the client answered to the `asks` of this tool, prompt or resource, before the handler ran. */
@@ -172,7 +222,7 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
 
   /** What is known of the request. Throws a `ClosedError` when first asked for after the request is over. */
   get request(): RequestInfo {
-    const { answers, memory, ...request } = this.#describe();
+    const { answers, memory, checkpoint, task, claims, principal, ...request } = this.#describe();
     return request;
   }
 
@@ -201,27 +251,39 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
   }
 
   async #ask<K extends Questions>(questions: K): Promise<AnswersOf<K>> {
+    return readAnswers(questions, await this.#operate("ask", JSON.stringify(questions)));
+  }
+
+  async #operate(op: "ask" | "store" | "checkpoint", params: string): Promise<any> {
     if (this.cancelled) throw this.over();
     if (this.#engine.closed) throw new ClosedError("the engine is closed");
-    const answers = await new Promise<Record<string, unknown>>((resolve, reject) => {
-      this.#engine.operate(() => this.#engine.native.request(this.#id, "ask", JSON.stringify(questions), "{}"), {
-        resolve,
-        reject,
-      });
+    return new Promise((resolve, reject) => {
+      this.#engine.operate(() => this.#engine.native.request(this.#id, op, params, "{}"), { resolve, reject });
     });
-    return readAnswers(questions, answers);
+  }
+
+  async #mark(value: unknown): Promise<void> {
+    const text = jsonOf(value, "checkpoint");
+    await this.#operate("checkpoint", `{"value":${text}}`);
+    this.#checkpoint = text;
   }
 
   async #once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     if (this.cancelled) throw this.over();
-    const { memory } = this.#describe();
+    const { memory, task } = this.#describe();
     if (memory !== undefined && Object.hasOwn(memory, key)) return memory[key] as T;
-    const text = JSON.stringify((await effect()) ?? null) as string | undefined;
-    if (text === undefined) throw new TypeError(`once ${JSON.stringify(key)}: what it returned has no JSON form`);
-    if (!this.#engine.closed) this.#engine.call(() => this.#engine.native.remember(this.#id, key, text));
+    const text = jsonOf(await effect(), `once ${JSON.stringify(key)}`);
+    if (task !== undefined) await this.#operate("store", `{"key":${JSON.stringify(key)},"value":${text}}`);
+    else if (!this.#engine.closed) this.#engine.call(() => this.#engine.native.remember(this.#id, key, text));
     // As a later run will see it.
     return JSON.parse(text) as T;
   }
+}
+
+function jsonOf(value: unknown, where: string): string {
+  const text = JSON.stringify(value ?? null) as string | undefined;
+  if (text === undefined) throw new TypeError(`${where}: this value has no JSON form`);
+  return text;
 }
 
 /** A question whose answer nobody awaits any more, because the run has ended, is no unhandled rejection. */

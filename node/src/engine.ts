@@ -72,6 +72,7 @@ export interface PeerListener {
   sample?: Target<Cancellable>;
   authorize?: Target<Cancellable>;
   credentials?: Target<Cancellable>;
+  verifyToken?: Target<Cancellable>;
 }
 
 /**
@@ -284,6 +285,8 @@ export class Engine {
         return this.#serve(id, this.#listeners.get(number)?.authorize, payload, new Cancellable());
       case EVENT.credentials:
         return this.#serve(id, this.#listeners.get(number)?.credentials, payload, new Cancellable());
+      case EVENT.verifyToken:
+        return this.#serve(id, this.#listeners.get(number)?.verifyToken, payload, new Cancellable());
       case EVENT.cancelled:
         return this.#stop(id, payload?.reason);
       case EVENT.result:

@@ -22,6 +22,7 @@ export type { Change, ListenFilter } from "./changes.js";
 export { Client, connect, Listing } from "./client.js";
 export type {
   AskedQuestion,
+  CallOptions,
   ClientEvents,
   ClientOptions,
   ClientTarget,
@@ -29,7 +30,7 @@ export type {
   ServerDescription,
 } from "./client.js";
 export { Context } from "./context.js";
-export type { KeyOption, RequestInfo } from "./context.js";
+export type { KeyOption, RequestInfo, TaskRun } from "./context.js";
 export { Engine } from "./engine.js";
 export type { EngineOptions, LiveCounters } from "./engine.js";
 export { McpError, ToolError } from "./errors.js";
@@ -59,6 +60,8 @@ export {
   UnauthorizedError,
 } from "./generated.js";
 export type { ErrorKind } from "./generated.js";
+export { Visibility } from "./guard.js";
+export type { Access, Claims, Introspection, JwtVerifier, ServerAuth, VisibilityJson, VisibleTo } from "./guard.js";
 export { PromptResult, ReadResult, ToolResult } from "./results.js";
 export type { ToolResultFields } from "./results.js";
 export { jsonSchema } from "./schema.js";
@@ -81,6 +84,8 @@ export type {
   ToolDefinition,
   ToolReturn,
 } from "./server.js";
+export { Task } from "./tasks.js";
+export type { TaskAnswer, TaskRequestOptions, TaskState, TaskStatus } from "./tasks.js";
 export type * from "./types.js";
 
 /** The engine's version. */

@@ -22,6 +22,7 @@ import {
   type ToolOptions as GeneratedToolOptions,
   UsageError,
 } from "./generated.js";
+import { type Access, guardOf, type ServerAuth } from "./guard.js";
 import { type PromptResult, type ReadResult, ToolResult } from "./results.js";
 import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
 import type {
@@ -38,7 +39,7 @@ import type {
 type Awaitable<T> = T | Promise<T>;
 
 /** What a server is, and how it behaves. */
-export interface ServerOptions extends GeneratedOptions, EngineOptions {
+export interface ServerOptions extends Omit<GeneratedOptions, "auth" | "taskTtlMs">, EngineOptions {
   name: string;
   version: string;
   title?: string;
@@ -53,6 +54,10 @@ export interface ServerOptions extends GeneratedOptions, EngineOptions {
    * only. Default: written to stderr.
    */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
+  /** Whom the server lets in over HTTP. Without, everybody. */
+  auth?: ServerAuth;
+  /** For how long a task is kept, from its creation on, in milliseconds; `null`: for ever. Default: a day. */
+  taskTtlMs?: number | null;
   /** Told when a client's roots have changed; which client's, it does not say. */
   onRootsChanged?: () => void;
 }
@@ -63,15 +68,20 @@ export type ServeHttpOptions = Omit<GeneratedHttpOptions, "carried">;
 /** How to serve HTTP that something else carries. */
 export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port" | "unixSocket">;
 
-/** What is asked before a handler runs; the answers are in its context. */
-export interface Asks<Q = Questions> {
+/** What is asked before a handler runs; the answers are in its context. And who may use the item. */
+export interface Asks<Q = Questions> extends Access {
   asks?: Q;
 }
 
 /** What a tool is. */
 export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
-  extends Omit<GeneratedToolOptions, "asks">,
+  extends Omit<GeneratedToolOptions, "asks" | "task" | keyof Access>,
     Asks<Q> {
+  /**
+   * Whether calls become tasks, which outlive the request, the connection and, with a store, the process. `optional`: for
+   * clients that know of them. Default: `never`.
+   */
+  task?: "never" | "optional" | "required";
   title?: string;
   /** What it does and when to use it, for the model. */
   description?: string;
@@ -172,14 +182,17 @@ export class Server implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new UsageError('a server is made of an object: new Server({ name: "shop", version: "1.0.0" })');
     }
-    const { engine, onError = printError, onRootsChanged, ...rest } = options;
+    const { engine, onError = printError, onRootsChanged, auth, ...rest } = options;
     const [engineOptions, definition] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     this.#ownsEngine = engine === undefined && Object.keys(engineOptions).length > 0;
     this.engine = engine ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
     this.#onError = onError;
+    const guard = auth === undefined ? undefined : guardOf(auth, onError);
+    if (guard !== undefined) definition["auth"] = guard.wire;
     this.handle = this.engine.call(() => this.engine.native.serverNew(JSON.stringify(definition)));
     this.engine.listen(this.handle, {
       notification: ({ event }) => (event === "roots_changed" ? onRootsChanged?.() : undefined),
+      ...(guard?.target === undefined ? {} : { verifyToken: guard.target }),
     });
   }
 
@@ -198,7 +211,8 @@ export class Server implements AsyncDisposable {
     definition: ToolDefinition<I, O, Q>,
     handler: (args: OutputOf<I>, context: Context<Q>) => Awaitable<ToolReturn<O>>,
   ): this {
-    const { input, output, timeoutMs, asks, ...rest } = definition;
+    const { input, output, asks, ...others } = definition;
+    const [options, rest] = split(others, OPTION_KEYS.tool);
     const where = `tool ${JSON.stringify(name)}`;
     // Those who come from the protocol's own names must not get a tool without a schema.
     for (const [wrong, right] of [["inputSchema", "input"], ["outputSchema", "output"]] as const) {
@@ -211,7 +225,7 @@ export class Server implements AsyncDisposable {
       outputSchema: output === undefined ? undefined : toJsonSchema(output, "output", where),
     };
     const run = handler as (args: any, context: Context<any>) => unknown;
-    return this.#add("tool", name, json, { timeoutMs, asks }, handler, {
+    return this.#add("tool", name, json, { ...options, asks }, handler, {
       invoke:
         input !== undefined && isStandard(input)
           ? (args, context) => validated(input["~standard"].validate(args), (value) => run(value, context))
@@ -227,13 +241,13 @@ export class Server implements AsyncDisposable {
    */
   resource<const Q extends Questions = {}>(
     uri: string,
-    { asks, ...definition }: ResourceDefinition<Q>,
+    { asks, scopes, visibleTo, ...definition }: ResourceDefinition<Q>,
     handler: (uri: string, params: Record<string, string>, context: Context<Q>) => Awaitable<ResourceReturn>,
   ): this {
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
-    return this.#add(item, uri, json, { asks }, handler, {
+    return this.#add(item, uri, json, { asks, scopes, visibleTo }, handler, {
       invoke: ({ uri, params }, context: Context<any>) => handler(uri, params ?? {}, context),
       complete: completeResource,
     });
@@ -246,28 +260,30 @@ export class Server implements AsyncDisposable {
    */
   prompt<const A extends PromptArguments = {}, const Q extends Questions = {}>(
     name: string,
-    { asks, ...definition }: PromptDefinition<A, Q>,
+    { asks, scopes, visibleTo, ...definition }: PromptDefinition<A, Q>,
     handler: (args: PromptValues<A>, context: Context<Q>) => Awaitable<PromptReturn>,
   ): this {
     const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
     const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
-    return this.#add("prompt", name, json, { asks }, handler, {
+    return this.#add("prompt", name, json, { asks, scopes, visibleTo }, handler, {
       invoke: (args, context: Context<any>) => handler(args, context),
       complete: completePrompt,
     });
   }
 
   /**
-   * Add suggestions for the arguments of a prompt or the variables of a resource template.
+   * Add suggestions for the arguments of a prompt or the variables of a resource template. Those who do not see that, do not
+   * see these.
    *
    * @throws McpError of kind `usage` when there are some already.
    */
   completion(
     ref: CompletionRef,
     handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
+    { scopes, visibleTo }: Access = {},
   ): this {
     const key = "prompt" in ref ? ref.prompt : ref.resource;
-    return this.#add("completion", key, { ref: wireRef(ref) }, {}, handler, {
+    return this.#add("completion", key, { ref: wireRef(ref) }, { scopes, visibleTo }, handler, {
       invoke: ({ argument, arguments: others }, context) =>
         handler({ name: argument.name, value: argument.value, arguments: others ?? {} }, context),
       complete: completeCompletion,
@@ -385,7 +401,7 @@ export class Server implements AsyncDisposable {
     item: string,
     key: string,
     definition: object,
-    options: { timeoutMs?: number; asks?: Questions },
+    options: { asks?: Questions } & Access,
     handler: unknown,
     serve: Pick<Target, "invoke" | "complete">,
   ): this {

@@ -33,6 +33,8 @@ CALLS = {
     "inn": ("book", {"guests": 1}, "nobody is coming"),
     "desk": ("close_account", {}, "closed: bored"),
     "traced": ("trace", {}, "none"),
+    "importer": ("load", {"pages": 1}, "1 pages, receipt 7"),
+    "guarded": ("whoami", {}, "somebody of this machine"),
 }
 PRINTED = {
     "adder": "3\n",
@@ -42,6 +44,8 @@ PRINTED = {
     "desk": "closed: moved\nglobe: a small model of the world\n",
     "news": "read again news://today\n",
     "traced": "True\n",
+    "importer": "2 pages, receipt 7\ncompleted 3 pages, receipt 7\n",
+    "guarded": "ann\n['whoami', 'delete']\n403\n",
     "shelf": "nothing stands at left {'uri': 'shelf://left'}\n",
 }
 ANSWERS = {"inn": lambda request: "decline", "desk": lambda request: {"reason": "bored"}}

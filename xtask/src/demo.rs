@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: one Python server over this repository's own files, and every language's client.
+//! `cargo xtask demo`: one Python server over this repository's own files, which is killed half-way through its work and goes
+//! on in another process; and every language's client.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::process::{Command, Stdio};
@@ -7,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::process::{free_port, sh};
-use crate::session::{Session, root};
+use crate::process::{Group, free_port, sh};
+use crate::session::{Log, Session, root, target};
 use crate::setup;
 
 const QUERY: &str = "engine";
@@ -38,12 +39,18 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         return Err("the demo's server needs Python".into());
     }
     session.step("demo", |log| {
+        let files = target().join("tmp/demo");
+        let _ = std::fs::remove_dir_all(&files);
+        std::fs::create_dir_all(&files).map_err(|e| format!("{}: {e}", files.display()))?;
         let port = free_port()?;
-        let mut server = sh(&format!("exec {SERVER} --http {port}")).background(Some(log))?;
-        server.wait_for_port(port, Duration::from_secs(30))?;
         let url = format!("http://127.0.0.1:{port}/mcp");
-        println!("\ndocsearch in Python listens on {url}; indexing {}", root().display());
-        index(&url)?;
+        let (index, store) = (files.join("index.db"), files.join("tasks.db"));
+        let server = format!(
+            "exec {SERVER} --http {port} --db {} --store {} --lease 1",
+            index.display(),
+            store.display()
+        );
+        let _running = indexed(&server, port, &url, log)?;
         let mut answers = Vec::new();
         for (language, command) in CLIENTS {
             if languages.iter().any(|usable| usable == language) {
@@ -64,27 +71,71 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     Ok(())
 }
 
-/// The indexer tells its progress on standard error, a line per file; here it becomes a bar.
-fn index(url: &str) -> Result<(), String> {
+/// Index as a task, of which the server dies half-way; the server that takes over.
+fn indexed(server: &str, port: u16, url: &str, log: &Log) -> Result<Group, String> {
+    let start = || -> Result<Group, String> {
+        let mut group = sh(server).background(Some(log))?;
+        group.wait_for_port(port, Duration::from_secs(30))?;
+        Ok(group)
+    };
+    let mut first = start()?;
+    println!("\ndocsearch in Python listens on {url}; indexing {} as a task", root().display());
+    let mut bar = Bar::default();
+    let begun = follow(&format!("{url} index ."), &mut bar, |done, total| done * 2.0 >= total)?;
+    let task = begun.task.ok_or("the call did not become a task")?;
+    if begun.finished {
+        return Err("the index was complete before the server could be killed".into());
+    }
+    first.0.kill().map_err(|e| format!("the server cannot be killed: {e}"))?;
+    drop(first);
+    bar.note("killed with SIGKILL; a second server takes over");
+    let second = start()?;
+    if !follow(&format!("{url} resume {task}"), &mut bar, |_, _| false)?.finished {
+        return Err("the task did not end".into());
+    }
+    bar.note("the same task is complete");
+    Ok(second)
+}
+
+/// What became of following a task.
+struct Followed {
+    task: Option<String>,
+    finished: bool,
+}
+
+/// Run the indexer until the task ends, or its progress is enough. It tells on standard error: the task's id, and a line for
+/// each step, which becomes a bar here.
+fn follow(arguments: &str, bar: &mut Bar, enough: impl Fn(f64, f64) -> bool) -> Result<Followed, String> {
     let mut child = Command::new("sh")
-        .args(["-c", &format!("exec {INDEXER} {url} index .")])
+        .args(["-c", &format!("exec {INDEXER} {arguments}")])
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| format!("{INDEXER}: {e}"))?;
-    let (mut last, mut shown) = (String::new(), None);
+    let (mut last, mut task) = (String::new(), None);
     let lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
     for line in lines.map_while(Result::ok) {
-        match progress(&line) {
-            Some((done, total)) => draw(done, total, &mut shown),
-            None => last = line,
+        if let Some((done, total)) = progress(&line) {
+            bar.draw(done, total);
+            if enough(done, total) {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Ok(Followed { task, finished: false });
+            }
+        } else if let Some(id) = line.strip_prefix("task ") {
+            task = Some(id.to_owned());
+        } else {
+            last = line;
         }
     }
-    println!();
     let status = child.wait().map_err(|e| e.to_string())?;
-    if status.success() { Ok(()) } else { Err(format!("indexing failed: {last}")) }
+    if status.success() {
+        Ok(Followed { task, finished: true })
+    } else {
+        Err(format!("indexing failed: {last}"))
+    }
 }
 
 /// `progress 12 340 core/lib.rs` to (12, 340).
@@ -93,19 +144,27 @@ fn progress(line: &str) -> Option<(f64, f64)> {
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
-fn draw(done: f64, total: f64, shown: &mut Option<usize>) {
-    const WIDTH: usize = 40;
-    let filled = if total > 0.0 { (done / total * WIDTH as f64) as usize } else { 0 };
-    let moved = shown.replace(filled) != Some(filled);
-    if std::io::stdout().is_terminal() && (moved || done >= total) {
-        print!(
-            "\r  [{}{}] {done:.0} of {total:.0} files",
-            "#".repeat(filled),
-            " ".repeat(WIDTH - filled.min(WIDTH))
-        );
-        let _ = std::io::stdout().flush();
-    } else if done >= total {
-        print!("  {done:.0} files");
+/// A bar in a terminal; elsewhere a line where something happens.
+#[derive(Default)]
+struct Bar {
+    line: String,
+}
+
+impl Bar {
+    fn draw(&mut self, done: f64, total: f64) {
+        const WIDTH: usize = 40;
+        let filled = if total > 0.0 { (done / total * WIDTH as f64) as usize } else { 0 }.min(WIDTH);
+        self.line =
+            format!("  [{}{}] {done:.0} of {total:.0} files", "#".repeat(filled), " ".repeat(WIDTH - filled));
+        if std::io::stdout().is_terminal() {
+            print!("\r{}", self.line);
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    fn note(&self, what: &str) {
+        let again = if std::io::stdout().is_terminal() { "\r" } else { "" };
+        println!("{again}{}, {what}", self.line);
     }
 }
 

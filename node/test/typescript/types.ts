@@ -1,5 +1,5 @@
 // Compiled, never run: what TypeScript must accept and what it must refuse.
-import { connect, type Context, jsonSchema, MemoryStore, Question, Server, ToolResult } from "trunnion";
+import { connect, type Context, jsonSchema, MemoryStore, Question, Server, ToolResult, Visibility } from "trunnion";
 import { z } from "zod";
 
 const server = new Server({ name: "types", version: "1", driver: "hosted" });
@@ -108,3 +108,35 @@ await connect(url, { auth: { grant: "jwt_bearer", clientId: "me" } });
 await connect(url, { auth: { clientname: "types" } });
 // @ts-expect-error: half a store
 await connect(url, { auth: { store: { load: () => null } } });
+
+const guarded = new Server({
+  name: "guarded",
+  version: "1",
+  taskTtlMs: null,
+  auth: {
+    jwt: { issuer: "https://as.example" },
+    dpop: "required",
+    verify: async (token, { signal }) => (signal.aborted || token === "" ? null : { sub: token }),
+  },
+});
+guarded.tool("job", { task: "required", resumable: true, visibleTo: Visibility.scope("a", "b"), scopes: ["a"] }, async (_, ctx) => {
+  const subject: string = ctx.claims?.["sub"] ?? "nobody";
+  await ctx.checkpoint({ subject });
+  return `${ctx.task?.run} ${ctx.principal} ${ctx.lastCheckpoint}`;
+});
+// @ts-expect-error: no such way
+guarded.tool("never", { task: "perhaps" }, () => "");
+// @ts-expect-error: no such predicate
+guarded.resource("x://y", { name: "y", visibleTo: { colour: "red" } }, () => "");
+// @ts-expect-error: an issuer has a name
+new Server({ name: "guarded", version: "1", auth: { jwt: {} } });
+const started = await client.startTask<{ sum: number }>("typed", { a: 1 }, { taskTtlMs: 1000 });
+for await (const { status, inputRequests } of started.updates()) {
+  // @ts-expect-error: no such status
+  if (status === "lost") break;
+  for (const key of Object.keys(inputRequests ?? {})) await started.answer(key, { action: "accept", content: { x: 1 } });
+}
+export const total: number | undefined = (await started.result()).structuredContent?.sum;
+export const ids: string[] = (await client.listTasks()).map(({ taskId }) => taskId);
+// @ts-expect-error: that is what startTask is for
+await client.callTool("typed", {}, { task: true });

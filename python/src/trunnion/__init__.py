@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ._asking import Cancelled, FormResult, Question
 from ._content import ToolResult
-from ._context import Context, RequestInfo
+from ._context import Context, RequestInfo, TaskRun
 from ._errors import McpError, ToolError
 from ._generated import (
     CancelledError,
@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from ._results import ServerInfo
     from ._asgi import AsgiApp
     from ._asking import Asking, Once
+    from ._guard import Introspection, JwtVerifier, ServerAuth, Visibility
     from ._changes import (
         Change,
         Granted,
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         ToolsChanged,
     )
     from ._serve import Serving
+    from ._tasks import SyncTask, Task, TaskState
     from .client import Client, SyncClient
 
 __version__ = _version()
@@ -155,8 +157,10 @@ __all__ = [
     "Image",
     "Implementation",
     "InternalError",
+    "Introspection",
     "InvalidParamsError",
     "InvalidRequestError",
+    "JwtVerifier",
     "LimitError",
     "Listening",
     "McpError",
@@ -192,10 +196,15 @@ __all__ = [
     "SamplingContent",
     "SamplingMessage",
     "Server",
+    "ServerAuth",
     "ServerInfo",
     "Serving",
     "SyncClient",
     "SyncListening",
+    "SyncTask",
+    "Task",
+    "TaskRun",
+    "TaskState",
     "Text",
     "TextField",
     "TimeoutError",
@@ -216,6 +225,7 @@ __all__ = [
     "UnknownContent",
     "UnsupportedVersionError",
     "UsageError",
+    "Visibility",
 ]
 
 # A server that starts from cold need not load what only clients and asyncio programs use.
@@ -234,6 +244,13 @@ _LAZY = {
     "Client": "client",
     "SyncClient": "client",
     "Serving": "_serve",
+    "Introspection": "_guard",
+    "JwtVerifier": "_guard",
+    "ServerAuth": "_guard",
+    "Visibility": "_guard",
+    "SyncTask": "_tasks",
+    "Task": "_tasks",
+    "TaskState": "_tasks",
     "ServerInfo": "_results",
 }
 

@@ -49,7 +49,7 @@ class AsyncOperation(Operation):
 
 
 class _Asked:
-    """Questions of a handler on the loop's own thread."""
+    """What a handler on the loop's own thread has asked for."""
 
     __slots__ = ("host", "id", "operation")
 
@@ -62,11 +62,11 @@ class _Asked:
         return await self.host.finish(self.id, self.operation)
 
     def block(self) -> str:
-        raise RuntimeError("an inline handler cannot wait for an answer: the client is served by this thread")
+        raise RuntimeError("an inline handler cannot wait: this thread serves the client and the store")
 
 
 class _ThreadAsked(Operation):
-    """Questions of a handler on a worker thread."""
+    """What a handler on a worker thread has asked for."""
 
     __slots__ = ("gate", "payload", "error")
 
@@ -193,19 +193,19 @@ class AsyncHost(Host):
         self._callbacks.add(task)
         task.add_done_callback(self._callbacks.discard)
 
-    def ask(self, id: int, questions: str) -> Any:
+    def ask(self, id: int, op: str, params: str) -> Any:
         if _thread.get_ident() == self._thread:
-            return _Asked(self, *self.begin("request", id, "ask", questions))
+            return _Asked(self, *self.begin("request", id, op, params))
         asked = _ThreadAsked()
         try:
-            self.loop.call_soon_threadsafe(self._ask, asked, id, questions)
+            self.loop.call_soon_threadsafe(self._ask, asked, id, op, params)
         except RuntimeError:
             asked.settle(None, _closed())
         return asked
 
-    def _ask(self, asked: _ThreadAsked, id: int, questions: str) -> None:
+    def _ask(self, asked: _ThreadAsked, id: int, op: str, params: str) -> None:
         try:
-            self.enter(asked, "request", id, "ask", questions)
+            self.enter(asked, "request", id, op, params)
         except McpError as error:
             asked.settle(None, error)
 

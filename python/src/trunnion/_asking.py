@@ -133,8 +133,8 @@ class Question(Generic[T]):
 
 
 class Asking(Generic[T]):
-    """The answer to come of a question that has been asked. `await` it in an `async def` handler, take its
-    `result()` in a `def` one."""
+    """What is to come of something that a handler has asked for: an answer of the client, or that something is stored.
+    `await` it in an `async def` handler, take its `result()` in a `def` one."""
 
     __slots__ = ("_operation", "_read")
 
@@ -200,14 +200,22 @@ class Once(Generic[T]):
         value = self._fn()
         if isinstance(value, Awaitable):
             value = await value
-        return self._context._keep(self._key, value)  # type: ignore[no-any-return]
+        text = dumps(value)
+        storing = self._context._keep(self._key, text)
+        if storing is not None:
+            await storing
+        return self._context._kept_value(self._key, text)  # type: ignore[no-any-return]
 
     def result(self) -> T:
         """The value, in a `def` handler."""
         kept = self._context._memory()
         if self._key in kept:
             return kept[self._key]  # type: ignore[no-any-return]
-        return self._context._keep(self._key, self._fn())  # type: ignore[no-any-return]
+        text = dumps(self._fn())
+        storing = self._context._keep(self._key, text)
+        if storing is not None:
+            storing.result()
+        return self._context._kept_value(self._key, text)  # type: ignore[no-any-return]
 
 
 def questions_json(questions: Mapping[str, Question[Any]]) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import _thread
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import Any, Callable, Union
 
-from ._generated import EVENT_NOTIFICATION, OP_LISTEN, ClosedError, LimitError, ProtocolError
+from ._following import Following, SyncFollowing
+from ._generated import OP_LISTEN, ClosedError, LimitError, ProtocolError
 from ._json import dumps
-
-if TYPE_CHECKING:
-    from ._aio import AsyncHost
-    from ._sync import SyncHost
 
 # Changes that may wait for a program that does not take them.
 _WAITING = 1024
@@ -151,7 +148,6 @@ class Feed:
             raise error
         return None
 
-    @property
     def idle(self) -> bool:
         """Whether there is nothing to take and more may come."""
         return not self._waiting and not self.ended
@@ -172,71 +168,16 @@ def wanted(tools: bool, prompts: bool, resources: bool, resource_uris: Sequence[
     return dumps({key: value for key, value in params.items() if value})
 
 
-class _Listening:
-    """What both kinds share. `_more` is what a waiting reader waits for."""
-
-    _host: Any
-
-    def __init__(self, client: Any, params: str) -> None:
-        self._client = client
-        self._params = params
-        self._feed = Feed()
-        self._host = None
-        self._id = 0
-        self._more: Any = None
-
-    @property
-    def granted(self) -> Granted:
-        """What the server has agreed to tell of.
-
-        Raises:
-            ClosedError: it has not begun.
-        """
-        if self._feed.granted is None:
-            raise ClosedError("listening has not begun")
-        return self._feed.granted
-
-    def close(self) -> None:
-        """End it. Calling this again does nothing."""
-        self._feed.end(None)
-        self._leave()
-        self._wake()
-
-    def _start(self) -> Any:
-        host = self._host = self._client._ask()
-        operation = host.operation()
-        operation.listeners[EVENT_NOTIFICATION] = self._hear
-        operation.on_end = self._over
-        self._id = host.enter(operation, "request", self._client._id, OP_LISTEN, self._params, "{}")
-        return host
-
-    def _hear(self, body: dict[str, Any]) -> None:
-        self._feed.hear(body)
-        if self._feed.ended:
-            self._leave()
-        self._wake()
-
-    def _over(self, error: BaseException | None) -> None:
-        self._feed.end(error)
-        self._wake()
-
-    def _leave(self) -> None:
-        host, id, self._id = self._host, self._id, 0
-        if id and host.take(id) is not None and not host.closed:
-            host.call("cancel", id, "closed by the caller")
-
-    def _wake(self) -> None:
-        raise NotImplementedError
-
-
-class Listening(_Listening):
+class Listening(Following[Change]):
     """Listens to changes at a server: `async with client.listen(tools=True) as changes`, then `async for change in changes`.
 
     Iterating alone begins too. The iteration ends when the server ends it or `close` is called, and raises when the
     connection fails. A change that waits to be taken is not told twice.
     """
 
-    _host: AsyncHost | None
+    def __init__(self, client: Any, params: str) -> None:
+        self._granted = Feed()
+        super().__init__(client, self._granted, OP_LISTEN, params, "{}")
 
     async def __aenter__(self) -> Listening:
         if self._host is None:
@@ -246,49 +187,25 @@ class Listening(_Listening):
     async def __aexit__(self, *_: Any) -> None:
         self.close()
 
-    def __aiter__(self) -> Listening:
-        return self
+    @property
+    def granted(self) -> Granted:
+        """What the server has agreed to tell of.
 
-    async def __anext__(self) -> Change:
-        if self._host is None:
-            await self._begin()
-        while True:
-            change = self._feed.take()
-            if change is not None:
-                return change
-            if self._feed.ended:
-                raise StopAsyncIteration
-            await self._wait()
-
-    async def _begin(self) -> None:
-        import asyncio
-
-        self._more = asyncio.Event()
-        self._start()
-        try:
-            while not self._feed.begun():
-                await self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    async def _wait(self) -> None:
-        # Told and taken on one thread: nothing comes in between.
-        self._more.clear()
-        await self._more.wait()
-
-    def _wake(self) -> None:
-        if self._more is not None:
-            self._more.set()
+        Raises:
+            ClosedError: it has not begun.
+        """
+        return _granted(self._granted)
 
 
-class SyncListening(_Listening):
+class SyncListening(SyncFollowing[Change]):
     """Listens to changes at a server: `with client.listen(tools=True) as changes`, then `for change in changes`.
 
     As `Listening`, blocking. `close` may be called on another thread.
     """
 
-    _host: SyncHost | None
+    def __init__(self, client: Any, params: str) -> None:
+        self._granted = Feed()
+        super().__init__(client, self._granted, OP_LISTEN, params, "{}")
 
     def __enter__(self) -> SyncListening:
         if self._host is None:
@@ -298,38 +215,17 @@ class SyncListening(_Listening):
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def __iter__(self) -> SyncListening:
-        return self
+    @property
+    def granted(self) -> Granted:
+        """What the server has agreed to tell of.
 
-    def __next__(self) -> Change:
-        if self._host is None:
-            self._begin()
-        while True:
-            change = self._feed.take()
-            if change is not None:
-                return change
-            if self._feed.ended:
-                raise StopIteration
-            self._wait(begun=True)
+        Raises:
+            ClosedError: it has not begun.
+        """
+        return _granted(self._granted)
 
-    def _begin(self) -> None:
-        self._start()
-        try:
-            while not self._feed.begun():
-                self._wait(begun=False)
-        except BaseException:
-            self.close()
-            raise
 
-    def _wait(self, begun: bool) -> None:
-        host = self._host
-        assert host is not None
-        more = self._more = host.operation()
-        # First where to tell, then the look: a change may be told on another thread in between.
-        if self._feed.idle and (begun or self._feed.granted is None):
-            host.wait_for(more)
-
-    def _wake(self) -> None:
-        if self._more is not None and self._host is not None:
-            self._more.settle(None, None)
-            self._host.free()
+def _granted(feed: Feed) -> Granted:
+    if feed.granted is None:
+        raise ClosedError("listening has not begun")
+    return feed.granted

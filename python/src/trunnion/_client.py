@@ -80,6 +80,7 @@ class Base:
         revision: str | None = None,
         transport: str | None = None,
         auth: Auth | None = None,
+        tasks: bool | None = None,
         driver: str | None = None,
         **options: Any,
     ) -> None:
@@ -116,6 +117,7 @@ class Base:
             "revision": revision,
             "transport": transport,
             "auth": None if auth is None else auth_settings(auth),
+            "tasks": tasks,
         }
         self._options = dumps({k: v for k, v in settings.items() if v is not None})
         self._raise = raise_on_error
@@ -209,11 +211,18 @@ def request_options(
     progress: Any = None,
     meta: Mapping[str, Any] | None = None,
     cache: bool | None = None,
+    task: bool = False,
+    task_ttl: float | None = None,
 ) -> str:
     """The engine's options of one request."""
-    if timeout is None and total_timeout is None and progress is None and meta is None and cache is None:
-        return "{}"
+    if timeout is None and total_timeout is None and progress is None and meta is None and cache is None and not task:
+        if task_ttl is None:
+            return "{}"
     options: dict[str, Any] = {}
+    if task:
+        options["task"] = True
+    if task_ttl is not None:
+        options["taskTtlMs"] = milliseconds("task_ttl", task_ttl)
     if total_timeout is not None:
         options["totalMs"] = milliseconds("total_timeout", total_timeout)
     if cache is not None:

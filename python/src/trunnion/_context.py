@@ -42,6 +42,24 @@ class Sent:
         yield
 
 
+class TaskRun:
+    """One run of a handler on behalf of a task.
+
+    Attributes:
+        id: the task's id. Who has it can see, answer and cancel the task where nobody signs in: no log is the place for it.
+        run: which run of the handler this is, from 1 on; others died with their process.
+    """
+
+    __slots__ = ("id", "run")
+
+    def __init__(self, id: str, run: int) -> None:
+        self.id = id
+        self.run = run
+
+    def __repr__(self) -> str:
+        return f"TaskRun({self.id!r}, {self.run})"
+
+
 class RequestInfo:
     """What is known of the request being answered. `raw` is the engine's JSON object."""
 
@@ -106,9 +124,11 @@ class Context:
     So what comes before a question is done once more; `once` is for what must not be.
     """
 
-    __slots__ = ("_host", "_id", "_cancelled", "_suspended", "_task", "_info", "_asks", "_asked", "_kept")
+    __slots__ = ("_host", "_id", "_cancelled", "_suspended", "_task", "_info", "_asks", "_asked", "_kept", "_mark", "_waits")
 
-    def __init__(self, host: Host, id: int, asks: Mapping[str, Question[Any]] | None = None) -> None:
+    def __init__(
+        self, host: Host, id: int, asks: Mapping[str, Question[Any]] | None = None, waits: bool = False
+    ) -> None:
         self._host = host
         self._id = id
         self._cancelled = False
@@ -118,6 +138,9 @@ class Context:
         self._asks = asks
         self._asked = 0
         self._kept: dict[str, Any] | None = None
+        self._mark: str | None = None
+        # A `def` handler on a worker thread: what it has stored, is stored when the call returns.
+        self._waits = waits
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> Sent:
         """Tell how far the work is.
@@ -287,7 +310,8 @@ class Context:
     @overload
     def once(self, key: str, fn: Callable[[], R]) -> Once[R]: ...
     def once(self, key: str, fn: Callable[[], Any]) -> Any:
-        """Do something once per call, however often the handler is run.
+        """Do something once per call, however often the handler is run. In a task its value outlives the process once it
+        has been waited for.
 
         Args:
             key: names it in this call.
@@ -302,6 +326,70 @@ class Context:
             LimitError: when the value is waited for: a call can keep 256 KiB.
         """
         return Once(self, key, fn)
+
+    def checkpoint(self, value: Any) -> Asking[None]:
+        """Store how far the work is, in place of the last checkpoint. In a task it outlives the process: a tool that is
+        `resumable` finds it as `last_checkpoint` when it is run again. A `def` handler goes on when it is stored; an
+        `async def` handler awaits that.
+
+        Args:
+            value: anything with a JSON form.
+
+        Raises:
+            TypeError: it has no JSON form.
+            LimitError: a call can keep 256 KiB.
+            McpError: the store failed.
+            Cancelled: in a `def` handler: this run is over.
+        """
+        text = dumps(value)
+        if self._waits:
+            self.raise_if_cancelled()
+
+        def stored(_: Any) -> None:
+            self._mark = text
+
+        storing = Asking(self._host.ask(self._id, "checkpoint", f'{{"value":{text}}}'), stored)
+        if self._waits:
+            storing.result()
+        return storing
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """The value of the last checkpoint of this call, in its JSON form; None: there is none.
+
+        Raises:
+            ClosedError: the request is over.
+        """
+        return loads(self._mark) if self._mark is not None else self.request.raw.get("checkpoint")
+
+    @property
+    def task(self) -> TaskRun | None:
+        """The task that this is a run of; None: the client waits for the call.
+
+        Raises:
+            ClosedError: the request is over.
+        """
+        raw = self.request.raw.get("task")
+        return None if raw is None else TaskRun(raw["taskId"], raw["run"])
+
+    @property
+    def claims(self) -> dict[str, Any] | None:
+        """The verified claims of the caller's token; None: the server checks none, or the caller is of this machine
+        (standard streams, or the same process).
+
+        Raises:
+            ClosedError: the request is over.
+        """
+        return self.request.raw.get("claims")
+
+    @property
+    def principal(self) -> str | None:
+        """Who calls, as one text that no other caller of any issuer has; None where `claims` is.
+
+        Raises:
+            ClosedError: the request is over.
+        """
+        return self.request.raw.get("principal")
 
     def close_stream(self) -> Sent:
         """Close the response stream of this request while the work goes on; the client comes back for the rest.
@@ -353,15 +441,24 @@ class Context:
         return self._ask({name: question}, lambda raw: question.answer(raw.get(name)))
 
     def _ask(self, questions: Mapping[str, Question[Any]], read: Callable[[Any], R]) -> Asking[R]:
-        return Asking(self._host.ask(self._id, questions_json(questions)), read)
+        return Asking(self._host.ask(self._id, "ask", questions_json(questions)), read)
 
     def _memory(self) -> dict[str, Any]:
         if self._kept is None:
             self._kept = dict(self.request.raw.get("memory") or {})
         return self._kept
 
-    def _keep(self, key: str, value: Any) -> Any:
-        text = dumps(value)
-        self._host.call("remember", self._id, key, text)
+    def _keep(self, key: str, text: str) -> Asking[None] | None:
+        """Store a value. In a task that takes a while."""
+        if self.request.raw.get("task") is None:
+            self._host.call("remember", self._id, key, text)
+            return None
+        return Asking(self._host.ask(self._id, "store", f'{{"key":{dumps(key)},"value":{text}}}'), _nothing)
+
+    def _kept_value(self, key: str, text: str) -> Any:
         value = self._memory()[key] = loads(text)
         return value
+
+
+def _nothing(_: Any) -> None:
+    return None

@@ -82,7 +82,9 @@ class Handler:
             arguments = {} if self.bare else self.decode(payload)
             context = None
             if self.context is not None:
-                context = arguments[self.context] = Context(host, id, self.asks)
+                context = arguments[self.context] = Context(
+                    host, id, self.asks, not (self.is_async or self.inline)
+                )
             if self.is_async:
                 return host.run_async(self, id, context, self.fn(**arguments))
             if self.inline:

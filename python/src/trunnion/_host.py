@@ -29,6 +29,7 @@ from ._generated import (
     EVENT_NOTIFICATION,
     EVENT_PROGRESS,
     EVENT_RESULT,
+    EVENT_VERIFY_TOKEN,
     OUTCOME_ERROR,
 )
 from ._json import dumps, loads
@@ -125,6 +126,11 @@ class Host:
                 answer = self._asked(kind, id, target, payload)
                 if answer is not None:
                     done.append(answer)
+            elif kind == EVENT_VERIFY_TOKEN:
+                verifier = None if self.server is None else self.server._verifier
+                answer = (id, OUTCOME_ERROR, _NOBODY) if verifier is None else verifier.start(self, id, payload)
+                if answer is not None:
+                    done.append(answer)
             else:
                 self._other(kind, id, payload)
 
@@ -180,9 +186,9 @@ class Host:
         """Forget an operation that has ended."""
         return self.operations.pop(id, None)
 
-    def ask(self, id: int, questions: str) -> Any:
-        """Ask the client of an exchange. What it gives has `wait()`, a coroutine, for `async def` handlers, and
-        `block()` for `def` handlers on their worker threads; both give the answers' JSON text."""
+    def ask(self, id: int, op: str, params: str) -> Any:
+        """Start an operation of an exchange, such as asking its client. What it gives has `wait()`, a coroutine, for
+        `async def` handlers, and `block()` for `def` handlers on their worker threads; both give the result's JSON text."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------ running handlers

@@ -57,7 +57,7 @@ class SyncOperation(Operation):
 
 
 class _Asked(SyncOperation):
-    """Questions of a handler: on a worker thread, or on the portal's loop."""
+    """What a handler has asked for: on a worker thread, or on the portal's loop."""
 
     __slots__ = ("host", "callback")
 
@@ -130,10 +130,10 @@ class SyncHost(Host):
         """Something that threads can wait for."""
         return SyncOperation()
 
-    def ask(self, id: int, questions: str) -> Any:
+    def ask(self, id: int, op: str, params: str) -> Any:
         asked = _Asked(self)
         try:
-            self.enter(asked, "request", id, "ask", questions)
+            self.enter(asked, "request", id, op, params)
         except McpError as error:
             asked.settle(None, error)
         return asked

@@ -27,6 +27,7 @@ from ._generated import (
     OP_LIST_PROMPTS,
     OP_LIST_RESOURCE_TEMPLATES,
     OP_LIST_RESOURCES,
+    OP_LIST_TASKS,
     OP_LIST_TOOLS,
     OP_PING,
     OP_READ_RESOURCE,
@@ -44,6 +45,7 @@ from ._models import (
     ToolInfo,
 )
 from ._results import ServerInfo
+from ._tasks import SyncTask, Task, TaskState, made
 
 if TYPE_CHECKING:
     from ._aio import AsyncHost
@@ -82,9 +84,10 @@ class Client(Base):
         on_sample: called with a `CreateMessageRequest` when the server asks the model; returns a
             `CreateMessageResult`. As `on_elicit`.
         roots: where the server may work: URIs, paths, or `Root`s. Given, they declare the capability.
+        tasks: whether servers may make tasks of calls, by default true.
         raise_on_error: whether `call_tool` raises `ToolError` when the tool failed.
         on_notification: called with the event's name (`log`, `tools_changed`, `resources_changed`,
-            `prompts_changed`, `resource_updated`) and its parameters; may be `async def`. What it raises is
+            `prompts_changed`, `resource_updated`; `task_changed`, of tasks that nothing here follows) and its parameters; may be `async def`. What it raises is
             logged under `trunnion`.
         driver: `threaded` or `hosted`; a server in this process brings its own.
         options: engine options, such as `max_message_bytes`.
@@ -168,9 +171,13 @@ class Client(Base):
         total_timeout: float | None = None,
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
+        task_ttl: float | None = None,
         raise_on_error: bool | None = None,
     ) -> CallResult:
-        """Call a tool. Cancelling the task that waits cancels the call.
+        """Call a tool. Cancelling the wait cancels the call.
+
+        Where the server makes a task of the call, the engine follows it: what it says of itself is progress, what it asks is put
+        to the client's handlers.
 
         Args:
             name: the tool's name.
@@ -180,6 +187,7 @@ class Client(Base):
             progress: called with progress, total and message; may be `async def`. What it raises gives the
                 call up, and is raised here.
             meta: entries for the request's metadata.
+            task_ttl: seconds that a legacy server is asked to keep the task; modern servers decide that themselves.
             raise_on_error: this call's own choice of the client's `raise_on_error`.
 
         Raises:
@@ -187,9 +195,45 @@ class Client(Base):
             McpError: the call failed: no such tool, no answer in time, connection lost.
         """
         params = {"name": name, "arguments": arguments or {}}
-        options = request_options(timeout, total_timeout, progress, meta)
+        options = request_options(timeout, total_timeout, progress, meta, task_ttl=task_ttl)
         raw = await self._request(OP_CALL_TOOL, params, options, progress)
         return self._called(raw, raise_on_error)
+
+    async def start_task(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+        task_ttl: float | None = None,
+    ) -> Task:
+        """Call a tool and do not wait for its result. Where the server answers at once, the task is complete already. A legacy
+        server is asked for a task where its tool allows that.
+
+        Args:
+            name, arguments, meta, task_ttl: as of `call_tool`.
+            timeout, total_timeout: seconds of making the task.
+
+        Raises:
+            McpError: the call failed: no such tool, no answer in time, connection lost.
+        """
+        params = {"name": name, "arguments": arguments or {}}
+        options = request_options(timeout, total_timeout, None, meta, task=True, task_ttl=task_ttl)
+        return Task(self, *made(await self._request(OP_CALL_TOOL, params, options)))
+
+    def task(self, id: str) -> Task:
+        """A task by the id that was saved of it. Nothing is sent."""
+        return Task(self, id, None, None)
+
+    async def list_tasks(self, *, timeout: float | None = None, total_timeout: float | None = None) -> list[TaskState]:
+        """All tasks of this caller; legacy sessions only.
+
+        Raises:
+            MethodNotFoundError: the modern era has no such request.
+        """
+        return [item async for item in self._list(OP_LIST_TASKS, request_options(timeout, total_timeout))]
 
     async def list_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
@@ -318,7 +362,7 @@ class Client(Base):
         await self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
     async def _list(self, op: str, options: str) -> AsyncIterator[Any]:
-        key, make = LISTS[op]
+        key, make = LISTS.get(op, ("tasks", TaskState.from_json))
         params: dict[str, Any] = {}
         while True:
             page = await self._request(op, params, options)
@@ -425,13 +469,37 @@ class SyncClient(Base):
         total_timeout: float | None = None,
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
+        task_ttl: float | None = None,
         raise_on_error: bool | None = None,
     ) -> CallResult:
         """Call a tool: see `Client.call_tool`. `progress` is called on whichever thread drains."""
         params = {"name": name, "arguments": arguments or {}}
-        options = request_options(timeout, total_timeout, progress, meta)
+        options = request_options(timeout, total_timeout, progress, meta, task_ttl=task_ttl)
         raw = self._request(OP_CALL_TOOL, params, options, progress)
         return self._called(raw, raise_on_error)
+
+    def start_task(
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+        task_ttl: float | None = None,
+    ) -> SyncTask:
+        """Call a tool and do not wait for its result: see `Client.start_task`."""
+        params = {"name": name, "arguments": arguments or {}}
+        options = request_options(timeout, total_timeout, None, meta, task=True, task_ttl=task_ttl)
+        return SyncTask(self, *made(self._request(OP_CALL_TOOL, params, options)))
+
+    def task(self, id: str) -> SyncTask:
+        """A task by the id that was saved of it. Nothing is sent."""
+        return SyncTask(self, id, None, None)
+
+    def list_tasks(self, *, timeout: float | None = None, total_timeout: float | None = None) -> list[TaskState]:
+        """All tasks of this caller; legacy sessions only: see `Client.list_tasks`."""
+        return list(self._list(OP_LIST_TASKS, request_options(timeout, total_timeout)))
 
     def list_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
@@ -553,7 +621,7 @@ class SyncClient(Base):
         self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
     def _list(self, op: str, options: str) -> Iterator[Any]:
-        key, make = LISTS[op]
+        key, make = LISTS.get(op, ("tasks", TaskState.from_json))
         params: dict[str, Any] = {}
         while True:
             page = self._request(op, params, options)

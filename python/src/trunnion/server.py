@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from itertools import count
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, Literal, Mapping, Sequence, TypeVar, Union, overload
 
 from ._generated import OPTIONS
 from ._handler import Completer, Completers, Handler, Prompt, Resource, Tool, call_name
@@ -15,9 +15,14 @@ from ._signature import Signature
 if TYPE_CHECKING:
     from ._aio import AsyncHost
     from ._asgi import AsgiApp
+    from ._answers import Answerer
     from ._asking import Question
+    from ._guard import ServerAuth, Visibility
     from ._host import Host
 
+    VisibleTo = Union[Visibility, Mapping[str, Any]]
+
+TaskSupport = Literal["never", "optional", "required"]
 F = TypeVar("F", bound=Callable[..., Any])
 _targets = count(1)
 
@@ -51,6 +56,9 @@ class Server:
         inline: the default of `inline` for everything registered: see `tool`.
         mask_errors: hide the text of unexpected exceptions from clients. `ToolError` and `McpError` are
             meant for them and always shown; a traceback never is.
+        auth: whom the server lets in over HTTP: a `ServerAuth`. Without, everybody.
+        store: the path of a file, or the URL of a database, where tasks and the sessions of older clients outlive the
+            process and are shared with others: docs/stores.
         options: the engine's and server's options in snake case, such as `max_message_bytes`,
             `page_size` or `eras`: docs/options.
 
@@ -69,6 +77,8 @@ class Server:
         icons: Sequence[Mapping[str, Any]] | None = None,
         inline: bool = False,
         mask_errors: bool = False,
+        auth: ServerAuth | None = None,
+        store: str | os.PathLike[str] | None = None,
         driver: str | None = None,
         **options: Any,
     ) -> None:
@@ -88,8 +98,13 @@ class Server:
         self._definition = {k: v for k, v in definition.items() if v is not None}
         self._engine_options = take_options("engine", options)
         self._definition.update(take_options("server", options))
-        if "store" in self._definition:
-            self._definition["store"] = os.fspath(self._definition["store"])
+        if store is not None:
+            self._definition["store"] = os.fspath(store)
+        self._verifier: Answerer | None = None
+        if auth is not None:
+            from ._guard import server_auth
+
+            self._definition["auth"], self._verifier = server_auth(auth)
         refuse_options("Server", options)
         self._handlers: dict[int, Any] = {}
         self._items: dict[tuple[str, str], _Item] = {}
@@ -117,6 +132,12 @@ class Server:
         input_schema: Mapping[str, Any] | None = ...,
         output_schema: Mapping[str, Any] | None = ...,
         timeout: float | None = ...,
+        task: TaskSupport | None = ...,
+        resumable: bool = ...,
+        task_ttl: float | None = ...,
+        task_concurrency: int | None = ...,
+        scopes: Sequence[str] = ...,
+        visible_to: VisibleTo | None = ...,
         asks: Mapping[str, Question[Any]] | None = ...,
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
@@ -133,6 +154,14 @@ class Server:
             name, title, description, annotations, icons, meta: as the protocol has them.
             input_schema, output_schema: JSON Schema to use in place of the hints'.
             timeout: seconds after which the handler is cancelled and the caller told.
+            task: whether calls become tasks, which outlive the request, the connection and, with a store, the process:
+                `never`, `optional` (for clients that know of them) or `required`.
+            resumable: when the process that works on a task dies, run the function again, with its last checkpoint, what it
+                did `once` and the answers it had; otherwise the task fails.
+            task_ttl: seconds that tasks of this tool are kept, from their creation on; by default as the server says.
+            task_concurrency: how many tasks of this tool one process works on at the same time; the others wait.
+            scopes: what a caller's token needs, all of them; else it is refused before the function is called.
+            visible_to: who sees it; to others it is not there.
             asks: what the client is asked before the function is called, by key; the answers are in
                 `Context.answers`.
             inline: run a `def` handler right where the request is read: several times faster, and right
@@ -155,6 +184,12 @@ class Server:
         input_schema: Mapping[str, Any] | None = None,
         output_schema: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        task: TaskSupport | None = None,
+        resumable: bool = False,
+        task_ttl: float | None = None,
+        task_concurrency: int | None = None,
+        scopes: Sequence[str] = (),
+        visible_to: VisibleTo | None = None,
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
@@ -174,7 +209,14 @@ class Server:
                 "icons": icons,
                 "_meta": meta,
             }
-            options: dict[str, Any] = {} if timeout is None else {"timeoutMs": int(timeout * 1000)}
+            options = {
+                "timeoutMs": None if timeout is None else int(timeout * 1000),
+                "task": task,
+                "resumable": resumable or None,
+                "taskTtlMs": None if task_ttl is None else round(task_ttl * 1000),
+                "taskConcurrency": task_concurrency,
+                **_seen_by(scopes, visible_to),
+            }
             self._add("tool", key, definition, options, tool, asks)
 
         self._build(fn, ("tool", key), build)
@@ -193,13 +235,16 @@ class Server:
         annotations: Mapping[str, Any] | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        scopes: Sequence[str] = (),
+        visible_to: VisibleTo | None = None,
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> Callable[[F], F]:
         """Register a function as a resource, or as a template if the URI has variables.
 
         The variables of `doc://{path}` are the function's parameters, by name; a parameter named `uri`
-        receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned.
+        receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned. `scopes`, `visible_to`
+        and `asks` are those of `tool`.
         """
         variables = _variables(uri)
 
@@ -225,7 +270,7 @@ class Server:
                     "_meta": meta,
                 }
                 handler = Resource(fn, title_, signature, self._quick(inline), self._mask)
-                self._add(kind, uri, definition, {}, handler, asks)
+                self._add(kind, uri, definition, _seen_by(scopes, visible_to), handler, asks)
 
             self._build(fn, (kind, uri), build)
             return fn
@@ -244,6 +289,8 @@ class Server:
         description: str | None = ...,
         icons: Sequence[Mapping[str, Any]] | None = ...,
         meta: Mapping[str, Any] | None = ...,
+        scopes: Sequence[str] = ...,
+        visible_to: VisibleTo | None = ...,
         asks: Mapping[str, Question[Any]] | None = ...,
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
@@ -251,7 +298,8 @@ class Server:
         """Register a function as a prompt; with or without parentheses.
 
         Its parameters are the prompt's arguments: texts, or what their JSON text gives for other types.
-        It returns a text, a message, a list of these, or a `PromptResult`.
+        It returns a text, a message, a list of these, or a `PromptResult`. `scopes`, `visible_to` and `asks` are those of
+        `tool`.
         """
         if fn is None:
             return lambda fn: self.add_prompt(fn, **how)
@@ -266,6 +314,8 @@ class Server:
         description: str | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        scopes: Sequence[str] = (),
+        visible_to: VisibleTo | None = None,
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
@@ -283,7 +333,7 @@ class Server:
                 "_meta": meta,
             }
             handler = Prompt(fn, key, signature, self._quick(inline), self._mask)
-            self._add("prompt", key, definition, {}, handler, asks)
+            self._add("prompt", key, definition, _seen_by(scopes, visible_to), handler, asks)
 
         self._build(fn, ("prompt", key), build)
         return fn
@@ -384,7 +434,8 @@ class Server:
         text = dumps(take_options(scope, options))
         refuse_options("run", options)
         self._settle()
-        if any(_is_async(handler) for handler in self._handlers.values()):
+        checks = self._verifier is not None and self._verifier.is_async
+        if checks or any(_is_async(handler) for handler in self._handlers.values()):
             import asyncio
 
             from ._serve import run_async
@@ -486,7 +537,7 @@ class Server:
             handler.asks = dict(asks)
             options = {**options, "asks": {name: question.to_json() for name, question in asks.items()}}
         body = dumps({k: v for k, v in definition.items() if v is not None and v != ""})
-        entry = _Item(item, key, body, dumps(options), target)
+        entry = _Item(item, key, body, dumps({k: v for k, v in options.items() if v is not None}), target)
         if self._host is not None:
             entry.add(self._host)
         self._items[(item, key)] = entry
@@ -541,8 +592,21 @@ def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
         if name in known:
             taken[known[name]] = given.pop(name)
         elif f"{name}_ms" in known:
-            taken[known[f"{name}_ms"]] = round(given.pop(name) * 1000)
+            seconds = given.pop(name)
+            taken[known[f"{name}_ms"]] = None if seconds is None else round(seconds * 1000)
     return taken
+
+
+def _seen_by(scopes: Sequence[str], visible_to: VisibleTo | None) -> dict[str, Any]:
+    """The options of who may use an item."""
+    if isinstance(scopes, str):
+        raise TypeError("scopes is a list, not a text")
+    seen: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
+    if visible_to is not None:
+        from ._guard import visibility_json
+
+        seen["visibleTo"] = visibility_json(visible_to)
+    return seen
 
 
 def _no_carrying(options: Mapping[str, Any]) -> None:

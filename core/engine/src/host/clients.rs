@@ -61,6 +61,10 @@ impl Engine {
         if let Some(call) = inner.tables.exchange(client) {
             return inner.for_exchange(&call, op, params);
         }
+        if matches!(op, "ask" | "store" | "checkpoint") && !lock(&inner.tables.clients).contains_key(&client) {
+            // An exchange can be over before its handler has heard of it.
+            return Err(Error::local(local::CANCELLED, "the call is over"));
+        }
         let method = methods::by_op(op).ok_or_else(|| Error::usage(format!("unknown operation {op:?}")))?;
         let params = if params.trim().is_empty() { "{}" } else { params };
         if !params.trim_start().starts_with('{') || serde_json::from_str::<&RawValue>(params).is_err() {

@@ -57,6 +57,8 @@ fn record(resumable: bool) -> Record {
         client_capabilities: None,
         meta: None,
         answers: None,
+        principal: None,
+        claims: None,
     };
     Record::new("id".into(), String::new(), origin, Terms { ttl: Some(1000), poll: 10, resumable }, 0)
 }
