@@ -206,14 +206,16 @@ impl Drop for Withdrawn {
     }
 }
 
-/// What a completion says of a token: the claims (RESULT or VALUE), or that it is not good (ERROR).
+/// What a completion says of a token: the claims (RESULT or VALUE), that it is not good (ERROR), or that it could not be
+/// checked (TOOL_ERROR).
 pub(super) fn checked(outcome: Outcome) -> Checked {
     match outcome {
         Outcome::Result(claims) | Outcome::Value(claims) => match serde_json::from_str(&claims) {
             Ok(Value::Object(claims)) => Ok(Some(claims)),
             _ => Err(Error::usage("the claims of a token must be an object")),
         },
-        Outcome::Error(RpcError { .. }) | Outcome::ToolError(_) => Ok(None),
+        Outcome::Error(RpcError { .. }) => Ok(None),
+        Outcome::ToolError(why) => Err(Error::local(local::TRANSPORT, why)),
         _ => Err(Error::usage("a token is checked with RESULT or ERROR")),
     }
 }
