@@ -17,9 +17,12 @@ let package = Package(
         .target(name: "Trunnion", dependencies: ["TrunnionBindings"], path: "swift/Sources/Trunnion"),
         .executableTarget(name: "vector_server", dependencies: ["Trunnion"], path: "swift/Tests/VectorServer"),
         .executableTarget(name: "exit_program", dependencies: ["Trunnion"], path: "swift/Tests/ExitProgram"),
+        .executableTarget(name: "task_server", dependencies: ["Trunnion"], path: "swift/Tests/TaskServer"),
         .testTarget(
             name: "TrunnionTests",
-            dependencies: ["Trunnion", "TrunnionBindings", "everything_server", "exit_program", "vector_server"],
+            dependencies: [
+                "Trunnion", "TrunnionBindings", "everything_server", "exit_program", "task_server", "vector_server",
+            ],
             path: "swift/Tests/TrunnionTests"),
         .executableTarget(
             name: "everything_server", dependencies: ["Trunnion"], path: "examples/swift/everything_server"),

@@ -24,7 +24,7 @@ if ! cmp -s "$library" "$place/libtrunnion_swift.a"; then
   for products in .build/*/debug .build/*/release; do
     [[ -d $products ]] || continue
     rm -rf "$products"/*.xctest
-    rm -f "$products"/{vector,bench,everything}_server "$products"/exit_program "$products"/{everything,docsearch}_client
+    rm -f "$products"/{vector,bench,everything,task}_server "$products"/exit_program "$products"/{everything,docsearch}_client
   done
 fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)

@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 swift/build.sh swift build
-# The servers that the tests sign in to.
-[[ ${TRUNNION_PREBUILT:-} == 1 ]] || cargo build --package trunnion --example auth_world
+# The servers that the tests sign in to, and the one whose tokens they let in.
+[[ ${TRUNNION_PREBUILT:-} == 1 ]] || cargo build --package trunnion --example auth_world --package trunnion-auth-server --bins
 exec swift/build.sh swift test --disable-xctest "$@"

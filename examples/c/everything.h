@@ -42,6 +42,8 @@ void slow(struct app *app, const trn_event *event);
 void with_progress(struct app *app, const trn_event *event);
 void with_logging(struct app *app, const trn_event *event);
 void reconnect(struct app *app, const trn_event *event);
+void compute(struct app *app, const trn_event *event);
+void fail_later(struct app *app, const trn_event *event);
 
 /* everything_asks.c: handlers that ask the client, and what its loop has to hand over to them. */
 void ask_same(struct app *app, const trn_event *event);
@@ -50,6 +52,7 @@ void ask_elicitation(struct app *app, const trn_event *event);
 void ask_what_it_can(struct app *app, const trn_event *event);
 void ask_twice(struct app *app, const trn_event *event);
 void ask_with_memory(struct app *app, const trn_event *event);
+void confirm_delete(struct app *app, const trn_event *event);
 void asked_before(struct app *app, const trn_event *event);
 void answered(struct app *app, const trn_event *event);
 void stop_waiting(struct app *app, uint64_t exchange);

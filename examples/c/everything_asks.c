@@ -173,6 +173,28 @@ void ask_with_memory(struct app *app, const trn_event *event)
         answer_with_memory);
 }
 
+static void delete_or_not(struct app *app, uint64_t exchange, trn_str answers)
+{
+    bool confirm = false;
+    trn_json_bool(answers, "/confirm/content/confirm", &confirm);
+    reply(app, exchange, TRN_OUTCOME_TEXT, confirm ? "It is deleted." : "It stays.");
+}
+
+void confirm_delete(struct app *app, const trn_event *event)
+{
+    char *name = trn_json_string(event->payload, "filename", NULL);
+    char *message = format("Delete %s?", name), *quoted = trn_json_escape(trn_cstr(message));
+    char *questions = format("{\"confirm\":{\"op\":\"elicit\",\"params\":{\"message\":%s,\"requestedSchema\":{"
+                             "\"type\":\"object\",\"properties\":{\"confirm\":{\"type\":\"boolean\"}},"
+                             "\"required\":[\"confirm\"]}}}}",
+                             quoted);
+    ask(app, event->id, questions, delete_or_not);
+    free(questions);
+    trn_string_free(quoted);
+    free(message);
+    trn_string_free(name);
+}
+
 /* For offers with the option `asks`: the answers are there when the handler begins. */
 void asked_before(struct app *app, const trn_event *event)
 {

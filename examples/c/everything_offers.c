@@ -16,6 +16,10 @@
     "{\"type\":\"resource\",\"resource\":{\"uri\":" uri ",\"mimeType\":\"text/plain\",\"text\":\"" text "\"}}"
 #define TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
 #define IMAGE "{\"type\":\"image\",\"data\":\"" PNG "\",\"mimeType\":\"image/png\"}"
+#define WHO(message) \
+    "{\"op\":\"elicit\",\"params\":{\"message\":\"" message "\",\"requestedSchema\":{\"type\":\"object\"," \
+    "\"properties\":{\"name\":{\"type\":\"string\"}},\"required\":[\"name\"]}}}"
+
 static void same(struct app *app, const trn_event *event)
 {
     const struct offer *offer = (const struct offer *)(uintptr_t)event->target;
@@ -44,6 +48,15 @@ static void answer_member(struct app *app, const trn_event *event, const char *n
 static void echo(struct app *app, const trn_event *event)
 {
     answer_member(app, event, "text");
+}
+
+static void greet(struct app *app, const trn_event *event)
+{
+    char *name = trn_json_string(event->payload, "name", NULL);
+    char *text = format("Hello, %s!", name);
+    reply(app, event->id, TRN_OUTCOME_TEXT, text);
+    free(text);
+    trn_string_free(name);
 }
 
 static void region(struct app *app, const trn_event *event)
@@ -288,6 +301,27 @@ const struct offer offers[] = {
      ask_with_memory, 0, NULL, NULL},
     {"tool", TOOL("test_input_required_result_capabilities", "Asks whom the client lets it ask."),
      ask_what_it_can, 0, NULL, NULL},
+
+    {"tool",
+     "{\"name\":\"greet\",\"description\":\"Says hello.\",\"inputSchema\":{\"type\":\"object\","
+     "\"properties\":{\"name\":{\"type\":\"string\"}},\"required\":[\"name\"]}}",
+     greet, 0, NULL, NULL},
+    {"tool",
+     "{\"name\":\"slow_compute\",\"description\":\"Takes a while, and says how far it is.\",\"inputSchema\":{"
+     "\"type\":\"object\",\"properties\":{\"seconds\":{\"type\":\"number\"},\"label\":{\"type\":\"string\"}},"
+     "\"required\":[\"seconds\"]}}",
+     compute, 0, NULL, "{\"task\":\"optional\",\"resumable\":true}"},
+    {"tool", TOOL("failing_job", "Fails after a second."), fail_later, 0, NULL, "{\"task\":\"required\"}"},
+    {"tool", TOOL("protocol_error_job", "Ends with a protocol error."), same, TRN_OUTCOME_ERROR,
+     "{\"code\":-32603,\"message\":\"the job has met an error of the protocol\"}", "{\"task\":\"optional\"}"},
+    {"tool",
+     "{\"name\":\"confirm_delete\",\"description\":\"Asks the user before something is deleted.\",\"inputSchema\":{"
+     "\"type\":\"object\",\"properties\":{\"filename\":{\"type\":\"string\"}},\"required\":[\"filename\"]}}",
+     confirm_delete, 0, NULL, "{\"task\":\"optional\"}"},
+    {"tool", TOOL("multi_input", "Asks the user two things at once."), ask_same, 0,
+     "{\"first\":" WHO("Who is first?") ",\"second\":" WHO("Who is second?") "}", "{\"task\":\"optional\"}"},
+    {"tool", TOOL("test_tool_with_task", "Asks for a name, then answers in a task."), asked_before, 0, NULL,
+     "{\"task\":\"optional\",\"asks\":{\"user_name\":" WHO("What is your name?") "}}"},
 
     {"resource",
      "{\"uri\":\"test://static-text\",\"name\":\"static-text\",\"description\":\"A text that never changes.\","

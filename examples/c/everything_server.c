@@ -22,6 +22,9 @@ struct job {
     uint64_t id;
     int64_t step, steps, delay_ms, due_ms;
     void (*report)(struct app *app, const struct job *job);
+    /* How it ends. */
+    trn_outcome outcome;
+    const char *text;
 };
 
 static int64_t now_ms(void)
@@ -38,6 +41,8 @@ static struct job *start(struct app *app, const trn_event *event)
         abort();
     }
     job->id = event->id;
+    job->outcome = TRN_OUTCOME_TEXT;
+    job->text = "done";
     job->next = app->jobs;
     app->jobs = job;
     return job;
@@ -95,6 +100,40 @@ void with_logging(struct app *app, const trn_event *event)
     three_reports(app, event, report_log);
 }
 
+/* How far the work is, and where another process goes on with it if this one dies. */
+static void report_work(struct app *app, const struct job *job)
+{
+    uint64_t stored = 0;
+    char *report = format("{\"progress\":%lld,\"total\":10}", (long long)job->step);
+    char *checkpoint = format("{\"value\":%lld}", (long long)job->step);
+    trn_progress(app->engine, job->id, trn_cstr(report), NULL);
+    trn_request(app->engine, job->id, "checkpoint", trn_cstr(checkpoint), trn_cstr(NULL), &stored, NULL);
+    free(checkpoint);
+    free(report);
+}
+
+void compute(struct app *app, const trn_event *event)
+{
+    struct job *job = start(app, event);
+    double seconds = 0;
+    char *context = trn_context(app->engine, event->id);
+    trn_json_number(event->payload, "seconds", &seconds);
+    trn_json_integer(trn_cstr(context), "checkpoint", &job->step);
+    trn_string_free(context);
+    job->report = report_work;
+    job->steps = 10;
+    job->delay_ms = seconds < 0 ? 0 : seconds > 600 ? 60000 : (int64_t)(seconds * 100);
+    job->due_ms = now_ms() + job->delay_ms;
+}
+
+void fail_later(struct app *app, const trn_event *event)
+{
+    struct job *job = start(app, event);
+    job->due_ms = now_ms() + 1000;
+    job->outcome = TRN_OUTCOME_TOOL_ERROR;
+    job->text = "the job has failed";
+}
+
 /* Lets its caller's connection go; the answer waits for the client to come back. */
 void reconnect(struct app *app, const trn_event *event)
 {
@@ -113,7 +152,7 @@ static int advance(struct app *app, struct job *job)
     if (job->step < job->steps) {
         return 1;
     }
-    reply(app, job->id, TRN_OUTCOME_TEXT, "done");
+    reply(app, job->id, job->outcome, job->text);
     return 0;
 }
 

@@ -11,7 +11,7 @@ out=$target/c-tests
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 warnings="-Wall -Wextra -Werror -pedantic"
-tests="test_json test_misuse test_local test_process test_carried test_auth"
+tests="test_json test_misuse test_local test_process test_carried test_auth test_guard test_tasks"
 
 step() { printf '\n== %s\n' "$*"; }
 

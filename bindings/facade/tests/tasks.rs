@@ -86,6 +86,8 @@ fn a_host_works_on_a_task() {
         let (exchange, _) = begun(&mut host, 7);
         ask(&mut host, endpoint, "tasks/cancel", json!({"taskId": made["result"]["taskId"]}));
         host.until(|event| event.kind == CANCELLED && event.id == exchange);
+        let late = host.engine.request(exchange, "checkpoint", r#"{"value":1}"#, "{}");
+        assert_eq!(late.map_err(|error| error.kind), Err("cancelled"));
         host.engine.server_close(server);
         host.engine.close(Duration::from_secs(5));
         assert_eq!(host.engine.live(), NOTHING_ALIVE, "{driver}");

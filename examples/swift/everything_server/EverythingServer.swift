@@ -64,6 +64,7 @@ enum EverythingServer {
             try addConversations(to: server)
             try addChanges(to: server)
             try addQuestions(to: server)
+            try addTasks(to: server)
             switch (arguments.first, arguments.dropFirst().first.flatMap(Int.init)) {
             case ("--stdio", nil): try await server.serveStdio()
             case ("--http", let port?):

@@ -208,13 +208,18 @@ extension Context {
     }
 
     /// Run something once, also when the handler is run again: what it returned is kept with the call and returned
-    /// from then on.
+    /// from then on. In a task it is stored, where it outlives the process, when this returns.
     /// - Parameter key: names it within this call.
     /// - Throws: what `body` throws, which is not kept; `McpError` of kind `limit` when the call keeps too much.
     public func once<T: Codable & Sendable>(_ key: String, _ body: () async throws -> T) async throws -> T {
-        if let known = try request.memory?[key] { return try known.decode() }
+        let now = try request
+        if let known = now.memory?[key] { return try known.decode() }
         let value = try await body()
         let text = try JSON.text(value)
+        if now.task != nil {
+            try await keep("store", .object(["key": .value(.string(key)), "value": .raw(text)]))
+            return value
+        }
         if !(try calling { try exchange.core.engine.remember(id: exchange.id, key: key, value: text) }) {
             throw CancellationError()
         }

@@ -134,7 +134,7 @@ public final class Client: Sendable {
         }
     }
 
-    private func ask<T: Decodable>(
+    func ask<T: Decodable>(
         _ op: Op, _ params: [String: JSONValue] = [:], options: RequestOptions,
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
     ) async throws -> T {
@@ -156,14 +156,14 @@ public final class Client: Sendable {
     ///   - arguments: any value that encodes as an object.
     ///   - progress: hears how far the call has come; all of it before the call returns. If it falls behind by
     ///     more than 256 reports, the oldest are dropped.
-    /// - Returns: the tool's answer. A tool that failed answers with `isError`; it does not throw.
+    /// - Returns: the tool's answer. A tool that failed answers with `isError`; it does not throw. Where the server makes a task of
+    ///   the call, it is followed to its end: what it says of itself is progress, and cancelling the call cancels it.
     public func callTool(
         _ name: String, _ arguments: some Encodable & Sendable, options: RequestOptions = RequestOptions(),
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
     ) async throws -> ToolResult {
         let arguments = try (arguments as? JSONValue) ?? JSONValue(encoding: arguments)
-        return try await ask(
-            .callTool, ["name": .string(name), "arguments": arguments], options: options, progress: progress)
+        return try await call(name, arguments, options, progress)
     }
 
     /// Call a tool with arguments as a literal, or with none.
@@ -171,8 +171,16 @@ public final class Client: Sendable {
         _ name: String, _ arguments: JSONValue = [:], options: RequestOptions = RequestOptions(),
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
     ) async throws -> ToolResult {
-        try await ask(
-            .callTool, ["name": .string(name), "arguments": arguments], options: options, progress: progress)
+        try await call(name, arguments, options, progress)
+    }
+
+    private func call(
+        _ name: String, _ arguments: JSONValue, _ options: RequestOptions,
+        _ progress: (@Sendable (ProgressUpdate) async -> Void)?
+    ) async throws -> ToolResult {
+        if options.task == true { throw McpError(.usage, "a call that does not wait for its result is startTask") }
+        let params: [String: JSONValue] = ["name": .string(name), "arguments": arguments]
+        return try await ask(.callTool, params, options: options, progress: progress)
     }
 
     /// Read a resource.

@@ -3,8 +3,8 @@ import TrunnionBindings
 
 /// What a handler knows of the call it answers, and what it can tell the caller meanwhile.
 ///
-/// The handler runs in a task that is cancelled when the caller leaves, and when it runs again with answers (see `elicit`): `Task.sleep` and friends throw then, and
-/// `Task.checkCancellation()` works as everywhere.
+/// The handler runs in a task that is cancelled when the caller leaves, and when it runs again with answers (see `elicit`):
+/// `Task.sleep` and friends throw then, and `Task.checkCancellation()` works as everywhere.
 public struct Context: Sendable {
     let exchange: Exchange
 
@@ -16,7 +16,8 @@ public struct Context: Sendable {
     ///   - progress: how far the work is; must grow from call to call.
     ///   - total: what `progress` will reach, if known.
     ///   - message: what is being done, for people.
-    /// - Returns: whether it was sent; false when the caller did not ask for progress or has left.
+    /// - Returns: whether it was sent; false when the caller did not ask for progress or has left. In a task it becomes the
+    ///   task's status message.
     @discardableResult
     public func progress(_ progress: Double, total: Double? = nil, message: String? = nil) throws -> Bool {
         let payload = try JSON.text(ProgressUpdate(progress: progress, total: total, message: message))
@@ -67,4 +68,12 @@ public struct RequestInfo: Codable, Sendable, Hashable {
     public var answers: Answers?
     /// What `once` has kept.
     public var memory: [String: JSONValue]?
+    /// What `checkpoint` has stored last.
+    public var checkpoint: JSONValue?
+    /// The task that the call is a run of.
+    public var task: TaskRun?
+    /// The verified claims of the caller's token.
+    public var claims: Claims?
+    /// Who calls, among all issuers.
+    public var principal: String?
 }

@@ -17,11 +17,22 @@ extension Server {
     /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
     /// tool failed.
     ///
-    /// - Parameter asks: what the client is asked before the handler runs; see `Context.answers`.
+    /// - Parameters:
+    ///   - asks: what the client is asked before the handler runs; see `Context.answers`.
+    ///   - task: whether calls become tasks.
+    ///   - resumable: when the process that works on a task dies, the handler is run again, with its checkpoint, with what it did
+    ///     `once` and the answers it had. Otherwise the task fails.
+    ///   - taskTTL: for how long tasks of this tool are kept; by default as the server's are.
+    ///   - taskConcurrency: how many tasks of this tool one process works on at the same time, at least 1; the others wait.
+    ///   - scopes: what a caller's token needs, all of them; else it is refused before the handler runs.
+    ///   - visibleTo: who sees the tool; to others it is not there.
+    ///   - options: the same by the engine's names, and what else there is. Parameters come first.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], options: ToolOptions = ToolOptions(),
+        asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
+        taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         let schemas = try (input: Self.input(inputSchema, Input.self), output: Self.output(outputSchema, Output.self))
@@ -32,7 +43,13 @@ extension Server {
         if let output = schemas.output { definition.append("outputSchema", output) }
         if let annotations { definition.append("annotations", .value(try JSONValue(encoding: annotations))) }
         definition.append(extra)
-        try add("tool", key: name, definition: definition, options: Self.options(options, asks)) { exchange in
+        var options = options
+        if let task { options.task = task.rawValue }
+        options.resumable = resumable ?? options.resumable
+        options.taskTtlMs = taskTTL?.wholeMilliseconds ?? options.taskTtlMs
+        options.taskConcurrency = taskConcurrency ?? options.taskConcurrency
+        let text = try Self.options(options, asks: asks, scopes, visibleTo)
+        try add("tool", key: name, definition: definition, options: text) { exchange in
             await Answer.attempt("the tool \(name)", of: exchange) {
                 let input: Input
                 do {
@@ -49,12 +66,16 @@ extension Server {
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], options: ToolOptions = ToolOptions(),
+        asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
+        taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: inputSchema,
-            outputSchema: outputSchema, extra: extra, asks: asks, options: options
+            outputSchema: outputSchema, extra: extra, asks: asks, task: task,
+            resumable: resumable, taskTTL: taskTTL, taskConcurrency: taskConcurrency, scopes: scopes,
+            visibleTo: visibleTo, options: options
         ) { (input: Input, _: Context) in try await handler(input) }
     }
 
@@ -62,17 +83,26 @@ extension Server {
     public func tool<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        task: TaskSupport? = nil, resumable: Bool? = nil,
+        taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: .none,
-            outputSchema: outputSchema, extra: extra, asks: asks, options: options
+            outputSchema: outputSchema, extra: extra, asks: asks, task: task,
+            resumable: resumable, taskTTL: taskTTL, taskConcurrency: taskConcurrency, scopes: scopes,
+            visibleTo: visibleTo, options: options
         ) { (_: JSONValue, context: Context) in try await handler(context) }
     }
 
-    private static func options(_ options: ToolOptions, _ asks: [String: Question]) throws -> String {
-        if asks.isEmpty { return try JSON.text(options) }
+    private static func options(
+        _ options: ToolOptions = ToolOptions(), asks: [String: Question], _ scopes: [String]?,
+        _ visibleTo: Visibility?
+    ) throws -> String {
         var rest = options
+        rest.scopes = scopes ?? rest.scopes
+        rest.visibleTo = visibleTo?.json.objectValue ?? rest.visibleTo
+        if asks.isEmpty { return try JSON.text(rest) }
         rest.asks = nil
         var all: OrderedJSON = .value(try JSONValue(encoding: rest))
         all.append("asks", Question.json(asks))
@@ -114,11 +144,12 @@ extension Server {
     /// value, which becomes JSON.
     public func resource<Output: Encodable & Sendable>(
         _ uri: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
+        visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uri", uri, name, title, description, mimeType, extra)
-        let options = try Self.options(ToolOptions(), asks)
+        let options = try Self.options(asks: asks, scopes, visibleTo)
         try add("resource", key: uri, definition: definition, options: options) { exchange in
             await Answer.attempt("the resource", of: exchange) {
                 try Answer(resource: try await handler(Context(exchange: exchange)))
@@ -130,11 +161,12 @@ extension Server {
     /// the variables, and returns what that of a resource does.
     public func resource<Output: Encodable & Sendable>(
         template: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
+        visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (ResourceRequest, Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uriTemplate", template, name, title, description, mimeType, extra)
-        let options = try Self.options(ToolOptions(), asks)
+        let options = try Self.options(asks: asks, scopes, visibleTo)
         try add("resource_template", key: template, definition: definition, options: options) { exchange in
             await Answer.attempt("the resource", of: exchange) {
                 let request = try JSON.decode(ResourceRequest.self, from: exchange.payload)
@@ -162,7 +194,8 @@ extension Server {
     /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
     public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
+        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
+        visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         var definition: OrderedJSON = .object(["name": .value(.string(name))])
@@ -170,7 +203,7 @@ extension Server {
         if let description { definition.append("description", .value(.string(description))) }
         definition.append("arguments", .value((try arguments ?? Self.arguments(of: Input.self)).jsonValue))
         definition.append(extra)
-        let options = try Self.options(ToolOptions(), asks)
+        let options = try Self.options(asks: asks, scopes, visibleTo)
         try add("prompt", key: name, definition: definition, options: options) { exchange in
             await Answer.attempt("the prompt \(name)", of: exchange) {
                 let input: Input
@@ -187,9 +220,13 @@ extension Server {
     /// Add a prompt without arguments.
     public func prompt<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], handler: @escaping @Sendable (Context) async throws -> Output
+        asks: [String: Question] = [:], scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
-        try prompt(name, description, title: title, arguments: [], extra: extra, asks: asks) {
+        try prompt(
+            name, description, title: title, arguments: [], extra: extra, asks: asks, scopes: scopes,
+            visibleTo: visibleTo
+        ) {
             (_: JSONValue, context: Context) in try await handler(context)
         }
     }
@@ -217,23 +254,26 @@ extension Server {
 
     /// Complete the arguments of a prompt: the handler returns the values that fit what was typed.
     public func completion(
-        prompt name: String, handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+        prompt name: String, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
     ) throws {
-        try completion(reference: ["type": "ref/prompt", "name": .string(name)], key: name, handler)
+        try completion(reference: ["type": "ref/prompt", "name": .string(name)], key: name, scopes, visibleTo, handler)
     }
 
     /// Complete the variables of a resource template.
     public func completion(
-        template: String, handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+        template: String, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
     ) throws {
-        try completion(reference: ["type": "ref/resource", "uri": .string(template)], key: template, handler)
+        try completion(reference: ["type": "ref/resource", "uri": .string(template)], key: template, scopes, visibleTo, handler)
     }
 
     private func completion(
-        reference: JSONValue, key: String,
+        reference: JSONValue, key: String, _ scopes: [String]?, _ visibleTo: Visibility?,
         _ handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
     ) throws {
-        try add("completion", key: key, definition: .object(["ref": .value(reference)])) { exchange in
+        let options = try Self.options(asks: [:], scopes, visibleTo)
+        try add("completion", key: key, definition: .object(["ref": .value(reference)]), options: options) { exchange in
             await Answer.attempt("the completion", of: exchange) {
                 let request = try JSON.decode(CompletionRequest.self, from: exchange.payload)
                 let values = try await handler(request, Context(exchange: exchange))

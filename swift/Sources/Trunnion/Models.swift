@@ -176,7 +176,8 @@ public enum LogLevel: String, Codable, Sendable, Hashable, CaseIterable {
 
 /// What a server tells a client on its own account.
 public struct ServerNotification: Codable, Sendable, Hashable {
-    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated` or `elicitation_complete`.
+    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated`, `elicitation_complete`, or `task_changed`
+    /// for a task that nobody here follows (its params are a `TaskState`).
     public var event: String
     public var params: JSONValue?
 }

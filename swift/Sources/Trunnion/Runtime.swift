@@ -64,7 +64,7 @@ final class Core: Sendable {
         var operations: [UInt64: EventSink] = [:]
         var clients: [UInt64: EventSink] = [:]
         var servers: [UInt64: EventSink] = [:]
-        /// Who answers what clients are asked, by client.
+        /// Who answers what clients are asked, by client, and who checks the tokens of servers, by server.
         var answerers: [UInt64: Answerer] = [:]
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
@@ -106,8 +106,16 @@ final class Core: Sendable {
         state.withLock { $0.servers[id] = sink }
     }
 
+    /// Check the tokens that a server's callers bring.
+    func addVerifier(_ id: UInt64, _ verifier: @escaping Answerer) {
+        state.withLock { $0.answerers[id] = verifier }
+    }
+
     func removeServer(_ id: UInt64) {
-        state.withLock { _ = $0.servers.removeValue(forKey: id) }
+        state.withLock { state in
+            state.servers[id] = nil
+            state.answerers[id] = nil
+        }
     }
 
     /// The key of a question that was given none.
@@ -229,7 +237,7 @@ final class Core: Sendable {
         switch kind {
         case .callTool, .readResource, .getPrompt, .complete:
             launch(event)
-        case .elicit, .sample, .authorize, .credentials:
+        case .elicit, .sample, .authorize, .credentials, .verifyToken:
             launchQuestion(kind, event)
         case .cancelled:
             state.withLock { $0.running[event.id] }?.cancel()
@@ -278,7 +286,7 @@ final class Core: Sendable {
         }
     }
 
-    /// A client is asked something: by its server, or by the engine to sign in.
+    /// A client is asked something: by its server, or by the engine to sign in; or a server is asked whether a token is good.
     private func launchQuestion(_ kind: EventKind, _ event: Event) {
         let (id, payload) = (event.id, event.payload)
         let isKnown = state.withLock { state in
@@ -290,7 +298,7 @@ final class Core: Sendable {
             return true
         }
         if !isKnown {
-            finish(id, Answer(outcome: .error, payload: #"{"message":"this client answers no questions"}"#))
+            finish(id, Answer(outcome: .error, payload: #"{"message":"nobody here answers questions"}"#))
         }
     }
 

@@ -34,11 +34,12 @@ public final class Server: Sendable {
     ///   - instructions: how a model should use the server.
     ///   - websiteURL: where people read more.
     ///   - extra: further fields of the definition as the protocol spells them, such as `icons`.
+    ///   - auth: whom it lets in over HTTP; without, everybody.
     ///   - runtime: an engine to share; without one the server makes its own.
     public init(
         _ name: String, version: String, title: String? = nil, instructions: String? = nil,
         websiteURL: String? = nil, extra: [String: JSONValue] = [:], options: ServerOptions = ServerOptions(),
-        runtime: Runtime? = nil
+        auth: ServerAuth? = nil, runtime: Runtime? = nil
     ) throws {
         var definition = try JSONValue(encoding: options).objectValue ?? [:]
         definition.merge(extra) { $1 }
@@ -47,11 +48,13 @@ public final class Server: Sendable {
         definition["title"] = title.map(JSONValue.string)
         definition["instructions"] = instructions.map(JSONValue.string)
         definition["websiteUrl"] = websiteURL.map(JSONValue.string)
+        if let auth { definition["auth"] = try auth.option }
         let text = try JSON.text(definition)
         let engineRuntime = try runtime ?? Runtime()
         handle = try calling { try engineRuntime.core.engine.serverNew(definition: text) }
         self.runtime = engineRuntime
         ownsRuntime = runtime == nil
+        if let verifier = auth?.answerer { engineRuntime.core.addVerifier(handle, verifier) }
     }
 
     deinit {

@@ -13,9 +13,13 @@ struct SummariseInput: Codable {
 }
 struct BookInput: Codable { var people: Int }
 struct Menu: Codable, Sendable { var course: String }
+struct ImportInput: Codable { var pages: Int }
 
 @Sendable func signInSheet(_ page: String) async throws -> String { page }
 func holdTable(for people: Int) async throws -> Int { people }
+func importPage(_ page: Int) async throws {}
+func printReceipt() async throws -> Int { 7 }
+@Sendable func session(of token: String) async throws -> String? { token == "good" ? "ann" : nil }
 
 @Suite("The guide") struct GuideTests {
     @Test func theGuideWorksAsWritten() async throws {
@@ -144,6 +148,69 @@ func holdTable(for people: Int) async throws -> Int { people }
         let listener = try await server.serveHTTP(port: 8000)
         print(listener.url)
         try await listener.wait()
+    }
+
+    @Test func callsThatTakeLong() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let options = ServerOptions(store: folder.appendingPathComponent("state.db").path)
+        let importer = try Server("importer", version: "1.0.0", options: options)
+        try importer.tool("import", "Imports pages", task: .optional, resumable: true, taskConcurrency: 4) {
+            (input: ImportInput, context: Context) in
+            // Where an earlier run of this task had come to, if its process died.
+            let done: Int = try context.lastCheckpoint() ?? 0
+            for page in done..<input.pages {
+                try await importPage(page)
+                try context.progress(Double(page + 1), total: Double(input.pages), message: "page \(page + 1)")
+                try await context.checkpoint(page + 1)  // stored when this returns
+            }
+            let receipt = try await context.once("receipt") { try await printReceipt() }
+            return "\(input.pages) pages, receipt \(receipt)"
+        }
+        let client = try await Client(.server(importer))
+        let task = try await client.startTask("import", ["pages": 3])
+        let id = task.id  // nil where the server has answered at once
+
+        // Later, maybe in another process.
+        let again = id.map(client.task) ?? task
+        for try await state in again.updates() {
+            print(state.status.rawValue, state.statusMessage ?? "")
+        }
+        print(try await again.result().text)
+        #expect(try await again.result().text == "3 pages, receipt 7")
+        await client.close()
+        await importer.close()
+        try FileManager.default.removeItem(at: folder)
+    }
+
+    @Test func whoMayCall() async throws {
+        let guarded = try Server(
+            "files", version: "1.0.0",
+            auth: .tokens(["s3cret": ["sub": "ann", "scope": "files:read"]], requiredScopes: ["files:read"]))
+        try guarded.tool("whoami", "Says who calls") { (context: Context) in
+            try context.claims?.subject ?? "a program"
+        }
+        try guarded.tool("delete", "Deletes", scopes: ["files:write"]) { (_: Context) in "deleted" }
+        try guarded.tool("audit", "Audits", visibleTo: .any([.scope("admin"), .claim("groups", is: "staff")])) {
+            (_: Context) in "…"
+        }
+        let listener = try await guarded.serveHTTP()
+        let options = ConnectOptions(headers: ["authorization": "Bearer s3cret"])
+        let client = try await Client(.url(listener.url), options: options)
+        #expect(try await client.callTool("whoami").text == "ann")
+        #expect(try await client.listTools().map(\.name) == ["whoami", "delete"])
+        await client.close()
+        try await listener.close()
+        await guarded.close()
+
+        let auth = ServerAuth(
+            .jwt(issuer: "https://auth.example.com", algorithms: ["ES256"]),
+            .verifier { token in
+                guard let user = try await session(of: token) else { return nil }
+                return ["sub": .string(user), "aud": "https://files.example.com/mcp"]
+            },
+            resource: "https://files.example.com/mcp", dpop: .allowed)
+        _ = try Server("files", version: "1.0.0", auth: auth)
     }
 
     @Test func aHandlerSeesTheTrace() async throws {

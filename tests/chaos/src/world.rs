@@ -16,6 +16,7 @@ const START: Duration = Duration::from_secs(30);
 
 /// Where tasks are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum Backend {
     Sqlite,
     Postgres,
@@ -23,8 +24,10 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// All of them.
     pub const ALL: [Backend; 3] = [Backend::Sqlite, Backend::Postgres, Backend::Redis];
 
+    /// By its name.
     pub fn parse(name: &str) -> Option<Backend> {
         Backend::ALL.into_iter().find(|backend| backend.to_string() == name)
     }
@@ -40,6 +43,24 @@ impl fmt::Display for Backend {
     }
 }
 
+/// A store on its own, and its server if it has one. Both are gone with this.
+pub struct Kept {
+    /// As [`trunnion::store::open`] takes it.
+    pub url: String,
+    _server: Option<Store>,
+    _folder: Folder,
+}
+
+impl Kept {
+    /// An empty one. Fails when its server is not installed, or does not start.
+    pub fn start(backend: Backend) -> Result<Kept, String> {
+        let folder = Folder::new()?;
+        let server = Store::start(backend, &folder)?;
+        let url = url(&server, &folder);
+        Ok(Kept { url, _server: server, _folder: folder })
+    }
+}
+
 /// Everything that runs. It ends with this.
 pub struct World {
     replicas: Vec<Replica>,
@@ -50,17 +71,11 @@ pub struct World {
 }
 
 impl World {
-    pub async fn start(backend: Backend) -> Result<World, String> {
+    /// One server over SQLite, three of them behind a proxy over the others.
+    pub fn start(backend: Backend) -> Result<World, String> {
         let folder = Folder::new()?;
-        let store = match backend {
-            Backend::Sqlite => None,
-            Backend::Postgres => Some(Store::postgres(&folder)?),
-            Backend::Redis => Some(Store::redis(&folder)?),
-        };
-        let store_url = match &store {
-            None => folder.file("tasks.sqlite").display().to_string(),
-            Some(store) => store.url.clone(),
-        };
+        let store = Store::start(backend, &folder)?;
+        let store_url = url(&store, &folder);
         let mut world = World { replicas: Vec::new(), store, store_url, proxy: None, folder };
         for _ in 0..if backend == Backend::Sqlite { 1 } else { 3 } {
             let port = free_port()?;
@@ -80,7 +95,7 @@ impl World {
     }
 
     /// `kill -9` one server, and start it again.
-    pub async fn kill_and_restart(&mut self, turn: usize) -> Result<(), String> {
+    pub fn kill_and_restart(&mut self, turn: usize) -> Result<(), String> {
         let at = turn % self.replicas.len();
         self.replicas[at].program.end(Signal::KILL);
         let port = self.replicas[at].port;
@@ -89,7 +104,7 @@ impl World {
     }
 
     /// Stop the store's server, in the way that its package does, and start it again. False: there is none.
-    pub async fn restart_store(&mut self) -> Result<bool, String> {
+    pub fn restart_store(&mut self) -> Result<bool, String> {
         let Some(store) = &mut self.store else { return Ok(false) };
         store.program.end(store.stop);
         store.program = (store.start)(&self.folder, store.port)?;
@@ -125,7 +140,22 @@ struct Store {
     program: Program,
 }
 
+fn url(store: &Option<Store>, folder: &Folder) -> String {
+    match store {
+        None => folder.file("tasks.sqlite").display().to_string(),
+        Some(store) => store.url.clone(),
+    }
+}
+
 impl Store {
+    fn start(backend: Backend, folder: &Folder) -> Result<Option<Store>, String> {
+        Ok(match backend {
+            Backend::Sqlite => None,
+            Backend::Postgres => Some(Store::postgres(folder)?),
+            Backend::Redis => Some(Store::redis(folder)?),
+        })
+    }
+
     fn redis(folder: &Folder) -> Result<Store, String> {
         fn start(folder: &Folder, port: u16) -> Result<Program, String> {
             let mut command = Command::new(find(&["redis-server", "valkey-server"], &[])?);

@@ -9,6 +9,9 @@ use super::{Engine, Inner, options};
 use crate::error::Error;
 use crate::server::call::{Call, Stored};
 
+/// What an exchange can be asked for.
+pub(super) const EXCHANGE_OPS: [&str; 3] = ["ask", "store", "checkpoint"];
+
 impl Engine {
     /// Store a JSON value under a key with an exchange, for this run of its handler and those that follow when it asks the
     /// client something. In a task it is stored where it outlives the process, some time after this has returned: the operation

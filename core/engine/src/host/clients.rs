@@ -12,6 +12,7 @@ use trunnion_proto::model::Root;
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::LogLevel;
 
+use super::asking::EXCHANGE_OPS;
 use super::options::{self, Connect, ConnectTarget, RequestOptions};
 use super::queue::{Event, kind};
 use super::tables::{Operation, Question, Questioner, Tables};
@@ -63,11 +64,13 @@ impl Engine {
         if let Some(call) = inner.tables.exchange(client) {
             return inner.for_exchange(&call, op, params);
         }
-        if matches!(op, "ask" | "store" | "checkpoint") && !lock(&inner.tables.clients).contains_key(&client) {
-            // An exchange can be over before its handler has heard of it.
-            return Err(Error::local(local::CANCELLED, "the call is over"));
-        }
-        let method = methods::by_op(op).ok_or_else(|| Error::usage(format!("unknown operation {op:?}")))?;
+        let Some(method) = methods::by_op(op) else {
+            // Whoever asks this with the id of an exchange that was has come too late.
+            if EXCHANGE_OPS.contains(&op) && !lock(&inner.tables.clients).contains_key(&client) {
+                return Err(Error::local(local::CANCELLED, "the call is over"));
+            }
+            return Err(Error::usage(format!("unknown operation {op:?}")));
+        };
         let params = if params.trim().is_empty() { "{}" } else { params };
         if !params.trim_start().starts_with('{') || serde_json::from_str::<&RawValue>(params).is_err() {
             return Err(Error::usage("params must be a JSON object"));

@@ -215,7 +215,7 @@ pub(super) fn checked(outcome: Outcome) -> Checked {
             _ => Err(Error::usage("the claims of a token must be an object")),
         },
         Outcome::Error(RpcError { .. }) => Ok(None),
-        Outcome::ToolError(why) => Err(Error::local(local::CLOSED, why)),
+        Outcome::ToolError(why) => Err(Error::local(local::TRANSPORT, why)),
         _ => Err(Error::usage("a token is checked with RESULT or ERROR")),
     }
 }

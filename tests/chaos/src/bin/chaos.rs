@@ -4,22 +4,15 @@
 //! once, with the right result; an answer that was acknowledged is not asked for again; a side effect that was stored does not
 //! happen again; whoever listens hears the end.
 
-mod judge;
-mod load;
-mod random;
-mod watch;
-mod wire;
-mod world;
-
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use judge::Judge;
-use load::Load;
-use random::Random;
-use wire::Wire;
-use world::{Backend, World};
+use trunnion_chaos::judge::Judge;
+use trunnion_chaos::load::Load;
+use trunnion_chaos::random::Random;
+use trunnion_chaos::wire::Wire;
+use trunnion_chaos::world::{Backend, World};
 
 const USAGE: &str = "usage: chaos [sqlite|postgres|redis]… [--quick] [--seed N]
 
@@ -92,15 +85,15 @@ fn main() -> ExitCode {
 async fn run(backend: Backend, size: Size, seed: u64) -> Result<Judge, String> {
     let began = Instant::now();
     let mut random = Random::new(seed);
-    let mut world = World::start(backend).await?;
+    let mut world = World::start(backend)?;
     let wire = Arc::new(Wire::new(world.urls())?);
     let judge = Arc::new(Judge::default());
     let load = Load::start(wire.clone(), judge.clone(), size.tasks, size.at_once, random.fork());
     for kill in 1..=size.kills {
         tokio::time::sleep(Duration::from_millis(random.between(100, 700))).await;
-        world.kill_and_restart(kill).await?;
+        world.kill_and_restart(kill)?;
         judge.count("servers killed", 1);
-        if kill == size.kills / 2 && world.restart_store().await? {
+        if kill == size.kills / 2 && world.restart_store()? {
             judge.count("store restarts", 1);
         }
     }

@@ -1,0 +1,293 @@
+import Foundation
+import TrunnionBindings
+
+/// Whom a server lets in over HTTP: nobody without a token that is good for it.
+///
+///     let server = try Server("files", version: "1.0.0", auth: .jwt(issuer: "https://auth.example.com"))
+///
+/// The server is an OAuth 2.1 resource server: it tells clients where tokens come from, and checks issuer, audience, time and
+/// signature on every request. Standard streams and clients of this process need no token.
+public struct ServerAuth: Sendable {
+    /// Who may be behind a key.
+    public enum DPoP: String, Sendable, Hashable, CaseIterable {
+        /// Proofs are not taken.
+        case off
+        /// A token that is bound to a key needs a proof; others do not. The default.
+        case allowed
+        /// Only tokens that are bound to a key are taken.
+        case required
+    }
+
+    /// How tokens are checked; one way at least. Of several, a token is for the first that knows it: a fixed token, else a JWT of
+    /// a known issuer, else introspection, else the closure.
+    public var checks: [TokenCheck]
+    /// The server's identifier, for which clients ask tokens. Default: `publicUrl`, else the URL of the listener.
+    public var resource: String?
+    /// Issuers that clients are sent to. Default: those of the JWTs.
+    public var authorizationServers: [String]?
+    /// Scopes of everyday use, which clients ask for at first. Default: `requiredScopes`.
+    public var scopesSupported: [String]?
+    /// Scopes that every request needs.
+    public var requiredScopes: [String]?
+    /// Whom tokens may be for (`aud`). Default: the resource.
+    public var audience: [String]?
+    /// Tokens that are bound to a key of the client's (RFC 9449). Default: allowed.
+    public var dpop: DPoP?
+    /// Every proof needs a nonce of this server. Several processes need the same `stateKeys`. Default: false.
+    public var dpopNonces: Bool?
+    /// How far clocks may differ. Default: a minute.
+    public var leeway: Duration?
+
+    /// Name only what should differ from the default.
+    public init(
+        _ checks: TokenCheck..., resource: String? = nil, authorizationServers: [String]? = nil,
+        scopesSupported: [String]? = nil, requiredScopes: [String]? = nil, audience: [String]? = nil, dpop: DPoP? = nil,
+        dpopNonces: Bool? = nil, leeway: Duration? = nil
+    ) {
+        self.checks = checks
+        self.resource = resource
+        self.authorizationServers = authorizationServers
+        self.scopesSupported = scopesSupported
+        self.requiredScopes = requiredScopes
+        self.audience = audience
+        self.dpop = dpop
+        self.dpopNonces = dpopNonces
+        self.leeway = leeway
+    }
+
+    /// Signed tokens of an issuer; see `TokenCheck.jwt`.
+    public static func jwt(issuer: String, requiredScopes: [String]? = nil) -> ServerAuth {
+        ServerAuth(.jwt(issuer: issuer), requiredScopes: requiredScopes)
+    }
+
+    /// The authorization server is asked about each token; see `TokenCheck.introspection`.
+    public static func introspection(
+        endpoint: String, clientId: String, clientSecret: String, requiredScopes: [String]? = nil
+    ) -> ServerAuth {
+        ServerAuth(
+            .introspection(endpoint: endpoint, clientId: clientId, clientSecret: clientSecret),
+            requiredScopes: requiredScopes)
+    }
+
+    /// Fixed tokens, for development; see `TokenCheck.tokens`.
+    public static func tokens(_ tokens: [String: Claims], requiredScopes: [String]? = nil) -> ServerAuth {
+        ServerAuth(.tokens(tokens), requiredScopes: requiredScopes)
+    }
+
+    /// The program checks tokens itself; see `TokenCheck.verifier`.
+    public static func verifier(requiredScopes: [String]? = nil, _ verify: @escaping TokenCheck.Verify) -> ServerAuth {
+        ServerAuth(.verifier(verify), requiredScopes: requiredScopes)
+    }
+
+    /// The engine's option `auth`.
+    var option: JSONValue {
+        get throws {
+            var (jwt, fixed): ([JSONValue], [String: JSONValue]) = ([], [:])
+            var fields: [String: JSONValue] = [:]
+            for check in checks {
+                switch check.kind {
+                case .jwt(let issuer):
+                    jwt.append(.object(issuer))
+                case .introspection(let asked):
+                    if fields["introspection"] != nil { throw McpError(.usage, "auth: one introspection is enough") }
+                    fields["introspection"] = .object(asked)
+                case .tokens(let tokens):
+                    fixed.merge(tokens.mapValues { .object($0.json) }) { $1 }
+                case .verifier:
+                    if fields["host"] != nil { throw McpError(.usage, "auth: one verifier is enough") }
+                    fields["host"] = true
+                }
+            }
+            if !jwt.isEmpty { fields["jwt"] = .array(jwt) }
+            if !fixed.isEmpty { fields["tokens"] = .object(fixed) }
+            let texts = { (texts: [String]) in JSONValue.array(texts.map(JSONValue.string)) }
+            fields["resource"] = resource.map(JSONValue.string)
+            fields["authorizationServers"] = authorizationServers.map(texts)
+            fields["scopesSupported"] = scopesSupported.map(texts)
+            fields["requiredScopes"] = requiredScopes.map(texts)
+            fields["audience"] = audience.map(texts)
+            fields["dpop"] = dpop.map { .string($0.rawValue) }
+            fields["dpopNonces"] = dpopNonces.map(JSONValue.bool)
+            fields["leewayMs"] = leeway.map { .int($0.wholeMilliseconds) }
+            return .object(fields)
+        }
+    }
+
+    /// Answers what the engine asks about tokens; nil without a verifier.
+    var answerer: Answerer? {
+        for check in checks {
+            if case .verifier(let verify) = check.kind { return Self.answerer(verify) }
+        }
+        return nil
+    }
+
+    private static func answerer(_ verify: @escaping TokenCheck.Verify) -> Answerer {
+        { _, payload in
+            do {
+                let asked = try JSON.decode([String: String].self, from: payload)
+                guard let claims = try await verify(asked["token"] ?? "") else {
+                    return Answer(outcome: .error, payload: #"{"message":"the token is not good"}"#)
+                }
+                return Answer(outcome: .result, payload: try JSON.text(claims))
+            } catch {
+                // Its words may quote the token.
+                return Answer(outcome: .toolError, payload: "the verifier threw \(type(of: error))")
+            }
+        }
+    }
+}
+
+/// One way in which a server checks tokens.
+public struct TokenCheck: Sendable {
+    /// Checks a token. Nil: it is not good. What it throws means that it cannot be checked now: the client is told to come back.
+    public typealias Verify = @Sendable (_ token: String) async throws -> Claims?
+
+    enum Kind: Sendable {
+        case jwt([String: JSONValue])
+        case introspection([String: JSONValue])
+        case tokens([String: Claims])
+        case verifier(Verify)
+    }
+    let kind: Kind
+
+    /// Signed tokens (RFC 7519, RFC 9068) of an issuer; several issuers are several checks.
+    /// - Parameters:
+    ///   - jwksURI: where the issuer's keys are. Default: where its metadata (RFC 8414 or OpenID) says.
+    ///   - algorithms: of `RS256` … `RS512`, `PS256` … `PS512`, `ES256`, `ES384`, `EdDSA`. Default: all.
+    ///   - timeout: of each request to the issuer.
+    public static func jwt(
+        issuer: String, jwksURI: String? = nil, algorithms: [String]? = nil, timeout: Duration? = nil
+    ) -> TokenCheck {
+        var fields: [String: JSONValue] = ["issuer": .string(issuer)]
+        fields["jwksUri"] = jwksURI.map(JSONValue.string)
+        fields["algorithms"] = algorithms.map { .array($0.map(JSONValue.string)) }
+        fields["timeoutMs"] = timeout.map { .int($0.wholeMilliseconds) }
+        return TokenCheck(kind: .jwt(fields))
+    }
+
+    /// The authorization server is asked about each token (RFC 7662).
+    /// - Parameters:
+    ///   - remember: how long an answer is remembered, never beyond the token's end; a revoked token is good for so long.
+    ///     Default: ten seconds.
+    ///   - timeout: of each question.
+    public static func introspection(
+        endpoint: String, clientId: String, clientSecret: String, remember: Duration? = nil, timeout: Duration? = nil
+    ) -> TokenCheck {
+        var fields: [String: JSONValue] = [
+            "endpoint": .string(endpoint), "clientId": .string(clientId), "clientSecret": .string(clientSecret),
+        ]
+        fields["cacheMs"] = remember.map { .int($0.wholeMilliseconds) }
+        fields["timeoutMs"] = timeout.map { .int($0.wholeMilliseconds) }
+        return TokenCheck(kind: .introspection(fields))
+    }
+
+    /// Fixed tokens, for development, with the claims of each: `sub` or `client_id` is needed; without `aud` it is for this server.
+    public static func tokens(_ tokens: [String: Claims]) -> TokenCheck { TokenCheck(kind: .tokens(tokens)) }
+
+    /// The program checks tokens itself: a closure gives the claims, of which `aud` must name the server, and `sub` or `client_id`
+    /// is needed. It has ten seconds, and its task is cancelled when the request is gone. The token belongs into no log.
+    public static func verifier(_ verify: @escaping Verify) -> TokenCheck { TokenCheck(kind: .verifier(verify)) }
+}
+
+/// What a token says of its owner.
+public struct Claims: JSONModel, ExpressibleByDictionaryLiteral {
+    /// All claims.
+    public var json: [String: JSONValue]
+    public init(json: [String: JSONValue]) { self.json = json }
+
+    public init(dictionaryLiteral elements: (String, JSONValue)...) {
+        json = Dictionary(elements) { _, last in last }
+    }
+
+    /// One claim.
+    public subscript(name: String) -> JSONValue? { json[name] }
+
+    /// `sub`: the user, or the program where it acts for itself.
+    public var subject: String? { optionalMember("sub") }
+    /// `iss`: who says so.
+    public var issuer: String? { optionalMember("iss") }
+    /// `client_id`: the program that calls.
+    public var clientId: String? { optionalMember("client_id") }
+    /// What the token lets its owner do: `scope`, a text with spaces, or an array under `scope` or `scp`.
+    public var scopes: [String] {
+        let claim = json["scope"] ?? json["scp"]
+        if let text = claim?.stringValue { return text.split(separator: " ").map(String.init) }
+        return claim?.arrayValue?.compactMap(\.stringValue) ?? []
+    }
+
+    /// Whether it is among the scopes.
+    public func hasScope(_ scope: String) -> Bool { scopes.contains(scope) }
+
+    /// All of them as a type of your own.
+    /// - Throws: `DecodingError` when they do not fit.
+    public func decode<T: Decodable>(as type: T.Type = T.self) throws -> T {
+        try JSONValue.object(json).decode(as: type)
+    }
+}
+
+/// Who sees an item, by the claims of the caller's token. To all others it is not there.
+///
+///     visibleTo: .any([.scope("admin"), .claim("groups", is: "staff")])
+public indirect enum Visibility: Sendable, Hashable {
+    /// Whose token has one of these scopes.
+    case scopes([String])
+    /// Whose claim is one of these values; one that is an array fits when an element does. The name is the path to a claim in an
+    /// object: `["realm_access", "roles"]`.
+    case claims(path: [String], oneOf: [JSONValue])
+    /// Whom one of these lets see.
+    case any([Visibility])
+    /// Whom all of these let see.
+    case all([Visibility])
+    /// Whom this does not let see.
+    case not(Visibility)
+
+    /// Whose token has one of these scopes.
+    public static func scope(_ alternatives: String...) -> Visibility { .scopes(alternatives) }
+
+    /// Whose claim is one of these values; one that is an array fits when an element does.
+    public static func claim(_ name: String, is values: JSONValue...) -> Visibility {
+        .claims(path: [name], oneOf: values)
+    }
+
+    /// The engine's option `visibleTo`.
+    var json: JSONValue {
+        switch self {
+        case .scopes(let scopes): ["scope": .array(scopes.map(JSONValue.string))]
+        case .claims(let path, let values): ["claim": .array(path.map(JSONValue.string)), "is": .array(values)]
+        case .any(let all): ["any": .array(all.map(\.json))]
+        case .all(let all): ["all": .array(all.map(\.json))]
+        case .not(let one): ["not": one.json]
+        }
+    }
+}
+
+extension Context {
+    /// The verified claims of the caller's token; nil where there is none, as over standard streams and without `auth`.
+    public var claims: Claims? {
+        get throws { try request.claims }
+    }
+
+    /// Who calls, among all issuers: one text for each issuer and subject (or program, where there is no subject).
+    public var principal: String? {
+        get throws { try request.principal }
+    }
+}
+
+// What these hold is nobody's to read in a log.
+
+extension ServerAuth: CustomStringConvertible, CustomReflectable {
+    public var description: String { "ServerAuth(\(checks))" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+extension TokenCheck: CustomStringConvertible, CustomReflectable {
+    public var description: String {
+        switch kind {
+        case .jwt(let fields): "jwt(\(fields["issuer"]?.stringValue ?? ""))"
+        case .introspection(let fields): "introspection(\(fields["endpoint"]?.stringValue ?? ""))"
+        case .tokens: "tokens"
+        case .verifier: "verifier"
+        }
+    }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
