@@ -27,7 +27,11 @@ async def follow(task: Task) -> CallResult:
         message = state.status_message or ""
         if counted := re.match(r"(\d+) of (\d+): ", message):
             tell(f"progress {counted[1]} {counted[2]} {message[counted.end() :]}")
-    return await task.result()
+    result = await task.result()
+    if result.structured:
+        # What came last may not have been told.
+        tell(f"progress {result.structured['files']} {result.structured['files']}")
+    return result
 
 
 async def main(target: str, action: str, argument: str, *rest: str) -> None:

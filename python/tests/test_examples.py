@@ -124,7 +124,8 @@ def test_docsearch(examples, serve, library):
     client = examples / "docsearch_client.py"
     out, err = run(client, url, "index", ".")
     assert json.loads(out) == {"files": 3, "passages": 3}
-    task, *progress = err.splitlines()
+    task, *progress, last = err.splitlines()
+    assert last == "progress 3 3"
     # What comes faster than clients look at a task is left out.
     known = ["progress 1 3 docs/sea.md", "progress 2 3 image.bin", "progress 3 3 land.txt"]
     assert [line for line in known if line in progress] == progress
