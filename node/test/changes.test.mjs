@@ -131,7 +131,7 @@ describe("options of clients", { timeout: 60_000 }, () => {
       server.tool("who", {}, (_, ctx) => JSON.stringify([ctx.request.revision, ctx.request.clientCapabilities]));
       const { url } = await server.listen();
       const who = async (options) => {
-        const client = await connect(url, { engine, ...options });
+        const client = await connect(url, { engine, tasks: false, ...options });
         const { text } = await client.callTool("who");
         await client.close();
         return JSON.parse(text);

@@ -39,7 +39,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
       "form Where to? false\naccept, 1 roots\n",
     "traces.js": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
     "tasks.js": "2 pages, receipt 7\ncompleted\n3 pages, receipt 7\n",
-    "guarded.js": "ann 2\n403\n",
+    "guarded.js": "ann 2\nscope\n",
     "changes.js": "[ 'news://today' ]\nnews://today it rains\n",
   };
   // server.ts is imported by the others; http.js has a test of its own.

@@ -195,7 +195,7 @@ for (const options of ENGINES) {
             return { before, after: ctx.lastCheckpoint, once, known: Object.keys(ctx.request).includes("checkpoint") };
           };
           server.tool("now", {}, bake).tool("later", { task: "required" }, bake);
-          server.tool("too much", {}, async (_, ctx) => {
+          server.tool("too_much", {}, async (_, ctx) => {
             await assert.rejects(ctx.checkpoint(() => {}), TypeError);
             await ctx.checkpoint("x".repeat(300 << 10));
           });
@@ -204,7 +204,7 @@ for (const options of ENGINES) {
           const expected = { before: null, after: { loaf: 1 }, once: [[1], [1]], known: false };
           assert.deepEqual((await client.callTool("now")).structuredContent, expected);
           assert.deepEqual((await client.callTool("later")).structuredContent, expected);
-          await assert.rejects(client.callTool("too much"), /store/);
+          await assert.rejects(client.callTool("too_much"), /store/);
         },
       );
     });

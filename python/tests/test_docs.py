@@ -45,7 +45,7 @@ PRINTED = {
     "news": "read again news://today\n",
     "traced": "True\n",
     "importer": "2 pages, receipt 7\ncompleted 3 pages, receipt 7\n",
-    "guarded": "ann\n['whoami', 'delete']\n403\n",
+    "guarded": "ann\n['whoami', 'delete']\nscope\n",
     "shelf": "nothing stands at left {'uri': 'shelf://left'}\n",
 }
 ANSWERS = {"inn": lambda request: "decline", "desk": lambda request: {"reason": "bored"}}

@@ -55,7 +55,8 @@ def test_a_task_from_end_to_end(driver, era):
     async def bake(what: str, ctx: Context) -> dict[str, object]:
         ctx.progress(1, 2, "in the oven")
         await gate.wait()
-        return {"baked": what, "run": ctx.task.run, "id": ctx.task.id}
+        task = ctx.task and {"run": ctx.task.run, "id": ctx.task.id}
+        return {"baked": what, "task": task}
 
     async def body(client):
         task = await client.start_task("bake", {"what": "bread"})
@@ -69,16 +70,16 @@ def test_a_task_from_end_to_end(driver, era):
                 gate.set()
         assert [state.finished for state in seen] == [False] * (len(seen) - 1) + [True]
         assert seen[-1].status == "completed"
-        assert (await task.result()).structured == {"baked": "bread", "run": 1, "id": task.id}
+        assert (await task.result()).structured == {"baked": "bread", "task": {"run": 1, "id": task.id}}
         # Another handle of the same task, by its id.
         again = client.task(task.id)
         assert again.created is None and (await again.status()).status == "completed"
-        assert (await again.result()).structured["id"] == task.id
+        assert (await again.result()).structured["task"]["id"] == task.id
         assert [state.status for state in await states(again)] == ["completed"]
-        # A plain call follows the task by itself.
-        told = []
-        result = await client.call_tool("bake", {"what": "cake"}, progress=lambda *step: told.append(step))
+        # A plain call follows the task by itself; a legacy client asks for none.
+        result = await client.call_tool("bake", {"what": "cake"})
         assert result.structured["baked"] == "cake"
+        assert (result.structured["task"] is None) == (era == "legacy")
         if era == "legacy":
             assert task.id in [state.id for state in await client.list_tasks()]
         else:

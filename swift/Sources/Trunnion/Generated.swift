@@ -18,7 +18,7 @@ enum EventKind: UInt32, CaseIterable {
     case sample = 7
     /// id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
     case authorize = 8
-    /// id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), or with ERROR: the token is refused. CANCELLED follows when the request is gone. The token belongs into no log.
+    /// id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), with ERROR: the token is refused, or with TOOL_ERROR: it cannot be checked now (503). CANCELLED follows when the request is gone. The token belongs into no log.
     case verifyToken = 9
     /// id: operation (or client, for connect). payload: the result.
     case result = 10

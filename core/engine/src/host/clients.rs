@@ -40,12 +40,14 @@ impl Engine {
     /// Connect to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
     pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
-        let target = inner.target(options::parse("target", target)?)?;
+        let target = options::parse("target", target)?;
         let mut options: Connect = options::parse("options", options)?;
         let (runtime, id) = (inner.runtime()?, inner.tables.next_id());
         let auth = options.auth.take();
         let auth = auth.map(|auth| super::auth::auth(&auth, &inner.tables, id, runtime)).transpose()?;
         let options = ConnectOptions { auth, ..connect_options(options, inner)? };
+        // Last of what can fail: a server of this process begins to serve.
+        let target = inner.target(target)?;
         let connecting = Arc::new(AtomicBool::new(true));
         // Under the lock: the first events may come before the entry is in its table.
         let mut clients = lock(&inner.tables.clients);
