@@ -107,7 +107,7 @@
  *   stateTtlMs (integer, default 3600000)
  *     How long a client may take to come back with the answers, in milliseconds.
  *   store (string, default none)
- *     Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file.
+ *     What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md.
  *
  * tool
  *   asks (object, default {})
