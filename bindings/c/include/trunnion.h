@@ -108,8 +108,14 @@
  *     How long a client may take to come back with the answers, in milliseconds.
  *   store (string, default none)
  *     Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file.
+ *   auth (object, default none)
+ *     Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in.
  *
  * tool
+ *   scopes (array, default [])
+ *     Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions.
+ *   visibleTo (object, default everybody)
+ *     Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions.
  *   asks (object, default {})
  *     What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
  *   timeoutMs (integer, default 0)
@@ -246,6 +252,8 @@ typedef enum {
     TRN_EVENT_ELICIT = 6,
     // id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
     TRN_EVENT_SAMPLE = 7,
+    // id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), or with ERROR: the token is refused. CANCELLED follows when the request is gone. The token belongs into no log.
+    TRN_EVENT_VERIFY_TOKEN = 9,
     // id: operation (or client, for connect). payload: the result.
     TRN_EVENT_RESULT = 10,
     // id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -423,7 +431,8 @@ trn_status trn_close_stream(trn_engine *engine,
                             trn_error **error);
 
 // What is known of an exchange, as JSON: {requestId, era, revision, transport, progressToken?, clientInfo?,
-// clientCapabilities, meta?, answers?, memory?}. Free it with trn_string_free. NULL when the exchange is over.
+// clientCapabilities, meta?, answers?, memory?, claims?, principal?}. Free it with trn_string_free. NULL when the
+// exchange is over.
 char *trn_context(trn_engine *engine,
                   uint64_t id);
 

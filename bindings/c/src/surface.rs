@@ -124,6 +124,8 @@ pub enum trn_event_kind {
     Elicit = 6,
     /// id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR.
     Sample = 7,
+    /// id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), or with ERROR: the token is refused. CANCELLED follows when the request is gone. The token belongs into no log.
+    VerifyToken = 9,
     /// id: operation (or client, for connect). payload: the result.
     Result = 10,
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
