@@ -317,6 +317,9 @@ static void a_task_outlives_an_engine(void)
     snprintf(definition, sizeof definition,
              "{\"name\":\"tasks\",\"version\":\"1\",\"taskPollMs\":1,\"store\":\"%s/tasks.db\"}", folder);
     begin(&world, definition, ANSWERS);
+    /* What serves hands over what it works on when it is closed. */
+    uint64_t serving = 0;
+    OK(trn_serve_http(world.engine, world.server, trn_cstr("{\"carried\":true}"), &serving, &error));
     make_task(&world, "hang", task, sizeof task);
     while (world.runs == 0) {
         turn(world.engine, on_event, &world);

@@ -291,8 +291,14 @@ pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
     let mut ours = some_languages(session, &["rust", "python", "node"]);
     let peers = peers(session);
     let built = session.step("build for release", |log| {
-        let packages =
-            ["trunnion-examples", "trunnion-python", "trunnion-node", "trunnion-c", "trunnion-bench"];
+        let packages = [
+            "trunnion-examples",
+            "trunnion-python",
+            "trunnion-node",
+            "trunnion-c",
+            "trunnion-bench",
+            "trunnion-chaos",
+        ];
         let chosen: Vec<_> = packages.iter().flat_map(|package| ["--package", *package]).collect();
         cargo(["build", "--release"].iter().chain(&chosen)).run(log)?;
         let folder = target().join("bench");

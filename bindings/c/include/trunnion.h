@@ -51,6 +51,11 @@
 #define TRN_OP_PING "ping"
 #define TRN_OP_LISTEN "listen"
 #define TRN_OP_SET_LOG_LEVEL "set_log_level"
+#define TRN_OP_GET_TASK "get_task"
+#define TRN_OP_UPDATE_TASK "update_task"
+#define TRN_OP_CANCEL_TASK "cancel_task"
+#define TRN_OP_TASK_RESULT "task_result"
+#define TRN_OP_LIST_TASKS "list_tasks"
 
 /* Error kinds, as in trn_error and in the payload of TRN_EVENT_ERROR. */
 #define TRN_KIND_PARSE_ERROR "parse_error"
@@ -107,9 +112,35 @@
  *   stateTtlMs (integer, default 3600000)
  *     How long a client may take to come back with the answers, in milliseconds.
  *   store (string, default none)
- *     Path of a file (SQLite, made if it is not there, for this user only) in which the processes of one machine share the sessions of older clients, their streams, and what changes. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same file.
+ *     What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md.
+ *   auth (object, default none)
+ *     Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in.
+ *   taskTtlMs (integer, default 86400000)
+ *     For how long a task is kept, from its creation on, in milliseconds; null: for ever.
+ *   taskPollMs (integer, default 1000)
+ *     How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often.
+ *   taskLeaseMs (integer, default 30000)
+ *     After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept there, else in memory.
+ *   maxTaskResultBytes (integer, default 4194304)
+ *     Most bytes of a task's result. A task with a larger one fails.
+ *   maxTasksPerOwner (integer, default 100)
+ *     Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused.
+ *   maxTasks (integer, default 10000)
+ *     Most tasks that this process works on. More are refused.
  *
  * tool
+ *   scopes (array, default [])
+ *     Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions.
+ *   visibleTo (object, default everybody)
+ *     Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions.
+ *   task (string, default never)
+ *     Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only.
+ *   resumable (boolean, default false)
+ *     When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails.
+ *   taskTtlMs (integer, default the server's)
+ *     For how long tasks of this tool are kept, in milliseconds.
+ *   taskConcurrency (integer, default none)
+ *     How many tasks of this tool one process works on at the same time, at least 1; the others wait.
  *   asks (object, default {})
  *     What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
  *   timeoutMs (integer, default 0)
@@ -164,6 +195,8 @@
  *     The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency.
  *   cache (boolean, default true)
  *     Keep results for as long as the server allows (ttlMs).
+ *   tasks (boolean, default true)
+ *     Whether calls may become tasks, and what legacy servers ask may too.
  *   revision (string, default found out)
  *     The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
  *   headers (object, default {})
@@ -222,6 +255,12 @@
  *     Ask for progress; PROGRESS events follow.
  *   meta (object, default {})
  *     Entries added to the request's _meta.
+ *   task (boolean, default false)
+ *     Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it.
+ *   taskTtlMs (integer, default the server's)
+ *     Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves.
+ *   ask (boolean, default true)
+ *     Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task.
  */
 
 // What a call came to: the codes of `error` in `bindings/surface.toml`.
@@ -290,6 +329,8 @@ typedef enum {
     TRN_EVENT_SAMPLE = 7,
     // id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
     TRN_EVENT_AUTHORIZE = 8,
+    // id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), with ERROR: the token is refused, or with TOOL_ERROR: it cannot be checked now (503). CANCELLED follows when the request is gone. The token belongs into no log.
+    TRN_EVENT_VERIFY_TOKEN = 9,
     // id: operation (or client, for connect). payload: the result.
     TRN_EVENT_RESULT = 10,
     // id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -298,7 +339,7 @@ typedef enum {
     TRN_EVENT_PROGRESS = 12,
     // id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     TRN_EVENT_LISTENING = 13,
-    // payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
+    // payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed.
     TRN_EVENT_NOTIFICATION = 14,
     // id: client. The connection is over. payload: {reason}.
     TRN_EVENT_CLOSED = 15,

@@ -126,6 +126,8 @@ pub enum trn_event_kind {
     Sample = 7,
     /// id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first.
     Authorize = 8,
+    /// id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), with ERROR: the token is refused, or with TOOL_ERROR: it cannot be checked now (503). CANCELLED follows when the request is gone. The token belongs into no log.
+    VerifyToken = 9,
     /// id: operation (or client, for connect). payload: the result.
     Result = 10,
     /// id: operation (or client). payload: {code, kind, message, data?}. An operation ends with one RESULT or one ERROR.
@@ -134,7 +136,7 @@ pub enum trn_event_kind {
     Progress = 12,
     /// id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0.
     Listening = 13,
-    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: server; event is roots_changed.
+    /// payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed.
     Notification = 14,
     /// id: client. The connection is over. payload: {reason}.
     Closed = 15,

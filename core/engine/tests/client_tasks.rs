@@ -174,8 +174,9 @@ async fn a_task_is_cancelled_by_its_handle_and_with_its_call() {
 
         // Another handle is left to see what becomes of the task when the future of its call is dropped.
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let call =
-            client.call_tool("gated", json!({"text": "y"})).with_progress(move |_| drop(told.send(())));
+        let call = client.call_tool("gated", json!({"text": "y"})).with_progress(move |_| {
+            let _ = told.send(());
+        });
         let call = tokio::spawn(call.into_future());
         heard.recv().await.expect("it runs");
         call.abort();

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use common::{Peer, text};
 use serde_json::json;
+use trunnion::server::{TaskSupport, Tool};
 use trunnion::store::MemoryStore;
-use world::{Faults, Faulty, Gate, World, accept, builder, task_meta};
+use world::{Faults, Faulty, Gate, World, accept, again, builder, task_meta};
 
 #[tokio::test]
 async fn a_call_becomes_a_task_that_is_told_of_until_its_end() {
@@ -258,6 +259,50 @@ async fn a_store_that_fails_fails_requests_and_not_the_server() {
     world.gate.go.notify_one();
     let over = world.over(&id).await;
     assert_eq!(over["result"]["content"][0]["text"], "internal_error", "{over}");
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_costs_a_handler_nothing_but_time() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let task = world.create("keeps", json!({})).await;
+    world.gate.began.notified().await;
+    faults.down.store(true, Ordering::SeqCst);
+    world.gate.go.notify_one();
+    while faults.refused.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    faults.down.store(false, Ordering::SeqCst);
+    world.gate.began.notified().await;
+    world.gate.go.notify_one();
+    let over = world.over(&world.id(&task)).await;
+    assert_eq!(over["result"]["content"][0]["text"], "kept", "{over}");
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_store_is_left_to_another() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let again = Tool::new("again", again).task(TaskSupport::Optional).resumable();
+    let server = builder(&gate)
+        .task_store(store)
+        .task_lease(Duration::from_millis(30))
+        .tool(again)
+        .build()
+        .expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let task = world.create("again", json!({})).await;
+    world.gate.began.notified().await;
+    faults.down.store(true, Ordering::SeqCst);
+    world.gate.go.notify_one();
+    world.gate.left.notified().await;
+    faults.down.store(false, Ordering::SeqCst);
+    let over = world.over(&world.id(&task)).await;
+    assert_eq!(over["result"]["content"][0]["text"], "stored in run 2", "{over}");
 }
 
 #[tokio::test]

@@ -91,8 +91,8 @@ private final class Issuer {
 
     @Test func fixedTokens() async throws {
         let server = try files(.tokens(staff, requiredScopes: ["files:read"]))
-        try await serving(server) { url in
-            #expect(await failure { try await Client(.url(url)) }?.kind == .transport)
+        try await serving(server) { (url: String) async throws -> Void in
+            #expect(await failure { try await Client(.url(url)) }?.data?["reason"] == "no_token")
             #expect(try await refusal(url, nil) == 401)
             #expect(try await refusal(url, "nobodys") == 401)
             #expect(try await refusal(url, "eves") == 403)
@@ -102,7 +102,7 @@ private final class Issuer {
 
     @Test func scopesAndVisibility() async throws {
         let server = try files(.tokens(staff))
-        try server.tool("write", "Writes", scopes: ["files:write"]) { (context: Context) in
+        try server.tool("write", "Writes", scopes: ["files:write"]) { (context: Context) async throws -> String in
             let claims = try context.claims
             #expect(claims?.scopes == ["files:read", "files:write"] && claims?.hasScope("mail") == false)
             #expect(claims?["groups"] == ["staff"] && claims?.issuer == nil && claims?.clientId == nil)
@@ -122,7 +122,7 @@ private final class Issuer {
         try server.prompt("review", "Reviews", scopes: ["files:write"], visibleTo: .scope("files:read")) {
             (_: Context) in "Review it."
         }
-        try await serving(server) { url in
+        try await serving(server) { (url: String) async throws -> Void in
             func seen(_ token: String) async throws -> [String] {
                 let client = try await Client(.url(url), options: bearer(token))
                 let tools = try await client.listTools().map(\.name)
@@ -137,9 +137,9 @@ private final class Issuer {
             #expect(try await seen("eves") == ["both", "either", "mail"])
 
             let ann = try await Client(.url(url), options: bearer("anns"))
-            #expect(await failure { try await ann.callTool("write") }?.kind == .transport)
+            #expect(await failure { try await ann.callTool("write") }?.data?["reason"] == "scope")
             #expect(await failure { try await ann.callTool("staff") }?.kind == .invalidParams)
-            #expect(await failure { try await ann.getPrompt("review") }?.kind == .transport)
+            #expect(await failure { try await ann.getPrompt("review") }?.data?["reason"] == "scope")
             await ann.close()
             let bob = try await Client(.url(url), options: bearer("bobs"))
             #expect(try await bob.callTool("write").text == "written")
@@ -153,7 +153,7 @@ private final class Issuer {
         try server.tool("write", scopes: ["files:write"], visibleTo: .scope("none")) { (context: Context) in
             try context.claims == nil && context.principal == nil ? "local" : "known"
         }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             #expect(try await client.callTool("write").text == "local")
         }
     }
@@ -165,7 +165,7 @@ private final class Issuer {
                 if token == "down" { throw Down() }
                 return token == "good" ? ["sub": "ann", "aud": "me"] : token == "others" ? ["sub": "ann", "aud": "you"] : nil
             }, audience: ["me"])
-        try await serving(try files(auth)) { url in
+        try await serving(try files(auth)) { (url: String) async throws -> Void in
             #expect(try await refusal(url, "bad") == 401)
             #expect(try await refusal(url, "others") == 401)
             #expect(try await refusal(url, "down") == 503)
@@ -206,7 +206,7 @@ private final class Issuer {
                 check, .tokens(staff), authorizationServers: [issuer.url], scopesSupported: ["files:read"],
                 audience: ["me"], dpop: .off, dpopNonces: false, leeway: .seconds(5))
             let (good, others) = (try await issuer.token(["aud": "me"]), try await issuer.token(["aud": "you"]))
-            try await serving(try files(auth)) { url in
+            try await serving(try files(auth)) { (url: String) async throws -> Void in
                 #expect(try await refusal(url, others) == 401)
                 #expect(try await whoami(url, good).contains("sub:"))
                 #expect(try await whoami(url, "anns").hasPrefix("ann"))

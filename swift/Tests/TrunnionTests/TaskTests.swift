@@ -47,14 +47,14 @@ private final class Program {
         let server = try Server("tasks", version: "1", options: quick)
         let ids = Collected<String>()
         let (told, seen) = (Signal(), Signal())
-        try server.tool("index", "Indexes", task: .required) { (input: TextInput, context: Context) in
+        try server.tool("index", "Indexes", task: .required) { (input: TextInput, context: Context) async throws -> String in
             await ids.add(try context.task?.id ?? "none")
             try context.progress(1, total: 2, message: "half of \(input.text)")
             told.fire()
             await seen.wait()
             return "indexed \(input.text)"
         }
-        try await withClient(to: server, over: way) { client in
+        try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
             let result = try await client.callTool("index", TextInput(text: "a")) { update in
                 if update.message == "half of a" { seen.fire() }
             }
@@ -71,7 +71,7 @@ private final class Program {
             let answer = try await context.elicit("Drop \(input.text)?", as: Sure.self, key: "sure")
             return answer.fields?.sure == true ? "dropped \(input.text)" : "kept"
         }
-        try await withClient(to: server, over: way) { client in
+        try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
             let task = try await client.startTask("drop", ["text": "users"])
             let id = try #require(task.id)
             #expect(task.created?.taskId == id && task.created?.ttlMs == 60_000)
@@ -128,7 +128,7 @@ private final class Program {
             }
             return "late"
         }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             let task = try await client.startTask("hang")
             await first.wait()
             try await task.cancel()
@@ -152,7 +152,7 @@ private final class Program {
             await go.wait()
             return "done"
         }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             let task = try await client.startTask("wait")
             await begun.wait()
             let waiting = Task { try await task.result() }
@@ -166,7 +166,7 @@ private final class Program {
 
     @Test func whatIsAnsweredAtOnceIsATaskToo() async throws {
         let server = try Server("tasks", version: "1", options: quick)
-        try server.tool("echo", "Says it again") { (input: TextInput, context: Context) in
+        try server.tool("echo", "Says it again") { (input: TextInput, context: Context) async throws -> String in
             #expect(try context.task == nil)
             // Without a task it is kept for this run.
             #expect(try context.lastCheckpoint(as: [Int].self) == nil)
@@ -175,7 +175,7 @@ private final class Program {
             #expect(throws: McpError.self) { try context.lastCheckpoint(as: String.self) }
             return input.text
         }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             let task = try await client.startTask("echo", TextInput(text: "a"))
             #expect(task.id == nil && task.created == nil)
             #expect(try await task.status().status == .completed)
@@ -194,7 +194,7 @@ private final class Program {
         try server.tool("break", "Breaks", task: .required) { (_: Context) -> String in
             throw McpError(.invalidParams, "no such page", data: ["page": 3])
         }
-        try await withClient(to: server) { client in
+        try await withClient(to: server) { (client: Client) async throws -> Void in
             let failed = try await client.startTask("fail").result()
             #expect(failed.isError && failed.text == "no luck")
             let broken = try await client.startTask("break")
@@ -208,7 +208,7 @@ private final class Program {
         let server = try Server("tasks", version: "1", options: quick)
         try server.tool("can", "Can", task: .optional) { (context: Context) in try context.task == nil ? "call" : "task" }
         try server.tool("must", "Must", task: .required) { (_: Context) in "task" }
-        try await withClient(to: server, options: ConnectOptions(tasks: false)) { client in
+        try await withClient(to: server, options: ConnectOptions(tasks: false)) { (client: Client) async throws -> Void in
             #expect(try await client.callTool("can").text == "call")
             #expect(await failure { try await client.callTool("must") }?.kind == .missingCapability)
         }
@@ -219,7 +219,7 @@ private final class Program {
         try server.tool("work", "Works", task: .optional) { (context: Context) in
             try context.task == nil ? "call" : "task"
         }
-        try await withClient(to: server, over: .http, options: ConnectOptions(era: "legacy")) { client in
+        try await withClient(to: server, over: .http, options: ConnectOptions(era: "legacy")) { (client: Client) async throws -> Void in
             #expect(try await client.callTool("work").text == "call")
             let task = try await client.startTask("work", taskTTL: .seconds(30))
             #expect(task.created?.ttlMs == 30_000)

@@ -162,7 +162,7 @@ impl Store {
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", ""]);
             command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(&folder.0);
             let program = Program::start(command, &folder.file("redis.log"))?;
-            program.wait_for(port)?;
+            program.wait_until("Ready to accept connections")?;
             Ok(program)
         }
         let port = free_port()?;
@@ -176,7 +176,8 @@ impl Store {
             command.arg("-D").arg(folder.file("postgres")).args(["-p", &port.to_string()]);
             command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
             let program = Program::start(command, &folder.file("postgres.log"))?;
-            program.wait_for(port)?;
+            // It listens before it takes anybody.
+            program.wait_until("ready to accept connections")?;
             Ok(program)
         }
         let data = folder.file("postgres");
@@ -236,6 +237,7 @@ struct Program {
 
 impl Program {
     fn start(mut command: Command, log: &Path) -> Result<Program, String> {
+        let _ = fs::remove_file(log);
         let output = || OpenOptions::new().create(true).append(true).open(log).map_err(|e| e.to_string());
         command.stdin(Stdio::null()).stdout(output()?).stderr(output()?).process_group(0);
         let child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
@@ -243,15 +245,29 @@ impl Program {
     }
 
     fn wait_for(&self, port: u16) -> Result<(), String> {
+        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        self.wait(listens, &format!("nothing listens on port {port}"))
+    }
+
+    /// Until its log has this.
+    fn wait_until(&self, says: &str) -> Result<(), String> {
+        let said = || self.said().contains(says);
+        self.wait(said, &format!("it does not say {says:?}"))
+    }
+
+    fn wait(&self, ready: impl Fn() -> bool, else_: &str) -> Result<(), String> {
         let began = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !ready() {
             if began.elapsed() > START {
-                let log = fs::read_to_string(&self.log).unwrap_or_default();
-                return Err(format!("nothing listens on port {port}; its log ends with:\n{}", tail(&log)));
+                return Err(format!("{else_}; its log ends with:\n{}", tail(&self.said())));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Tell it to end, and wait for that.

@@ -3,6 +3,7 @@
 mod idle;
 mod inputs;
 mod report;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -93,9 +94,13 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         }
         Ok(())
     });
+    let mut tasks = Value::Null;
+    session.step("tasks over each store", |_| {
+        tasks = tasks::measure(if quick { 1.0 } else { 5.0 })?;
+        Ok(())
+    });
     if let Some(file) = json {
-        let report =
-            json!({ "servers": figures, "idle": idle, "ratios": report::ratios(&servers, &figures, FLOOR) });
+        let report = json!({ "servers": figures, "idle": idle, "tasks": tasks, "ratios": report::ratios(&servers, &figures, FLOOR) });
         write(&root().join(&file), &format!("{report:#}\n"))?;
     }
     Ok(())

@@ -18,6 +18,7 @@ use super::{Client, MemoryEnd, memory_pair};
 mod peer;
 mod sse;
 mod streams;
+mod tasks;
 
 /// A request as it came: the head in lower case, and the body.
 #[derive(Debug, Clone)]

@@ -111,6 +111,16 @@ async fn keeps(context: Context, gate: State<Gate>) -> &'static str {
     kept.map_or_else(|error| error.kind, |()| "kept")
 }
 
+/// Waits for the gate in its first run, and stores something in each.
+pub async fn again(context: Context, gate: State<Gate>) -> Result<String, Error> {
+    let _told = gate.begin();
+    if context.run() == 1 {
+        gate.go.notified().await;
+    }
+    context.checkpoint(&1).await?;
+    Ok(format!("stored in run {}", context.run()))
+}
+
 /// Does something once, says how far it is, asks, and waits for the gate; tells what the run had found.
 async fn careful(context: Context, gate: State<Gate>) -> Result<String, Error> {
     let found: Option<String> = context.last_checkpoint()?;
@@ -275,6 +285,8 @@ pub fn check_against(schema: &str, definition: &str, value: &Value) {
 #[derive(Default)]
 pub struct Faults {
     pub down: AtomicBool,
+    /// How often it was asked while it was down.
+    pub refused: AtomicU32,
     /// It never answers.
     pub hangs: AtomicBool,
     /// How many writes somebody else was faster than.
@@ -297,6 +309,7 @@ impl Faulty {
             return Box::pin(std::future::pending());
         }
         if self.faults.down.load(Ordering::SeqCst) {
+            self.faults.refused.fetch_add(1, Ordering::SeqCst);
             return Box::pin(std::future::ready(Err(StoreError::new("a secret path is full"))));
         }
         asked

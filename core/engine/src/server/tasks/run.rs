@@ -1,5 +1,6 @@
 //! One run of a task: a call whose words go into the record.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -25,6 +26,9 @@ use crate::lock;
 use crate::server::asking::{Asked, answers_json};
 use crate::server::call::{Call, Handler, Inbox, Say, Start, Stored, TaskRun, ToStore};
 use crate::server::{ServerCore, guarded};
+
+/// The longest pause before a store that has failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What others tell a run.
 #[derive(Default)]
@@ -132,6 +136,9 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
         said: None,
         say_at: Instant::now(),
         waiting: Vec::new(),
+        unwritten: VecDeque::new(),
+        failing: None,
+        retry: Instant::now(),
         _place: place,
         entry,
         held,
@@ -175,7 +182,26 @@ struct Worker {
     say_at: Instant,
     /// Questions without all their answers.
     waiting: Vec<Asked>,
+    /// What the store could not take yet, in its order; since when, and when it is tried again.
+    unwritten: VecDeque<Wanted>,
+    failing: Option<Instant>,
+    retry: Instant,
     _place: Place,
+}
+
+/// What a handler waits for until it is in the store.
+enum Wanted {
+    Asked(Asked),
+    Stored(ToStore),
+}
+
+impl Wanted {
+    fn fail(self, error: Error) {
+        match self {
+            Wanted::Asked(asked) => asked.reply(Err(error)),
+            Wanted::Stored(to_store) => to_store.reply(Err(error)),
+        }
+    }
 }
 
 impl Drop for Worker {
@@ -197,6 +223,7 @@ enum Happened {
     Signal,
     Beat,
     MaySay,
+    Retry,
     TooLong,
 }
 
@@ -230,6 +257,7 @@ impl Worker {
                     (_, say) = said => Happened::Said(say),
                     () = tokio::time::sleep_until(beat) => Happened::Beat,
                     () = tokio::time::sleep_until(self.say_at), if self.said.is_some() => Happened::MaySay,
+                    () = tokio::time::sleep_until(self.retry), if !self.unwritten.is_empty() => Happened::Retry,
                     () = tokio::time::sleep_until(limit.unwrap_or(far)), if limit.is_some() => Happened::TooLong,
                 }
             };
@@ -247,6 +275,7 @@ impl Worker {
                 Happened::Said(say) => self.hear(say).await,
                 Happened::Beat => self.beat().await,
                 Happened::MaySay => self.say().await,
+                Happened::Retry => self.write().await,
                 Happened::TooLong => {
                     self.call.cancel(Some("time limit".into()));
                     let why = Outcome::ToolError("the tool exceeded its time limit".into());
@@ -300,8 +329,11 @@ impl Worker {
                 self.said = Some(sentence(&step));
                 if Instant::now() >= self.say_at { self.say().await } else { Ok(()) }
             }
-            Say::Ask(asked) => self.ask(asked).await,
-            Say::Store(to_store) => self.store(to_store).await,
+            Say::Ask(asked) => {
+                self.say().await?;
+                self.want(Wanted::Asked(asked)).await
+            }
+            Say::Store(to_store) => self.want(Wanted::Stored(to_store)).await,
             Say::Done(outcome) => {
                 self.finish(outcome).await;
                 Err(Over(None))
@@ -356,48 +388,54 @@ impl Worker {
         Ok(())
     }
 
-    async fn ask(&mut self, asked: Asked) -> Result<(), Over> {
-        self.say().await?;
-        match self.change(Event::Asks { run: self.run, questions: &asked.questions }).await {
-            Ok(()) => {
-                self.waiting.push(asked);
-                self.settle();
-                Ok(())
-            }
-            Err(failed) => self.refuse(failed, |error| asked.reply(Err(error))),
-        }
+    async fn want(&mut self, wanted: Wanted) -> Result<(), Over> {
+        self.unwritten.push_back(wanted);
+        if self.failing.is_some() { Ok(()) } else { self.write().await }
     }
 
-    async fn store(&mut self, to_store: ToStore) -> Result<(), Over> {
-        let (run, value) = (self.run, to_store.value.as_str());
-        let event = match &to_store.what {
-            Stored::Value(key) => Event::Stored { run, key, value },
-            Stored::Checkpoint => Event::Checkpoint { run, value },
-        };
-        match self.change(event).await {
-            Ok(()) => {
-                to_store.reply(Ok(()));
-                self.settle();
-                Ok(())
+    /// Write what the handler waits for. While the store fails the handler waits on; when it has failed for as long as a lease,
+    /// a tool that can run again is left to another run, and any other one is told.
+    async fn write(&mut self) -> Result<(), Over> {
+        while let Some(wanted) = self.unwritten.pop_front() {
+            let run = self.run;
+            let event = match &wanted {
+                Wanted::Asked(asked) => Event::Asks { run, questions: &asked.questions },
+                Wanted::Stored(ToStore { what: Stored::Value(key), value, .. }) => {
+                    Event::Stored { run, key, value: value.as_str() }
+                }
+                Wanted::Stored(ToStore { what: Stored::Checkpoint, value, .. }) => {
+                    Event::Checkpoint { run, value: value.as_str() }
+                }
+            };
+            match self.change(event).await {
+                Ok(()) => {
+                    self.failing = None;
+                    match wanted {
+                        Wanted::Asked(asked) => self.waiting.push(asked),
+                        Wanted::Stored(to_store) => to_store.reply(Ok(())),
+                    }
+                }
+                Err(Failed::Store(error)) => {
+                    report(&error);
+                    let since = *self.failing.get_or_insert_with(Instant::now);
+                    if since.elapsed() < self.options.lease {
+                        self.unwritten.push_front(wanted);
+                        self.retry = Instant::now() + (self.options.lease / 20).min(RETRY);
+                        return Ok(());
+                    }
+                    if self.held.record.terms.resumable {
+                        return Err(over(&Failed::Store(error)));
+                    }
+                    wanted.fail(Error::internal("the server's store of tasks has failed"));
+                }
+                Err(Failed::Refused(Refused::TooMuch(limit))) => {
+                    wanted.fail(Error::local(local::LIMIT, format!("a task can store {limit}")));
+                }
+                Err(failed) => return Err(over(&failed)),
             }
-            Err(failed) => self.refuse(failed, |error| to_store.reply(Err(error))),
         }
-    }
-
-    /// What the handler wanted has failed: it is told why, where it goes on.
-    fn refuse(&self, failed: Failed, tell: impl FnOnce(Error)) -> Result<(), Over> {
-        match failed {
-            Failed::Store(error) => {
-                report(&error);
-                tell(Error::internal("the server's store of tasks has failed"));
-                Ok(())
-            }
-            Failed::Refused(Refused::TooMuch(limit)) => {
-                tell(Error::local(local::LIMIT, format!("a task can store {limit}")));
-                Ok(())
-            }
-            failed => Err(over(&failed)),
-        }
+        self.settle();
+        Ok(())
     }
 
     /// Give the handler the answers that are there.
