@@ -71,7 +71,9 @@ private final class Program {
             let answer = try await context.elicit("Drop \(input.text)?", as: Sure.self, key: "sure")
             return answer.fields?.sure == true ? "dropped \(input.text)" : "kept"
         }
-        try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
+        // Declared, so that it is asked; without a handler, it is answered by hand.
+        let options = ConnectOptions(capabilities: ["elicitation": ["form": [:]]])
+        try await withClient(to: server, over: way, options: options) { (client: Client) async throws -> Void in
             let task = try await client.startTask("drop", ["text": "users"])
             let id = try #require(task.id)
             #expect(task.created?.taskId == id && task.created?.ttlMs == 60_000)
