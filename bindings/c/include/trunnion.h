@@ -510,7 +510,8 @@ trn_status trn_close_stream(trn_engine *engine,
                             trn_error **error);
 
 // What is known of an exchange, as JSON: {requestId, era, revision, transport, progressToken?, clientInfo?,
-// clientCapabilities, meta?, answers?, memory?}. Free it with trn_string_free. NULL when the exchange is over.
+// clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}, claims?, principal?}. Free it with
+// trn_string_free. NULL when the exchange is over.
 char *trn_context(trn_engine *engine,
                   uint64_t id);
 

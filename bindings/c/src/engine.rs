@@ -203,8 +203,8 @@ pub unsafe extern "C" fn trn_close_stream(
 }
 
 /// What is known of an exchange, as JSON: {requestId, era, revision, transport, progressToken?, clientInfo?,
-/// clientCapabilities, meta?, answers?, memory?, claims?, principal?}. Free it with trn_string_free. NULL when the
-/// exchange is over.
+/// clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}, claims?, principal?}. Free it with
+/// trn_string_free. NULL when the exchange is over.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_context(engine: *mut trn_engine, id: u64) -> *mut c_char {
     shield(std::ptr::null_mut(), || {
