@@ -621,7 +621,9 @@ trn_status trn_connect(trn_engine *engine,
 // Of an exchange: op "ask", params {key: {op: "elicit", "sample" or "list_roots", params?}}, and the result is
 // {key: answer}. In the modern era questions that are not answered yet end this run of the handler:
 // TRN_EVENT_CANCELLED for the exchange with reason input_required, TRN_EVENT_ERROR of kind `cancelled` for the
-// operation. The caller sends its request again with the answers, as a new exchange.
+// operation. The caller sends its request again with the answers, as a new exchange. Or op "checkpoint", params
+// {value}, or "store", params {key, value}: the result is {} when it is stored, in a task where it outlives the
+// process; a later run has it in its context.
 // options: JSON, keys of scope `request`.
 // operation: receives its handle. One TRN_EVENT_RESULT or TRN_EVENT_ERROR with it follows, before it
 // perhaps TRN_EVENT_PROGRESS.
