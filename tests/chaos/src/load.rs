@@ -104,7 +104,7 @@ impl One {
             return None;
         };
         self.judge.count("tasks made", 1);
-        let listening = (number % 2 == 0).then(|| {
+        let listening = number.is_multiple_of(2).then(|| {
             tokio::spawn(watch::hear_the_end(self.wire.clone(), self.judge.clone(), id.clone(), deadline))
         });
         if kind == Kind::Cancelled {

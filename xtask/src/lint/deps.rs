@@ -19,6 +19,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("trunnion-c", &["trunnion-facade"]),
     ("trunnion-cli", &["trunnion"]),
     ("trunnion-examples", &["trunnion"]),
+    ("trunnion-chaos", &["trunnion"]),
 ];
 
 /// Sockets, threads and timers: nothing that `proto` pulls in may bring them.

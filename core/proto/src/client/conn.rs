@@ -528,16 +528,15 @@ impl ClientConn {
     }
 
     pub(super) fn send_op(&mut self, op: u64) {
-        let Some(entry) = self.ops.get(&op) else { return };
+        let Some(role) = self.ops.get(&op).map(|entry| entry.method.role) else { return };
         let modern = self.revision.era() == Era::Modern;
-        match entry.method.role {
+        if role == Role::CallTool && !modern && self.surveys(op) {
+            return;
+        }
+        let Some(entry) = self.ops.get(&op) else { return };
+        match role {
             Role::Listen if !modern => return self.listen_legacy(op),
             Role::TaskResult => return self.follow_saved(op),
-            Role::CallTool if !modern => {
-                if self.surveys(op) {
-                    return;
-                }
-            }
             Role::SetLogLevel => match listen::level_in(&entry.params) {
                 Err(error) => return self.end(op, Err(error)),
                 Ok(level) => {
