@@ -101,7 +101,8 @@ async fn handlers_answer_in_both_eras() {
     let (id, params) = peer.asked("tools/call").await;
     assert_eq!(
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"],
-        json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}})
+        json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {},
+            "extensions": {"io.modelcontextprotocol/tasks": {}}})
     );
     let message = json!({"role": "user", "content": {"type": "text", "text": "capital of France?"}});
     let requests = json!({
