@@ -12,6 +12,9 @@ use crate::process::{cmd, exists, write};
 use crate::session::{Log, Session, Task, Work, root, target};
 use crate::setup;
 
+/// The step that meets a client of tasks as they were before they became an extension.
+const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
+
 /// `cargo xtask test`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let filter = args.option("--filter")?;
@@ -58,7 +61,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if wanted("codegen") {
         codegen::steps(session, true, &languages);
     }
-    let foreign = ["messages", "differential", "interop"].map(wanted);
+    let foreign = ["messages", "differential", "interop", OLDER_TASKS].map(wanted);
     let peers = foreign.contains(&true) && setup::peers(session);
     if foreign[0] && peers {
         session.step("messages in the official SDKs' types", messages);
@@ -68,6 +71,9 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     }
     if foreign[2] {
         session.step("interop", |log| interop::step(&languages, peers, log));
+    }
+    if foreign[3] && peers {
+        session.step(OLDER_TASKS, |log| interop::tasks::step(&languages, log));
     }
     Ok(())
 }

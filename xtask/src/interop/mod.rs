@@ -2,6 +2,7 @@
 //! an older revision, and over HTTP+SSE where both sides have it. Left to itself a client must end up in the newest one;
 //! over HTTP+SSE it is told to speak the newest that has `initialize`, and the one that the transport is from.
 
+pub mod tasks;
 mod tour;
 
 use std::collections::HashMap;

@@ -130,7 +130,10 @@ async fn cancelling_is_done_when_it_is_answered_and_only_once() {
     let again = ask(&peer, "tasks/cancel", &task).await;
     assert_eq!(again["error"]["code"], -32602);
     assert!(again["error"]["message"].as_str().expect("text").contains("'cancelled'"), "{again}");
-    assert_eq!(ask(&peer, "tasks/result", &task).await["error"]["code"], -32600);
+    // The status is that of an answer: clients of that time take any other for a failure of the transport.
+    let result = peer.ask(12, "tasks/result", json!({"taskId": task["taskId"]})).await;
+    assert_eq!(result.status(), 200);
+    assert_eq!(result.json()["error"], json!({"code": -32600, "message": "the task was cancelled"}));
     let unknown = peer.ask(13, "tasks/get", json!({"taskId": "nothing"})).await.json();
     assert_eq!(unknown["error"]["code"], -32602);
     assert_eq!(
@@ -227,7 +230,9 @@ async fn a_session_has_only_so_many_tasks() {
     let first = create(&peer, "later").await;
     create(&peer, "later").await;
     let params = json!({"name": "later", "arguments": {}, "task": {}});
-    let refused = peer.ask(40, "tools/call", params.clone()).await.json();
+    let refused = peer.ask(40, "tools/call", params.clone()).await;
+    assert_eq!(refused.status(), 200);
+    let refused = refused.json();
     assert_eq!(refused["error"]["code"], -32600);
     assert!(refused["error"]["message"].as_str().expect("text").contains("maxTasksPerOwner"), "{refused}");
     // Another session has its own.

@@ -335,7 +335,7 @@ impl Endpoint {
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
-                    Err(outcome) => return self.answer(&mut exchange, outcome),
+                    Err(outcome) => return self.answer_call(&mut exchange, outcome),
                 };
                 match &place.session {
                     Some(session) => match session.begin(exchange.id().clone(), &work.call) {
@@ -419,6 +419,17 @@ impl Endpoint {
         }
     }
 
+    /// What a call came to. In the legacy era no status tells of it: a client of that time takes any but 200 for a failure of
+    /// the transport and never sees the error. On an event stream it is 200 anyway.
+    fn answer_call(&self, exchange: &mut Exchange, outcome: Outcome) -> Response<ResponseBody> {
+        let legacy = exchange.revision().era() == Era::Legacy;
+        let mut response = self.answer(exchange, outcome);
+        if legacy && response.status() == StatusCode::BAD_REQUEST {
+            *response.status_mut() = StatusCode::OK;
+        }
+        response
+    }
+
     /// JSON or an event stream, chosen late: a stream only once there is something to say before the answer.
     async fn respond(
         &self,
@@ -428,7 +439,7 @@ impl Endpoint {
     ) -> Response<ResponseBody> {
         loop {
             let message = match std::future::poll_fn(|cx| work.poll_next(cx)).await {
-                Say::Done(outcome) => return self.answer(&mut exchange, outcome),
+                Say::Done(outcome) => return self.answer_call(&mut exchange, outcome),
                 Say::Progress(step) => exchange.progress(&step),
                 Say::Log(entry) => exchange.log(&entry),
                 Say::Ask(asked) => {
@@ -462,7 +473,7 @@ impl Endpoint {
             });
             match over.await {
                 None => return empty(StatusCode::ACCEPTED),
-                Some(Say::Done(outcome)) => return self.answer(&mut exchange, outcome),
+                Some(Say::Done(outcome)) => return self.answer_call(&mut exchange, outcome),
                 Some(Say::Ask(asked)) if !accepts.events => refuse_ask(asked),
                 Some(say) if accepts.events => break say,
                 Some(_) => {}
