@@ -10,8 +10,26 @@ const named = Object.fromEntries(
     .map(([name, schema]) => [schema.shape?.method?.value, name.replace(/Schema$/, '')]),
 );
 
+/** Whether it is of tasks, which the SDK has no schemas for; the Rust tests hold it against those of both wires. */
+function ofTasks({ kind, method, message }) {
+  const result = kind === 'result' ? message.result : {};
+  return result.resultType === 'task' || 'task' in result || /^(notifications\/)?tasks\b/.test(method);
+}
+
+/** What is checked of a recorded message: of tasks the envelope alone. */
+function* schemasOf(entry) {
+  if (ofTasks(entry) && entry.kind !== 'error') yield [ENVELOPES[entry.kind], entry.message];
+  else yield* allSchemasOf(entry);
+}
+
+const ENVELOPES = {
+  request: core.JSONRPCRequestSchema,
+  notification: core.JSONRPCNotificationSchema,
+  result: core.JSONRPCResultResponseSchema,
+};
+
 /** The schemas that a recorded message must fit, and the part of it. */
-function* schemasOf({ kind, method, message }) {
+function* allSchemasOf({ kind, method, message }) {
   const name = named[method];
   if (!name && kind !== 'error') throw new Error(`no schema for ${method}`);
   switch (kind) {

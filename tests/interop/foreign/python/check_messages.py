@@ -14,19 +14,29 @@ NOTIFICATIONS = {"client": methods.CLIENT_NOTIFICATIONS, "server": methods.SERVE
 RESULTS = {"client": methods.CLIENT_RESULTS, "server": methods.SERVER_RESULTS}
 
 
+def of_tasks(entry: dict[str, Any]) -> bool:
+    """Whether it is of tasks, which the SDK has no types for; the Rust tests hold it against the schemas of both wires."""
+    result = entry["message"]["result"] if entry["kind"] == "result" else {}
+    created = result.get("resultType") == "task" or "task" in result
+    return created or entry["method"].startswith(("tasks/", "notifications/tasks"))
+
+
 def types_of(entry: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """The types that a recorded message must fit, and the part of it."""
     sender, message, key = entry["from"], entry["message"], (entry["method"], entry["revision"])
     match entry["kind"]:
         case "request":
             yield jsonrpc.JSONRPCRequest, message
-            yield REQUESTS[sender][key], message
+            if not of_tasks(entry):
+                yield REQUESTS[sender][key], message
         case "notification":
             yield jsonrpc.JSONRPCNotification, message
-            yield NOTIFICATIONS[sender][key], message
+            if not of_tasks(entry):
+                yield NOTIFICATIONS[sender][key], message
         case "result":
             yield jsonrpc.JSONRPCResponse, message
-            yield RESULTS[sender][key], message["result"]
+            if not of_tasks(entry):
+                yield RESULTS[sender][key], message["result"]
         case "error" if "id" in message:
             yield jsonrpc.JSONRPCError, message
         case "error":
