@@ -1,6 +1,9 @@
 //! What a server offers, and which handler a request belongs to. Requests read an immutable snapshot;
 //! registration makes a new one.
 
+mod lists;
+mod requests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,11 +16,10 @@ use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::tasks::{TaskBehaviour, TaskRequest, TaskSupport};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::post::{Headers, check_params};
+use self::requests::{call_tool, complete, find_resource, get_prompt, read_resource, require_tasks};
+use super::post::Headers;
 use super::schema::Schema;
 use super::template::Template;
 use super::{Filter, Notice, Question, Request, Settings, Stamp};
@@ -419,7 +421,7 @@ impl<H> Catalog<H> {
         if request.method.extension.is_some() || request.method.capability == Some("tasks") {
             state.check_tasks(request)?;
         } else if let Some(capability) = request.method.capability
-            && state.capabilities(request.revision).get(capability).is_none()
+            && !state.declares(capability)
         {
             let message = format!("Method not found: the server declares no {capability}");
             return Err(RpcError::new(ErrorKind::MethodNotFound, message));
@@ -491,70 +493,6 @@ impl<H> Catalog<H> {
             _ => Err(RpcError::new(ErrorKind::MethodNotFound, "Method not found")),
         }
     }
-
-    fn list(&self, state: &State<H>, item: Item, request: &Request) -> Result<Dispatch<H>, RpcError> {
-        let era = request.revision.era();
-        let dress = state.dress(request.revision);
-        let prepared = |json: Json| Ok(Dispatch::Answer(Outcome::Prepared(json)));
-        if request.cursor.is_none()
-            && let Some(page) = state.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&(item, dress))
-        {
-            return prepared(page.clone());
-        }
-        let none = Shelf::default();
-        let shelf = state.entries.get(&item).unwrap_or(&none);
-        if shelf.hidden > 0 {
-            return self
-                .list_visible(shelf, dress, request)
-                .map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
-        }
-        let start = match &request.cursor {
-            None => 0,
-            Some(cursor) => after_cursor(shelf, cursor)
-                .ok_or_else(|| RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here"))?,
-        };
-        let end = shelf.order.len().min(start.saturating_add(self.offer.page_size));
-        let definitions: Vec<&str> =
-            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition(dress)).collect();
-        let member = request.method.list.expect("list methods name their member");
-        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
-        if end < shelf.order.len() {
-            let cursor = URL_SAFE_NO_PAD.encode(&shelf.order[end - 1]);
-            members.push_str(&format!(",\"nextCursor\":\"{cursor}\""));
-        }
-        let page = Json::from(self.offer.stamp.result(era, request.method.cacheable, &members));
-        if request.cursor.is_none() {
-            state.pages.lock().unwrap_or_else(PoisonError::into_inner).insert((item, dress), page.clone());
-        }
-        prepared(page)
-    }
-
-    /// A page of what the caller sees. It is written for each request, and for nobody else.
-    fn list_visible(&self, shelf: &Shelf<H>, dress: Dress, request: &Request) -> Result<String, RpcError> {
-        let era = request.revision.era();
-        let broken = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
-        let sees = |key: &String| shelf.by_key[key].is_visible(&request.access);
-        let start = match &request.cursor {
-            None => 0,
-            Some(cursor) => {
-                let start = after_cursor(shelf, cursor).ok_or_else(broken)?;
-                // A cursor must not tell whether there is something of that name.
-                if !sees(&shelf.order[start - 1]) {
-                    return Err(broken());
-                }
-                start
-            }
-        };
-        let mut rest = shelf.order[start..].iter().filter(|key| sees(key));
-        let page: Vec<&String> = rest.by_ref().take(self.offer.page_size).collect();
-        let definitions: Vec<&str> = page.iter().map(|key| shelf.by_key[*key].definition(dress)).collect();
-        let member = request.method.list.expect("list methods name their member");
-        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
-        if let (Some(last), Some(_)) = (page.last(), rest.next()) {
-            members.push_str(&format!(",\"nextCursor\":\"{}\"", URL_SAFE_NO_PAD.encode(last)));
-        }
-        Ok(self.offer.stamp.private_result(era, request.method.cacheable, &members))
-    }
 }
 
 impl<H> Entry<H> {
@@ -594,6 +532,18 @@ impl<H> State<H> {
         (revision.era() == Era::Modern, structured, tasks)
     }
 
+    /// Whether a capability that does not depend on the revision is there.
+    fn declares(&self, capability: &str) -> bool {
+        match capability {
+            "tools" => self.has(Item::Tool),
+            "resources" => self.has(Item::Resource) || self.has(Item::ResourceTemplate),
+            "prompts" => self.has(Item::Prompt),
+            "completions" => self.has(Item::Completion),
+            "logging" => true,
+            _ => false,
+        }
+    }
+
     fn capabilities(&self, revision: Revision) -> Map<String, Value> {
         let mut capabilities = Map::new();
         let mut declare = |name: &str, there: bool, how: Value| {
@@ -601,12 +551,12 @@ impl<H> State<H> {
                 capabilities.insert(name.to_owned(), how);
             }
         };
-        let resources = self.has(Item::Resource) || self.has(Item::ResourceTemplate);
-        declare("tools", self.has(Item::Tool), json!({"listChanged": true}));
-        declare("resources", resources, json!({"subscribe": true, "listChanged": true}));
-        declare("prompts", self.has(Item::Prompt), json!({"listChanged": true}));
-        declare("completions", self.has(Item::Completion), json!({}));
-        declare("logging", true, json!({}));
+        declare("tools", self.declares("tools"), json!({"listChanged": true}));
+        let watched = json!({"subscribe": true, "listChanged": true});
+        declare("resources", self.declares("resources"), watched);
+        declare("prompts", self.declares("prompts"), json!({"listChanged": true}));
+        declare("completions", self.declares("completions"), json!({}));
+        declare("logging", self.declares("logging"), json!({}));
         let tasks = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
         declare("tasks", self.has_tasks && revision == Revision::V2025_11_25, tasks);
         let extensions = json!({methods::TASKS: {}});
@@ -670,206 +620,4 @@ fn prepare_tool<H>(
         entry.output = Some(Arc::new(Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?));
     }
     Ok(())
-}
-
-fn call_tool<H>(
-    state: &State<H>,
-    request: &Request,
-    headers: Option<&dyn Headers>,
-) -> Result<Dispatch<H>, RpcError> {
-    let entry = state.seen(Item::Tool, &request.name, &request.access).ok_or_else(|| {
-        RpcError::new(ErrorKind::InvalidParams, format!("Unknown tool: {}", shown(&request.name)))
-    })?;
-    if let Some(forbidden) = entry.forbids(request) {
-        return Ok(forbidden);
-    }
-    let arguments: Value = serde_json::from_str(request.arguments.as_str())
-        .map_err(|_| RpcError::new(ErrorKind::InvalidParams, "params.arguments is not valid JSON"))?;
-    if let Some(headers) = headers.filter(|_| request.revision.era() == Era::Modern) {
-        check_params(&entry.headers, headers, &arguments)?;
-    }
-    // A model can correct its arguments when it reads what was wrong with them, so this is a result, not a
-    // protocol error (2025-11-25, tools, "Error Handling").
-    let size = request.arguments.as_bytes().len();
-    if let Some(violations) =
-        entry.input.as_ref().and_then(|schema| schema.violations(&arguments, "arguments", size))
-    {
-        return Ok(Dispatch::Answer(Outcome::ToolError(format!("invalid arguments: {violations}"))));
-    }
-    let input = Input::Tool(request.arguments.clone());
-    if entry.task.support != TaskSupport::Never {
-        return call_with_tasks(request, entry, input);
-    }
-    if state.has_tasks && request.revision == Revision::V2025_11_25 && !request.task.is_empty() {
-        let message = format!("Method not found: {} does not run as a task", shown(&request.name));
-        return Err(RpcError::new(ErrorKind::MethodNotFound, message));
-    }
-    Ok(Dispatch::Run { entry: entry.clone(), input })
-}
-
-/// What becomes of the call of a tool that has tasks: it runs as one, or in its request, or not at all.
-fn call_with_tasks<H>(
-    request: &Request,
-    entry: &Arc<Entry<H>>,
-    input: Input,
-) -> Result<Dispatch<H>, RpcError> {
-    let required = entry.task.support == TaskSupport::Required;
-    let entry = entry.clone();
-    let refuse = |message: String| Err(RpcError::new(ErrorKind::MethodNotFound, message));
-    if request.revision.era() == Era::Modern {
-        // The server decides (extension, "Capability Negotiation").
-        return match (has_tasks(request), required) {
-            (true, _) => Ok(Dispatch::Create { entry, input, ttl: None }),
-            (false, false) => Ok(Dispatch::Run { entry, input }),
-            (false, true) => Err(missing_tasks()),
-        };
-    }
-    // The client decides, once for each call (2025-11-25, tasks, "Tool-Level Negotiation").
-    let asked = request.revision == Revision::V2025_11_25 && !request.task.is_empty();
-    match (asked, required) {
-        (false, false) => Ok(Dispatch::Run { entry, input }),
-        (false, true) => refuse(format!("Method not found: {} runs as a task only", shown(&request.name))),
-        (true, _) => {
-            let ttl = task_ttl(&request.task)?;
-            Ok(Dispatch::Create { entry, input, ttl })
-        }
-    }
-}
-
-/// `params.task.ttl` in milliseconds.
-fn task_ttl(task: &Json) -> Result<Option<u64>, RpcError> {
-    #[derive(serde::Deserialize)]
-    struct Task {
-        #[serde(default)]
-        ttl: Option<f64>,
-    }
-    let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
-    if !task.as_str().starts_with('{') {
-        return Err(invalid("params.task must be an object"));
-    }
-    let task: Task =
-        serde_json::from_str(task.as_str()).map_err(|_| invalid("params.task.ttl must be a number"))?;
-    match task.ttl {
-        None => Ok(None),
-        // Beyond what a u64 holds it is for ever.
-        Some(ttl) if ttl >= 0.0 => Ok(Some(ttl as u64)),
-        Some(_) => Err(invalid("params.task.ttl must not be negative")),
-    }
-}
-
-/// Whether the client of a modern request knows of tasks.
-fn has_tasks(request: &Request) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Capabilities<'a> {
-        #[serde(borrow, default)]
-        extensions: BTreeMap<std::borrow::Cow<'a, str>, serde::de::IgnoredAny>,
-    }
-    serde_json::from_str::<Capabilities<'_>>(request.client_capabilities.as_str())
-        .is_ok_and(|capabilities| capabilities.extensions.contains_key(methods::TASKS))
-}
-
-fn require_tasks(request: &Request) -> Result<(), RpcError> {
-    if has_tasks(request) { Ok(()) } else { Err(missing_tasks()) }
-}
-
-fn missing_tasks() -> RpcError {
-    let required = json!({"requiredCapabilities": {"extensions": {methods::TASKS: {}}}});
-    RpcError::new(ErrorKind::MissingCapability, "Missing required client capability").with_data(required)
-}
-
-fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let (entry, params) = find_resource(state, &request.name, &request.access)?;
-    if let Some(forbidden) = entry.forbids(request) {
-        return Ok(forbidden);
-    }
-    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Resource { uri: request.name.clone(), params } })
-}
-
-/// The resource or template of a URI, with the template's variables.
-type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
-
-fn find_resource<'s, H>(state: &'s State<H>, uri: &str, access: &Access) -> Result<Found<'s, H>, RpcError> {
-    if let Some(entry) = state.get(Item::Resource, uri).filter(|entry| entry.is_visible(access)) {
-        return Ok((entry, Vec::new()));
-    }
-    let templates = state.entries.get(&Item::ResourceTemplate);
-    let matched = templates
-        .into_iter()
-        .flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key]))
-        .filter(|entry| entry.is_visible(access))
-        .find_map(|entry| {
-            entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
-        });
-    matched.ok_or_else(|| {
-        RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
-            .with_data(json!({ "uri": uri }))
-    })
-}
-
-fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
-    let entry = state
-        .seen(Item::Prompt, &request.name, &request.access)
-        .ok_or_else(|| invalid(format!("Unknown prompt: {}", shown(&request.name))))?;
-    if let Some(forbidden) = entry.forbids(request) {
-        return Ok(forbidden);
-    }
-    let arguments: Map<String, Value> = serde_json::from_str(request.arguments.as_str())
-        .map_err(|_| invalid("params.arguments is not valid JSON".into()))?;
-    if let Some(name) = entry.required_arguments.iter().find(|name| !arguments.contains_key(*name)) {
-        return Err(invalid(format!("params.arguments.{name} is required")));
-    }
-    if let Some((name, _)) = arguments.iter().find(|(_, value)| !value.is_string()) {
-        return Err(invalid(format!("params.arguments.{} must be a string", shown(name))));
-    }
-    Ok(Dispatch::Run { entry: entry.clone(), input: Input::Prompt(request.arguments.clone()) })
-}
-
-fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
-    let reference: Value =
-        serde_json::from_str(request.reference.as_str()).map_err(|_| invalid("params.ref is required"))?;
-    let key = completion_key(&reference).ok_or_else(|| invalid("params.ref is not valid"))?;
-    let argument: Value = serde_json::from_str(request.argument.as_str())
-        .map_err(|_| invalid("params.argument is required"))?;
-    if !["name", "value"].iter().all(|member| argument.get(member).is_some_and(Value::is_string)) {
-        return Err(invalid("params.argument needs a name and a value"));
-    }
-    if !request.context.is_empty() {
-        let context: Map<String, Value> = serde_json::from_str(request.context.as_str())
-            .map_err(|_| invalid("params.context must be an object"))?;
-        if !matches!(context.get("arguments"), None | Some(Value::Null | Value::Object(_))) {
-            return Err(invalid("params.context.arguments must be an object"));
-        }
-    }
-    // What completes a prompt or a template is for those that it is for.
-    let completed = key.split_once(' ').and_then(|(kind, name)| {
-        let item = if kind == "prompt" { Item::Prompt } else { Item::ResourceTemplate };
-        state.get(item, name)
-    });
-    let hidden = completed.is_some_and(|entry| !entry.is_visible(&request.access));
-    let entry = state.seen(Item::Completion, &key, &request.access).filter(|_| !hidden);
-    let forbidden = entry.and_then(|_| completed.and_then(|entry| entry.forbids(request)));
-    if let Some(forbidden) = forbidden.or_else(|| entry.and_then(|entry| entry.forbids(request))) {
-        return Ok(forbidden);
-    }
-    match entry {
-        Some(entry) => Ok(Dispatch::Run {
-            entry: entry.clone(),
-            input: Input::Completion { argument: request.argument.clone(), context: request.context.clone() },
-        }),
-        None => Err(invalid("params.ref: nothing completes this")),
-    }
-}
-
-/// A peer's text in an error message: its beginning.
-fn shown(text: &str) -> String {
-    text.chars().take(128).collect()
-}
-
-/// Where the page after a cursor begins. A cursor is the key of the last entry that was sent, so pages stay
-/// right while entries are added.
-fn after_cursor<H>(shelf: &Shelf<H>, cursor: &str) -> Option<usize> {
-    let key = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    Some(shelf.order.iter().position(|known| *known == key)? + 1)
 }
