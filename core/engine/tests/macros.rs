@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use trunnion::model::{CompletionReference, PromptMessage, Root, ToolAnnotations};
+use trunnion::server::auth::{Auth, StaticTokens, Visibility};
 use trunnion::server::{
-    Args, Ask, Context, FromCall, Json, Outcome, Partial, Parts, Server, ServerBuilder, State, Tool,
-    ToolError, Uri, completion, items, prompt, resource, tool,
+    Args, Ask, Context, FromCall, Json, Outcome, Partial, Parts, Server, ServerBuilder, State, TaskSupport,
+    Tool, ToolError, Uri, completion, items, prompt, resource, tool,
 };
 use trunnion::{Client, Error};
 
@@ -224,6 +225,67 @@ async fn every_option_is_the_builders() {
     assert!(client.call_tool("free", json!({})).await.expect("a result").is_error);
     assert_eq!(client.call_tool("greet", ()).await.expect("a result").text(), "1 1");
     assert_eq!(client.call_tool("nothing", ()).await.expect("a result").content, []);
+}
+
+#[tool(scopes(["write"]))]
+async fn delete() {}
+
+#[tool(visible_to = Visibility::claim("groups", "staff"))]
+async fn audit() {}
+
+#[resource("secret://all", scopes = ["read", "secret"], visible_to(Visibility::scope("secret")))]
+async fn secret() -> &'static str {
+    "…"
+}
+
+#[prompt(scopes(["write"]))]
+async fn confess() -> &'static str {
+    "…"
+}
+
+#[tokio::test]
+async fn who_may_and_who_sees_is_an_option_too() {
+    let tokens = StaticTokens::new()
+        .token("ann", json!({"sub": "ann", "groups": ["staff"], "scope": "write secret read"}))
+        .token("bob", json!({"sub": "bob", "scope": "secret"}));
+    let items = items![delete, audit, secret, confess];
+    let server = builder().auth(Auth::new().tokens(tokens)).items(items).build().expect("valid");
+    let listening = server.http().bind("127.0.0.1:0").await.expect("bound");
+    let client = async |token: &str| {
+        let client = Client::builder().header("authorization", format!("Bearer {token}"));
+        client.connect(listening.url()).await.expect("connected")
+    };
+    let (ann, bob) = (client("ann").await, client("bob").await);
+    for (client, tools) in [(&ann, 2), (&bob, 1)] {
+        assert_eq!(client.list_all_tools().await.expect("a list").len(), tools);
+        assert_eq!(client.list_resources().await.expect("a page").items.len(), 1);
+    }
+    ann.call_tool("delete", ()).await.expect("she may");
+    ann.read_resource("secret://all").await.expect("she may");
+    ann.get_prompt("confess", ()).await.expect("she may");
+    let refusals = [
+        bob.call_tool("delete", ()).await.expect_err("no write"),
+        bob.read_resource("secret://all").await.map(|_| ()).expect_err("no read"),
+        bob.get_prompt("confess", ()).await.map(|_| ()).expect_err("no write"),
+    ];
+    for (refused, scopes) in
+        refusals.iter().zip([json!(["write"]), json!(["read", "secret"]), json!(["write"])])
+    {
+        assert_eq!(refused.kind, "unauthorized", "{refused}");
+        let data: Value = serde_json::from_str(refused.data.as_ref().expect("why")).expect("JSON");
+        assert_eq!(data["scopes"], scopes);
+    }
+}
+
+#[tool(task = TaskSupport::Required, resumable, task_concurrency = 2, task_ttl = Duration::from_secs(60))]
+async fn long() {}
+
+#[tokio::test]
+async fn so_are_those_of_tasks() {
+    let client = connect(builder().tool(long::item())).await;
+    let task = client.call_tool("long", ()).task().await.expect("a task");
+    assert_eq!(task.created().expect("made now").ttl_ms, Some(60_000));
+    assert!(!task.result().await.expect("a result").is_error);
 }
 
 #[tokio::test]

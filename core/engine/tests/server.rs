@@ -503,6 +503,33 @@ async fn items_come_and_go_while_it_serves() {
 }
 
 #[tokio::test]
+async fn lists_come_whole_or_a_page_at_a_time() {
+    let mut builder = Server::builder("test", "1.0").page_size(2);
+    for at in 0..5 {
+        builder = builder
+            .tool(Tool::new(format!("t{at}"), async || ()))
+            .resource(Resource::new(format!("a://{at}"), async || ""))
+            .resource_template(ResourceTemplate::new(format!("b{at}://{{x}}"), async || ""))
+            .prompt(Prompt::new(format!("p{at}"), async || ""));
+    }
+    let client = connect(&builder.build().expect("valid")).await;
+    let tools = client.list_all_tools().await.expect("tools");
+    let resources = client.list_all_resources().await.expect("resources");
+    let templates = client.list_all_resource_templates().await.expect("templates");
+    let prompts = client.list_all_prompts().await.expect("prompts");
+    for at in 0..5 {
+        assert_eq!(tools[at].name, format!("t{at}"));
+        assert_eq!(resources[at].uri, format!("a://{at}"));
+        assert_eq!(templates[at].uri_template, format!("b{at}://{{x}}"));
+        assert_eq!(prompts[at].name, format!("p{at}"));
+    }
+    assert_eq!((tools.len(), resources.len(), templates.len(), prompts.len()), (5, 5, 5, 5));
+    let first = client.list_prompts().await.expect("a page");
+    let second = client.list_prompts().cursor(&first.next_cursor.expect("more")).await.expect("a page");
+    assert_eq!((first.items.len(), second.items[0].name.as_str()), (2, "p2"));
+}
+
+#[tokio::test]
 async fn what_build_refuses() {
     let kind = |built: Result<Server, Error>| built.expect_err("refused").kind;
     let builder = || Server::builder("test", "1.0");

@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use trunnion_proto::client::{ClientError, EraPolicy, HttpTransport, ServerFacts, kind};
 use trunnion_proto::json::{self, Json};
+use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::{self, Method};
 use trunnion_proto::model::{
     CallToolResult, CompletionReference, CompletionValues, Content, ElicitAnswer, ElicitRequest,
-    GetPromptResult, Implementation, Progress, Prompt, ReadResourceResult, Resource, ResourceTemplate, Root,
-    SampleAnswer, SampleRequest, Tool,
+    GetPromptResult, Implementation, Progress, ReadResourceResult, Root, SampleAnswer, SampleRequest,
 };
 use trunnion_proto::revision::{Era, Revision};
 use trunnion_proto::server::LogLevel;
@@ -123,54 +123,15 @@ impl Client {
         &self.inner.server
     }
 
-    /// One page of the tools.
-    pub fn list_tools(&self) -> Request<Page<Tool>> {
-        self.request("list_tools")
-    }
-
-    /// All tools, page after page.
-    pub async fn list_all_tools(&self) -> Result<Vec<Tool>, Error> {
-        let mut all = Vec::new();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut request = self.list_tools();
-            if let Some(cursor) = &cursor {
-                request = request.cursor(cursor);
-            }
-            let page = request.await?;
-            all.extend(page.items);
-            // A server that hands out the same cursor again would keep us here for ever.
-            if page.next_cursor.is_none() || page.next_cursor == cursor {
-                return Ok(all);
-            }
-            cursor = page.next_cursor;
-        }
-    }
-
     /// Call a tool. `arguments` must serialise to a JSON object (`()` for none). Where the server makes a task of the call,
     /// this waits for the task; [`Request::task`] does not.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Request<CallResult> {
         self.request("call_tool").set("name", &name).set_object("arguments", &arguments)
     }
 
-    /// One page of the resources.
-    pub fn list_resources(&self) -> Request<Page<Resource>> {
-        self.request("list_resources")
-    }
-
-    /// One page of the resource templates.
-    pub fn list_resource_templates(&self) -> Request<Page<ResourceTemplate>> {
-        self.request("list_resource_templates")
-    }
-
     /// Read a resource.
     pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
         self.request("read_resource").set("uri", &uri)
-    }
-
-    /// One page of the prompts.
-    pub fn list_prompts(&self) -> Request<Page<Prompt>> {
-        self.request("list_prompts")
     }
 
     /// Fill in a prompt. `arguments` must serialise to a JSON object of strings (`()` for none).
@@ -187,6 +148,12 @@ impl Client {
     ) -> Request<CompletionValues> {
         let argument = serde_json::json!({"name": argument, "value": value});
         self.request("complete").set("ref", of).set("argument", &argument)
+    }
+
+    /// What the server says of itself now, as the protocol's object (`server/discover`); revisions before 2026-07-28 lack it.
+    /// [`Client::server`] is what it said when the connection began.
+    pub fn discover(&self) -> Request<Value> {
+        self.request("discover")
     }
 
     /// See whether the server answers.
@@ -378,6 +345,12 @@ impl ClientBuilder {
         self
     }
 
+    /// What the server cannot exceed: the size and the nesting of its messages.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
     /// Tell a collector of every request: a span, and how long it took.
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.options.telemetry = Some(telemetry.clone());
@@ -420,7 +393,7 @@ impl ClientBuilder {
             let shared = Arc::clone(&shared);
             Box::new(move |event| shared.take(event))
         };
-        let handle = ClientHandle::connect(&runtime, target.into(), options, sink);
+        let handle = ClientHandle::connect(&runtime, target.into(), options, sink, None);
         // Dropping this future drops the handle, which ends the attempt.
         let facts = connected.await.map_err(|_| closed())??;
         let server = Server {
@@ -504,13 +477,6 @@ impl<R> Request<R> {
             }
         }
         self
-    }
-}
-
-impl<T> Request<Page<T>> {
-    /// Where to begin: [`Page::next_cursor`] of the page before.
-    pub fn cursor(self, cursor: &str) -> Self {
-        self.set("cursor", &cursor)
     }
 }
 
@@ -634,29 +600,6 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     })
 }
 
-/// One page of a list.
-#[derive(Debug, Clone)]
-pub struct Page<T> {
-    /// The entries.
-    pub items: Vec<T>,
-    /// For [`Request::cursor`]; `None` on the last page.
-    pub next_cursor: Option<String>,
-}
-
-impl<T: DeserializeOwned> FromResult for Page<T> {
-    fn from_result(method: &'static Method, result: Json) -> Result<Self, Error> {
-        let mut page = Page { items: Vec::new(), next_cursor: None };
-        for (key, value) in json::members(result.as_str()).unwrap_or_default() {
-            if Some(key.as_str()) == method.list {
-                page.items = read(value.get())?;
-            } else if key == "nextCursor" {
-                page.next_cursor = read(value.get())?;
-            }
-        }
-        Ok(page)
-    }
-}
-
 /// What a tool call brought.
 #[derive(Debug, Clone)]
 pub struct CallResult {
@@ -704,6 +647,12 @@ impl FromResult for CallResult {
             is_error: parsed.is_error.unwrap_or(false),
             raw: result,
         })
+    }
+}
+
+impl FromResult for Value {
+    fn from_result(_: &'static Method, result: Json) -> Result<Self, Error> {
+        read(result.as_str())
     }
 }
 

@@ -14,7 +14,8 @@ use trunnion_proto::client::{ClientError, kind};
 use trunnion_proto::json::{self, Json};
 use trunnion_proto::methods::Method;
 
-use super::api::{CallResult, Client, FromResult, Page, Request, read};
+use super::api::{CallResult, Client, FromResult, Request, read};
+use super::pages::Page;
 use crate::{Error, lock};
 
 /// States that wait for a program that does not read them; older ones are left out.

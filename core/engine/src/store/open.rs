@@ -60,9 +60,9 @@ impl std::fmt::Debug for Stores {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let stores = trunnion::store::open("memory:").await?;
-/// let server = trunnion::Server::builder("notes", "1.0.0").bus(stores.bus).build()?;
-/// let http = server.http().session_store(stores.sessions).event_store(stores.events);
-/// # drop(http);
+/// let credentials = stores.credentials.clone(); // for `trunnion::auth::Auth::store` of a client
+/// let server = trunnion::Server::builder("notes", "1.0.0").store(stores).build()?;
+/// # drop((credentials, server));
 /// # Ok(()) }
 /// ```
 pub async fn open(name: &str) -> Result<Stores, StoreError> {

@@ -2,7 +2,7 @@
 
 use trunnion::server::{Args, Context, Partial, completion, prompt, resource, tool};
 
-#[tool(titel = "x")] //~ `titel`: no option `titel` of a tool; there are: annotations, asks, description, input_schema, name, resumable, task, task_concurrency, task_ttl, timeout, title, with
+#[tool(titel = "x")] //~ `titel`: no option `titel` of a tool; there are: annotations, asks, description, input_schema, name, resumable, scopes, task, task_concurrency, task_ttl, timeout, title, visible_to, with
 async fn unknown() {}
 
 #[prompt(annotations(read_only_hint))] //~ `annotations`: no option `annotations` of a prompt

@@ -27,6 +27,21 @@ pub trait CredentialStore: Send + Sync + 'static {
     fn turn(&self, server: &str) -> StoreFuture<Turn>;
 }
 
+/// Such as [`Stores::credentials`](crate::store::Stores::credentials).
+impl<S: CredentialStore + ?Sized> CredentialStore for Arc<S> {
+    fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
+        (**self).load(server)
+    }
+
+    fn swap(&self, record: Credentials) -> StoreFuture<bool> {
+        (**self).swap(record)
+    }
+
+    fn turn(&self, server: &str) -> StoreFuture<Turn> {
+        (**self).turn(server)
+    }
+}
+
 /// [`Credentials::swap_into`], with what a store says of it.
 pub(super) fn swapped(record: Credentials, slot: &mut Option<Credentials>) -> Result<bool, StoreError> {
     match record.swap_into(slot) {

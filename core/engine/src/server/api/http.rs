@@ -12,7 +12,7 @@ use super::{HttpService, driver};
 use crate::driver::{Driver, Listener};
 use crate::error::{Error, local};
 use crate::server::ServerCore;
-use crate::server::http::{self, HttpOptions, Phase, is_public_url};
+use crate::server::http::{self, HttpOptions, Phase, Stores, is_public_url};
 use crate::store::{EventStore, SessionStore};
 
 /// How Streamable HTTP is to be served; from [`Server::http`](super::Server::http).
@@ -25,8 +25,9 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    pub(super) fn new(core: Arc<ServerCore>) -> HttpServer {
-        HttpServer { core, options: HttpOptions::default(), drain_limit: Duration::from_secs(5) }
+    pub(super) fn new(core: Arc<ServerCore>, stores: Stores) -> HttpServer {
+        let options = HttpOptions { stores, ..HttpOptions::default() };
+        HttpServer { core, options, drain_limit: Duration::from_secs(5) }
     }
 
     /// Path of the endpoint. Default: `/mcp`.

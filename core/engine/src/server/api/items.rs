@@ -64,9 +64,39 @@ impl Offered {
     }
 }
 
-/// The methods that describe every kind of item.
+/// The methods that every kind of item has.
+macro_rules! offering {
+    ($kind:ident) => {
+        impl $kind {
+            /// Scopes that a caller's token needs, all of them; else it is refused with 403 and told which, before the handler
+            /// runs. Standard streams and clients of the same process need none; over HTTP, a server without
+            /// [`auth`](super::ServerBuilder::auth) refuses everybody.
+            pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+                self.offered.scopes = scopes.into_iter().map(Into::into).collect();
+                self
+            }
+
+            /// Who sees it: to others it is not there, neither in lists nor when they ask for it. Lists with such items are for no
+            /// shared cache, whatever [`cache`](super::ServerBuilder::cache) says.
+            pub fn visible_to(mut self, visible_to: Visibility) -> Self {
+                self.offered.visible_to = Some(visible_to);
+                self
+            }
+
+            /// How long a call may take; then the caller gets an error and the handler is dropped. Default: no limit.
+            pub fn timeout(mut self, limit: Duration) -> Self {
+                self.offered.timeout = Some(limit);
+                self
+            }
+        }
+    };
+}
+
+/// The methods of those that are described.
 macro_rules! describing {
     ($kind:ident, $definition:ty) => {
+        offering!($kind);
+
         impl $kind {
             /// What it is, for people and models.
             pub fn description(mut self, text: impl Into<String>) -> Self {
@@ -90,27 +120,6 @@ macro_rules! describing {
             /// [`Context::answers`](super::Context::answers). A handler whose questions are all asked so runs once.
             pub fn asks(mut self, key: impl Into<String>, ask: Ask) -> Self {
                 self.offered.asks.push((key.into(), ask));
-                self
-            }
-
-            /// Scopes that a caller's token needs, all of them; else it is refused with 403 and told which, before the handler
-            /// runs. Standard streams and clients of the same process need none; over HTTP, a server without
-            /// [`auth`](super::ServerBuilder::auth) refuses everybody.
-            pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-                self.offered.scopes = scopes.into_iter().map(Into::into).collect();
-                self
-            }
-
-            /// Who sees it: to others it is not there, neither in lists nor when they ask for it. Lists with such items are for no
-            /// shared cache, whatever [`cache`](super::ServerBuilder::cache) says.
-            pub fn visible_to(mut self, visible_to: Visibility) -> Self {
-                self.offered.visible_to = Some(visible_to);
-                self
-            }
-
-            /// How long a call may take; then the caller gets an error and the handler is dropped. Default: no limit.
-            pub fn timeout(mut self, limit: Duration) -> Self {
-                self.offered.timeout = Some(limit);
                 self
             }
         }
@@ -346,6 +355,9 @@ pub struct Completion {
     reference: model::CompletionReference,
     offered: Offered,
 }
+
+// Besides, completions are only for those that what they complete is for.
+offering!(Completion);
 
 impl Completion {
     /// Of a prompt's arguments. The handler answers for all of them: [`Partial`](super::Partial) says for which one.

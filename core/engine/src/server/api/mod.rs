@@ -40,7 +40,8 @@ use super::{Kind as Live, ServerCore};
 use crate::client::{Target, memory_pair};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
-use crate::store::{Bus, TaskStore};
+use crate::server::http::Stores as HttpStores;
+use crate::store::{Bus, Stores, TaskStore};
 use crate::telemetry::Telemetry;
 
 /// A server. Cheap to clone; items can be added and removed while it serves.
@@ -75,6 +76,8 @@ use crate::telemetry::Telemetry;
 pub struct Server {
     core: Arc<ServerCore>,
     states: Arc<States>,
+    /// For its endpoints.
+    stores: HttpStores,
 }
 
 impl Server {
@@ -95,6 +98,7 @@ impl Server {
             telemetry: None,
             bus: None,
             task_store: None,
+            stores: HttpStores::default(),
             tasks: TaskOptions::default(),
             auth: None,
         }
@@ -160,7 +164,7 @@ impl Server {
 
     /// Serve Streamable HTTP with options.
     pub fn http(&self) -> HttpServer {
-        HttpServer::new(self.core.clone())
+        HttpServer::new(self.core.clone(), self.stores.clone())
     }
 
     /// Tell clients that watch this resource that it has changed.
@@ -218,6 +222,7 @@ pub struct ServerBuilder {
     telemetry: Option<Telemetry>,
     bus: Option<Arc<dyn Bus>>,
     task_store: Option<Arc<dyn TaskStore>>,
+    stores: HttpStores,
     tasks: TaskOptions,
     auth: Option<Auth>,
 }
@@ -290,6 +295,17 @@ impl ServerBuilder {
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.telemetry = Some(telemetry.clone());
         self
+    }
+
+    /// Keep all that outlives a process, or is shared by several, in what [`store::open`](crate::store::open) gives: tasks, the sessions of
+    /// older clients and the streams that they come back to, what changes, and the key that seals what clients keep. It is
+    /// [`bus`](ServerBuilder::bus), [`task_store`](ServerBuilder::task_store), [`state_keys`](ServerBuilder::state_keys),
+    /// [`session_store`](HttpServer::session_store) and [`event_store`](HttpServer::event_store) in one; what is said after it
+    /// takes the place of its part. Default: all of it is in the memory of this process.
+    pub fn store(mut self, stores: Stores) -> Self {
+        self.stores = HttpStores { sessions: Some(stores.sessions), events: Some(stores.events) };
+        self.state_keys = vec![stores.state_key];
+        self.bus(stores.bus).task_store(stores.tasks)
     }
 
     /// Share changes with the servers of other processes: whoever listens at one of them hears of what changes at any. Default:
@@ -422,7 +438,7 @@ impl ServerBuilder {
             auth.check()?;
             core.auth = Some(auth.name(self.info.title.unwrap_or(self.info.name)));
         }
-        let server = Server { core: Arc::new(core), states: Arc::new(self.states) };
+        let server = Server { core: Arc::new(core), states: Arc::new(self.states), stores: self.stores };
         for item in self.items {
             server.add(item)?;
         }

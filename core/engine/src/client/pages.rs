@@ -1,0 +1,102 @@
+//! Lists, a page at a time or whole.
+
+use serde::de::DeserializeOwned;
+use trunnion_proto::json::{self, Json};
+use trunnion_proto::methods::Method;
+use trunnion_proto::model::{Prompt, Resource, ResourceTemplate, Tool};
+
+use super::api::{Client, FromResult, Request, read};
+use crate::Error;
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// For [`Request::cursor`]; `None` on the last page.
+    pub next_cursor: Option<String>,
+}
+
+impl Client {
+    /// One page of the tools.
+    pub fn list_tools(&self) -> Request<Page<Tool>> {
+        self.request("list_tools")
+    }
+
+    /// All tools, page after page.
+    pub async fn list_all_tools(&self) -> Result<Vec<Tool>, Error> {
+        all(|| self.list_tools()).await
+    }
+
+    /// One page of the resources.
+    pub fn list_resources(&self) -> Request<Page<Resource>> {
+        self.request("list_resources")
+    }
+
+    /// All resources, page after page.
+    pub async fn list_all_resources(&self) -> Result<Vec<Resource>, Error> {
+        all(|| self.list_resources()).await
+    }
+
+    /// One page of the resource templates.
+    pub fn list_resource_templates(&self) -> Request<Page<ResourceTemplate>> {
+        self.request("list_resource_templates")
+    }
+
+    /// All resource templates, page after page.
+    pub async fn list_all_resource_templates(&self) -> Result<Vec<ResourceTemplate>, Error> {
+        all(|| self.list_resource_templates()).await
+    }
+
+    /// One page of the prompts.
+    pub fn list_prompts(&self) -> Request<Page<Prompt>> {
+        self.request("list_prompts")
+    }
+
+    /// All prompts, page after page.
+    pub async fn list_all_prompts(&self) -> Result<Vec<Prompt>, Error> {
+        all(|| self.list_prompts()).await
+    }
+}
+
+async fn all<T>(first: impl Fn() -> Request<Page<T>>) -> Result<Vec<T>, Error>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let mut all = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let request = match &cursor {
+            Some(cursor) => first().cursor(cursor),
+            None => first(),
+        };
+        let page = request.await?;
+        all.extend(page.items);
+        // A server that hands out the same cursor again would keep us here for ever.
+        if page.next_cursor.is_none() || page.next_cursor == cursor {
+            return Ok(all);
+        }
+        cursor = page.next_cursor;
+    }
+}
+
+impl<T> Request<Page<T>> {
+    /// Where to begin: [`Page::next_cursor`] of the page before.
+    pub fn cursor(self, cursor: &str) -> Self {
+        self.set("cursor", &cursor)
+    }
+}
+
+impl<T: DeserializeOwned> FromResult for Page<T> {
+    fn from_result(method: &'static Method, result: Json) -> Result<Self, Error> {
+        let mut page = Page { items: Vec::new(), next_cursor: None };
+        for (key, value) in json::members(result.as_str()).unwrap_or_default() {
+            if Some(key.as_str()) == method.list {
+                page.items = read(value.get())?;
+            } else if key == "nextCursor" {
+                page.next_cursor = read(value.get())?;
+            }
+        }
+        Ok(page)
+    }
+}
