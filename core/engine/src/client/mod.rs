@@ -11,6 +11,7 @@ mod exchange;
 mod guarded;
 mod http;
 mod memory;
+mod pages;
 mod reply;
 mod run;
 mod stages;
@@ -24,16 +25,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use trunnion_proto::client::{
     CallOptions, ClientError, EraPolicy, HttpTransport, QuestionKind, ServerFacts, kind,
 };
 use trunnion_proto::error::RpcError;
 use trunnion_proto::json::{self, Json};
-use trunnion_proto::limits::Limits;
+pub use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::{Method, Role};
 use trunnion_proto::revision::Revision;
-use trunnion_proto::server::LogLevel;
+pub use trunnion_proto::server::LogLevel;
 
 pub(crate) use address::{server_url, unix_url};
 #[cfg(feature = "redis")]
@@ -42,10 +43,11 @@ pub(crate) use http::{Lane, base_headers};
 
 use crate::telemetry::{Telemetry, Tracer};
 
-pub use api::{CallResult, Client, ClientBuilder, FromResult, Page, Request, Server};
+pub use api::{CallResult, Client, ClientBuilder, FromResult, Request, Server};
 pub use changes::{Change, Changes, Listen};
 pub use command::ServerCommand;
 pub use memory::{MemoryEnd, memory_pair};
+pub use pages::Page;
 pub use reply::Reply;
 pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};
 
@@ -231,12 +233,14 @@ pub(crate) enum Command {
 
 impl ClientHandle {
     /// Begin to connect; `Ready` or `ConnectFailed` follows at the sink. All I/O runs on `runtime`, which must
-    /// have its I/O and time drivers enabled.
+    /// have its I/O and time drivers enabled. While `full` says true nothing is read of what the server sends: who is told is
+    /// behind.
     pub fn connect(
         runtime: &tokio::runtime::Handle,
         target: Target,
         options: ConnectOptions,
         sink: Sink,
+        full: Option<watch::Receiver<bool>>,
     ) -> ClientHandle {
         let (commands, receiver) = mpsc::unbounded_channel();
         let tracer = options.telemetry.clone().map(|telemetry| Tracer::new(telemetry, target.transport()));
@@ -248,7 +252,7 @@ impl ClientHandle {
         let declared = json::members(options.capabilities.as_str()).unwrap_or_default();
         let has_roots = options.roots.is_some() || declared.iter().any(|(key, _)| key == "roots");
         let questions = commands.downgrade();
-        runtime.spawn(run::run(target, options, receiver, questions, Arc::clone(&sink)));
+        runtime.spawn(run::run(target, options, receiver, questions, Arc::clone(&sink), full));
         ClientHandle { commands, sink, timeout, total, has_roots, tracer }
     }
 

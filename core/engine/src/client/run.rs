@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
 use trunnion_proto::client::{
     ClientConfig, ClientConn, ClientError, EraPolicy, Output, Transport, TransportFailure, kind,
@@ -46,6 +46,7 @@ pub(super) async fn run(
     mut commands: mpsc::UnboundedReceiver<Command>,
     questions: mpsc::WeakUnboundedSender<Command>,
     sink: Arc<Sink>,
+    full: Option<watch::Receiver<bool>>,
 ) {
     // What is found out about a server by probing is worth keeping.
     let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
@@ -110,13 +111,18 @@ pub(super) async fn run(
     let mut unknown = key;
     loop {
         carry_out(&mut conn, &mut link, &sink, &questions, &mut farewell);
-        if let Some(facts) = conn.facts().filter(|_| unknown.is_some() && conn.is_ready()) {
-            verdicts::remember(&unknown.take().expect("just looked"), facts.revision);
+        if let Some(facts) = conn.facts().filter(|_| conn.is_ready())
+            && let Some(key) = unknown.take()
+            && !conn.is_guess()
+        {
+            verdicts::remember(&key, facts.revision);
         }
         if conn.is_closed() {
             break;
         }
-        clock.hold(link.is_authorizing());
+        let mut full = full.clone().filter(|full| *full.borrow());
+        // What the host does not take in cannot be late either.
+        clock.hold(link.is_authorizing() || full.is_some());
         let deadline = conn.next_deadline().filter(|_| !clock.stands()).map(|deadline| clock.at(deadline));
         if armed != deadline {
             armed = deadline;
@@ -132,7 +138,8 @@ pub(super) async fn run(
                     apply(&mut conn, Some(command), clock.now());
                 }
             }
-            event = link.next() => take_in(&mut conn, &mut link, event, clock.now()),
+            () = relief(&mut full), if full.is_some() => {}
+            event = link.next(), if full.is_none() => take_in(&mut conn, &mut link, event, clock.now()),
             () = &mut sleep, if deadline.is_some() => {
                 armed = None;
                 conn.on_deadline(clock.now());
@@ -153,6 +160,13 @@ pub(super) async fn run(
     // Last of all: who hears of it may end this task's runtime, and the process would not be reaped.
     if let Some(event) = farewell {
         sink(event);
+    }
+}
+
+/// When the host has room again.
+async fn relief(full: &mut Option<watch::Receiver<bool>>) {
+    if let Some(full) = full {
+        let _ = full.wait_for(|full| !full).await;
     }
 }
 

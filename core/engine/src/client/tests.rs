@@ -13,7 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use trunnion_proto::revision::Era;
 
-use super::{Client, MemoryEnd, memory_pair};
+use super::{
+    Client, ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Sink, Target, memory_pair,
+};
 
 mod peer;
 mod sse;
@@ -663,4 +665,38 @@ async fn a_client_that_is_dropped_disconnects() {
     far.incoming.recv().await.expect("the probe");
     connecting.abort();
     assert!(far.incoming.recv().await.is_none(), "an attempt that nobody waits for ends too");
+}
+
+#[tokio::test]
+async fn nothing_is_read_while_who_is_told_is_behind() {
+    let (near, mut far) = memory_pair();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let sink: Sink = Box::new(move |event| drop(tell.send(event)));
+    let (behind, full) = tokio::sync::watch::channel(false);
+    let runtime = tokio::runtime::Handle::current();
+    let options = ConnectOptions { timeout: Duration::from_secs(60), ..ConnectOptions::default() };
+    let client = ClientHandle::connect(&runtime, Target::Memory(near), options, sink, Some(full));
+    let request = async |far: &mut MemoryEnd| -> Value {
+        serde_json::from_slice(&far.incoming.recv().await.expect("a frame")).expect("JSON")
+    };
+    let probe = request(&mut far).await;
+    let answer = json!({"jsonrpc": "2.0", "id": probe["id"], "result": discovered()}).to_string();
+    far.outgoing.send(Bytes::from(answer)).expect("open");
+    assert!(matches!(told.recv().await, Some(ClientEvent::Ready(_))));
+
+    behind.send(true).expect("somebody looks");
+    let ping = trunnion_proto::methods::by_op("list_prompts").expect("an operation");
+    client.start(1, ping, String::new(), RequestOptions::default());
+    request(&mut far).await;
+    let news = json!({"jsonrpc": "2.0", "method": "notifications/prompts/list_changed"}).to_string();
+    for _ in 0..100 {
+        far.outgoing.send(Bytes::from(news.clone())).expect("open");
+    }
+    client.cancel(1, "enough");
+    assert!(matches!(told.recv().await, Some(ClientEvent::Error { op: 1, .. })), "commands are carried out");
+
+    behind.send(false).expect("somebody looks");
+    for _ in 0..100 {
+        assert!(matches!(told.recv().await, Some(ClientEvent::Notification { .. })));
+    }
 }

@@ -51,7 +51,8 @@ impl Engine {
         let connecting = Arc::new(AtomicBool::new(true));
         // Under the lock: the first events may come before the entry is in its table.
         let mut clients = lock(&inner.tables.clients);
-        let handle = ClientHandle::connect(runtime, target, options, sink(&inner.tables, id, &connecting));
+        let (sink, full) = (sink(&inner.tables, id, &connecting), inner.tables.queue.fullness());
+        let handle = ClientHandle::connect(runtime, target, options, sink, Some(full));
         clients.insert(id, ClientEntry { handle, connecting });
         Ok(id)
     }

@@ -5,8 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::driver::{Reactor, Signal};
 use crate::lock;
+
+/// Bytes of events that may wait for a host before its clients stop reading what servers send.
+const MAX_BYTES: usize = 8 << 20;
 
 /// Event kinds; see `[[event]]` in `bindings/surface.toml`.
 pub(crate) mod kind {
@@ -107,23 +112,52 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// Events in the order they happened.
 pub(crate) struct Queue {
-    events: Mutex<VecDeque<Event>>,
+    events: Mutex<Waiting>,
+    /// Whether more waits than should.
+    full: watch::Sender<bool>,
     notify: Notify,
     wake: Mutex<Option<Arc<Wake>>>,
     /// Nothing will follow: the engine is closed.
     ended: AtomicBool,
 }
 
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<Event>,
+    /// Of their payloads.
+    bytes: usize,
+}
+
 impl Queue {
     pub fn new(notify: Notify) -> Queue {
-        Queue { events: Mutex::default(), notify, wake: Mutex::default(), ended: AtomicBool::new(false) }
+        Queue {
+            events: Mutex::default(),
+            full: watch::Sender::new(false),
+            notify,
+            wake: Mutex::default(),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the host is behind: until it has taken what waits, clients read nothing more.
+    pub fn fullness(&self) -> watch::Receiver<bool> {
+        self.full.subscribe()
+    }
+
+    fn measure(&self, waiting: &Waiting) {
+        let full = waiting.bytes > MAX_BYTES;
+        self.full.send_if_modified(|was| std::mem::replace(was, full) != full);
     }
 
     pub fn push(&self, event: Event) {
         {
-            let mut events = lock(&self.events);
-            events.push_back(event);
-            if events.len() > 1 {
+            let mut waiting = lock(&self.events);
+            waiting.bytes += event.payload.len();
+            waiting.events.push_back(event);
+            if waiting.bytes > MAX_BYTES {
+                self.measure(&waiting);
+            }
+            if waiting.events.len() > 1 {
                 return;
             }
             // Under the lock, so that it cannot fall between a taker's last look and its clearing.
@@ -137,15 +171,23 @@ impl Queue {
 
     /// The next events, at most `most`. What is left keeps the descriptor readable.
     pub fn take(&self, most: usize) -> Vec<Event> {
-        let mut events = lock(&self.events);
-        if events.len() <= most {
+        let mut waiting = lock(&self.events);
+        let was_full = waiting.bytes > MAX_BYTES;
+        let taken: Vec<Event> = if waiting.events.len() <= most {
             if let Notify::Signal(signal) = &self.notify {
                 signal.clear();
             }
-            return std::mem::take(&mut *events).into();
+            waiting.bytes = 0;
+            std::mem::take(&mut waiting.events).into()
+        } else {
+            let taken: Vec<Event> = waiting.events.drain(..most).collect();
+            waiting.bytes -= taken.iter().map(|event| event.payload.len()).sum::<usize>();
+            self.notify.set();
+            taken
+        };
+        if was_full {
+            self.measure(&waiting);
         }
-        let taken = events.drain(..most).collect();
-        self.notify.set();
         taken
     }
 
@@ -158,7 +200,7 @@ impl Queue {
 
     /// Nothing is left and nothing will follow.
     pub fn is_over(&self) -> bool {
-        self.ended.load(Ordering::Acquire) && lock(&self.events).is_empty()
+        self.ended.load(Ordering::Acquire) && lock(&self.events).events.is_empty()
     }
 
     pub fn fd(&self) -> i32 {
@@ -179,10 +221,35 @@ impl Queue {
         let waiting = {
             let wake = Arc::new(wake);
             *lock(&self.wake) = Some(wake.clone());
-            (!lock(&self.events).is_empty()).then_some(wake)
+            (!lock(&self.events).events.is_empty()).then_some(wake)
         };
         if let Some(wake) = waiting {
             wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_told_when_the_host_is_behind_and_when_it_is_not() {
+        let queue = Queue::new(Notify::signal().expect("a descriptor"));
+        let full = queue.fullness();
+        let payload = "x".repeat(1 << 20);
+        let event = || Event { kind: kind::NOTIFICATION, id: 1, target: 0, payload: payload.clone() };
+        for _ in 0..MAX_BYTES >> 20 {
+            queue.push(event());
+        }
+        assert!(!*full.borrow());
+        queue.push(event());
+        assert!(*full.borrow());
+        assert_eq!(queue.take(1).len(), 1);
+        assert!(!*full.borrow());
+        queue.push(event());
+        assert!(*full.borrow());
+        assert_eq!(queue.take(usize::MAX).len(), 9);
+        assert!(!*full.borrow());
     }
 }
