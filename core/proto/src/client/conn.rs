@@ -20,7 +20,7 @@ use super::tools::Annotations;
 use super::{CallOptions, ClientConfig, Output, PostHead, ServerFacts, Transport, TransportFailure};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
-use crate::jsonrpc::{self, Id, Message};
+use crate::jsonrpc::{self, Id, Malformed, Message};
 use crate::methods::{self, Method, Role};
 use crate::revision::{Era, Revision};
 use crate::server::LogLevel;
@@ -122,6 +122,8 @@ pub(super) enum Purpose {
         task: String,
         errand: Errand,
     },
+    /// To say that this task is not wanted any more.
+    Cancel(String),
 }
 
 impl Op {
@@ -300,6 +302,17 @@ impl ClientConn {
         }
         self.now = now;
         let Some(post) = self.on_stream_frame(post) else { return };
+        if !self.revision.has_batches() || !jsonrpc::is_batch(&frame) {
+            return self.on_frame(post, frame);
+        }
+        match jsonrpc::batch(&frame, &self.config.limits) {
+            Ok(frames) => frames.into_iter().for_each(|frame| self.on_frame(post, frame)),
+            Err(malformed) => self.on_malformed(post, &frame, malformed),
+        }
+    }
+
+    fn on_frame(&mut self, post: Option<u64>, frame: Bytes) {
+        let now = self.now;
         match jsonrpc::parse(&frame, &self.config.limits) {
             Ok(Message::Response { id, result }) => {
                 // A server that could not read the id of what was posted answers with none.
@@ -315,20 +328,19 @@ impl ClientConn {
                 let params = params.map(|raw| Json::share(&frame, raw));
                 self.on_request(now, post, id, &method, params);
             }
-            Err(malformed) => {
-                let Some(id) = malformed.id.and_then(|id| id.as_number()).or(post) else { return };
-                let what = &malformed.error.message;
-                let error = if frame.len() > self.config.limits.message_bytes {
-                    ClientError::local(kind::LIMIT, format!("the server's {what} (maxMessageBytes)"))
-                } else {
-                    ClientError::local(
-                        kind::PROTOCOL,
-                        format!("the server's answer is no valid message: {what}"),
-                    )
-                };
-                self.fail_exchange(id, error);
-            }
+            Err(malformed) => self.on_malformed(post, &frame, malformed),
         }
+    }
+
+    fn on_malformed(&mut self, post: Option<u64>, frame: &[u8], malformed: Malformed) {
+        let Some(id) = malformed.id.and_then(|id| id.as_number()).or(post) else { return };
+        let what = &malformed.error.message;
+        let error = if frame.len() > self.config.limits.message_bytes {
+            ClientError::local(kind::LIMIT, format!("the server's {what} (maxMessageBytes)"))
+        } else {
+            ClientError::local(kind::PROTOCOL, format!("the server's answer is no valid message: {what}"))
+        };
+        self.fail_exchange(id, error);
     }
 
     /// A POST failed.
@@ -345,8 +357,8 @@ impl ClientConn {
             _ => None,
         };
         match said {
-            Some(error) => self.on_response(now, post, Err(error)),
-            None => self.fail_exchange(post, failure.error()),
+            Some(error) if !failure.is_refusal() => self.on_response(now, post, Err(error)),
+            said => self.fail_exchange(post, failure.error_with(said)),
         }
     }
 
@@ -639,8 +651,15 @@ impl ClientConn {
         if entry.held > 0 {
             return;
         }
-        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
         entry.cap = entry.cap.map(|cap| cap.saturating_add(now.saturating_sub(entry.held_since)));
+        self.begin_anew(op);
+    }
+
+    /// The time limit of an operation begins anew: with the next sign of life that is to be expected.
+    pub(super) fn begin_anew(&mut self, op: u64) {
+        let from = self.next_sign(op);
+        let Some(entry) = self.ops.get_mut(&op) else { return };
+        entry.due = entry.options.timeout.map(|limit| from.saturating_add(limit));
         let due = entry.due();
         self.note_due(due);
     }
@@ -696,6 +715,7 @@ impl ClientConn {
             Some(Purpose::Refresh { op, refusal, .. }) => self.end(op, Err(refusal.into())),
             Some(Purpose::Survey { op, .. }) => self.end(op, Err(error)),
             Some(Purpose::Errand { task, errand }) => self.on_errand_broken(&task, errand, error),
+            Some(Purpose::Cancel(task)) => self.on_cancel_answered(&task, None),
         }
     }
 
@@ -712,6 +732,9 @@ impl ClientConn {
             Some(Purpose::Refresh { op, page, refusal }) => self.on_refresh(op, page, refusal, result),
             Some(Purpose::Survey { op, page }) => self.on_survey(op, page, result),
             Some(Purpose::Errand { task, errand }) => self.on_errand(id, &task, errand, result),
+            Some(Purpose::Cancel(task)) => {
+                self.on_cancel_answered(&task, result.err().map(|error| error.kind()));
+            }
         }
     }
 

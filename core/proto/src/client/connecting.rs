@@ -216,6 +216,11 @@ impl ClientConn {
         possible
     }
 
+    /// Whether a legacy server was only silent when it was asked for its revisions: a modern one may have been slow.
+    pub fn is_guess(&self) -> bool {
+        self.probe_was_silent
+    }
+
     /// The server is not modern, for this reason.
     fn fall_back(&mut self, because: ClientError) {
         match self.config.era {
@@ -291,7 +296,7 @@ impl ClientConn {
         match newest_mutual(&error, Era::Legacy) {
             Some(revision) if !again => self.initialize(revision, true),
             // It was modern after all, and only slow to wake up.
-            _ if error.kind().proves_modern()
+            _ if (error.kind().proves_modern() || newest_mutual(&error, Era::Modern).is_some())
                 && !self.streams.renewing()
                 && std::mem::take(&mut self.probe_was_silent) =>
             {
@@ -349,15 +354,15 @@ impl ClientConn {
             TransportFailure::Status { status, .. } => Some(*status),
             _ => None,
         };
-        let error = failure.error();
         let said = match failure {
             TransportFailure::Status { body, .. } => self.error_in(body),
             _ => None,
         };
+        let error = failure.error();
         match self.state {
             State::Probing { id, .. } if id == post => match (status, said) {
                 (Some(status), said) if says_nothing_of_era(status) => {
-                    self.connect_failed(said.map_or(error, ClientError::from));
+                    self.connect_failed(failure.error_with(said));
                 }
                 (Some(_), Some(said)) => {
                     let _ = self.on_connecting_response(now, post, Err(said));
@@ -366,8 +371,9 @@ impl ClientConn {
                 (None, _) => self.connect_failed(error),
             },
             State::Initializing { id, .. } if id == post => match (status, said) {
+                (_, said) if failure.is_refusal() => self.connect_failed(failure.error_with(said)),
                 (Some(status), said) if !self.on_prior && self.may_be_older(status, said.as_ref()) => {
-                    self.open_channel(Some(said.map_or(error, ClientError::from)));
+                    self.open_channel(Some(failure.error_with(said)));
                 }
                 (_, Some(said)) => {
                     let _ = self.on_connecting_response(now, post, Err(said));
@@ -408,10 +414,10 @@ impl ClientConn {
         }
         if self.probe_deadline.is_some_and(|deadline| deadline <= now) {
             self.probe_deadline = None;
+            self.probe_was_silent = true;
             if !self.restart() {
                 if let (State::Probing { id: post, .. }, true) = (&self.state, self.is_http()) {
                     let post = *post;
-                    self.probe_was_silent = true;
                     self.output(Output::Abort { post });
                 }
                 self.initialize(Revision::LATEST_LEGACY, false);

@@ -65,19 +65,46 @@ impl ClientError {
 }
 
 impl TransportFailure {
-    /// What an operation is told of it.
+    /// Whether it takes other tokens, or any: whatever error the body holds, this is what is wrong. A 403 without a challenge may
+    /// be about anything.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            TransportFailure::Status { status, asked, .. } => {
+                *status == 401 || *status == 403 && !asked.is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// What an operation is told of it; `said` is the error in the body.
+    pub(super) fn error_with(&self, said: Option<RpcError>) -> ClientError {
+        match said {
+            Some(said) if self.is_refusal() => {
+                let error = self.error();
+                ClientError { data: said.data.filter(names_reason).or(error.data.clone()), ..error }
+            }
+            Some(said) => said.into(),
+            None => self.error(),
+        }
+    }
+
+    /// What an operation is told of it, where the body says nothing.
     pub(super) fn error(&self) -> ClientError {
         match self {
-            TransportFailure::Status { status, asked, .. } => status_error(*status, asked),
+            TransportFailure::Status { status, asked, .. } => {
+                let message = status_message(*status, asked);
+                match (self.is_refusal(), *status) {
+                    (true, 401) => unauthorized("unauthorized", message),
+                    (true, _) => unauthorized("forbidden", message),
+                    (false, _) => ClientError::local(kind::TRANSPORT, message),
+                }
+            }
             TransportFailure::Connection(message) => ClientError::local(kind::TRANSPORT, message),
             TransportFailure::Limit(message) => ClientError::local(kind::LIMIT, message),
             TransportFailure::NoStream => {
                 ClientError::local(kind::TRANSPORT, "the server offers no such event stream")
             }
-            TransportFailure::Unauthorized { reason, message } => {
-                let data = RawValue::from_string(format!(r#"{{"reason":{}}}"#, json::string(reason))).ok();
-                ClientError { data, ..ClientError::local(kind::UNAUTHORIZED, message) }
-            }
+            TransportFailure::Unauthorized { reason, message } => unauthorized(reason, message),
         }
     }
 }
@@ -93,7 +120,22 @@ impl From<RpcError> for ClientError {
     }
 }
 
-fn status_error(status: u16, asked: &[Asked]) -> ClientError {
+fn unauthorized(reason: &str, message: impl Into<String>) -> ClientError {
+    let data = RawValue::from_string(format!(r#"{{"reason":{}}}"#, json::string(reason))).ok();
+    ClientError { data, ..ClientError::local(kind::UNAUTHORIZED, message) }
+}
+
+/// Whether the `data` of a server's error says why, as that of this kind does.
+fn names_reason(data: &Box<RawValue>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Data {
+        #[serde(rename = "reason")]
+        _reason: String,
+    }
+    serde_json::from_str::<Data>(data.get()).is_ok()
+}
+
+fn status_message(status: u16, asked: &[Asked]) -> String {
     let hint = match status {
         401 => ": the server wants authorization",
         403 => ": the server refuses access",
@@ -101,5 +143,5 @@ fn status_error(status: u16, asked: &[Asked]) -> ClientError {
         _ => "",
     };
     let asked = challenge::summary(asked);
-    ClientError::local(kind::TRANSPORT, format!("the server answered with HTTP status {status}{hint}{asked}"))
+    format!("the server answered with HTTP status {status}{hint}{asked}")
 }

@@ -30,7 +30,7 @@ impl ClientConn {
         }
         let params = params.unwrap_or(Json::from_static("{}"));
         match row.role {
-            Role::Progress => return self.on_progress(now, &params),
+            Role::Progress => return self.on_progress(&params),
             Role::Cancelled => return self.on_cancelled(now, &params),
             Role::TaskChanged | Role::TaskStatus => return self.on_task_notification(&params),
             Role::ListenAcknowledged => {
@@ -86,7 +86,7 @@ impl ClientConn {
         }
     }
 
-    fn on_progress(&mut self, now: Duration, params: &Json) {
+    fn on_progress(&mut self, params: &Json) {
         #[derive(Deserialize)]
         struct Progress<'a> {
             #[serde(rename = "progressToken", borrow)]
@@ -111,7 +111,7 @@ impl ClientConn {
         if !entry.options.progress || !number(said.progress) {
             return;
         }
-        entry.due = entry.options.timeout.map(|limit| now.saturating_add(limit));
+        self.begin_anew(op);
         let mut payload = format!(r#"{{"progress":{}"#, said.progress.get());
         if let Some(total) = said.total.filter(|total| number(total)) {
             payload.push_str(",\"total\":");

@@ -44,8 +44,8 @@ pub(super) enum Origin {
     Input { op: u64, index: usize },
     /// Input that a task requires under this key, which these operations follow.
     Task { task: String, key: String, ops: Vec<u64> },
-    /// A request of a legacy server that has become this task of ours.
-    Own { task: String },
+    /// A request of a legacy server that has become this task of ours. It belongs to one of the operations in `ops`, or to none.
+    Own { task: String, ops: Vec<u64> },
 }
 
 /// The input that a modern server has asked for.
@@ -120,7 +120,12 @@ impl ClientConn {
                 }
             }
             Origin::Task { task, key, ops } => self.on_task_answer(&task, key, ops, answer),
-            Origin::Own { task } => self.on_own_answer(&task, answer),
+            Origin::Own { task, ops } => {
+                self.on_own_answer(&task, answer);
+                for op in ops {
+                    self.release(now, op);
+                }
+            }
         }
         true
     }
@@ -176,9 +181,6 @@ impl ClientConn {
         match asked {
             Err(error) => self.reply(&id, Err(error)),
             Ok(Asked::Engine(answer)) => self.reply(&id, Ok(answer)),
-            Ok(Asked::Host(kind, params)) if self.makes_own_task(kind, &params) => {
-                self.make_own_task(&id, kind, params);
-            }
             Ok(Asked::Host(kind, params)) => {
                 let task = tasks::related_task(params.as_str());
                 let followers = task.as_deref().and_then(|task| self.followers(task));
@@ -187,6 +189,9 @@ impl ClientConn {
                     Some(ops) => (true, ops),
                     None => (false, self.ops_in_flight()),
                 };
+                if self.makes_own_task(kind, &params) {
+                    return self.make_own_task(&id, kind, params, ops);
+                }
                 for op in &ops {
                     self.hold(now, *op);
                 }

@@ -19,6 +19,8 @@ use crate::revision::Era;
 
 /// Pages of a list that are looked through for one tool before giving up.
 pub(super) const REFRESH_PAGES: u32 = 100;
+/// Tools whose annotations are remembered.
+const MAX_ANNOTATED: usize = 4096;
 
 pub(super) type Annotations = BTreeMap<String, Vec<ParamHeader>>;
 
@@ -68,9 +70,8 @@ pub(super) fn screen(page: Json, known: &mut Annotations, mut dropped: impl FnMu
             .and_then(|schema| header::param_headers(&schema.input));
         match found {
             Ok(annotations) => {
-                if annotations.is_empty() {
-                    known.remove(head.name.as_ref());
-                } else {
+                known.remove(head.name.as_ref());
+                if !annotations.is_empty() && known.len() < MAX_ANNOTATED {
                     known.insert(head.name.into_owned(), annotations);
                 }
                 kept.push(*tool);
@@ -170,6 +171,22 @@ mod tests {
         assert_eq!(screened.as_str(), format!(r#"{{"ttlMs":0,"tools":[{plain},{good}],"nextCursor":"c"}}"#));
         assert_eq!(known.keys().collect::<Vec<_>>(), ["good"]);
         assert_eq!(next_cursor(&screened).as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn names_that_change_all_the_time_are_not_all_remembered() {
+        let tool = |at: usize| {
+            format!(
+                r#"{{"name":"t{at}","inputSchema":{{"properties":{{"r":{{"type":"string","x-mcp-header":"R"}}}}}}}}"#
+            )
+        };
+        let mut known = Annotations::new();
+        for page in 0..10 {
+            let tools: Vec<String> = (0..1000).map(|at| tool(page * 1000 + at)).collect();
+            let page = format!(r#"{{"tools":[{}]}}"#, tools.join(","));
+            assert_eq!(screen(Json::from(page.clone()), &mut known, |_, _| ()).as_str(), page);
+        }
+        assert_eq!(known.len(), MAX_ANNOTATED);
     }
 
     #[test]

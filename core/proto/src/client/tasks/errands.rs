@@ -20,9 +20,9 @@ use crate::methods::{self, Role};
 use crate::revision::Era;
 
 /// How long a look may take.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// What waits for the connection to be there again.
-const SOON: Duration = Duration::from_secs(1);
+pub(super) const SOON: Duration = Duration::from_secs(1);
 /// Times in a row that a server may say that it has failed itself when it is asked for a task.
 const MAX_ERRORS: u32 = 5;
 /// Streams for tasks at a time; each may be a connection.
@@ -133,15 +133,6 @@ impl ClientConn {
         }
     }
 
-    /// A task is not wanted any more. Whatever the answer is.
-    pub(super) fn cancel_at_server(&mut self, id: &str) {
-        if self.state == State::Ready {
-            let request = self.fresh_id();
-            self.pending.insert(request, Purpose::Nothing);
-            self.send_about(request, Role::CancelTask, &of_task(id));
-        }
-    }
-
     /// Nothing more is wanted of what a task has in flight.
     pub(super) fn drop_requests(&mut self, id: &str) {
         let Some(drive) = self.tasks.drives.get(id) else { return };
@@ -150,11 +141,15 @@ impl ClientConn {
         }
     }
 
-    fn drop_request(&mut self, request: u64) {
-        let Some(Purpose::Errand { errand, .. }) = self.pending.remove(&request) else { return };
+    pub(super) fn drop_request(&mut self, request: u64) {
+        let lasts = match self.pending.remove(&request) {
+            Some(Purpose::Errand { errand, .. }) => matches!(errand, Errand::Push | Errand::Fetch),
+            Some(Purpose::Cancel(_)) => false,
+            _ => return,
+        };
         if self.is_http() {
             self.output(Output::Abort { post: request });
-        } else if matches!(errand, Errand::Push | Errand::Fetch) {
+        } else if lasts {
             let params = format!(r#"{{"requestId":{request},"reason":"nobody follows the task"}}"#);
             self.send_other(jsonrpc::notification(methods::by_role(Role::Cancelled).name, &params));
         }
@@ -163,6 +158,7 @@ impl ClientConn {
     /// What the time has come for.
     pub(in crate::client) fn on_tasks_deadline(&mut self) {
         self.on_own_tasks_deadline();
+        self.on_cancels_deadline();
         let now = self.now;
         let is_due = |due: Option<Duration>| due.is_some_and(|due| due <= now);
         let drives = self.tasks.drives.iter();
@@ -195,11 +191,13 @@ impl ClientConn {
 
     /// A request failed in a way that says nothing of the task. False: it was not made for one.
     pub(in crate::client) fn errand_failed(&mut self, request: u64, error: ClientError) -> bool {
-        if !matches!(self.pending.get(&request), Some(Purpose::Errand { .. })) {
+        if !matches!(self.pending.get(&request), Some(Purpose::Errand { .. } | Purpose::Cancel(_))) {
             return false;
         }
-        if let Some(Purpose::Errand { task, errand }) = self.pending.remove(&request) {
-            self.on_errand_lost(&task, errand, error);
+        match self.pending.remove(&request) {
+            Some(Purpose::Errand { task, errand }) => self.on_errand_lost(&task, errand, error),
+            Some(Purpose::Cancel(task)) => self.on_cancel_lost(&task),
+            _ => {}
         }
         true
     }
@@ -226,6 +224,14 @@ impl ClientConn {
                 let unknown = |error: &RpcError| error.kind() == ErrorKind::MethodNotFound;
                 self.tasks.no_push |= result.err().as_ref().is_some_and(unknown);
                 self.on_push_ended(task, false);
+            }
+            // It is the server that failed, not a task that is not over.
+            (Errand::Fetch, Err(error))
+                if error.kind() == ErrorKind::InternalError
+                    && drive.last.as_ref().is_some_and(|seen| !seen.status.is_final())
+                    && drive.schedule.faults < MAX_ERRORS =>
+            {
+                self.on_errand_lost(task, errand, error.into());
             }
             (Errand::Fetch, result) => {
                 drive.fetch = None;
@@ -348,7 +354,7 @@ impl ClientConn {
     }
 
     /// A request of the engine's own, as the revision writes it.
-    fn send_about(&mut self, request: u64, role: Role, params: &str) {
+    pub(super) fn send_about(&mut self, request: u64, role: Role, params: &str) {
         let method = methods::by_role(role);
         if self.revision.era() == Era::Legacy {
             let headers = self.legacy_headers();
@@ -361,7 +367,7 @@ impl ClientConn {
     }
 }
 
-fn of_task(id: &str) -> String {
+pub(super) fn of_task(id: &str) -> String {
     format!(r#"{{"taskId":{}}}"#, json::string(id))
 }
 

@@ -4,6 +4,7 @@
 //! An operation follows a task: the call that became one, or one that picks up an id. All that follow the same task
 //! share one [`Drive`], so that it is looked at once, and asks each of its questions once.
 
+mod cancels;
 mod drive;
 mod errands;
 mod legacy;
@@ -25,7 +26,8 @@ use crate::error::RpcError;
 use crate::json::{self, Json};
 use crate::methods::{self, Role};
 use crate::revision::Era;
-use drive::{Drive, Key};
+use cancels::Cancels;
+use drive::{Drive, Key, Poll};
 pub(super) use errands::Errand;
 use legacy::Support;
 pub(super) use legacy::{augment, is_created};
@@ -50,6 +52,8 @@ pub(super) struct Tasks {
     no_push: bool,
     /// A legacy server makes tasks of tool calls.
     offered: bool,
+    /// What the server is still to be told of tasks that are not wanted any more.
+    cancels: Cancels,
     /// What a legacy server has said of its tools, and whether it was asked for all of them.
     support: BTreeMap<String, Support>,
     surveyed: bool,
@@ -92,18 +96,20 @@ impl Tasks {
             offered: false,
             support: BTreeMap::new(),
             surveyed: false,
+            cancels: Cancels::default(),
             own: Own::new(seed),
         }
     }
 
     pub fn next_deadline(&self) -> Option<Duration> {
         let drives = self.drives.values().filter_map(Drive::next_deadline).min();
-        [drives, self.own.next_deadline()].into_iter().flatten().min()
+        [drives, self.cancels.next_deadline(), self.own.next_deadline()].into_iter().flatten().min()
     }
 
     /// The connection is over.
     pub fn clear(&mut self) {
         self.drives.clear();
+        self.cancels = Cancels::default();
         self.resting.clear();
         self.own.clear();
     }
@@ -317,8 +323,25 @@ impl ClientConn {
             Status::Working => self.withdraw_vanished(&id, &[], source),
         }
         self.arm(&id);
+        self.alive(&id);
         if modern {
             self.open_push(&id);
+        }
+    }
+
+    /// The server answers for a task, so nobody who follows it gives up.
+    fn alive(&mut self, id: &str) {
+        for op in self.followers(id).unwrap_or_default() {
+            self.begin_anew(op);
+        }
+    }
+
+    /// When the server is next to give a sign of life for what an operation waits for.
+    pub(super) fn next_sign(&self, op: u64) -> Duration {
+        let followed = self.ops.get(&op).and_then(|entry| entry.followed.as_ref());
+        match followed.and_then(|followed| self.tasks.drives.get(&followed.task)).map(|drive| drive.poll) {
+            Some(Poll::At(at)) => at.max(self.now),
+            _ => self.now,
         }
     }
 
@@ -327,10 +350,6 @@ impl ClientConn {
         let users = self.followers(id).unwrap_or_default();
         for op in users {
             let Some(entry) = self.ops.get_mut(&op) else { continue };
-            if entry.held == 0 {
-                entry.due = entry.options.timeout.map(|limit| self.now.saturating_add(limit));
-            }
-            let due = entry.due;
             let wants_progress = entry.options.progress;
             let Some(followed) = &mut entry.followed else { continue };
             let report = seen.message.as_ref().filter(|_| wants_progress && !followed.counted);
@@ -340,7 +359,6 @@ impl ClientConn {
                 format!(r#"{{"progress":{},"message":{}}}"#, followed.reports, json::string(message))
             });
             let told = followed.told;
-            self.note_due(due);
             if told {
                 self.output(Output::Told { op, event: "task_changed", params: seen.neutral.clone() });
             }

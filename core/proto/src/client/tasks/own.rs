@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::task_in;
 use crate::client::conn::ClientConn;
-use crate::client::questions::{Origin, not_served};
+use crate::client::questions::{Origin, Question, not_served};
 use crate::client::{Output, QuestionKind};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};
@@ -103,8 +103,14 @@ impl ClientConn {
             && serde_json::from_str::<Params>(params.as_str()).is_ok_and(|params| params.task.is_some())
     }
 
-    /// Make a task of a question.
-    pub(in crate::client) fn make_own_task(&mut self, id: &Id, kind: QuestionKind, params: Json) {
+    /// Make a task of a question, which belongs to one of these operations or to none: their limits stand still as for any other.
+    pub(in crate::client) fn make_own_task(
+        &mut self,
+        id: &Id,
+        kind: QuestionKind,
+        params: Json,
+        ops: Vec<u64>,
+    ) {
         #[derive(Deserialize)]
         struct Wanted {
             #[serde(default)]
@@ -126,7 +132,10 @@ impl ClientConn {
         self.tasks.own.tasks.insert(task.clone(), own);
         let created = format!("{{\"task\":{}}}", self.own_task(&task));
         self.reply(id, Ok(Json::from(created)));
-        self.ask(kind, params, Origin::Own { task });
+        for op in &ops {
+            self.hold(self.now, *op);
+        }
+        self.ask(kind, params, Origin::Own { task, ops });
     }
 
     /// The host answered what became a task.
@@ -217,10 +226,14 @@ impl ClientConn {
     }
 
     fn withdraw_own(&mut self, task: &str, reason: &str) {
-        let of = |origin: &Origin| matches!(origin, Origin::Own { task: own } if own == task);
+        let of = |origin: &Origin| matches!(origin, Origin::Own { task: own, .. } if own == task);
         let question = self.questions.iter().find(|(_, question)| of(&question.origin)).map(|(key, _)| *key);
         if let Some(question) = question {
-            self.questions.remove(&question);
+            if let Some(Question { origin: Origin::Own { ops, .. }, .. }) = self.questions.remove(&question) {
+                for op in ops {
+                    self.release(self.now, op);
+                }
+            }
             self.output(Output::Withdrawn { question, reason: reason.to_owned() });
         }
     }

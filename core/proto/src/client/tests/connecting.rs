@@ -87,7 +87,7 @@ fn what_says_nothing_of_the_era_fails() {
         let (id, _) = rig.sent("server/discover");
         rig.status(id, status, "");
         let error = rig.connect_failure();
-        assert_eq!(error.kind, "transport");
+        assert_eq!(error.kind, if status == 401 { "unauthorized" } else { "transport" });
         assert!(error.message.contains(&status.to_string()), "{}", error.message);
     }
     let mut rig = rig(Transport::Http, EraPolicy::Auto);
@@ -255,6 +255,25 @@ fn a_modern_server_that_was_slow_to_wake_up_is_probed_again() {
     rig.answer(id, discovered());
     let [Output::Ready(facts)] = &rig.take()[..] else { panic!("ready") };
     assert_eq!(facts.revision, Revision::LATEST);
+}
+
+#[test]
+fn a_modern_server_that_was_started_again_for_its_silence_is_probed_again() {
+    let supported = json!({"supported": ["2026-07-28"]});
+    for (code, data) in [(-32022, supported.clone()), (-32602, supported), (-32022, json!(null))] {
+        let mut rig = rig(CHILD, EraPolicy::Auto);
+        rig.sent("server/discover");
+        rig.pass(Duration::from_secs(3));
+        assert!(matches!(rig.take_first(), Output::Restart));
+        rig.conn.restarted();
+        let (id, _) = rig.sent("initialize");
+        assert!(rig.conn.is_guess());
+        rig.refuse(id, code, data);
+        let (id, _) = rig.sent("server/discover");
+        rig.answer(id, discovered());
+        assert!(matches!(&rig.take()[..], [Output::Ready(facts)] if facts.revision == Revision::LATEST));
+        assert!(!rig.conn.is_guess());
+    }
 }
 
 #[test]

@@ -90,3 +90,32 @@ fn refused_headers_refresh_the_list_once() {
     let outputs = rig.take();
     assert!(matches!(&outputs[..], [Output::Abort { post }, Output::Error { op: 2, .. }] if *post == id));
 }
+
+#[test]
+fn servers_of_2025_03_26_may_send_batches() {
+    for transport in [STREAM, Transport::Http] {
+        for (revision, taken) in [("2025-03-26", true), ("2025-06-18", false)] {
+            let mut rig = rig(transport, EraPolicy::Only(Era::Legacy));
+            let (id, _) = rig.sent("initialize");
+            rig.answer(id, initialized(revision));
+            rig.confirm();
+            rig.take();
+            rig.start(1, "list_tools", json!({}));
+            let (id, _) = rig.sent("tools/list");
+            let batch = json!([
+                {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"},
+                {"jsonrpc": "2.0", "id": "p", "method": "ping"},
+                {"jsonrpc": "2.0", "id": id, "result": {"tools": []}},
+            ]);
+            for message in batch.as_array().expect("an array") {
+                rig.said.heard(message.to_string().as_bytes());
+            }
+            rig.conn.recv(rig.now, None, batch.to_string().into());
+            let outputs = rig.take();
+            let told = outputs.iter().any(|output| matches!(output, Output::Notification { .. }));
+            let ponged = outputs.iter().any(|output| matches!(output, Output::Send { .. }));
+            let ended = outputs.iter().any(|output| matches!(output, Output::Result { op: 1, .. }));
+            assert_eq!([told, ponged, ended], [taken; 3], "{revision} {outputs:?}");
+        }
+    }
+}

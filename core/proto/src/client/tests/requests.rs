@@ -160,6 +160,40 @@ fn a_refusal_says_what_the_server_asked_for() {
         rig.conn.failed(rig.now, id, TransportFailure::Status { status, body: Bytes::new(), asked });
         let error = rig.ended(1).expect_err("refused");
         assert_eq!(error.message, format!("the server answered with HTTP status {wanted}"));
+        assert_eq!(error.kind, "unauthorized");
+    }
+}
+
+/// Whatever code the server gives its refusal, a program asks for one kind.
+#[test]
+fn a_refusal_is_one_kind_whatever_its_body_says() {
+    let mut rig = modern(Transport::Http);
+    let reasoned = json!({"code": -32600, "message": "a token is required", "data": {"reason": "no_token"}});
+    let bare = json!({"code": -32001, "message": "no"});
+    for (status, header, error, kind, data) in [
+        (401, "Bearer", &reasoned, "unauthorized", Some(r#"{"reason":"no_token"}"#)),
+        (401, "Bearer", &bare, "unauthorized", Some(r#"{"reason":"unauthorized"}"#)),
+        (
+            403,
+            "Bearer error=\"insufficient_scope\"",
+            &bare,
+            "unauthorized",
+            Some(r#"{"reason":"forbidden"}"#),
+        ),
+        // Nothing says that tokens would change it.
+        (403, "", &reasoned, "invalid_request", Some(r#"{"reason":"no_token"}"#)),
+    ] {
+        rig.start(1, "list_tools", json!({}));
+        let (id, _) = rig.sent("tools/list");
+        let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into();
+        let asked = crate::auth::challenge::read([header.as_bytes()]);
+        rig.conn.failed(rig.now, id, TransportFailure::Status { status, body, asked });
+        let error = rig.ended(1).expect_err("refused");
+        assert_eq!(
+            (error.kind, error.data.as_deref().map(|data| data.get())),
+            (kind, data),
+            "{status} {header}"
+        );
     }
 }
 

@@ -326,13 +326,49 @@ fn giving_up_a_call_gives_up_its_task_but_not_one_that_was_picked_up() {
     };
     let cancel: Value = serde_json::from_slice(bytes).expect("JSON");
     assert_eq!((cancel["method"].as_str(), error.kind), (Some("tasks/cancel"), "cancelled"));
-    assert_eq!(rig.conn.next_deadline(), None, "nobody looks any more");
     rig.answer(cancel["id"].as_u64().expect("an id"), json!({"resultType": "complete"}));
+    assert_eq!(rig.conn.next_deadline(), None, "nobody looks any more");
     assert!(rig.take().is_empty());
 }
 
 #[test]
-fn what_changes_restarts_the_limit_but_not_the_cap_and_is_progress() {
+fn a_server_that_was_away_hears_that_a_task_is_not_wanted() {
+    let mut rig = tasked(Transport::Http);
+    rig.tasked_call(1, CallOptions::default(), json!({}));
+    assert!(rig.conn.cancel(1, "enough"));
+    let outputs = rig.take();
+    let [Output::Send { bytes, .. }, Output::Error { op: 1, .. }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let cancel: Value = serde_json::from_slice(bytes).expect("JSON");
+    let mut id = cancel["id"].as_u64().expect("an id");
+    for (round, wait) in [1, 2, 4, 8, 16, 30, 30, 30, 30].into_iter().enumerate() {
+        match round % 4 {
+            0 => rig.conn.failed(rig.now, id, TransportFailure::Connection("refused".into())),
+            1 => rig.status(id, 503, ""),
+            2 => rig.refuse(id, -32603, json!(null)),
+            _ => {
+                rig.pass(ms(30_000));
+                assert!(
+                    matches!(rig.take().as_slice(), [Output::Abort { post }] if *post == id),
+                    "no answer"
+                );
+            }
+        }
+        let due = rig.conn.next_deadline().expect("another try") - rig.now;
+        assert_eq!(due, Duration::from_secs(wait));
+        rig.pass(due);
+        let (again, params) = rig.sent("tasks/cancel");
+        assert_eq!(params["taskId"], "t-1");
+        id = again;
+    }
+    rig.status(id, 503, "");
+    assert_eq!(rig.conn.next_deadline(), None, "it never comes back");
+    assert!(rig.take().is_empty());
+}
+
+#[test]
+fn what_the_server_tells_restarts_the_limit_but_not_the_cap_and_is_progress() {
     let mut rig = tasked(STREAM);
     let options = CallOptions {
         timeout: Some(ms(8000)),
@@ -340,7 +376,7 @@ fn what_changes_restarts_the_limit_but_not_the_cap_and_is_progress() {
         progress: true,
         ..CallOptions::default()
     };
-    rig.tasked_call(1, options.clone(), json!({}));
+    rig.tasked_call(1, options, json!({}));
     for (count, message) in ["one", "two", "two", "three"].into_iter().enumerate() {
         let before = rig.now;
         let (_, id) = rig.next_look();
@@ -362,16 +398,37 @@ fn what_changes_restarts_the_limit_but_not_the_cap_and_is_progress() {
         matches!(outputs.last(), Some(Output::Error { op: 1, error }) if error.kind == "timeout"),
         "{outputs:?}"
     );
+}
 
+#[test]
+fn a_task_is_waited_for_as_long_as_the_server_answers_for_it() {
     let mut rig = tasked(STREAM);
-    rig.tasked_call(1, CallOptions { total: None, ..options }, json!({}));
-    rig.look("working", json!({}));
-    rig.pass(ms(8000) - rig.now);
+    let options = CallOptions { timeout: Some(ms(8000)), ..CallOptions::default() };
+    rig.tasked_call(1, options.clone(), json!({}));
+    for _ in 0..1000 {
+        rig.look("working", json!({}));
+        assert!(rig.take().is_empty(), "nothing new, and no end");
+    }
+    // The limit is that of an answer which is due.
+    let (_, id) = rig.next_look();
+    rig.pass(ms(7999));
+    assert!(rig.take().is_empty());
+    rig.answer(id, looked("working", json!({})));
+    rig.next_look();
+    rig.pass(ms(8000));
+    let outputs = rig.take();
     assert!(
-        rig.take()
-            .iter()
-            .any(|output| matches!(output, Output::Error { error, .. } if error.kind == "timeout"))
+        matches!(outputs.last(), Some(Output::Error { op: 1, error }) if error.kind == "timeout"),
+        "{outputs:?}"
     );
+
+    // A server that wants to be asked once an hour.
+    let mut rig = tasked(STREAM);
+    let rarely = json!({"pollIntervalMs": 3_600_000});
+    rig.tasked_call(1, options, rarely.clone());
+    assert!(about(rig.look("working", rarely), ms(3_600_000)));
+    rig.look("completed", json!({"result": text("x")}));
+    assert!(rig.ended(1).is_ok());
 }
 
 #[test]

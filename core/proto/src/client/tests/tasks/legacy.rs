@@ -182,6 +182,24 @@ fn a_failed_task_fails_as_its_call_would_have() {
 }
 
 #[test]
+fn a_server_that_fails_while_a_result_is_waited_for_is_asked_again() {
+    let mut rig = session(STREAM);
+    know_tools(&mut rig);
+    rig.start(1, "call_tool", json!({"name": "must"}));
+    let (id, _) = rig.sent("tools/call");
+    rig.answer(id, json!({"task": old("input_required", json!({}))}));
+    for _ in 0..4 {
+        let (fetch, _) = rig.sent("tasks/result");
+        rig.refuse(fetch, -32603, json!(null));
+        let (_, id) = rig.next_look();
+        rig.answer(id, old("input_required", json!({})));
+    }
+    let (fetch, _) = rig.sent("tasks/result");
+    rig.answer(fetch, text("done"));
+    assert!(rig.ended(1).is_ok());
+}
+
+#[test]
 fn progress_goes_on_with_the_token_of_the_call() {
     let mut rig = session(STREAM);
     know_tools(&mut rig);

@@ -61,6 +61,35 @@ fn they_are_declared_for_what_can_be_asked() {
 }
 
 #[test]
+fn time_limits_stand_still_until_it_is_answered_withdrawn_or_expired() {
+    for end in ["answer", "cancel", "expire"] {
+        let mut rig = session();
+        let options = CallOptions { timeout: Some(ms(5000)), ..CallOptions::default() };
+        rig.start_with(1, "call_tool", json!({"name": "t"}), options);
+        let (call, _) = rig.sent("tools/call");
+        let (task, question) = rig.asks_later(1, json!({"ttl": 60_000}));
+        rig.pass(ms(59_000));
+        assert!(rig.take().is_empty(), "the user may take their time");
+        match end {
+            "answer" => assert!(rig.says(question, accepted("Ann"))),
+            "cancel" => rig.asks(2, "tasks/cancel", json!({"taskId": task["taskId"]})),
+            _ => rig.pass(ms(1000)),
+        }
+        rig.take();
+        rig.pass(ms(4999));
+        assert!(rig.take().is_empty(), "{end}");
+        if end == "answer" {
+            rig.answer(call, text("done"));
+            assert!(rig.ended(1).is_ok());
+        } else {
+            rig.pass(ms(1));
+            let outputs = rig.take();
+            assert!(outputs.iter().any(|output| matches!(output, Output::Error { op: 1, .. })), "{end}");
+        }
+    }
+}
+
+#[test]
 fn a_question_becomes_a_task_and_its_answer_the_result() {
     let mut rig = session();
     let (task, question) = rig.asks_later(1, json!({"ttl": 60_000}));
