@@ -280,10 +280,15 @@ async fn a_stream_ends_with_its_token() {
     let mut listening = Peer::answer(listening).await.stream();
     let standing = legacy(&world, reqwest::Method::GET, &short, Some(&id));
     let mut standing = Peer::answer(standing).await.stream();
+    // Where a client comes back to it, with the id of the event that opens it.
+    let id = session(&world, &world.good()).await;
+    let resumed = legacy(&world, reqwest::Method::GET, &short, Some(&id)).header("last-event-id", "0-0");
+    let mut resumed = Peer::answer(resumed).await.stream();
     listening.message().await;
     assert!(!listening.message().await["result"].is_null(), "a graceful end");
     assert_eq!(listening.next().await, None);
     while standing.next().await.is_some() {}
+    while resumed.next().await.is_some() {}
     assert_eq!(world.refused(&short).await, "expired");
 }
 

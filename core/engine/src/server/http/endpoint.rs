@@ -597,6 +597,9 @@ impl Endpoint {
         if let Some(log) = session.stream(stream) {
             session.reads(stream, after).await;
             return match log.read(after, false) {
+                Some(reader) if shared::is_standing(stream) => {
+                    answer::events_until(&self.driver, reader, &access)
+                }
                 Some(reader) => answer::events(&self.driver, reader),
                 None => gone(),
             };
