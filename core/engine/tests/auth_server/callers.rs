@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trunnion::server::auth::{Claims, Visibility};
 use trunnion::server::{Ask, Completion, Context, Prompt, Resource, ResourceTemplate, ServerBuilder, Tool};
 
-use crate::common::{Answer, Peer, text};
+use crate::common::{Answer, Peer, Stream, text};
 use crate::world::{World, builder, send, status};
 
 async fn whoami(claims: Claims, context: Context) -> String {
@@ -191,6 +191,25 @@ async fn a_cursor_does_not_tell_what_is_there() {
     assert_eq!(names(&ask("write").await, "tools"), ["last"]);
 }
 
+/// What a stream tells until the list of tools has changed.
+async fn told(stream: &mut Stream) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        let event = stream.next().await.expect("the stream goes on");
+        if event.data.is_empty() {
+            continue;
+        }
+        let message = event.message();
+        let method = message["method"].as_str().expect("a notification").to_owned();
+        if method == "notifications/tools/list_changed" {
+            return told;
+        }
+        if method == "notifications/resources/updated" {
+            told.push(message["params"]["uri"].as_str().expect("a URI").to_owned());
+        }
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_are_for_what_is_seen() {
     let world = world().await;
@@ -208,10 +227,15 @@ async fn subscriptions_are_for_what_is_seen() {
 
 /// Begin a legacy session as somebody.
 async fn session(world: &World, token: &str) -> String {
-    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    session_of(world, token, "2025-11-25").await
+}
+
+async fn session_of(world: &World, token: &str, revision: &str) -> String {
+    let params =
+        json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-    let response =
-        legacy(world, reqwest::Method::POST, token, None).body(body.to_string()).send().await.expect("sent");
+    let request = legacy_of(world, reqwest::Method::POST, token, None, revision);
+    let response = request.body(body.to_string()).send().await.expect("sent");
     assert_eq!(response.status(), 200);
     response.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned()
 }
@@ -222,17 +246,60 @@ fn legacy(
     token: &str,
     session: Option<&str>,
 ) -> reqwest::RequestBuilder {
+    legacy_of(world, method, token, session, "2025-11-25")
+}
+
+fn legacy_of(
+    world: &World,
+    method: reqwest::Method,
+    token: &str,
+    session: Option<&str>,
+    revision: &str,
+) -> reqwest::RequestBuilder {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let mut request = http
         .request(method, world.url())
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", "2025-11-25")
+        .header("mcp-protocol-version", revision)
         .header("authorization", format!("Bearer {token}"));
     if let Some(session) = session {
         request = request.header("mcp-session-id", session);
     }
     request
+}
+
+fn subscribing(uri: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": uri}})
+}
+
+async fn subscribe(world: &World, token: &str, session: &str, uri: &str) -> u16 {
+    let request = legacy(world, reqwest::Method::POST, token, Some(session));
+    status(request.body(subscribing(uri).to_string())).await
+}
+
+#[tokio::test]
+async fn a_subscription_that_lacks_scopes_leaves_nothing_behind() {
+    let world = world().await;
+    let (without, with) = (world.good(), world.token(json!({"claims": {"scope": "files:read"}})));
+    let id = session(&world, &without).await;
+    assert_eq!(subscribe(&world, &without, &id, "doc://scoped").await, 403);
+    let batching = session_of(&world, &without, "2025-03-26").await;
+    let post = legacy_of(&world, reqwest::Method::POST, &without, Some(&batching), "2025-03-26");
+    let batch = post.body(json!([subscribing("doc://scoped")]).to_string());
+    let answer = Peer::answer(batch).await.stream().message().await;
+    assert_eq!(answer["error"]["data"]["reason"], "scope", "{answer}");
+    let mut streams = Vec::new();
+    for (session, revision) in [(&id, "2025-11-25"), (&batching, "2025-03-26")] {
+        // Whoever listens may be told of it, and has not asked to be.
+        let request = legacy_of(&world, reqwest::Method::GET, &with, Some(session), revision);
+        streams.push(Peer::answer(request).await.stream());
+    }
+    world.server.resource_updated("doc://scoped");
+    assert!(world.server.remove_tool("last"));
+    for stream in &mut streams {
+        assert!(told(stream).await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -315,12 +315,16 @@ impl Endpoint {
                 self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
                 self.answer(&mut exchange, outcome)
             }
-            Dispatch::Forbid(scopes) => match &self.guard {
-                Some(guard) => {
-                    guard.refuse(auth::Refusal::Scope, Some(exchange.id()), &scopes, &self.server.sealer)
+            Dispatch::Forbid(scopes) => {
+                let outcome = forbidden(&scopes);
+                self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
+                match &self.guard {
+                    Some(guard) => {
+                        guard.refuse(auth::Refusal::Scope, Some(exchange.id()), &scopes, &self.server.sealer)
+                    }
+                    None => self.answer(&mut exchange, outcome),
                 }
-                None => self.answer(&mut exchange, forbidden(&scopes)),
-            },
+            }
             Dispatch::Listen(_) if !place.accepts.events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
@@ -559,7 +563,11 @@ impl Endpoint {
                 finish(&mut exchange, outcome)
             }
             Dispatch::Listen(_) => None,
-            Dispatch::Forbid(scopes) => finish(&mut exchange, forbidden(&scopes)),
+            Dispatch::Forbid(scopes) => {
+                let outcome = forbidden(&scopes);
+                self.sessions.answers(Some(session), &request, &outcome).await;
+                finish(&mut exchange, outcome)
+            }
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
