@@ -282,11 +282,12 @@ impl Guard {
     ) -> Result<Option<HeaderValue>, Refusal> {
         let key = match (scheme, caller.key(), self.auth.dpop) {
             (Scheme::Dpop, _, Dpop::Off) => return Err(Refusal::NoDpop),
-            (Scheme::Bearer, Some(_), _) => return Err(Refusal::BoundAsBearer),
-            (Scheme::Bearer, None, Dpop::Required) | (Scheme::Dpop, None, _) => {
+            // To a certificate too, or to a key that cannot be read.
+            (Scheme::Bearer, _, _) if caller.is_bound() => return Err(Refusal::BoundAsBearer),
+            (Scheme::Bearer, _, Dpop::Required) | (Scheme::Dpop, None, _) => {
                 return Err(Refusal::NotBound);
             }
-            (Scheme::Bearer, None, _) => return Ok(None),
+            (Scheme::Bearer, ..) => return Ok(None),
             (Scheme::Dpop, Some(key), _) => key,
         };
         let mut proofs = head.headers.get_all(DPOP).iter();
