@@ -12,7 +12,7 @@ async fn whoami(claims: Claims, context: Context) -> String {
     format!("{} {:?} {same}", claims.subject().unwrap_or("nobody"), claims.scopes())
 }
 
-async fn perhaps(claims: Option<Claims>) -> String {
+pub async fn perhaps(claims: Option<Claims>) -> String {
     claims.map_or("somebody local".to_owned(), |claims| claims.principal().to_owned())
 }
 
@@ -226,7 +226,7 @@ async fn subscriptions_are_for_what_is_seen() {
 }
 
 /// Begin a legacy session as somebody.
-async fn session(world: &World, token: &str) -> String {
+pub async fn session(world: &World, token: &str) -> String {
     session_of(world, token, "2025-11-25").await
 }
 
@@ -240,7 +240,7 @@ async fn session_of(world: &World, token: &str, revision: &str) -> String {
     response.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned()
 }
 
-fn legacy(
+pub fn legacy(
     world: &World,
     method: reqwest::Method,
     token: &str,

@@ -32,6 +32,10 @@ const NONCE_BINDING: &[u8] = b"dpop nonce";
 const KEEP: u64 = 300;
 /// Seconds after which a client may try again when tokens cannot be checked.
 const RETRY_AFTER: &str = "5";
+/// In the place of an issuer, for claims that name none: of fixed tokens, and of the program's own check. No URL, as issuers
+/// are.
+const OF_TOKENS: &str = "tokens";
+const OF_PROGRAM: &str = "program";
 
 /// Who was let in.
 pub(crate) struct Admitted {
@@ -44,8 +48,8 @@ pub(crate) struct Admitted {
 pub(crate) struct Guard {
     auth: Auth,
     rules: Rules,
-    /// Issuers of [`Rules::issuers`] for claims of the program's own.
-    default_issuer: String,
+    /// The issuer of claims that name none, where nobody else's tokens are taken.
+    only_issuer: Option<String>,
     challenges: Challenges,
     document: Bytes,
     resource: String,
@@ -60,6 +64,19 @@ pub(crate) struct Guard {
 enum Scheme {
     Bearer,
     Dpop,
+}
+
+/// Who has checked a token.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// It is a fixed one.
+    Fixed,
+    /// It is signed, and names its issuer.
+    Signed,
+    /// The introspection endpoint at this URL.
+    Introspected(&'a str),
+    /// The program itself.
+    Program,
 }
 
 impl Guard {
@@ -100,12 +117,15 @@ impl Guard {
             (Some(runtime), _) | (None, Driver::Tokio(runtime)) => Some(runtime.clone()),
             (None, Driver::Hosted(_)) => None,
         };
-        let default_issuer = issuers.first().cloned().unwrap_or_default();
+        let only_issuer = match &issuers[..] {
+            [issuer] if auth.ways() == 1 => Some(issuer.clone()),
+            _ => None,
+        };
         let leeway = auth.leeway_seconds();
         Ok(Guard {
             auth: auth.clone(),
             rules: Rules { audiences, issuers, leeway, must_expire: false },
-            default_issuer,
+            only_issuer,
             challenges,
             document: document.to_json().into(),
             resource,
@@ -199,7 +219,7 @@ impl Guard {
             if !claims.contains_key("aud") {
                 claims.insert("aud".into(), self.rules.audiences[0].clone().into());
             }
-            return self.read(claims, false, false);
+            return self.read(claims, Way::Fixed);
         }
         if is_jws(token) && !self.auth.jwt.is_empty() {
             let issuer = peek_issuer(token);
@@ -208,7 +228,7 @@ impl Guard {
                 Some(verifier) => {
                     let claims = verifier.verify(token, self.runtime()?).await?;
                     // What is not good yet may be soon: only what is good is remembered.
-                    let caller = self.read(claims, true, true)?;
+                    let caller = self.read(claims, Way::Signed)?;
                     return self.keep(digest, Ok(caller), KEEP);
                 }
                 // Nobody else could know it: say what is wrong with it.
@@ -221,14 +241,14 @@ impl Guard {
         }
         if let Some(introspection) = &self.auth.introspection {
             let verdict = match introspection.ask(token, self.runtime()?).await {
-                Ok(claims) => self.read(claims, false, true),
+                Ok(claims) => self.read(claims, Way::Introspected(introspection.endpoint())),
                 Err(refusal) => Err(refusal),
             };
             return self.keep(digest, verdict, introspection.kept_for());
         }
         if let Some(custom) = &self.auth.custom {
             return match custom.verify(Secret::new(token)).await {
-                Ok(Some(claims)) => self.read(claims, false, true),
+                Ok(Some(claims)) => self.read(claims, Way::Program),
                 Ok(None) => Err(Refusal::Rejected),
                 Err(error) => {
                     tracing::warn!(kind = error.kind, "a token cannot be checked");
@@ -239,18 +259,21 @@ impl Guard {
         Err(if is_jws(token) || self.auth.jwt.is_empty() { Refusal::Inactive } else { Refusal::Malformed })
     }
 
-    fn read(
-        &self,
-        claims: serde_json::Map<String, serde_json::Value>,
-        signed: bool,
-        of_issuer: bool,
-    ) -> Verdict {
+    fn read(&self, claims: serde_json::Map<String, serde_json::Value>, way: Way<'_>) -> Verdict {
         let names_issuer = claims.contains_key("iss");
+        let signed = matches!(way, Way::Signed);
         let mut rules = Rules { must_expire: signed, ..self.rules.clone() };
-        if !of_issuer || !(signed || names_issuer) {
+        if matches!(way, Way::Fixed) || !(signed || names_issuer) {
             rules.issuers.clear();
         }
-        rules.caller(claims, &self.default_issuer, now()).map(Arc::new)
+        // Of each way its own: the same subject of two issuers is two people.
+        let nameless = match way {
+            Way::Fixed => OF_TOKENS,
+            Way::Introspected(endpoint) => endpoint,
+            Way::Signed | Way::Program => OF_PROGRAM,
+        };
+        let issuer = self.only_issuer.as_deref().unwrap_or(nameless);
+        rules.caller(claims, issuer, now()).map(Arc::new)
     }
 
     fn keep(&self, digest: Digest, verdict: Verdict, time: u64) -> Verdict {
