@@ -42,6 +42,28 @@ async fn a_web_server_carries_it() {
 }
 
 #[tokio::test]
+async fn a_proof_is_for_the_public_url_whatever_the_proxy_asks_for() {
+    let issuer = AuthServer::start().await.expect("a port");
+    let (resource, public) = ("https://mcp.example.com", "https://mcp.example.com/mcp");
+    let auth = Auth::new().jwt(JwtVerifier::new(issuer.issuer())).resource(resource);
+    let server = builder().auth(auth).build().expect("valid");
+    let listening = server.http().public_url(public).bind("127.0.0.1:0").await.expect("a port");
+    let peer = Peer::of(listening, "2025-11-25");
+    let jkt = issuer.proof(&json!({}))["jkt"].clone();
+    let token = issuer.token(&json!({"claims": {"aud": resource, "cnf": {"jkt": jkt}}}));
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params":
+        {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+    for (url, fine) in
+        [(public, 200), ("https://mcp.example.com/other", 401), ("https://evil.example/mcp", 401)]
+    {
+        let proof = issuer.proof(&json!({"method": "POST", "url": url, "token": token}));
+        let request = peer.request(reqwest::Method::POST).header("authorization", format!("DPoP {token}"));
+        let request = request.header("dpop", proof["proof"].as_str().expect("a proof"));
+        assert_eq!(Peer::answer(request.body(body.to_string())).await.status(), fine, "{url}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_the_oldest_transport_is_its_owners() {
     let tokens = StaticTokens::new().token("ann", json!({"sub": "ann"})).token("bob", json!({"sub": "bob"}));
     let server = builder().auth(Auth::new().tokens(tokens)).build().expect("valid");

@@ -12,6 +12,7 @@ use trunnion_proto::auth::resource::document::{Document, is_document_path};
 use trunnion_proto::auth::resource::jws::{Algorithm, Jws, MAX_TOKEN, is_jws};
 use trunnion_proto::auth::resource::proof::{NONCE_LIFE, Proof, Seen, Target};
 use trunnion_proto::auth::resource::{Caller, Refusal};
+use trunnion_proto::auth::url::cut;
 use trunnion_proto::auth::{Secret, scope};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::jsonrpc::{self, Id};
@@ -53,6 +54,8 @@ pub(crate) struct Guard {
     challenges: Challenges,
     document: Bytes,
     resource: String,
+    /// Where clients reach the endpoint, if that is known.
+    url: Option<String>,
     endpoint: String,
     known: Known,
     seen: Mutex<Seen>,
@@ -82,7 +85,7 @@ enum Way<'a> {
 impl Guard {
     /// `url`: where clients reach the endpoint, if that is known; `endpoint`: its path. An error is of kind `usage`.
     pub fn new(auth: &Auth, url: Option<String>, endpoint: &str, driver: &Driver) -> Result<Guard, Error> {
-        let resource = auth.resource.clone().or(url).ok_or_else(|| {
+        let resource = auth.resource.clone().or_else(|| url.clone()).ok_or_else(|| {
             Error::usage(
                 "auth: resource or publicUrl is needed: it is not known where clients reach the endpoint",
             )
@@ -129,6 +132,7 @@ impl Guard {
             challenges,
             document: document.to_json().into(),
             resource,
+            url,
             endpoint: endpoint.to_owned(),
             known: Known::default(),
             seen: Mutex::default(),
@@ -332,9 +336,14 @@ impl Guard {
         Ok(next)
     }
 
-    /// What the client may call the endpoint: the resource, or what it has asked for, whose host was checked.
+    /// What the client may call the endpoint: the resource, the URL that it is known by, or what was asked for, whose host was
+    /// checked. A proxy may ask for another host than its client did.
     fn urls(&self, head: &Parts) -> Vec<String> {
         let mut urls = vec![self.resource.clone()];
+        if let Some(url) = &self.url {
+            urls.push(url.clone());
+            urls.extend(cut(url, "url").map(|parts| format!("{}{}", parts.origin(), head.uri.path())));
+        }
         if let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok()) {
             let path = head.uri.path();
             urls.extend(["https", "http"].map(|scheme| format!("{scheme}://{host}{path}")));
