@@ -147,7 +147,7 @@ static void fixed_tokens_scopes_and_visibility(void)
     uint64_t ann = come(&world, "anns", NULL);
     CHECK(call(&world, ann, "whoami") == TRN_STATUS_OK);
     check_string(world.context, "/claims/sub", "ann");
-    check_string(world.context, "principal", "[\"\",\"sub:ann\"]");
+    check_string(world.context, "principal", "[\"tokens\",\"sub:ann\"]");
     check_refused(&world, ann, "{\"name\":\"write\",\"arguments\":{}}", "scope");
     CHECK(call(&world, ann, "staff") == TRN_STATUS_INVALID_PARAMS);
     CHECK(world.calls == 1);

@@ -87,7 +87,7 @@ fn claims_are_in_the_context() {
         let context: Value =
             serde_json::from_str(&host.engine.context(call.id).expect("live")).expect("JSON");
         assert_eq!((&context["claims"]["sub"], &context["claims"]["scope"]), (&json!("ann"), &json!("read")));
-        assert_eq!(context["principal"], r#"["","sub:ann"]"#);
+        assert_eq!(context["principal"], r#"["tokens","sub:ann"]"#);
         assert!(host.engine.complete(call.id, 1, "fine"));
         assert!(sent.answer(&mut host).contains("fine"));
         let refused = Sent::call(&at, "write", "one").answer(&mut host);

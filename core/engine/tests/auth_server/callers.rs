@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use trunnion::server::auth::{Claims, Visibility};
 use trunnion::server::{Ask, Completion, Context, Prompt, Resource, ResourceTemplate, ServerBuilder, Tool};
 
-use crate::common::{Answer, Peer, text};
+use crate::common::{Answer, Peer, Stream, text};
 use crate::world::{World, builder, send, status};
 
 async fn whoami(claims: Claims, context: Context) -> String {
@@ -12,7 +12,7 @@ async fn whoami(claims: Claims, context: Context) -> String {
     format!("{} {:?} {same}", claims.subject().unwrap_or("nobody"), claims.scopes())
 }
 
-async fn perhaps(claims: Option<Claims>) -> String {
+pub async fn perhaps(claims: Option<Claims>) -> String {
     claims.map_or("somebody local".to_owned(), |claims| claims.principal().to_owned())
 }
 
@@ -191,48 +191,154 @@ async fn a_cursor_does_not_tell_what_is_there() {
     assert_eq!(names(&ask("write").await, "tools"), ["last"]);
 }
 
+/// Listen as somebody: the acknowledgement's resources, and the stream.
+async fn listening(world: &World, token: &str, uris: &[&str]) -> (Value, Stream) {
+    let filter = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": uris}});
+    let bearer = format!("Bearer {token}");
+    let request = world.asking("subscriptions/listen", filter, &[("authorization", &bearer)]);
+    let mut stream = Peer::answer(request).await.stream();
+    let granted = stream.message().await["params"]["notifications"]["resourceSubscriptions"].clone();
+    (granted, stream)
+}
+
+/// What a stream tells until the list of tools has changed.
+pub async fn told(stream: &mut Stream) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        let event = stream.next().await.expect("the stream goes on");
+        if event.data.is_empty() {
+            continue;
+        }
+        let message = event.message();
+        let method = message["method"].as_str().expect("a notification").to_owned();
+        if method == "notifications/tools/list_changed" {
+            return told;
+        }
+        if method == "notifications/resources/updated" {
+            told.push(message["params"]["uri"].as_str().expect("a URI").to_owned());
+        }
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_are_for_what_is_seen() {
     let world = world().await;
-    let granted = async |token: &str| {
-        let filter = json!({"notifications": {"resourceSubscriptions":
-            ["doc://open", "doc://secret", "doc://scoped", "doc://to-come"]}});
-        let bearer = format!("Bearer {token}");
-        let request = world.asking("subscriptions/listen", filter, &[("authorization", &bearer)]);
-        let mut stream = Peer::answer(request).await.stream();
-        stream.message().await["params"]["notifications"]["resourceSubscriptions"].clone()
+    let uris = ["doc://open", "doc://secret", "doc://scoped", "doc://to-come"];
+    let (granted, mut users) = listening(&world, &world.good(), &uris).await;
+    // What is hidden is acknowledged as what is not there: that it is there stays untold.
+    assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    let (granted, mut bosses) = listening(&world, &staff(&world), &uris).await;
+    assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    uris.iter().for_each(|uri| world.server.resource_updated(*uri));
+    assert!(world.server.remove_tool("last"));
+    assert_eq!(told(&mut users).await, ["doc://open", "doc://to-come"]);
+    assert_eq!(told(&mut bosses).await, ["doc://open", "doc://secret", "doc://to-come"]);
+}
+
+#[tokio::test]
+async fn what_is_hidden_later_is_not_told_of() {
+    let world = world().await;
+    let (user, boss) = (world.good(), staff(&world));
+    let (_, mut users) = listening(&world, &user, &["doc://to-come"]).await;
+    let (_, mut bosses) = listening(&world, &boss, &["doc://to-come"]).await;
+    let mut sessions = Vec::new();
+    for token in [&user, &boss] {
+        let id = session(&world, token).await;
+        assert_eq!(subscribe(&world, token, &id, "doc://open").await, 200);
+        sessions.push(Peer::answer(legacy(&world, reqwest::Method::GET, token, Some(&id))).await.stream());
+    }
+    let hidden = |uri: &str| {
+        let resource = Resource::new(uri, async || "theirs");
+        world.server.add(resource.visible_to(Visibility::claim("groups", "staff"))).expect("valid");
     };
-    assert_eq!(granted(&world.good()).await, json!(["doc://open", "doc://to-come"]));
-    assert_eq!(granted(&staff(&world)).await, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    assert!(world.server.remove_resource("doc://open"));
+    hidden("doc://open");
+    hidden("doc://to-come");
+    for uri in ["doc://open", "doc://to-come"] {
+        world.server.resource_updated(uri);
+    }
+    assert!(world.server.remove_tool("last"));
+    assert!(told(&mut users).await.is_empty());
+    assert_eq!(told(&mut bosses).await, ["doc://to-come"]);
+    assert!(told(&mut sessions[0]).await.is_empty());
+    assert_eq!(told(&mut sessions[1]).await, ["doc://open"]);
 }
 
 /// Begin a legacy session as somebody.
-async fn session(world: &World, token: &str) -> String {
-    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+pub async fn session(world: &World, token: &str) -> String {
+    session_of(world, token, "2025-11-25").await
+}
+
+async fn session_of(world: &World, token: &str, revision: &str) -> String {
+    let params =
+        json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-    let response =
-        legacy(world, reqwest::Method::POST, token, None).body(body.to_string()).send().await.expect("sent");
+    let request = legacy_of(world, reqwest::Method::POST, token, None, revision);
+    let response = request.body(body.to_string()).send().await.expect("sent");
     assert_eq!(response.status(), 200);
     response.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned()
 }
 
-fn legacy(
+pub fn legacy(
     world: &World,
     method: reqwest::Method,
     token: &str,
     session: Option<&str>,
+) -> reqwest::RequestBuilder {
+    legacy_of(world, method, token, session, "2025-11-25")
+}
+
+fn legacy_of(
+    world: &World,
+    method: reqwest::Method,
+    token: &str,
+    session: Option<&str>,
+    revision: &str,
 ) -> reqwest::RequestBuilder {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let mut request = http
         .request(method, world.url())
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
-        .header("mcp-protocol-version", "2025-11-25")
+        .header("mcp-protocol-version", revision)
         .header("authorization", format!("Bearer {token}"));
     if let Some(session) = session {
         request = request.header("mcp-session-id", session);
     }
     request
+}
+
+fn subscribing(uri: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": uri}})
+}
+
+async fn subscribe(world: &World, token: &str, session: &str, uri: &str) -> u16 {
+    let request = legacy(world, reqwest::Method::POST, token, Some(session));
+    status(request.body(subscribing(uri).to_string())).await
+}
+
+#[tokio::test]
+async fn a_subscription_that_lacks_scopes_leaves_nothing_behind() {
+    let world = world().await;
+    let (without, with) = (world.good(), world.token(json!({"claims": {"scope": "files:read"}})));
+    let id = session(&world, &without).await;
+    assert_eq!(subscribe(&world, &without, &id, "doc://scoped").await, 403);
+    let batching = session_of(&world, &without, "2025-03-26").await;
+    let post = legacy_of(&world, reqwest::Method::POST, &without, Some(&batching), "2025-03-26");
+    let batch = post.body(json!([subscribing("doc://scoped")]).to_string());
+    let answer = Peer::answer(batch).await.stream().message().await;
+    assert_eq!(answer["error"]["data"]["reason"], "scope", "{answer}");
+    let mut streams = Vec::new();
+    for (session, revision) in [(&id, "2025-11-25"), (&batching, "2025-03-26")] {
+        // Whoever listens may be told of it, and has not asked to be.
+        let request = legacy_of(&world, reqwest::Method::GET, &with, Some(session), revision);
+        streams.push(Peer::answer(request).await.stream());
+    }
+    world.server.resource_updated("doc://scoped");
+    assert!(world.server.remove_tool("last"));
+    for stream in &mut streams {
+        assert!(told(stream).await.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -280,10 +386,15 @@ async fn a_stream_ends_with_its_token() {
     let mut listening = Peer::answer(listening).await.stream();
     let standing = legacy(&world, reqwest::Method::GET, &short, Some(&id));
     let mut standing = Peer::answer(standing).await.stream();
+    // Where a client comes back to it, with the id of the event that opens it.
+    let id = session(&world, &world.good()).await;
+    let resumed = legacy(&world, reqwest::Method::GET, &short, Some(&id)).header("last-event-id", "0-0");
+    let mut resumed = Peer::answer(resumed).await.stream();
     listening.message().await;
     assert!(!listening.message().await["result"].is_null(), "a graceful end");
     assert_eq!(listening.next().await, None);
     while standing.next().await.is_some() {}
+    while resumed.next().await.is_some() {}
     assert_eq!(world.refused(&short).await, "expired");
 }
 

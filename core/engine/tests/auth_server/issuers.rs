@@ -1,11 +1,15 @@
 //! Authorization servers that change their keys, hang, lie, or are asked about every token.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use trunnion::server::auth::{Auth, Introspection, JwtVerifier};
+use trunnion::server::Tool;
+use trunnion::server::auth::{Auth, Introspection, JwtVerifier, Secret, StaticTokens};
 use trunnion_auth_server::{AuthServer, RESOURCE_SERVER};
 
+use crate::callers::{legacy, perhaps, session};
+use crate::common::{Peer, text};
 use crate::world::{World, builder};
 
 #[tokio::test]
@@ -110,6 +114,57 @@ async fn the_authorization_server_is_asked_about_tokens_that_only_it_can_read() 
     ] {
         assert_eq!(world.refused(&world.token(json!({"opaque": true, "claims": claims}))).await, reason);
     }
+}
+
+#[tokio::test]
+async fn people_of_two_issuers_are_two() {
+    let (ours, theirs) =
+        (AuthServer::start().await.expect("a port"), AuthServer::start().await.expect("a port"));
+    let tokens = StaticTokens::new().token("fixed", json!({"sub": "ann"}));
+    let introspection = introspecting(&theirs, RESOURCE_SERVER.1);
+    let auth =
+        Auth::new().jwt(JwtVerifier::new(ours.issuer())).introspection(introspection).tokens(tokens.clone());
+    let world = World::of(ours, auth, builder().tool(Tool::new("perhaps", perhaps))).await;
+    let ann = world.token(json!({"claims": {"sub": "ann"}}));
+    // The answer about a token need not say whose it is (RFC 7662, section 2.2).
+    let other =
+        theirs.token(&json!({"opaque": true, "claims": {"iss": null, "sub": "ann", "aud": world.url()}}));
+    let id = session(&world, &ann).await;
+    for token in [&other, "fixed"] {
+        assert!(world.hello_as(token).await.is_ok());
+        let get = legacy(&world, reqwest::Method::GET, token, Some(&id));
+        assert_eq!(Peer::answer(get).await.status(), 404);
+    }
+    let mut principals = BTreeSet::new();
+    for token in [&ann, &other, "fixed"] {
+        principals.insert(principal(&world, token).await);
+    }
+
+    let own = |_: Secret| async { Ok(json!({"sub": "ann", "aud": "me"}).as_object().cloned()) };
+    let auth = |auth: Auth| auth.tokens(tokens).verifier(own).audience("me");
+    let world = World::with(auth, builder().tool(Tool::new("perhaps", perhaps))).await;
+    for token in ["fixed", "own"] {
+        principals.insert(principal(&world, token).await);
+    }
+    assert_eq!(principals.len(), 4, "{principals:?}");
+}
+
+#[tokio::test]
+async fn of_whom_nobody_says_is_the_only_issuer_there_is() {
+    let issuer = AuthServer::start().await.expect("a port");
+    let auth = Auth::new()
+        .authorization_server(issuer.issuer())
+        .introspection(introspecting(&issuer, RESOURCE_SERVER.1));
+    let world = World::of(issuer, auth, builder().tool(Tool::new("perhaps", perhaps))).await;
+    for claims in [json!({"iss": null, "sub": "ann"}), json!({"sub": "ann"})] {
+        let token = world.token(json!({"opaque": true, "claims": claims}));
+        let expected = json!([world.issuer.issuer(), "sub:ann"]).to_string();
+        assert_eq!(principal(&world, &token).await, expected);
+    }
+}
+
+async fn principal(world: &World, token: &str) -> String {
+    text(&world.ask_as(token, "tools/call", json!({"name": "perhaps"})).await).to_owned()
 }
 
 #[tokio::test]

@@ -50,6 +50,17 @@ async fn a_bound_token_needs_a_proof_each_time() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_bound_to_anything_else_is_good_for_nothing() {
+    let world = World::new().await;
+    for cnf in [json!({"x5t#S256": "AA"}), json!({"jwk": {}}), json!({"jkt": 5}), json!({}), json!("AA")] {
+        let token = world.token(json!({"claims": {"cnf": cnf}}));
+        assert_eq!(world.refused(&token).await, "bound_as_bearer", "{cnf}");
+        let shown = world.hello(&[("authorization", &format!("DPoP {token}"))]).await.expect_err("refused");
+        assert_eq!((shown.status, shown.reason()), (401, "not_bound"), "{cnf}");
+    }
+}
+
+#[tokio::test]
 async fn a_stolen_proof_is_good_for_nothing() {
     let bound = Bound::of(World::new().await);
     let proof = bound.proof(json!({}));

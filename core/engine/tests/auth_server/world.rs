@@ -25,6 +25,7 @@ impl Refused {
 
 pub struct World {
     pub issuer: AuthServer,
+    pub server: Server,
     pub peer: Peer,
 }
 
@@ -46,7 +47,8 @@ impl World {
 
     pub async fn of(issuer: AuthServer, auth: Auth, builder: ServerBuilder) -> World {
         let server = builder.auth(auth).build().expect("valid");
-        World { issuer, peer: Peer::modern(&server).await }
+        let peer = Peer::modern(&server).await;
+        World { issuer, server, peer }
     }
 
     pub fn url(&self) -> &str {

@@ -5,16 +5,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use trunnion_proto::auth::resource::Refusal;
 use trunnion_proto::auth::resource::keys::Jwk;
-use trunnion_proto::auth::resource::proof::{LIFE, MAX_SEEN, Proof, Seen, Target};
+use trunnion_proto::auth::resource::proof::{LIFE, MAX_OF_KEY, MAX_SEEN, Proof, Seen, Target};
 
 const NOW: u64 = 1_800_000_000;
 const LEEWAY: u64 = 60;
 
-fn jwk() -> Value {
-    json!({"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ"})
+fn jwk(key: usize) -> Value {
+    json!({"kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(key.to_string()), "y": "eQ"})
 }
 
 fn proof(id: &str, change: Value) -> String {
+    proof_of(0, id, change)
+}
+
+fn proof_of(key: usize, id: &str, change: Value) -> String {
     use sha2::Digest as _;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let ath = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest("token"));
@@ -22,11 +26,15 @@ fn proof(id: &str, change: Value) -> String {
     for (name, value) in change.as_object().expect("an object") {
         claims[name] = value.clone();
     }
-    format!("{}.{}.c2ln", part(json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk()})), part(claims))
+    format!("{}.{}.c2ln", part(json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(key)})), part(claims))
 }
 
 fn check(proof: &str, now: u64) -> Result<Proof<'_>, Refusal> {
-    let key = Jwk(jwk().as_object().expect("an object").clone()).thumbprint().expect("a thumbprint");
+    check_of(0, proof, now)
+}
+
+fn check_of(key: usize, proof: &str, now: u64) -> Result<Proof<'_>, Refusal> {
+    let key = Jwk(jwk(key).as_object().expect("an object").clone()).thumbprint().expect("a thumbprint");
     let urls = ["https://h/mcp".to_owned()];
     Proof::check(proof, Target { method: "POST", urls: &urls, token: "token", key: &key }, LEEWAY, now)
 }
@@ -67,15 +75,49 @@ fn a_proof_is_remembered_for_as_long_as_it_is_good() {
     assert_eq!(seen.note(&check(&first, last).expect("good"), LEEWAY, last), Err(Refusal::Replayed));
 }
 
+/// What comes of a proof of a key, made `after` [`NOW`] and shown then.
+fn note(seen: &mut Seen, key: usize, id: usize, after: u64) -> Result<(), Refusal> {
+    show(seen, key, id, after, after)
+}
+
+fn show(seen: &mut Seen, key: usize, id: usize, after: u64, shown: u64) -> Result<(), Refusal> {
+    let (now, proof) = (NOW + shown, proof_of(key, &id.to_string(), json!({"iat": NOW + after})));
+    seen.note(&check_of(key, &proof, now).expect("good"), LEEWAY, now)
+}
+
 #[test]
 fn proofs_that_are_remembered_are_so_many() {
-    let mut seen = Seen::default();
+    let (mut seen, keys) = (Seen::default(), MAX_SEEN / MAX_OF_KEY);
     for id in 0..MAX_SEEN {
-        let proof = proof(&id.to_string(), json!({}));
-        seen.note(&check(&proof, NOW).expect("good"), LEEWAY, NOW).expect("room");
+        // One key has a second of its own.
+        let key = id % keys;
+        note(&mut seen, key, id, u64::from(key == 1)).expect("room");
     }
-    let more = proof("more", json!({"iat": NOW + 1}));
-    assert_eq!(seen.note(&check(&more, NOW).expect("good"), LEEWAY, NOW), Err(Refusal::Unavailable));
-    let later = NOW + LIFE + LEEWAY;
-    assert_eq!(seen.note(&check(&more, later).expect("good"), LEEWAY, later), Ok(()), "there is room again");
+    let new = keys;
+    assert_eq!(show(&mut seen, new, 0, 1, 1), Ok(()), "there is room for what is new");
+    assert_eq!(show(&mut seen, 0, 0, 0, 1), Err(Refusal::ProofTime), "what is forgotten is not good again");
+    assert_eq!(show(&mut seen, new, 1, 0, 1), Err(Refusal::ProofTime), "nor could anybody tell it from this");
+    assert_eq!(show(&mut seen, 1, 1, 1, 1), Err(Refusal::Replayed), "the others are remembered");
+    assert_eq!(show(&mut seen, new, 0, 1, 1), Err(Refusal::Replayed));
+    assert_eq!(note(&mut seen, 0, 0, 2), Ok(()), "its id was forgotten with it");
+}
+
+#[test]
+fn one_key_makes_nobody_elses_proofs_be_forgotten() {
+    let mut seen = Seen::default();
+    assert_eq!(note(&mut seen, 1, 0, 0), Ok(()));
+    assert_eq!(note(&mut seen, 0, 0, 0), Ok(()));
+    for id in 1..3 * MAX_OF_KEY {
+        // From the future as far as may be: those are the last to be forgotten.
+        let _ = show(&mut seen, 0, id, LEEWAY, 0);
+    }
+    assert_eq!(show(&mut seen, 0, 3 * MAX_OF_KEY, LEEWAY, 0), Err(Refusal::ProofTime));
+    assert_eq!(show(&mut seen, 0, 0, 0, 0), Err(Refusal::ProofTime), "forgotten");
+    assert_eq!(note(&mut seen, 1, 1, 0), Ok(()));
+    assert_eq!(note(&mut seen, 1, 0, 0), Err(Refusal::Replayed));
+    // What is younger than all of that is good.
+    assert_eq!(note(&mut seen, 0, 0, LEEWAY + 1), Ok(()));
+    let later = LEEWAY + LIFE + LEEWAY;
+    assert_eq!(note(&mut seen, 0, 1, later), Ok(()));
+    assert_eq!(note(&mut seen, 0, 1, later), Err(Refusal::Replayed));
 }

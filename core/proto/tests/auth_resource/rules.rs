@@ -81,6 +81,20 @@ fn principals_are_not_confused() {
 }
 
 #[test]
+fn what_a_token_is_bound_to() {
+    for (claims, key, bound) in [
+        (json!({}), None, false),
+        (json!({"cnf": {"jkt": "AA"}}), Some("AA"), true),
+        (json!({"cnf": {"jkt": 5}}), None, true),
+        (json!({"cnf": {"x5t#S256": "AA"}}), None, true),
+        (json!({"cnf": "AA"}), None, true),
+    ] {
+        let caller = caller(claims.clone()).expect("good");
+        assert_eq!((caller.key(), caller.is_bound()), (key, bound), "{claims}");
+    }
+}
+
+#[test]
 fn nothing_shows_the_claims() {
     let shown = format!("{:?}", caller(json!({"email": "ann@example.com"})).expect("good"));
     assert!(!shown.contains("example.com\"") && !shown.contains("email"), "{shown}");

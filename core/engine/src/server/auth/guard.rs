@@ -12,6 +12,7 @@ use trunnion_proto::auth::resource::document::{Document, is_document_path};
 use trunnion_proto::auth::resource::jws::{Algorithm, Jws, MAX_TOKEN, is_jws};
 use trunnion_proto::auth::resource::proof::{NONCE_LIFE, Proof, Seen, Target};
 use trunnion_proto::auth::resource::{Caller, Refusal};
+use trunnion_proto::auth::url::cut;
 use trunnion_proto::auth::{Secret, scope};
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::jsonrpc::{self, Id};
@@ -32,6 +33,10 @@ const NONCE_BINDING: &[u8] = b"dpop nonce";
 const KEEP: u64 = 300;
 /// Seconds after which a client may try again when tokens cannot be checked.
 const RETRY_AFTER: &str = "5";
+/// In the place of an issuer, for claims that name none: of fixed tokens, and of the program's own check. No URL, as issuers
+/// are.
+const OF_TOKENS: &str = "tokens";
+const OF_PROGRAM: &str = "program";
 
 /// Who was let in.
 pub(crate) struct Admitted {
@@ -44,11 +49,13 @@ pub(crate) struct Admitted {
 pub(crate) struct Guard {
     auth: Auth,
     rules: Rules,
-    /// Issuers of [`Rules::issuers`] for claims of the program's own.
-    default_issuer: String,
+    /// The issuer of claims that name none, where nobody else's tokens are taken.
+    only_issuer: Option<String>,
     challenges: Challenges,
     document: Bytes,
     resource: String,
+    /// Where clients reach the endpoint, if that is known.
+    url: Option<String>,
     endpoint: String,
     known: Known,
     seen: Mutex<Seen>,
@@ -62,10 +69,23 @@ enum Scheme {
     Dpop,
 }
 
+/// Who has checked a token.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// It is a fixed one.
+    Fixed,
+    /// It is signed, and names its issuer.
+    Signed,
+    /// The introspection endpoint at this URL.
+    Introspected(&'a str),
+    /// The program itself.
+    Program,
+}
+
 impl Guard {
     /// `url`: where clients reach the endpoint, if that is known; `endpoint`: its path. An error is of kind `usage`.
     pub fn new(auth: &Auth, url: Option<String>, endpoint: &str, driver: &Driver) -> Result<Guard, Error> {
-        let resource = auth.resource.clone().or(url).ok_or_else(|| {
+        let resource = auth.resource.clone().or_else(|| url.clone()).ok_or_else(|| {
             Error::usage(
                 "auth: resource or publicUrl is needed: it is not known where clients reach the endpoint",
             )
@@ -100,15 +120,19 @@ impl Guard {
             (Some(runtime), _) | (None, Driver::Tokio(runtime)) => Some(runtime.clone()),
             (None, Driver::Hosted(_)) => None,
         };
-        let default_issuer = issuers.first().cloned().unwrap_or_default();
+        let only_issuer = match &issuers[..] {
+            [issuer] if auth.ways() == 1 => Some(issuer.clone()),
+            _ => None,
+        };
         let leeway = auth.leeway_seconds();
         Ok(Guard {
             auth: auth.clone(),
             rules: Rules { audiences, issuers, leeway, must_expire: false },
-            default_issuer,
+            only_issuer,
             challenges,
             document: document.to_json().into(),
             resource,
+            url,
             endpoint: endpoint.to_owned(),
             known: Known::default(),
             seen: Mutex::default(),
@@ -199,7 +223,7 @@ impl Guard {
             if !claims.contains_key("aud") {
                 claims.insert("aud".into(), self.rules.audiences[0].clone().into());
             }
-            return self.read(claims, false, false);
+            return self.read(claims, Way::Fixed);
         }
         if is_jws(token) && !self.auth.jwt.is_empty() {
             let issuer = peek_issuer(token);
@@ -208,7 +232,7 @@ impl Guard {
                 Some(verifier) => {
                     let claims = verifier.verify(token, self.runtime()?).await?;
                     // What is not good yet may be soon: only what is good is remembered.
-                    let caller = self.read(claims, true, true)?;
+                    let caller = self.read(claims, Way::Signed)?;
                     return self.keep(digest, Ok(caller), KEEP);
                 }
                 // Nobody else could know it: say what is wrong with it.
@@ -221,14 +245,14 @@ impl Guard {
         }
         if let Some(introspection) = &self.auth.introspection {
             let verdict = match introspection.ask(token, self.runtime()?).await {
-                Ok(claims) => self.read(claims, false, true),
+                Ok(claims) => self.read(claims, Way::Introspected(introspection.endpoint())),
                 Err(refusal) => Err(refusal),
             };
             return self.keep(digest, verdict, introspection.kept_for());
         }
         if let Some(custom) = &self.auth.custom {
             return match custom.verify(Secret::new(token)).await {
-                Ok(Some(claims)) => self.read(claims, false, true),
+                Ok(Some(claims)) => self.read(claims, Way::Program),
                 Ok(None) => Err(Refusal::Rejected),
                 Err(error) => {
                     tracing::warn!(kind = error.kind, "a token cannot be checked");
@@ -239,18 +263,21 @@ impl Guard {
         Err(if is_jws(token) || self.auth.jwt.is_empty() { Refusal::Inactive } else { Refusal::Malformed })
     }
 
-    fn read(
-        &self,
-        claims: serde_json::Map<String, serde_json::Value>,
-        signed: bool,
-        of_issuer: bool,
-    ) -> Verdict {
+    fn read(&self, claims: serde_json::Map<String, serde_json::Value>, way: Way<'_>) -> Verdict {
         let names_issuer = claims.contains_key("iss");
+        let signed = matches!(way, Way::Signed);
         let mut rules = Rules { must_expire: signed, ..self.rules.clone() };
-        if !of_issuer || !(signed || names_issuer) {
+        if matches!(way, Way::Fixed) || !(signed || names_issuer) {
             rules.issuers.clear();
         }
-        rules.caller(claims, &self.default_issuer, now()).map(Arc::new)
+        // Of each way its own: the same subject of two issuers is two people.
+        let nameless = match way {
+            Way::Fixed => OF_TOKENS,
+            Way::Introspected(endpoint) => endpoint,
+            Way::Signed | Way::Program => OF_PROGRAM,
+        };
+        let issuer = self.only_issuer.as_deref().unwrap_or(nameless);
+        rules.caller(claims, issuer, now()).map(Arc::new)
     }
 
     fn keep(&self, digest: Digest, verdict: Verdict, time: u64) -> Verdict {
@@ -282,11 +309,12 @@ impl Guard {
     ) -> Result<Option<HeaderValue>, Refusal> {
         let key = match (scheme, caller.key(), self.auth.dpop) {
             (Scheme::Dpop, _, Dpop::Off) => return Err(Refusal::NoDpop),
-            (Scheme::Bearer, Some(_), _) => return Err(Refusal::BoundAsBearer),
-            (Scheme::Bearer, None, Dpop::Required) | (Scheme::Dpop, None, _) => {
+            // To a certificate too, or to a key that cannot be read.
+            (Scheme::Bearer, _, _) if caller.is_bound() => return Err(Refusal::BoundAsBearer),
+            (Scheme::Bearer, _, Dpop::Required) | (Scheme::Dpop, None, _) => {
                 return Err(Refusal::NotBound);
             }
-            (Scheme::Bearer, None, _) => return Ok(None),
+            (Scheme::Bearer, ..) => return Ok(None),
             (Scheme::Dpop, Some(key), _) => key,
         };
         let mut proofs = head.headers.get_all(DPOP).iter();
@@ -308,9 +336,14 @@ impl Guard {
         Ok(next)
     }
 
-    /// What the client may call the endpoint: the resource, or what it has asked for, whose host was checked.
+    /// What the client may call the endpoint: the resource, the URL that it is known by, or what was asked for, whose host was
+    /// checked. A proxy may ask for another host than its client did.
     fn urls(&self, head: &Parts) -> Vec<String> {
         let mut urls = vec![self.resource.clone()];
+        if let Some(url) = &self.url {
+            urls.push(url.clone());
+            urls.extend(cut(url, "url").map(|parts| format!("{}{}", parts.origin(), head.uri.path())));
+        }
         if let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok()) {
             let path = head.uri.path();
             urls.extend(["https", "http"].map(|scheme| format!("{scheme}://{host}{path}")));

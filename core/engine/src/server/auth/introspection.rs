@@ -66,6 +66,10 @@ impl Introspection {
         self
     }
 
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     pub(super) fn kept_for(&self) -> u64 {
         self.keep.as_secs()
     }

@@ -127,6 +127,9 @@ impl Auth {
     /// Nobody, until a way to check tokens is added: [`jwt`](Auth::jwt), [`introspection`](Auth::introspection),
     /// [`tokens`](Auth::tokens) or [`verifier`](Auth::verifier). Of several, a token is for the first that knows it: a
     /// static token, else a JWT of a known issuer, else introspection, else the verifier.
+    ///
+    /// A caller is its issuer and subject. Claims that name no issuer are of the only one that is named, where there is only
+    /// one way to check tokens; else of the endpoint of the introspection, of the static tokens or of the verifier.
     pub fn new() -> Auth {
         Auth::default()
     }
@@ -232,14 +235,21 @@ impl Auth {
         issuers
     }
 
+    /// How many there are to check a token.
+    fn ways(&self) -> usize {
+        let ways = [
+            !self.jwt.is_empty(),
+            self.introspection.is_some(),
+            self.tokens.is_some(),
+            self.custom.is_some(),
+        ];
+        ways.into_iter().filter(|way| *way).count()
+    }
+
     /// What is wrong with it, if anything: an error of kind `usage`.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |why: String| Err(Error::usage(format!("auth: {why}")));
-        if self.jwt.is_empty()
-            && self.introspection.is_none()
-            && self.tokens.is_none()
-            && self.custom.is_none()
-        {
+        if self.ways() == 0 {
             return wrong(
                 "there is no way to check a token: jwt, introspection, tokens or one of your own".into(),
             );

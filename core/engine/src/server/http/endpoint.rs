@@ -315,21 +315,23 @@ impl Endpoint {
                 self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
                 self.answer(&mut exchange, outcome)
             }
-            Dispatch::Forbid(scopes) => match &self.guard {
-                Some(guard) => {
-                    guard.refuse(auth::Refusal::Scope, Some(exchange.id()), &scopes, &self.server.sealer)
+            Dispatch::Forbid(scopes) => {
+                let outcome = forbidden(&scopes);
+                self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
+                match &self.guard {
+                    Some(guard) => {
+                        guard.refuse(auth::Refusal::Scope, Some(exchange.id()), &scopes, &self.server.sealer)
+                    }
+                    None => self.answer(&mut exchange, outcome),
                 }
-                None => self.answer(&mut exchange, forbidden(&scopes)),
-            },
+            }
             Dispatch::Listen(_) if !place.accepts.events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
             Dispatch::Listen(granted) => {
                 let end = answer::time_left(&place.access).map(|left| self.driver.sleep(left));
-                let principal = place.access.principal().map(|principal| &**principal);
-                let stream =
-                    ListenEvents::new(&self.server, exchange, granted, principal, self.phase.clone(), end)
-                        .await;
+                let (access, phase) = (place.access.clone(), self.phase.clone());
+                let stream = ListenEvents::new(&self.server, exchange, granted, access, phase, end).await;
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {
@@ -357,7 +359,7 @@ impl Endpoint {
         if !self.has_sessions() {
             return self.answer(exchange, outcome);
         }
-        let session = match self.sessions.open(Facts::of(request)).await {
+        let session = match self.sessions.open(Facts::of(request), &request.access).await {
             Ok(session) => session,
             Err(why) => return self.no_session(why, Some(exchange.id())),
         };
@@ -559,7 +561,11 @@ impl Endpoint {
                 finish(&mut exchange, outcome)
             }
             Dispatch::Listen(_) => None,
-            Dispatch::Forbid(scopes) => finish(&mut exchange, forbidden(&scopes)),
+            Dispatch::Forbid(scopes) => {
+                let outcome = forbidden(&scopes);
+                self.sessions.answers(Some(session), &request, &outcome).await;
+                finish(&mut exchange, outcome)
+            }
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {
                     Ok(work) => work,
@@ -597,6 +603,9 @@ impl Endpoint {
         if let Some(log) = session.stream(stream) {
             session.reads(stream, after).await;
             return match log.read(after, false) {
+                Some(reader) if shared::is_standing(stream) => {
+                    answer::events_until(&self.driver, reader, &access)
+                }
                 Some(reader) => answer::events(&self.driver, reader),
                 None => gone(),
             };

@@ -79,7 +79,6 @@ pub struct Caller {
     principal: Arc<str>,
     scopes: Vec<String>,
     expires: Option<u64>,
-    key: Option<String>,
     leeway: u64,
     claims: Map<String, Value>,
 }
@@ -92,7 +91,7 @@ impl std::fmt::Debug for Caller {
 
 impl Caller {
     fn new(principal: Arc<str>, claims: Map<String, Value>, expires: Option<u64>, leeway: u64) -> Caller {
-        Caller { principal, scopes: scopes(&claims), expires, key: key(&claims), leeway, claims }
+        Caller { principal, scopes: scopes(&claims), expires, leeway, claims }
     }
 
     /// Whoever it was that began something which outlives its request: the same principal and claims. Its token is not looked
@@ -128,7 +127,13 @@ impl Caller {
 
     /// Thumbprint of the key it is bound to (`cnf.jkt`, RFC 9449, section 6).
     pub fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.claims.get("cnf")?.get("jkt")?.as_str()
+    }
+
+    /// Whether it is bound to something (`cnf`, RFC 7800, section 3): to a [`key`](Caller::key), or to what nobody here can
+    /// check, such as a certificate (RFC 8705, section 3). What is bound is never good by itself.
+    pub fn is_bound(&self) -> bool {
+        self.claims.get("cnf").is_some_and(|bound| !bound.is_null())
     }
 
     /// The last second in which it is good.
@@ -196,10 +201,6 @@ fn scopes(claims: &Map<String, Value>) -> Vec<String> {
         _ => {}
     }
     all
-}
-
-fn key(claims: &Map<String, Value>) -> Option<String> {
-    claims.get("cnf").and_then(|bound| bound.get("jkt")).and_then(Value::as_str).map(str::to_owned)
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

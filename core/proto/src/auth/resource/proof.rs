@@ -1,6 +1,6 @@
 //! Proofs that a client has the key its token is bound to (DPoP, RFC 9449, section 4.3), and those that were seen.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -17,6 +17,8 @@ pub const LIFE: u64 = 60;
 pub const MAX_ID: usize = 512;
 /// Most proofs that are remembered.
 pub const MAX_SEEN: usize = 100_000;
+/// Most proofs of one key that are remembered.
+pub const MAX_OF_KEY: usize = 10_000;
 /// Seconds for which a nonce is good.
 pub const NONCE_LIFE: u64 = 300;
 
@@ -92,33 +94,88 @@ fn same_place(own: &str, other: &str) -> bool {
     own.same_origin(&other) && path(own.path) == path(other.path)
 }
 
-/// The proofs that were seen while they are good.
+/// The proofs that were seen while they are good. Where there are too many, the oldest are forgotten, and what is no younger
+/// than those is refused from then on: nothing is good twice, and new proofs always are.
 #[derive(Debug, Default)]
 pub struct Seen {
-    by_end: BTreeMap<u64, Vec<[u8; 32]>>,
+    /// The keys that have, or had, proofs that end in a second.
+    by_end: BTreeMap<u64, Vec<String>>,
+    keys: HashMap<String, OfKey>,
     ids: HashSet<[u8; 32]>,
+    /// Proofs that end by then are forgotten.
+    floor: u64,
+}
+
+/// Those of one key: whoever has many makes nobody else's be forgotten.
+#[derive(Debug, Default)]
+struct OfKey {
+    by_end: BTreeMap<u64, Vec<[u8; 32]>>,
+    count: usize,
+    floor: u64,
 }
 
 impl Seen {
-    /// Remember a proof whose signature was checked. [`Refusal::Replayed`] for one that was seen; at
-    /// [`MAX_SEEN`] that are good still, [`Refusal::Unavailable`].
+    /// Remember a proof whose signature was checked. [`Refusal::Replayed`] for one that was seen, [`Refusal::ProofTime`] for
+    /// one that is as old as what was forgotten at [`MAX_SEEN`], or at [`MAX_OF_KEY`] of its key.
     pub fn note(&mut self, proof: &Proof<'_>, leeway: u64, now: u64) -> Result<(), Refusal> {
-        while let Some(first) = self.by_end.first_entry().filter(|first| *first.key() <= now) {
-            for id in first.remove() {
-                self.ids.remove(&id);
-            }
+        while let Some(end) = self.by_end.first_key_value().map(|(end, _)| *end).filter(|end| *end <= now) {
+            self.forget(end);
         }
-        // An id is its key's own: nobody can use up another's.
         let key = proof.key.thumbprint().unwrap_or_default();
+        let end = proof.issued.saturating_add(LIFE + leeway);
+        // An id is its key's own: nobody can use up another's.
         let digest: [u8; 32] = Sha256::digest(format!("{key} {}", proof.id)).into();
         if self.ids.contains(&digest) {
             return Err(Refusal::Replayed);
         }
-        if self.ids.len() >= MAX_SEEN {
-            return Err(Refusal::Unavailable);
+        if let Some(of_key) = self.keys.get_mut(&key).filter(|of_key| of_key.count >= MAX_OF_KEY) {
+            of_key.forget_oldest(&mut self.ids);
+        }
+        while self.ids.len() >= MAX_SEEN
+            && let Some((&oldest, _)) = self.by_end.first_key_value()
+        {
+            self.forget(oldest);
+            self.floor = oldest;
+        }
+        if end <= self.floor || self.keys.get(&key).is_some_and(|of_key| end <= of_key.floor) {
+            return Err(Refusal::ProofTime);
         }
         self.ids.insert(digest);
-        self.by_end.entry(proof.issued.saturating_add(LIFE + leeway)).or_default().push(digest);
+        let of_key = self.keys.entry(key.clone()).or_default();
+        of_key.count += 1;
+        let ending = of_key.by_end.entry(end).or_default();
+        if ending.is_empty() {
+            self.by_end.entry(end).or_default().push(key);
+        }
+        ending.push(digest);
         Ok(())
+    }
+
+    /// Forget what ends then, of all keys.
+    fn forget(&mut self, end: u64) {
+        for key in self.by_end.remove(&end).unwrap_or_default() {
+            let Some(of_key) = self.keys.get_mut(&key) else { continue };
+            of_key.forget(end, &mut self.ids);
+            // Its floor holds for as long as there could be proofs below it.
+            if of_key.count == 0 && of_key.floor <= end {
+                self.keys.remove(&key);
+            }
+        }
+    }
+}
+
+impl OfKey {
+    fn forget(&mut self, end: u64, ids: &mut HashSet<[u8; 32]>) {
+        for id in self.by_end.remove(&end).unwrap_or_default() {
+            ids.remove(&id);
+            self.count -= 1;
+        }
+    }
+
+    fn forget_oldest(&mut self, ids: &mut HashSet<[u8; 32]>) {
+        if let Some((&oldest, _)) = self.by_end.first_key_value() {
+            self.forget(oldest, ids);
+            self.floor = oldest;
+        }
     }
 }
