@@ -140,6 +140,11 @@ impl HttpLink {
         }
     }
 
+    /// Generation of the tokens; 0 without any.
+    pub(super) fn token(&self) -> u64 {
+        self.authorizer.as_ref().map_or(0, Authorizer::generation)
+    }
+
     /// Does an exchange wait for tokens, and so maybe for the user?
     pub(super) fn is_authorizing(&self) -> bool {
         Arc::strong_count(&self.holds) > 1

@@ -109,6 +109,7 @@ pub(super) async fn run(
     let mut armed = None;
     let mut farewell = None;
     let mut unknown = key;
+    let mut token = link.token();
     loop {
         carry_out(&mut conn, &mut link, &sink, &questions, &mut farewell);
         if let Some(facts) = conn.facts().filter(|_| conn.is_ready())
@@ -119,6 +120,10 @@ pub(super) async fn run(
         }
         if conn.is_closed() {
             break;
+        }
+        if link.token() != token {
+            token = link.token();
+            conn.token_changed();
         }
         let mut full = full.clone().filter(|full| *full.borrow());
         // What the host does not take in cannot be late either.
@@ -210,6 +215,14 @@ impl Clock {
 }
 
 impl Link {
+    /// Which of its tokens the client has.
+    fn token(&self) -> u64 {
+        match self {
+            Link::Http(http) => http.token(),
+            _ => 0,
+        }
+    }
+
     fn is_authorizing(&self) -> bool {
         matches!(self, Link::Http(http) if http.is_authorizing())
     }

@@ -51,6 +51,22 @@ async fn tokens_are_refreshed_before_and_after_their_end() {
 }
 
 #[tokio::test]
+async fn what_came_with_one_token_is_not_kept_for_the_next() {
+    let world = World::new().await;
+    let client = world.connect(world.auth()).await.expect("connected");
+    let requests = || world.state.lock().shown.len();
+    client.list_all_tools().await.expect("a list");
+    let before = requests();
+    client.list_all_tools().await.expect("a list");
+    assert_eq!(requests(), before, "it is kept");
+    world.revoke();
+    client.call_tool("hello", json!({})).await.expect("an answer");
+    let before = requests();
+    client.list_all_tools().await.expect("a list");
+    assert_eq!(requests(), before + 1);
+}
+
+#[tokio::test]
 async fn many_refusals_are_one_flight() {
     let world = World::new().await;
     let client = world.connect(world.auth()).await.expect("connected");

@@ -103,6 +103,7 @@ impl World {
     pub async fn at(path: &str) -> World {
         let state = Shared { inner: Arc::default(), refusals: Arc::new(watch::channel(0).0) };
         let server = Server::builder("guarded", "1.0")
+            .cache(std::time::Duration::from_secs(3600), false)
             .tool(Tool::new("hello", async || "hello"))
             .tool(Tool::new("admin", async || "done"));
         let http = server.build().expect("valid").http();

@@ -1,5 +1,5 @@
-//! Results that a server allows to be kept (2026-07-28, "Caching"). One cache belongs to one client, and so to one
-//! authorization context: results of both scopes may be kept in it.
+//! Results that a server allows to be kept (2026-07-28, "Caching"). One cache belongs to one client with one token, and so to
+//! one authorization context: results of both scopes may be kept in it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,6 +88,11 @@ impl Cache {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
             self.remove(&oldest.expect("there is at least the one just added"));
         }
+    }
+
+    /// Everything is for someone else.
+    pub fn clear(&mut self) {
+        *self = Cache { epoch: self.epoch + 1, ..Cache::default() };
     }
 
     /// A notification makes the results that it is about stale.

@@ -343,6 +343,12 @@ impl ClientConn {
         self.fail_exchange(id, error);
     }
 
+    /// Requests carry another token from now on: what was kept is of another authorization context, even if it is the same user
+    /// (2026-07-28, "Caching").
+    pub fn token_changed(&mut self) {
+        self.cache.clear();
+    }
+
     /// A POST failed.
     pub fn failed(&mut self, now: Duration, post: u64, failure: TransportFailure) {
         self.now = now;

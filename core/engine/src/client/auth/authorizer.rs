@@ -157,6 +157,11 @@ impl Authorizer {
         lock(&self.0.known).nonce = Some(nonce);
     }
 
+    /// How often the tokens have changed.
+    pub fn generation(&self) -> u64 {
+        lock(&self.0.known).generation
+    }
+
     /// Put the token into the head of a request to the server, and return its generation.
     pub(in crate::client) fn apply(&self, headers: &mut HeaderMap, method: &str, url: &str) -> u64 {
         headers.remove(AUTHORIZATION);

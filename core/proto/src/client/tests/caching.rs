@@ -53,6 +53,16 @@ fn fresh_results_are_not_asked_for_again() {
     assert!(rig.ended(2).is_ok());
     assert!(rig.lists(json!({}), usual(), json!(0)));
 
+    // Another token is another authorization context.
+    assert!(rig.lists(json!({}), CallOptions { fresh: true, ..usual() }, json!(1000)));
+    rig.start_with(2, "list_prompts", json!({"cursor": "2"}), usual());
+    let (id, _) = rig.sent("prompts/list");
+    rig.conn.token_changed();
+    rig.answer(id, page(json!(1000)));
+    assert!(rig.ended(2).is_ok());
+    assert!(rig.lists(json!({}), usual(), json!(1000)));
+    assert!(rig.lists(json!({"cursor": "2"}), usual(), json!(0)), "it was on its way");
+
     let mut off = modern_of(ClientConfig { transport: STREAM, cache: false, ..ClientConfig::default() });
     assert!(off.lists(json!({}), usual(), json!(1000)) && off.lists(json!({}), usual(), json!(1000)));
     let mut old = legacy(STREAM);
