@@ -198,7 +198,11 @@ impl Link {
                 Say::Ask(asked) => self.ask(key, asked),
                 // One channel for everything: there is no stream to close.
                 Say::CloseStream | Say::Store(_) => {}
-                Say::Notice(notice) => self.conn.notice(&notice),
+                Say::Notice(notice) => {
+                    if self.server.catalog.tells(&notice, &lock(&self.access)) {
+                        self.conn.notice(&notice);
+                    }
+                }
             }
             self.obey();
         }

@@ -191,8 +191,18 @@ async fn a_cursor_does_not_tell_what_is_there() {
     assert_eq!(names(&ask("write").await, "tools"), ["last"]);
 }
 
+/// Listen as somebody: the acknowledgement's resources, and the stream.
+async fn listening(world: &World, token: &str, uris: &[&str]) -> (Value, Stream) {
+    let filter = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": uris}});
+    let bearer = format!("Bearer {token}");
+    let request = world.asking("subscriptions/listen", filter, &[("authorization", &bearer)]);
+    let mut stream = Peer::answer(request).await.stream();
+    let granted = stream.message().await["params"]["notifications"]["resourceSubscriptions"].clone();
+    (granted, stream)
+}
+
 /// What a stream tells until the list of tools has changed.
-async fn told(stream: &mut Stream) -> Vec<String> {
+pub async fn told(stream: &mut Stream) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         let event = stream.next().await.expect("the stream goes on");
@@ -213,16 +223,45 @@ async fn told(stream: &mut Stream) -> Vec<String> {
 #[tokio::test]
 async fn subscriptions_are_for_what_is_seen() {
     let world = world().await;
-    let granted = async |token: &str| {
-        let filter = json!({"notifications": {"resourceSubscriptions":
-            ["doc://open", "doc://secret", "doc://scoped", "doc://to-come"]}});
-        let bearer = format!("Bearer {token}");
-        let request = world.asking("subscriptions/listen", filter, &[("authorization", &bearer)]);
-        let mut stream = Peer::answer(request).await.stream();
-        stream.message().await["params"]["notifications"]["resourceSubscriptions"].clone()
+    let uris = ["doc://open", "doc://secret", "doc://scoped", "doc://to-come"];
+    let (granted, mut users) = listening(&world, &world.good(), &uris).await;
+    // What is hidden is acknowledged as what is not there: that it is there stays untold.
+    assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    let (granted, mut bosses) = listening(&world, &staff(&world), &uris).await;
+    assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    uris.iter().for_each(|uri| world.server.resource_updated(*uri));
+    assert!(world.server.remove_tool("last"));
+    assert_eq!(told(&mut users).await, ["doc://open", "doc://to-come"]);
+    assert_eq!(told(&mut bosses).await, ["doc://open", "doc://secret", "doc://to-come"]);
+}
+
+#[tokio::test]
+async fn what_is_hidden_later_is_not_told_of() {
+    let world = world().await;
+    let (user, boss) = (world.good(), staff(&world));
+    let (_, mut users) = listening(&world, &user, &["doc://to-come"]).await;
+    let (_, mut bosses) = listening(&world, &boss, &["doc://to-come"]).await;
+    let mut sessions = Vec::new();
+    for token in [&user, &boss] {
+        let id = session(&world, token).await;
+        assert_eq!(subscribe(&world, token, &id, "doc://open").await, 200);
+        sessions.push(Peer::answer(legacy(&world, reqwest::Method::GET, token, Some(&id))).await.stream());
+    }
+    let hidden = |uri: &str| {
+        let resource = Resource::new(uri, async || "theirs");
+        world.server.add(resource.visible_to(Visibility::claim("groups", "staff"))).expect("valid");
     };
-    assert_eq!(granted(&world.good()).await, json!(["doc://open", "doc://to-come"]));
-    assert_eq!(granted(&staff(&world)).await, json!(["doc://open", "doc://secret", "doc://to-come"]));
+    assert!(world.server.remove_resource("doc://open"));
+    hidden("doc://open");
+    hidden("doc://to-come");
+    for uri in ["doc://open", "doc://to-come"] {
+        world.server.resource_updated(uri);
+    }
+    assert!(world.server.remove_tool("last"));
+    assert!(told(&mut users).await.is_empty());
+    assert_eq!(told(&mut bosses).await, ["doc://to-come"]);
+    assert!(told(&mut sessions[0]).await.is_empty());
+    assert_eq!(told(&mut sessions[1]).await, ["doc://open"]);
 }
 
 /// Begin a legacy session as somebody.

@@ -2,9 +2,11 @@
 
 use axum::Router;
 use serde_json::json;
-use trunnion::server::auth::{Auth, JwtVerifier, StaticTokens};
+use trunnion::server::auth::{Auth, JwtVerifier, StaticTokens, Visibility};
+use trunnion::server::{Resource, Tool};
 use trunnion_auth_server::AuthServer;
 
+use crate::callers::told;
 use crate::common::{Peer, text};
 use crate::world::builder;
 
@@ -61,6 +63,47 @@ async fn a_proof_is_for_the_public_url_whatever_the_proxy_asks_for() {
         let request = request.header("dpop", proof["proof"].as_str().expect("a proof"));
         assert_eq!(Peer::answer(request.body(body.to_string())).await.status(), fine, "{url}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_the_oldest_transport_tells_what_is_seen_now() {
+    let staff = || Visibility::claim("groups", "staff");
+    let tokens = StaticTokens::new()
+        .token("ann", json!({"sub": "ann", "groups": "staff"}))
+        .token("bob", json!({"sub": "bob"}));
+    let server = builder()
+        .tool(Tool::new("last", async || "last"))
+        .resource(Resource::new("doc://a", async || "open"))
+        .auth(Auth::new().tokens(tokens))
+        .build()
+        .expect("valid");
+    let listening = server.http().sse_path("/sse").bind("127.0.0.1:0").await.expect("a port");
+    let url = |path: &str| listening.url().replace("/mcp", path);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let mut streams = Vec::new();
+    for token in ["ann", "bob"] {
+        let bearer = format!("Bearer {token}");
+        let mut stream = Peer::answer(http.get(url("/sse")).header("authorization", &bearer)).await.stream();
+        let endpoint = stream.next().await.expect("the endpoint").data;
+        let hello = json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        for (id, method, params) in
+            [(1, "initialize", hello), (2, "resources/subscribe", json!({"uri": "doc://a"}))]
+        {
+            let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+            let request = http.post(url(&endpoint)).header("content-type", "application/json");
+            let request = request.header("authorization", &bearer).body(body.to_string());
+            assert_eq!(request.send().await.expect("sent").status(), 202);
+            let answer = stream.message().await;
+            assert!(answer["id"] == id && !answer["result"].is_null(), "{answer}");
+        }
+        streams.push(stream);
+    }
+    assert!(server.remove_resource("doc://a"));
+    server.add(Resource::new("doc://a", async || "theirs").visible_to(staff())).expect("valid");
+    server.resource_updated("doc://a");
+    assert!(server.remove_tool("last"));
+    assert_eq!(told(&mut streams[0]).await, ["doc://a"]);
+    assert!(told(&mut streams[1]).await.is_empty());
 }
 
 #[tokio::test]

@@ -249,17 +249,20 @@ struct Shelf<H> {
     by_key: BTreeMap<String, Arc<Entry<H>>>,
     /// Entries that not everybody sees.
     hidden: usize,
+    /// Entries that not everybody sees or may use.
+    restricted: usize,
 }
 
 impl<H> Clone for Shelf<H> {
     fn clone(&self) -> Self {
-        Shelf { order: self.order.clone(), by_key: self.by_key.clone(), hidden: self.hidden }
+        let (order, by_key) = (self.order.clone(), self.by_key.clone());
+        Shelf { order, by_key, hidden: self.hidden, restricted: self.restricted }
     }
 }
 
 impl<H> Default for Shelf<H> {
     fn default() -> Self {
-        Shelf { order: Vec::new(), by_key: BTreeMap::new(), hidden: 0 }
+        Shelf { order: Vec::new(), by_key: BTreeMap::new(), hidden: 0, restricted: 0 }
     }
 }
 
@@ -361,6 +364,7 @@ impl<H> Catalog<H> {
         self.change(|state| {
             let shelf = state.entries.entry(item).or_default();
             shelf.hidden += usize::from(entry.visible_to.is_some());
+            shelf.restricted += usize::from(entry.is_restricted());
             if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
                 return Err(Invalid(format!("{key:?} is registered already")));
             }
@@ -374,13 +378,12 @@ impl<H> Catalog<H> {
         self.change(|state| {
             let Some(shelf) = state.entries.get_mut(&item) else { return Ok(false) };
             let removed = shelf.by_key.remove(key);
-            let hidden = removed.as_ref().is_some_and(|entry| entry.visible_to.is_some());
-            let removed = removed.is_some();
-            if removed {
-                shelf.hidden -= usize::from(hidden);
+            if let Some(entry) = &removed {
+                shelf.hidden -= usize::from(entry.visible_to.is_some());
+                shelf.restricted -= usize::from(entry.is_restricted());
                 shelf.order.retain(|known| known != key);
             }
-            Ok(removed)
+            Ok(removed.is_some())
         })
         .unwrap_or(false)
     }
@@ -398,6 +401,15 @@ impl<H> Catalog<H> {
 
     fn snapshot(&self) -> Arc<State<H>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a caller may hear of a change now, whatever it could see when it began to listen.
+    pub fn tells(&self, notice: &Notice, access: &Access) -> bool {
+        match (notice, access) {
+            (Notice::Resource(uri), Access::Anybody | Access::Known(_)) => self.snapshot().tells(uri, access),
+            // Who is local sees everything.
+            _ => true,
+        }
     }
 
     /// Find what answers a request. `headers`: those of its POST, where it came in one.
@@ -470,11 +482,7 @@ impl<H> Catalog<H> {
                     require_tasks(request)?;
                 }
                 let granted = filter.granted(&state.capabilities(request.revision));
-                // Nothing is told of what the caller cannot read; who is local reads everything.
-                let Access::Local = request.access else {
-                    return Ok(Dispatch::Listen(state.watching(granted, request)));
-                };
-                Ok(Dispatch::Listen(granted))
+                Ok(Dispatch::Listen(state.watching(granted, request)))
             }
             Role::GetTask => Ok(Dispatch::Tasks(TaskRequest::Get { id: request.name.clone() })),
             Role::CancelTask => Ok(Dispatch::Tasks(TaskRequest::Cancel { id: request.name.clone() })),
@@ -577,11 +585,31 @@ impl<H> State<H> {
     /// What is left of a filter for who asks.
     fn watching(&self, filter: Filter, request: &Request) -> Filter {
         let access = &request.access;
+        if !self.restricts_resources() {
+            return filter;
+        }
         filter.watching(|uri| match find_resource(self, uri, access) {
             Ok((entry, _)) => access.may(&entry.scopes),
-            // What is not there yet may come.
-            Err(_) => find_resource(self, uri, &Access::Local).is_err(),
+            // What is not there yet may come. So might what is hidden: nothing is told of it, nor that it is there.
+            Err(_) => true,
         })
+    }
+
+    /// Whether a caller may hear now that the resource at this URI has changed.
+    fn tells(&self, uri: &str, access: &Access) -> bool {
+        if !self.restricts_resources() {
+            return true;
+        }
+        match find_resource(self, uri, access) {
+            Ok((entry, _)) => access.may(&entry.scopes),
+            // What nobody sees hides nothing.
+            Err(_) => find_resource(self, uri, &Access::Local).is_err(),
+        }
+    }
+
+    fn restricts_resources(&self) -> bool {
+        let shelves = [Item::Resource, Item::ResourceTemplate];
+        shelves.iter().any(|item| self.entries.get(item).is_some_and(|shelf| shelf.restricted > 0))
     }
 
     fn has(&self, item: Item) -> bool {

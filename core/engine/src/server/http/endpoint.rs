@@ -330,10 +330,8 @@ impl Endpoint {
             }
             Dispatch::Listen(granted) => {
                 let end = answer::time_left(&place.access).map(|left| self.driver.sleep(left));
-                let principal = place.access.principal().map(|principal| &**principal);
-                let stream =
-                    ListenEvents::new(&self.server, exchange, granted, principal, self.phase.clone(), end)
-                        .await;
+                let (access, phase) = (place.access.clone(), self.phase.clone());
+                let stream = ListenEvents::new(&self.server, exchange, granted, access, phase, end).await;
                 answer::events(&self.driver, stream)
             }
             Dispatch::Run { entry, input } => {
@@ -361,7 +359,7 @@ impl Endpoint {
         if !self.has_sessions() {
             return self.answer(exchange, outcome);
         }
-        let session = match self.sessions.open(Facts::of(request)).await {
+        let session = match self.sessions.open(Facts::of(request), &request.access).await {
             Ok(session) => session,
             Err(why) => return self.no_session(why, Some(exchange.id())),
         };

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, select};
 use tokio::sync::watch;
+use trunnion_proto::auth::resource::Access;
 use trunnion_proto::server::{Exchange, Filter, Notice};
 
 use super::Phase;
@@ -22,6 +23,7 @@ use crate::server::tasks::Watch;
 pub(super) struct ListenEvents {
     exchange: Exchange,
     server: Arc<ServerCore>,
+    access: Access,
     inbox: Arc<Inbox>,
     first: VecDeque<Bytes>,
     draining: BoxFuture<'static, ()>,
@@ -35,7 +37,7 @@ impl ListenEvents {
         server: &Arc<ServerCore>,
         mut exchange: Exchange,
         granted: Filter,
-        principal: Option<&str>,
+        access: Access,
         mut phase: watch::Receiver<Phase>,
         end: Option<Sleep>,
     ) -> ListenEvents {
@@ -46,6 +48,7 @@ impl ListenEvents {
         let mut first = VecDeque::new();
         let mut watch = None;
         if granted.tasks().next().is_some() {
+            let principal = access.principal().map(|principal| &**principal);
             let mut granted = server.tasks.grant(granted, principal).await;
             first.push_back(event(&exchange.listen(std::mem::take(&mut granted.filter))));
             // Where they are comes first: what happened before nobody tells again.
@@ -68,6 +71,7 @@ impl ListenEvents {
         ListenEvents {
             exchange,
             server,
+            access,
             inbox,
             first,
             draining,
@@ -89,6 +93,7 @@ impl Events for ListenEvents {
         while let Poll::Ready((_, said)) = self.inbox.poll_next(cx) {
             if let Say::Notice(notice) = said
                 && let Some(message) = self.exchange.notice(&notice)
+                && self.server.catalog.tells(&notice, &self.access)
             {
                 return Poll::Ready(Some(event(&message)));
             }

@@ -82,7 +82,7 @@ impl Sessions {
     }
 
     /// Open one by its `initialize`.
-    pub async fn open(self: &Arc<Self>, facts: Facts) -> Result<Arc<Session>, NoSession> {
+    pub async fn open(self: &Arc<Self>, facts: Facts, access: &Access) -> Result<Arc<Session>, NoSession> {
         if lock(&self.table).len() >= self.most {
             return Err(NoSession::TooMany);
         }
@@ -91,14 +91,14 @@ impl Sessions {
             let inserted = shared.sessions.insert(&id, &facts.to_record(), shared.keep).await;
             inserted.map_err(|error| NoSession::Failed(shared::failed("sessions", &error)))?;
         }
-        self.put(Session::new(&self.server, id, 1, facts, self.shared.clone(), true))
+        self.put(Session::new(&self.server, id, 1, facts, access, self.shared.clone(), true))
     }
 
     /// The session of an id, wherever it was opened, if it is the caller's.
     pub async fn find(self: &Arc<Self>, id: &str, access: &Access) -> Result<Arc<Session>, NoSession> {
         if let Some(session) = self.get(id) {
             session.check_owner(access)?;
-            session.touch();
+            session.touch(access);
             return Ok(session);
         }
         let Some(shared) = &self.shared else { return Err(NoSession::Unknown) };
@@ -107,7 +107,8 @@ impl Sessions {
         if facts.principal.as_deref() != access.principal().map(|principal| &**principal) {
             return Err(NoSession::Unknown);
         }
-        let adopted = Session::new(&self.server, id.to_owned(), version, facts, self.shared.clone(), false);
+        let stores = self.shared.clone();
+        let adopted = Session::new(&self.server, id.to_owned(), version, facts, access, stores, false);
         let session = self.put(adopted)?;
         // What was changed or ended since it was loaded was told to nobody here.
         let looked = shared.load(id).await;
@@ -292,7 +293,7 @@ pub(super) struct Session {
     pub id: String,
     pub revision: Revision,
     principal: Option<String>,
-    in_flight: usize,
+    server: Arc<ServerCore>,
     /// The stream that belongs to no request.
     pub standing: Arc<StreamLog>,
     state: Mutex<State>,
@@ -305,6 +306,8 @@ struct State {
     /// The version of these facts, where they are kept beyond this process.
     version: u64,
     facts: Facts,
+    /// Who has come last: what it may hear of is by its newest token.
+    access: Access,
     calls: HashMap<Id, Call>,
     asks: Asks,
     asked_by: BTreeMap<u64, Id>,
@@ -325,6 +328,7 @@ impl Session {
         id: String,
         version: u64,
         facts: Facts,
+        access: &Access,
         shared: Option<Arc<Shared>>,
         is_home: bool,
     ) -> Arc<Session> {
@@ -333,6 +337,7 @@ impl Session {
         let now = Instant::now();
         let state = State {
             version,
+            access: access.clone(),
             calls: HashMap::new(),
             asks: Asks::default(),
             asked_by: BTreeMap::new(),
@@ -350,7 +355,7 @@ impl Session {
             id,
             revision: state.facts.revision,
             principal: state.facts.principal.clone(),
-            in_flight: server.catalog.settings().limits.in_flight,
+            server: server.clone(),
             standing,
             state: Mutex::new(state),
             membership: OnceLock::new(),
@@ -365,8 +370,10 @@ impl Session {
         if self.principal.as_deref() == caller { Ok(()) } else { Err(NoSession::Unknown) }
     }
 
-    fn touch(&self) {
-        lock(&self.state).used = Instant::now();
+    fn touch(&self, access: &Access) {
+        let mut state = lock(&self.state);
+        state.used = Instant::now();
+        state.access = access.clone();
     }
 
     /// What the store has, if that is newer.
@@ -415,8 +422,9 @@ impl Session {
         if state.calls.contains_key(&id) {
             return refuse("id is in use by a request in flight".into());
         }
-        if state.calls.len() >= self.in_flight {
-            return refuse(format!("more than {} requests in flight (maxInFlight)", self.in_flight));
+        let most = self.server.catalog.settings().limits.in_flight;
+        if state.calls.len() >= most {
+            return refuse(format!("more than {most} requests in flight (maxInFlight)"));
         }
         state.calls.insert(id.clone(), call.clone());
         drop(state);
@@ -698,11 +706,11 @@ impl Session {
 
 impl Listener for Session {
     fn notice(&self, notice: &Notice) {
-        let is_wanted = {
+        let access = {
             let state = lock(&self.state);
-            state.is_home && state.facts.wants(notice, &self.id)
+            (state.is_home && state.facts.wants(notice, &self.id)).then(|| state.access.clone())
         };
-        if is_wanted {
+        if access.is_some_and(|access| self.server.catalog.tells(notice, &access)) {
             self.standing.append_once(&notice.message(None));
         }
     }
