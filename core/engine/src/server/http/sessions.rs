@@ -107,8 +107,8 @@ impl Sessions {
         if facts.principal.as_deref() != access.principal().map(|principal| &**principal) {
             return Err(NoSession::Unknown);
         }
-        let shared = self.shared.clone();
-        let adopted = Session::new(&self.server, id.to_owned(), version, facts, access, shared, false);
+        let stores = self.shared.clone();
+        let adopted = Session::new(&self.server, id.to_owned(), version, facts, access, stores, false);
         let session = self.put(adopted)?;
         // What was changed or ended since it was loaded was told to nobody here.
         let looked = shared.load(id).await;
