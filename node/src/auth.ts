@@ -66,7 +66,8 @@ export interface CommonAuthOptions
   dpop?: boolean | string;
   /**
    * Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes
-   * may share. Or a store of yours. Default: they are the connection's own, and end with it.
+   * may share. Or a store of yours. Default: clients that are given this very object share them, in memory; with `dpop: true`
+   * they are the connection's own, and end with it.
    */
   store?: string | CredentialStore;
   /**
@@ -138,10 +139,22 @@ type OnError = (error: unknown, origin: { item: string; name: string }) => void;
 /** Of the engine's store: clients of this process whose ids are the same take turns. */
 const ids = new WeakMap<CredentialStore, string>();
 
+/** What keeps the credentials of those who say nothing of a store: clients that are given one object share them. */
+const shared = new WeakMap<AuthOptions, MemoryStore>();
+
+function storeOf(auth: AuthOptions): string | CredentialStore | undefined {
+  // A key of each connection's own binds tokens that no other can use.
+  if (auth.store !== undefined || auth.dpop === true) return auth.store;
+  const store = shared.get(auth) ?? new MemoryStore();
+  shared.set(auth, store);
+  return store;
+}
+
 /** The engine's option, and what answers its questions. */
 export function authOf(auth: AuthOptions, onError: OnError): { wire: object; targets: AuthTargets } {
   if (typeof auth !== "object" || auth === null) throw new UsageError("auth is an object");
-  const { redirect, store, ...rest } = auth as AuthorizationCodeOptions;
+  const { redirect, store: _, ...rest } = auth as AuthorizationCodeOptions;
+  const store = storeOf(auth);
   if ((redirect === undefined) !== (rest.redirectUri === undefined)) {
     throw new UsageError("auth: redirect and redirectUri go together");
   }

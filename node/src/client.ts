@@ -136,14 +136,21 @@ export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
     this.#page = page;
   }
 
+  /** One page: the first, or the one that `cursor` leads to. Without a `nextCursor` it is the last. */
+  page(cursor?: string): Promise<{ items: T[]; nextCursor?: string }> {
+    return this.#page(cursor);
+  }
+
   /** The pages, one array each. */
   async *pages(): AsyncGenerator<T[], void, void> {
     let cursor: string | undefined;
-    do {
+    for (;;) {
       const { items, nextCursor } = await this.#page(cursor);
       yield items;
+      // A cursor that comes again would never end.
+      if (nextCursor === undefined || nextCursor === null || nextCursor === cursor) return;
       cursor = nextCursor;
-    } while (cursor !== undefined && cursor !== null);
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {

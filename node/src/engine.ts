@@ -44,6 +44,8 @@ export interface Target<C extends Cancellable = Context> {
   complete(value: any, payload: any): Completion;
   /** Say how its failure with this message goes back. */
   fail(message: string): Completion;
+  /** What the peer is told in place of the message of an unexpected exception. */
+  readonly masked?: string | undefined;
   /** Told of what a handler threw that is neither a McpError nor a ToolError. */
   report(error: unknown): void;
 }
@@ -348,15 +350,16 @@ export class Engine {
     this.#kick();
   }
 
-  /** A handler's failure harms its own call only; the peer gets the message, never the stack. */
-  #fail(id: number, target: Pick<Target, "fail" | "report">, error: unknown): void {
+  /** A handler's failure harms its own call only; the peer gets the message at most, never the stack. */
+  #fail(id: number, target: Pick<Target, "fail" | "masked" | "report">, error: unknown): void {
     if (error instanceof McpError) {
       const { code, message, data } = error;
       return this.#answer(id, OUTCOME.error, stringify({ code, message, data }) ?? stringify({ code, message })!);
     }
-    const [outcome, text] = target.fail(messageOf(error));
+    const meant = error instanceof ToolError;
+    const [outcome, text] = target.fail((meant ? undefined : target.masked) ?? messageOf(error));
     this.#answer(id, outcome, text);
-    if (!(error instanceof ToolError)) outside(() => target.report(error));
+    if (!meant) outside(() => target.report(error));
   }
 
   #stop(id: number, reason: string | undefined): void {

@@ -352,7 +352,7 @@ export interface ToolOptions {
   taskConcurrency?: number;
   /** What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: `{}`. */
   asks?: Readonly<Record<string, unknown>>;
-  /** The handler is cancelled and the caller told after this long; 0: no limit. Default: `0`. */
+  /** The handler is cancelled and the caller told after this long; 0: no limit. Tools, prompts, resources, templates and completions. Default: `0`. */
   timeoutMs?: number;
 }
 

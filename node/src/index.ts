@@ -73,6 +73,7 @@ export type {
   CompletionRef,
   CompletionRequest,
   HttpServer,
+  ItemOptions,
   PromptArguments,
   PromptDefinition,
   PromptReturn,

@@ -43,6 +43,8 @@ export interface ServerOptions extends Omit<GeneratedOptions, "auth" | "taskTtlM
   name: string;
   version: string;
   title?: string;
+  /** What it is, for people. */
+  description?: string;
   /** How to use this server, for the model. */
   instructions?: string;
   websiteUrl?: string;
@@ -51,9 +53,14 @@ export interface ServerOptions extends Omit<GeneratedOptions, "auth" | "taskTtlM
   engine?: Engine;
   /**
    * Told of every exception of a handler that is neither a `ToolError` nor a `McpError`. The peer gets its message
-   * only. Default: written to stderr.
+   * only, or not even that (`maskErrors`). Default: written to stderr.
    */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
+  /**
+   * Hide the message of such exceptions from the peer: it learns only that the handler failed. `ToolError` and `McpError` are
+   * meant for it and always shown. Default: false.
+   */
+  maskErrors?: boolean;
   /** Whom the server lets in over HTTP. Without, everybody. */
   auth?: ServerAuth;
   /** For how long a task is kept, from its creation on, in milliseconds; `null`: for ever. Default: a day. */
@@ -68,14 +75,20 @@ export type ServeHttpOptions = Omit<GeneratedHttpOptions, "carried">;
 /** How to serve HTTP that something else carries. */
 export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port" | "unixSocket">;
 
-/** What is asked before a handler runs; the answers are in its context. And who may use the item. */
-export interface Asks<Q = Questions> extends Access {
+/** How long the handler of an item may take, and who may use the item. */
+export interface ItemOptions extends Access {
+  /** The handler's `signal` aborts and the caller is told after this long, in milliseconds. Default: 0, no limit. */
+  timeoutMs?: number;
+}
+
+/** What is asked before a handler runs; the answers are in its context. And what every item has. */
+export interface Asks<Q = Questions> extends ItemOptions {
   asks?: Q;
 }
 
 /** What a tool is. */
 export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
-  extends Omit<GeneratedToolOptions, "asks" | "task" | keyof Access>,
+  extends Omit<GeneratedToolOptions, "asks" | "task" | keyof ItemOptions>,
     Asks<Q> {
   /**
    * Whether calls become tasks, which outlive the request, the connection and, with a store, the process. `optional`: for
@@ -173,6 +186,7 @@ export class Server implements AsyncDisposable {
   readonly handle: number;
   readonly #ownsEngine: boolean;
   readonly #onError: NonNullable<ServerOptions["onError"]>;
+  readonly #mask: boolean;
   readonly #targets = new Map<string, number>();
   readonly #serving = new Set<Promise<void>>();
   #handler: FetchHandler | undefined;
@@ -182,11 +196,12 @@ export class Server implements AsyncDisposable {
     if (typeof options !== "object" || options === null) {
       throw new UsageError('a server is made of an object: new Server({ name: "shop", version: "1.0.0" })');
     }
-    const { engine, onError = printError, onRootsChanged, auth, ...rest } = options;
+    const { engine, onError = printError, maskErrors = false, onRootsChanged, auth, ...rest } = options;
     const [engineOptions, definition] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     this.#ownsEngine = engine === undefined && Object.keys(engineOptions).length > 0;
     this.engine = engine ?? (this.#ownsEngine ? new Engine(engineOptions) : Engine.shared());
     this.#onError = onError;
+    this.#mask = maskErrors;
     const guard = auth === undefined ? undefined : guardOf(auth, onError);
     if (guard !== undefined) definition["auth"] = guard.wire;
     this.handle = this.engine.call(() => this.engine.native.serverNew(JSON.stringify(definition)));
@@ -241,13 +256,13 @@ export class Server implements AsyncDisposable {
    */
   resource<const Q extends Questions = {}>(
     uri: string,
-    { asks, scopes, visibleTo, ...definition }: ResourceDefinition<Q>,
+    { asks, timeoutMs, scopes, visibleTo, ...definition }: ResourceDefinition<Q>,
     handler: (uri: string, params: Record<string, string>, context: Context<Q>) => Awaitable<ResourceReturn>,
   ): this {
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
-    return this.#add(item, uri, json, { asks, scopes, visibleTo }, handler, {
+    return this.#add(item, uri, json, { asks, timeoutMs, scopes, visibleTo }, handler, {
       invoke: ({ uri, params }, context: Context<any>) => handler(uri, params ?? {}, context),
       complete: completeResource,
     });
@@ -260,12 +275,12 @@ export class Server implements AsyncDisposable {
    */
   prompt<const A extends PromptArguments = {}, const Q extends Questions = {}>(
     name: string,
-    { asks, scopes, visibleTo, ...definition }: PromptDefinition<A, Q>,
+    { asks, timeoutMs, scopes, visibleTo, ...definition }: PromptDefinition<A, Q>,
     handler: (args: PromptValues<A>, context: Context<Q>) => Awaitable<PromptReturn>,
   ): this {
     const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
     const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
-    return this.#add("prompt", name, json, { asks, scopes, visibleTo }, handler, {
+    return this.#add("prompt", name, json, { asks, timeoutMs, scopes, visibleTo }, handler, {
       invoke: (args, context: Context<any>) => handler(args, context),
       complete: completePrompt,
     });
@@ -280,18 +295,21 @@ export class Server implements AsyncDisposable {
   completion(
     ref: CompletionRef,
     handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
-    { scopes, visibleTo }: Access = {},
+    { timeoutMs, scopes, visibleTo }: ItemOptions = {},
   ): this {
-    const key = "prompt" in ref ? ref.prompt : ref.resource;
-    return this.#add("completion", key, { ref: wireRef(ref) }, { scopes, visibleTo }, handler, {
+    return this.#add("completion", keyOf(ref), { ref: wireRef(ref) }, { timeoutMs, scopes, visibleTo }, handler, {
+      name: "prompt" in ref ? ref.prompt : ref.resource,
       invoke: ({ argument, arguments: others }, context) =>
         handler({ name: argument.name, value: argument.value, arguments: others ?? {} }, context),
       complete: completeCompletion,
     });
   }
 
-  /** Remove what was added under that name, URI or template. False: there was none. */
-  remove(item: "tool" | "resource" | "prompt" | "completion", key: string): boolean {
+  /** Remove what was added under that name, URI or template; of a completion, what completes that. False: there was none. */
+  remove(item: "tool" | "resource" | "prompt", key: string): boolean;
+  remove(item: "completion", ref: CompletionRef): boolean;
+  remove(item: string, named: string | CompletionRef): boolean {
+    const key = typeof named === "string" ? named : keyOf(named);
     const kind = item === "resource" && key.includes("{") ? "resource_template" : item;
     const removed = this.engine.call(() => this.engine.native.serverRemove(this.handle, kind, key));
     const target = this.#targets.get(`${kind} ${key}`);
@@ -401,16 +419,17 @@ export class Server implements AsyncDisposable {
     item: string,
     key: string,
     definition: object,
-    options: { asks?: Questions } & Access,
+    options: Asks,
     handler: unknown,
-    serve: Pick<Target, "invoke" | "complete">,
+    { name = key, ...serve }: Pick<Target, "invoke" | "complete"> & { name?: string },
   ): this {
     if (this.#closing !== undefined) throw new ClosedError("the server is closed");
-    if (typeof handler !== "function") throw new UsageError(`${item} ${JSON.stringify(key)}: the handler is no function`);
-    const report = (error: unknown) => this.#onError(error, { item, name: key });
+    if (typeof handler !== "function") throw new UsageError(`${item} ${JSON.stringify(name)}: the handler is no function`);
+    const report = (error: unknown) => this.#onError(error, { item, name });
+    const masked = this.#mask ? `${name} failed` : undefined;
     const { asks } = options;
     const invoke = asks === undefined ? serve.invoke : answered(asks, serve.invoke);
-    const target = this.engine.addTarget({ complete: serve.complete, invoke, fail: failTool, report });
+    const target = this.engine.addTarget({ complete: serve.complete, invoke, fail: failTool, masked, report });
     try {
       this.engine.call(() =>
         this.engine.native.serverAdd(this.handle, item, JSON.stringify(definition), JSON.stringify(options), target),
@@ -431,6 +450,11 @@ export class Server implements AsyncDisposable {
     this.#serving.add(settled);
     return serving;
   }
+}
+
+/** What the engine knows a completion by. */
+function keyOf(ref: CompletionRef): string {
+  return "prompt" in ref ? `prompt ${ref.prompt}` : `resource ${ref.resource}`;
 }
 
 /** The protocol's reference to what completes. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { inspect } from "node:util";
-import { CancelledError, connect, McpError, MemoryStore, TransportError, UnauthorizedError, UsageError } from "trunnion";
+import { CancelledError, connect, McpError, MemoryStore, UnauthorizedError, UsageError } from "trunnion";
 import { deferred, ENGINES, title, withEngine, withWorld } from "./helpers.mjs";
 
 const REDIRECT_URI = "http://localhost:3000/callback";
@@ -86,6 +86,24 @@ for (const options of ENGINES) {
       rmSync(folder, { recursive: true });
     });
 
+    check("clients that are given one object share its credentials", async (world, connected) => {
+      const auth = { ...user };
+      for (let round = 0; round < 2; round++) {
+        const clients = await Promise.all([connected(auth), connected(auth)]);
+        assert.deepEqual(await Promise.all(clients.map(hello)), ["hello", "hello"]);
+        await Promise.all(clients.map((client) => client.close()));
+      }
+      assert.equal((await world.seen()).pages.length, 1);
+      // Another object is another user, and a key of the connection's own cannot be shared.
+      const own = { ...user, dpop: true };
+      for (const given of [{ ...user }, own, own]) {
+        const client = await connected(given);
+        assert.equal(await hello(client), "hello");
+        await client.close();
+      }
+      assert.equal((await world.seen()).pages.length, 4);
+    });
+
     check("a store of one's own", async (world, connected) => {
       const kept = new Map();
       const store = {
@@ -132,7 +150,7 @@ for (const options of ENGINES) {
       await world.change({ iss: "https://evil.example" });
       await refused(user, "wrong_iss");
       // Without a way in, the refusal is the error.
-      await assert.rejects(connected(undefined), TransportError);
+      await assert.rejects(connected(undefined), UnauthorizedError);
     });
 
     check("given up while the user decides", async (world, connected) => {

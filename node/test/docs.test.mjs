@@ -33,6 +33,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
     "context.js": "info begun\n1 3\n2 3\n3 3\ndone, for trunnion\n",
     "client.js": "order\n1\n10\n3\nI feel hungry. What should I order?\n[ 'hungry' ]\ncancelled 3 aborted by the caller\n",
     "stdio.js": "",
+    "icons.js": "https://example.com/sun.png\nshine Error: no sun today\nshine failed\n",
     "fetch.js": "200 true\n",
     "asking.js":
       "form Where do you want to go? false\nBooked Rome-2-1: 2 nights. Old, warm, loud.\n" +

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import {
   CancelledError,
   ClosedError,
+  connect,
   InvalidParamsError,
   McpError,
   ResourceNotFoundError,
@@ -11,7 +12,7 @@ import {
   ToolResult,
   UsageError,
 } from "trunnion";
-import { awaited, deferred, ENGINES, object, title, TRANSPORTS, withEngine, withPair } from "./helpers.mjs";
+import { awaited, deferred, ENGINES, fixture, object, title, TRANSPORTS, withEngine, withPair } from "./helpers.mjs";
 
 const STRING = { type: "string" };
 const NUMBER = { type: "number" };
@@ -221,7 +222,7 @@ for (const options of ENGINES) {
             )
             .resource("file://{path}", { name: "file" }, () => "")
             .completion({ resource: "file://{path}" }, ({ value }) => ({ values: [`${value}.txt`], total: 7, hasMore: true })),
-        async (client) => {
+        async (client, server) => {
           const prompts = await client.listPrompts();
           assert.deepEqual(prompts[1].arguments, [{ name: "name", description: "Who.", required: true }, { name: "tone" }]);
           const plain = await client.getPrompt("plain");
@@ -235,7 +236,68 @@ for (const options of ENGINES) {
           assert.deepEqual((await client.complete(ref, { name: "tone", value: "" }, { name: "bob" })).values, ["bob"]);
           const file = await client.complete({ resource: "file://{path}" }, { name: "path", value: "a" });
           assert.deepEqual(file, { values: ["a.txt"], total: 7, hasMore: true });
+          assert.equal(server.remove("completion", ref), true);
+          assert.equal(server.remove("completion", ref), false);
+          await assert.rejects(client.complete(ref, { name: "name", value: "a" }), McpError);
+          server.completion(ref, () => ["again"]);
+          assert.deepEqual((await client.complete(ref, { name: "name", value: "a" })).values, ["again"]);
         },
+      );
+
+      const aborts = [];
+      check(
+        "every kind of handler has a time limit",
+        (server) => {
+          const never = (what) => (...args) =>
+            new Promise((_, reject) => {
+              const { signal } = args.at(-1);
+              signal.addEventListener("abort", () => (aborts.push(what), reject(signal.reason)));
+            });
+          const timeoutMs = 20;
+          server
+            .tool("tool", { timeoutMs }, never("tool"))
+            .resource("test://a", { name: "a", timeoutMs }, never("resource"))
+            .resource("test://{a}/b", { name: "b", timeoutMs }, never("template"))
+            .prompt("prompt", { timeoutMs, arguments: { a: {} } }, never("prompt"))
+            .completion({ prompt: "prompt" }, never("completion"), { timeoutMs });
+        },
+        async (client) => {
+          aborts.length = 0;
+          const tool = await client.callTool("tool").catch(() => undefined);
+          assert.notEqual(tool?.isError, false);
+          await assert.rejects(client.readResource("test://a"), McpError);
+          await assert.rejects(client.readResource("test://1/b"), McpError);
+          await assert.rejects(client.getPrompt("prompt"), McpError);
+          await assert.rejects(client.complete({ prompt: "prompt" }, { name: "a", value: "" }), McpError);
+          assert.deepEqual(aborts, ["tool", "resource", "template", "prompt", "completion"]);
+        },
+      );
+
+      const hidden = [];
+      check(
+        "what a handler throws can be hidden",
+        (server) =>
+          server
+            .tool("crash", {}, () => {
+              throw new TypeError("the password is s3cret");
+            })
+            .tool("refuse", {}, async () => {
+              throw new ToolError("not today");
+            })
+            .prompt("ask", {}, () => {
+              throw new Error("the password is s3cret");
+            })
+            .resource("test://a", { name: "a" }, () => {
+              throw new ResourceNotFoundError("no such thing");
+            }),
+        async (client) => {
+          assert.equal((await client.callTool("crash")).text, "crash failed");
+          assert.equal((await client.callTool("refuse")).text, "not today");
+          await assert.rejects(client.getPrompt("ask"), (error) => !error.message.includes("s3cret"));
+          await assert.rejects(client.readResource("test://a"), /no such thing/);
+          assert.deepEqual(hidden.splice(0), ["crash", "ask"]);
+        },
+        { maskErrors: true, onError: (_, { name }) => hidden.push(name) },
       );
 
       check(
@@ -247,6 +309,9 @@ for (const options of ENGINES) {
           const pages = [];
           for await (const page of client.listTools().pages()) pages.push(page.length);
           assert.deepEqual(pages, [10, 10, 5]);
+          const { items, nextCursor } = await client.listTools().page();
+          assert.deepEqual([items.length, items[0].name], [10, "tool-0"]);
+          assert.equal((await client.listTools().page(nextCursor)).items[0].name, "tool-10");
           const names = [];
           for await (const { name } of client.listTools()) {
             names.push(name);
@@ -274,12 +339,14 @@ for (const options of ENGINES) {
         (server) => server.tool("one", {}, () => "1"),
         async (client, server) => {
           assert.deepEqual(client.server.serverInfo?.name, "test");
+          assert.deepEqual(client.server.serverInfo?.description, "Is tested.");
           assert.throws(() => server.tool("one", {}, () => "2"), UsageError);
           assert.equal(server.remove("tool", "one"), true);
           assert.equal(server.remove("tool", "one"), false);
           server.tool("one", {}, () => "3");
           assert.equal((await client.callTool("one")).text, "3");
         },
+        { description: "Is tested." },
       );
 
       check(
@@ -296,3 +363,14 @@ for (const options of ENGINES) {
     });
   }
 }
+
+test("a cursor that comes again ends the list", { timeout: 60_000 }, () =>
+  withEngine({}, async (engine) => {
+    const client = await connect([process.execPath, fixture("repeating_server.mjs")], { engine, era: "legacy" });
+    assert.equal((await client.listTools()).length, 2);
+    const pages = [];
+    for await (const page of client.listTools().pages()) pages.push(page.length);
+    assert.deepEqual(pages, [1, 1]);
+    await client.close();
+  }),
+);

@@ -206,7 +206,7 @@ def test_why_there_is_no_way_in(world, caplog):
     # Without a way in, the refusal is the error.
     with pytest.raises(Exception) as caught, SyncClient(world.mcp):
         pass
-    assert caught.value.kind == "transport"
+    assert caught.value.kind == "unauthorized"
 
 
 async def agree_never(page):

@@ -219,6 +219,14 @@ def test_scopes_and_visibility():
     def ask() -> str:
         return "who?"
 
+    @server.resource("file://{name}")
+    def file(name: str) -> str:
+        return name
+
+    @server.completion("name", resource=file, scopes=["write"], visible_to=Visibility.scope("read"))
+    def names(value: str) -> list:
+        return ["secret"]
+
     async def body(url):
         async with Client(url, **bearer("ann")) as client:
             assert [tool.name for tool in await client.list_tools()] == ["whoami", "delete", "audit"]
@@ -226,10 +234,14 @@ def test_scopes_and_visibility():
             assert (await client.call_tool("audit")).text == "all is well"
             assert (await client.read_resource("file://secret")).text == "hush"
             assert await client.list_prompts() == []
+            assert (await client.complete("name", "", resource="file://{name}")).values == ["secret"]
         async with Client(url, **bearer("bob")) as client:
             assert [tool.name for tool in await client.list_tools()] == ["whoami", "delete"]
             with pytest.raises(McpError) as refused:
                 await client.call_tool("delete")
+            assert refused.value.data["reason"] == "scope"
+            with pytest.raises(McpError) as refused:
+                await client.complete("name", "", resource="file://{name}")
             assert refused.value.data["reason"] == "scope"
             with pytest.raises(InvalidParamsError):
                 await client.call_tool("audit")

@@ -414,3 +414,140 @@ def test_answers_of_another_shape_are_protocol_errors(tmp_path):
         ):
             with pytest.raises(ProtocolError):
                 ask()
+
+
+TALKATIVE = """
+import json, sys
+def result(method, params):
+    meta = json.dumps(params.get("_meta", {}))
+    if method == "initialize":
+        capabilities = {"tools": {}, "prompts": {}, "resources": {}, "completions": {}}
+        return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": {"name": "talkative", "version": "1"}}
+    return {
+        "ping": {},
+        "tools/list": {"tools": [{"name": meta, "inputSchema": {"type": "object"}}], "nextCursor": "again"},
+        "resources/list": {"resources": [{"uri": "x://r", "name": meta}]},
+        "resources/templates/list": {"resourceTemplates": [{"uriTemplate": "x://{r}", "name": meta}]},
+        "prompts/list": {"prompts": [{"name": meta}]},
+        "prompts/get": {"messages": [{"role": "user", "content": {"type": "text", "text": meta}}]},
+        "resources/read": {"contents": [{"uri": "x://r", "text": meta}]},
+        "completion/complete": {"completion": {"values": [meta]}},
+    }.get(method)
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    params = message.get("params", {})
+    token = params.get("_meta", {}).get("progressToken")
+    if token is not None:
+        told = {"progressToken": token, "progress": 1, "total": 2, "message": message["method"]}
+        print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}), flush=True)
+    answer = {"jsonrpc": "2.0", "id": message["id"]}
+    answer["result"] = result(message["method"], params)
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@pytest.fixture
+def talkative(tmp_path):
+    """A server that shows the metadata of each request in its answer, and gives one cursor for ever."""
+    path = tmp_path / "talkative.py"
+    path.write_text(TALKATIVE)
+    return [sys.executable, str(path)]
+
+
+def test_a_cursor_that_comes_again_ends_the_list(talkative):
+    async def go():
+        async with Client(talkative, era="legacy") as client:
+            assert len(await client.list_tools()) == 2
+            assert len([tool async for tool in client.iter_tools()]) == 2
+
+    asyncio.run(go())
+    with SyncClient(talkative, era="legacy") as client:
+        assert len(client.list_tools()) == 2
+
+
+# What is asked with metadata, and where the server shows it.
+SHOWN = [
+    ("list_tools", (), lambda tools: tools[0].name),
+    ("list_resources", (), lambda resources: resources[0].name),
+    ("list_resource_templates", (), lambda templates: templates[0].name),
+    ("list_prompts", (), lambda prompts: prompts[0].name),
+    ("read_resource", ("x://r",), lambda read: read.text),
+    ("get_prompt", ("p",), lambda prompt: prompt.text),
+]
+
+
+def test_metadata_goes_with_every_request(talkative):
+    meta = {"traceparent": "00-1-2-3"}
+
+    async def go():
+        async with Client(talkative, era="legacy") as client:
+            for name, arguments, shown in SHOWN:
+                assert json.loads(shown(await getattr(client, name)(*arguments, meta=meta))) == meta, name
+            found = await client.complete("a", "v", prompt="p", meta=meta)
+            assert json.loads(found.values[0]) == meta
+            assert [json.loads(tool.name) async for tool in client.iter_tools(meta=meta)] == [meta, meta]
+            await client.ping(meta=meta, total_timeout=60)
+
+    asyncio.run(go())
+    with SyncClient(talkative, era="legacy") as client:
+        for name, arguments, shown in SHOWN:
+            assert json.loads(shown(getattr(client, name)(*arguments, meta=meta))) == meta, name
+        assert json.loads(client.complete("a", "v", prompt="p", meta=meta).values[0]) == meta
+        client.ping(meta=meta)
+
+
+def test_progress_of_resources_and_prompts(talkative):
+    heard = []
+
+    def hear(*told):
+        heard.append(told)
+
+    async def go():
+        async with Client(talkative, era="legacy") as client:
+            await client.read_resource("x://r", progress=hear)
+            await client.get_prompt("p", progress=hear)
+
+    asyncio.run(go())
+    with SyncClient(talkative, era="legacy") as client:
+        client.read_resource("x://r", progress=hear)
+        client.get_prompt("p", progress=hear)
+    assert heard == [(1, 2, "resources/read"), (1, 2, "prompts/get")] * 2
+
+
+def test_the_end_of_the_connection_can_be_awaited(script):
+    async def go():
+        client = Client(script)
+        with pytest.raises(ClosedError, match="not connected"):
+            await client.closed()
+        async with client:
+            over = asyncio.ensure_future(client.closed())
+            with pytest.raises(McpError):
+                await client.call_tool("die")
+            assert await over
+            assert not client.connected
+            assert await client.closed() == over.result()
+        async with Client(script) as client:
+            over = asyncio.ensure_future(client.closed())
+            await client.ping()
+            assert not over.done()
+            await client.close()
+            assert await over
+
+    asyncio.run(go())
+
+
+def test_a_thread_can_wait_for_the_end_of_the_connection(script):
+    with pytest.raises(ClosedError, match="not connected"):
+        SyncClient(script).closed()
+    with SyncClient(script) as client, ThreadPoolExecutor(1) as pool:
+        over = pool.submit(client.closed)
+        with pytest.raises(McpError):
+            client.call_tool("die")
+        assert over.result(60) == client.closed()
+    with SyncClient(script) as client, ThreadPoolExecutor(1) as pool:
+        over = pool.submit(client.closed)
+        client.ping()
+        client.close()
+        assert over.result(60)

@@ -35,6 +35,7 @@ CALLS = {
     "traced": ("trace", {}, "none"),
     "importer": ("load", {"pages": 1}, "1 pages, receipt 7"),
     "guarded": ("whoami", {}, "somebody of this machine"),
+    "sunny": ("shine", {}, "it shines"),
 }
 PRINTED = {
     "adder": "3\n",
@@ -78,6 +79,8 @@ def test_snippet(snippet, monkeypatch, request):
         elif server.name == "shelf":
             assert [template.uri_template for template in client.list_resource_templates()] == ["shelf://{place}"]
         elif server.name in CALLS:
+            if server.name == "sunny":
+                assert [icon.src for icon in client.list_tools()[0].icons] == ["https://example.com/sun.png"]
             tool, arguments, data = CALLS[server.name]
             assert client.call_tool(tool, arguments).data == data
         else:

@@ -36,17 +36,24 @@ def with_client(server, use, **options):
 
 def test_what_a_server_says_of_itself():
     server = Server(
-        "named", "2.3", title="Named", instructions="Use me.", website_url="https://example.com/", page_size=2
+        "named",
+        "2.3",
+        title="Named",
+        description="Has a name.",
+        instructions="Use me.",
+        website_url="https://example.com/",
+        page_size=2,
     )
 
     async def use(client):
         assert client.connected
-        return client.info, await client.discover()
+        return client.info, await client.discover(meta={"traceparent": "00-1-2-3"}, cache=False, total_timeout=60)
 
     info, discovered = with_client(server, use)
     assert (info.name, info.version, info.instructions) == ("named", "2.3", "Use me.")
     assert info.era == "modern"
     assert discovered["instructions"] == "Use me."
+    assert info.raw["serverInfo"]["description"] == "Has a name."
 
 
 def test_resources():
@@ -405,6 +412,82 @@ def test_a_time_limit_cancels_the_handler():
         with pytest.raises((McpError, ToolError)):
             await client.call_tool("work")
         await until(lambda: seen)
+
+    with_client(server, use)
+
+
+def test_a_time_limit_of_every_kind_of_handler():
+    server = Server("t")
+    seen = []
+
+    async def forever(kind):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append(kind)
+            raise
+        return "never"
+
+    @server.resource("x://a", timeout=0.02)
+    async def resource() -> str:
+        return await forever("resource")
+
+    @server.resource("x://{id}/t", timeout=0.02)
+    async def template(id: str) -> str:
+        return await forever("template")
+
+    @server.prompt(timeout=0.02)
+    async def prompt(topic: str) -> str:
+        return await forever("prompt")
+
+    @server.completion("topic", prompt=prompt, timeout=0.02)
+    async def topics(value: str) -> str:
+        return await forever("completion")
+
+    async def use(client):
+        for ask in (
+            client.read_resource("x://a"),
+            client.read_resource("x://1/t"),
+            client.get_prompt("prompt", {"topic": "t"}),
+            client.complete("topic", "t", prompt="prompt"),
+        ):
+            with pytest.raises(McpError):
+                await ask
+        await until(lambda: len(seen) == 4)
+        assert seen == ["resource", "template", "prompt", "completion"]
+
+    with_client(server, use)
+    for wrong in ("soon", -1):
+        with pytest.raises((TypeError, ValueError), match="timeout"):
+            server.add_prompt(lambda: "x", name="wrong", timeout=wrong)
+
+
+def test_completions_of_one_prompt_share_their_options_and_go_together():
+    server = Server("t")
+
+    @server.prompt
+    def city(name: str, country: str) -> str:
+        return name
+
+    @server.completion("name", prompt=city, timeout=5)
+    def names(value: str):
+        return ["paris"]
+
+    @server.completion("country", prompt=city)
+    def countries(value: str):
+        return ["france"]
+
+    with pytest.raises(ValueError, match="its first completion"):
+        server.completion("country", prompt=city, timeout=6)(countries)
+
+    async def use(client):
+        assert (await client.complete("country", "", prompt="city")).values == ["france"]
+        assert server.remove_completion(prompt=city)
+        assert not server.remove_completion(prompt="city")
+        with pytest.raises(McpError):
+            await client.complete("name", "", prompt="city")
+        server.completion("name", prompt=city)(names)
+        assert (await client.complete("name", "", prompt="city")).values == ["paris"]
 
     with_client(server, use)
 

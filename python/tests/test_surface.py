@@ -1,6 +1,7 @@
 """The Python side has exactly what bindings/surface.toml lists; the stub has what the module has."""
 
 import ast
+import inspect
 import json
 import re
 import socket
@@ -129,3 +130,31 @@ def test_importing_is_light():
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": path}
     )
     assert out.stdout.strip() == "[]", out.stderr
+
+
+def test_the_options_page_has_names_that_exist():
+    from trunnion import Client, Server, auth
+    from trunnion.server import take_options
+
+    ways = (auth.AuthorizationCode, auth.ClientCredentials, auth.JwtBearer, auth.Enterprise)
+    functions = {
+        "Tool": [Server.add_tool],
+        "Client": [Client.__init__],
+        "Request": [Client.call_tool, Client.read_resource],
+        "Authorization of a client (`auth`)": [way.__init__ for way in ways],
+    }
+    scopes = {"Engine": "engine", "Server": "server", "Serving HTTP": "serve_http"}
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    sections = page.split("\n## ")[1:]
+    assert len(sections) == len(functions) + len(scopes)
+    for section in sections:
+        heading = section.partition("\n")[0]
+        names = [name for row in re.findall(r"^\| `\w+` \| (.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
+        assert names, heading
+        if heading in scopes:
+            left = dict.fromkeys(names)
+            take_options(scopes[heading], left)
+            assert not left, heading
+        else:
+            known = {name for function in functions[heading] for name in inspect.signature(function).parameters}
+            assert set(names) <= known, (heading, set(names) - known)

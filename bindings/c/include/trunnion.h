@@ -144,7 +144,7 @@
  *   asks (object, default {})
  *     What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
  *   timeoutMs (integer, default 0)
- *     The handler is cancelled and the caller told after this long; 0: no limit.
+ *     The handler is cancelled and the caller told after this long; 0: no limit. Tools, prompts, resources, templates and completions.
  *
  * serve_http
  *   host (string, default 127.0.0.1)
@@ -554,7 +554,8 @@ trn_status trn_server_add(trn_engine *engine,
                           uint64_t target,
                           trn_error **error);
 
-// Remove what was added under that name, URI or template. TRN_STATUS_FALSE: there was none.
+// Remove what was added under that name, URI or template; a completion goes by "prompt NAME" or "resource TEMPLATE".
+// TRN_STATUS_FALSE: there was none.
 trn_status trn_server_remove(trn_engine *engine,
                              uint64_t server,
                              const char *item,

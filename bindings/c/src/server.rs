@@ -55,7 +55,8 @@ pub unsafe extern "C" fn trn_server_add(
     }
 }
 
-/// Remove what was added under that name, URI or template. TRN_STATUS_FALSE: there was none.
+/// Remove what was added under that name, URI or template; a completion goes by "prompt NAME" or "resource TEMPLATE".
+/// TRN_STATUS_FALSE: there was none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_server_remove(
     engine: *mut trn_engine,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
@@ -29,7 +28,7 @@ from ._models import (
     ToolInfo,
 )
 from ._results import ServerInfo
-from .server import Server, refuse_options, take_options
+from .server import Server, milliseconds, refuse_options, take_options
 
 if TYPE_CHECKING:
     from ._context import Level
@@ -131,7 +130,8 @@ class Base:
         self._host: Any = None
         self._reason = "the client is not connected: use it in a `with` statement (`async with` for Client), or call connect()"
         self._info: ServerInfo | None = None
-        self._gone: Any = None
+        # Those who wait for the end of the connection.
+        self._farewells: set[Any] = set()
         self._hearing: set[Any] = set()
 
     @property
@@ -184,8 +184,17 @@ class Base:
     def _disconnected(self, body: dict[str, Any]) -> None:
         self._id = 0
         self._reason = body.get("reason") or "the connection is closed"
-        if self._gone is not None:
-            self._gone.settle("null", None)
+        self._part()
+
+    def _part(self) -> None:
+        farewells, self._farewells = self._farewells, set()
+        for over in farewells:
+            over.settle("null", None)
+
+    def _why(self) -> str:
+        if self._info is None:
+            raise ClosedError(self._reason)
+        return self._reason
 
     def _called(self, raw: dict[str, Any], raise_on_error: bool | None) -> CallResult:
         result = read(CallResult.from_json, raw)
@@ -265,17 +274,6 @@ def auth_settings(auth: Any) -> dict[str, Any]:
     if not isinstance(auth, Auth):
         raise TypeError(f"auth is an AuthorizationCode or another way in of trunnion.auth, not a {type(auth).__name__}")
     return auth._settings()
-
-
-def milliseconds(option: str, seconds: float | None) -> int | None:
-    """A time limit as the engine has it. 0 means none, so what is shorter than a millisecond is one."""
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"{option} is a number of seconds, not {seconds!r}")
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{option} is a number of seconds, or 0 for no limit, not {seconds!r}")
-    return max(1, round(seconds * 1000)) if seconds else 0
 
 
 def reporter(

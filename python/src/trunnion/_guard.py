@@ -7,9 +7,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Literal, Union
 
 from ._answers import Answerer
-from ._client import milliseconds
 from ._generated import OUTCOME_ERROR, OUTCOME_RESULT, OUTCOME_TOOL_ERROR
 from ._json import dumps
+from .server import milliseconds
 
 if TYPE_CHECKING:
     from ._handler import Answer

@@ -236,9 +236,10 @@ class Completer(Handler):
 
 
 class Completers:
-    """The completions of one prompt or template, by argument."""
+    """The completions of one prompt or template, by argument, and the options that they share."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
         self.by_argument: dict[str, Completer] = {}
 
     def start(self, host: Host, id: int, payload: str) -> Done | None:

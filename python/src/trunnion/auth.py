@@ -23,11 +23,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, ClassVar, Literal, Protocol, Union, cast
 
 from ._answers import Answerer
-from ._client import milliseconds
 from ._generated import EVENT_AUTHORIZE, EVENT_CREDENTIALS, OPTIONS, OUTCOME_RESULT
 from ._handler import Answer, Done
 from ._json import dumps, loads
 from ._signature import is_async
+from .server import milliseconds
 
 if TYPE_CHECKING:
     from ._host import Host

@@ -143,14 +143,33 @@ class Client(Base):
         try:
             if id != 0:
                 # The last event comes when the connection is over and a command's process has ended.
-                gone = self._gone = host.operation()
+                over = host.operation()
+                self._farewells.add(over)
                 host.call("client_close", id)
                 host.schedule()
-                await asyncio.wait([gone.future], timeout=_FAREWELL)
+                await asyncio.wait([over.future], timeout=_FAREWELL)
         finally:
-            self._gone = None
             host.clients.pop(id, None)
+            self._part()
             await host.release()
+
+    async def closed(self) -> str:
+        """Wait until the connection is over, whoever has ended it. Of a client that is closed already it returns at once.
+
+        Returns:
+            Why it is over, in words.
+
+        Raises:
+            ClosedError: the client never connected.
+        """
+        if self._id != 0:
+            over = self._host.operation()
+            self._farewells.add(over)
+            try:
+                await over.future
+            finally:
+                self._farewells.discard(over)
+        return self._why()
 
     def _notified(self, body: dict[str, Any]) -> None:
         answer = super()._notified(body)
@@ -227,61 +246,75 @@ class Client(Base):
         """A task by the id that was saved of it. Nothing is sent."""
         return Task(self, id, None, None)
 
-    async def list_tasks(self, *, timeout: float | None = None, total_timeout: float | None = None) -> list[TaskState]:
+    async def list_tasks(
+        self,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> list[TaskState]:
         """All tasks of this caller; legacy sessions only.
 
         Raises:
             MethodNotFoundError: the modern era has no such request.
         """
-        return [item async for item in self._list(OP_LIST_TASKS, request_options(timeout, total_timeout))]
+        return [item async for item in self._list(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta))]
 
     async def list_tools(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ToolInfo]:
         """All tools, of all pages."""
-        return [item async for item in self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, cache=cache))]
+        return [item async for item in self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))]
 
     def iter_tools(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ToolInfo]:
         """All tools, asking for a page when it is needed."""
-        return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_resources(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceInfo]:
         """All resources, of all pages."""
-        return [item async for item in self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, cache=cache))]
+        return [item async for item in self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))]
 
     def iter_resources(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ResourceInfo]:
         """All resources, asking for a page when it is needed."""
-        return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_resource_templates(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceTemplateInfo]:
         """All resource templates, of all pages."""
-        return [item async for item in self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, cache=cache))]
+        return [item async for item in self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))]
 
     def iter_resource_templates(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ResourceTemplateInfo]:
         """All resource templates, asking for a page when it is needed."""
-        return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_prompts(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[PromptInfo]:
         """All prompts, of all pages."""
-        return [item async for item in self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, cache=cache))]
+        return [item async for item in self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))]
 
     def iter_prompts(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[PromptInfo]:
         """All prompts, asking for a page when it is needed."""
-        return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def read_resource(
         self,
@@ -290,11 +323,12 @@ class Client(Base):
         timeout: float | None = None,
         total_timeout: float | None = None,
         cache: bool | None = None,
+        progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> ReadResult:
         """Read a resource."""
-        options = request_options(timeout, total_timeout, meta=meta, cache=cache)
-        return read(ReadResult.from_json, await self._request(OP_READ_RESOURCE, {"uri": uri}, options))
+        options = request_options(timeout, total_timeout, progress, meta, cache)
+        return read(ReadResult.from_json, await self._request(OP_READ_RESOURCE, {"uri": uri}, options, progress))
 
     async def get_prompt(
         self,
@@ -303,12 +337,13 @@ class Client(Base):
         *,
         timeout: float | None = None,
         total_timeout: float | None = None,
+        progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> PromptResult:
         """Get the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
-        options = request_options(timeout, total_timeout, meta=meta)
-        return read(PromptResult.from_json, await self._request(OP_GET_PROMPT, params, options))
+        options = request_options(timeout, total_timeout, progress, meta)
+        return read(PromptResult.from_json, await self._request(OP_GET_PROMPT, params, options, progress))
 
     async def complete(
         self,
@@ -320,6 +355,7 @@ class Client(Base):
         arguments: Mapping[str, str] | None = None,
         timeout: float | None = None,
         total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Completion:
         """Ask for values that complete an argument of a prompt or a variable of a resource template.
 
@@ -330,15 +366,25 @@ class Client(Base):
             arguments: the other arguments that are known already.
         """
         params = completion_params(argument, value, prompt, resource, arguments)
-        return read(completion, await self._request(OP_COMPLETE, params, request_options(timeout, total_timeout)))
+        return read(completion, await self._request(OP_COMPLETE, params, request_options(timeout, total_timeout, meta=meta)))
 
-    async def ping(self, *, timeout: float | None = None) -> None:
+    async def ping(
+        self,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         """Ask for a sign of life."""
-        await self._request(OP_PING, {}, request_options(timeout))
+        await self._request(OP_PING, {}, request_options(timeout, total_timeout, meta=meta))
 
-    async def discover(self, *, timeout: float | None = None) -> dict[str, Any]:
+    async def discover(
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """What the server says of itself now, as the protocol's JSON object."""
-        return await self._request(OP_DISCOVER, {}, request_options(timeout))  # type: ignore[no-any-return]
+        options = request_options(timeout, total_timeout, meta=meta, cache=cache)
+        return await self._request(OP_DISCOVER, {}, options)  # type: ignore[no-any-return]
 
     def listen(
         self,
@@ -369,7 +415,8 @@ class Client(Base):
             for item in page.get(key) or []:
                 yield read(make, item)
             cursor = page.get("nextCursor")
-            if cursor is None:
+            # One that comes again would never end.
+            if cursor is None or cursor == params.get("cursor"):
                 return
             params = {"cursor": cursor}
 
@@ -452,13 +499,29 @@ class SyncClient(Base):
         self._reason = "the client is closed"
         try:
             if id != 0 and not host.closed:
-                self._gone = host.operation()
+                over = host.operation()
+                self._farewells.add(over)
                 host.call("client_close", id)
-                host.wait_for(self._gone)
+                host.wait_for(over)
         finally:
-            self._gone = None
             host.clients.pop(id, None)
+            self._part()
+            host.free()
             host.release()
+
+    def closed(self) -> str:
+        """Wait until the connection is over: see `Client.closed`. Notifications are delivered meanwhile."""
+        host = self._host
+        if self._id != 0:
+            over = host.operation()
+            self._farewells.add(over)
+            try:
+                # First into the list, then the look: it may end on another thread in between.
+                if self._id != 0:
+                    host.wait_for(over)
+            finally:
+                self._farewells.discard(over)
+        return self._why()
 
     def call_tool(
         self,
@@ -497,57 +560,71 @@ class SyncClient(Base):
         """A task by the id that was saved of it. Nothing is sent."""
         return SyncTask(self, id, None, None)
 
-    def list_tasks(self, *, timeout: float | None = None, total_timeout: float | None = None) -> list[TaskState]:
+    def list_tasks(
+        self,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> list[TaskState]:
         """All tasks of this caller; legacy sessions only: see `Client.list_tasks`."""
-        return list(self._list(OP_LIST_TASKS, request_options(timeout, total_timeout)))
+        return list(self._list(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta)))
 
     def list_tools(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ToolInfo]:
         """All tools, of all pages."""
-        return list(self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, cache=cache)))
+        return list(self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache)))
 
     def iter_tools(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ToolInfo]:
         """All tools, asking for a page when it is needed."""
-        return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_resources(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceInfo]:
         """All resources, of all pages."""
-        return list(self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, cache=cache)))
+        return list(self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache)))
 
     def iter_resources(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ResourceInfo]:
         """All resources, asking for a page when it is needed."""
-        return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_resource_templates(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceTemplateInfo]:
         """All resource templates, of all pages."""
-        return list(self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, cache=cache)))
+        return list(self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache)))
 
     def iter_resource_templates(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ResourceTemplateInfo]:
         """All resource templates, asking for a page when it is needed."""
-        return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_prompts(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> list[PromptInfo]:
         """All prompts, of all pages."""
-        return list(self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, cache=cache)))
+        return list(self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache)))
 
     def iter_prompts(
-        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Iterator[PromptInfo]:
         """All prompts, asking for a page when it is needed."""
-        return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, cache=cache))
+        return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def read_resource(
         self,
@@ -556,11 +633,12 @@ class SyncClient(Base):
         timeout: float | None = None,
         total_timeout: float | None = None,
         cache: bool | None = None,
+        progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> ReadResult:
         """Read a resource."""
-        options = request_options(timeout, total_timeout, meta=meta, cache=cache)
-        return read(ReadResult.from_json, self._request(OP_READ_RESOURCE, {"uri": uri}, options))
+        options = request_options(timeout, total_timeout, progress, meta, cache)
+        return read(ReadResult.from_json, self._request(OP_READ_RESOURCE, {"uri": uri}, options, progress))
 
     def get_prompt(
         self,
@@ -569,12 +647,13 @@ class SyncClient(Base):
         *,
         timeout: float | None = None,
         total_timeout: float | None = None,
+        progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> PromptResult:
         """Get the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
-        options = request_options(timeout, total_timeout, meta=meta)
-        return read(PromptResult.from_json, self._request(OP_GET_PROMPT, params, options))
+        options = request_options(timeout, total_timeout, progress, meta)
+        return read(PromptResult.from_json, self._request(OP_GET_PROMPT, params, options, progress))
 
     def complete(
         self,
@@ -586,18 +665,29 @@ class SyncClient(Base):
         arguments: Mapping[str, str] | None = None,
         timeout: float | None = None,
         total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Completion:
         """Ask for values that complete an argument: see `Client.complete`."""
         params = completion_params(argument, value, prompt, resource, arguments)
-        return read(completion, self._request(OP_COMPLETE, params, request_options(timeout, total_timeout)))
+        return read(completion, self._request(OP_COMPLETE, params, request_options(timeout, total_timeout, meta=meta)))
 
-    def ping(self, *, timeout: float | None = None) -> None:
+    def ping(
+        self,
+        *,
+        timeout: float | None = None,
+        total_timeout: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
         """Ask for a sign of life."""
-        self._request(OP_PING, {}, request_options(timeout))
+        self._request(OP_PING, {}, request_options(timeout, total_timeout, meta=meta))
 
-    def discover(self, *, timeout: float | None = None) -> dict[str, Any]:
+    def discover(
+        self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """What the server says of itself now, as the protocol's JSON object."""
-        return self._request(OP_DISCOVER, {}, request_options(timeout))  # type: ignore[no-any-return]
+        options = request_options(timeout, total_timeout, meta=meta, cache=cache)
+        return self._request(OP_DISCOVER, {}, options)  # type: ignore[no-any-return]
 
     def listen(
         self,
@@ -628,7 +718,8 @@ class SyncClient(Base):
             for item in page.get(key) or []:
                 yield read(make, item)
             cursor = page.get("nextCursor")
-            if cursor is None:
+            # One that comes again would never end.
+            if cursor is None or cursor == params.get("cursor"):
                 return
             params = {"cursor": cursor}
 

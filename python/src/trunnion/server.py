@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from itertools import count
@@ -50,6 +51,7 @@ class Server:
         name: the server's name.
         version: the server's own version.
         title: a name for people.
+        description: what it is, for people.
         instructions: how a model should use the server.
         website_url: where people read about it.
         icons: icons, as the protocol's objects.
@@ -72,6 +74,7 @@ class Server:
         version: str = "0.1.0",
         *,
         title: str | None = None,
+        description: str | None = None,
         instructions: str | None = None,
         website_url: str | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
@@ -91,6 +94,7 @@ class Server:
             "name": name,
             "version": version,
             "title": title,
+            "description": description,
             "instructions": instructions,
             "websiteUrl": website_url,
             "icons": icons,
@@ -210,12 +214,11 @@ class Server:
                 "_meta": meta,
             }
             options = {
-                "timeoutMs": None if timeout is None else int(timeout * 1000),
                 "task": task,
                 "resumable": resumable or None,
                 "taskTtlMs": None if task_ttl is None else round(task_ttl * 1000),
                 "taskConcurrency": task_concurrency,
-                **_seen_by(scopes, visible_to),
+                **_behaviour(timeout, scopes, visible_to),
             }
             self._add("tool", key, definition, options, tool, asks)
 
@@ -235,6 +238,7 @@ class Server:
         annotations: Mapping[str, Any] | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
         scopes: Sequence[str] = (),
         visible_to: VisibleTo | None = None,
         asks: Mapping[str, Question[Any]] | None = None,
@@ -243,8 +247,8 @@ class Server:
         """Register a function as a resource, or as a template if the URI has variables.
 
         The variables of `doc://{path}` are the function's parameters, by name; a parameter named `uri`
-        receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned. `scopes`, `visible_to`
-        and `asks` are those of `tool`.
+        receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned. `timeout`, `scopes`,
+        `visible_to` and `asks` are those of `tool`.
         """
         variables = _variables(uri)
 
@@ -270,7 +274,7 @@ class Server:
                     "_meta": meta,
                 }
                 handler = Resource(fn, title_, signature, self._quick(inline), self._mask)
-                self._add(kind, uri, definition, _seen_by(scopes, visible_to), handler, asks)
+                self._add(kind, uri, definition, _behaviour(timeout, scopes, visible_to), handler, asks)
 
             self._build(fn, (kind, uri), build)
             return fn
@@ -289,6 +293,7 @@ class Server:
         description: str | None = ...,
         icons: Sequence[Mapping[str, Any]] | None = ...,
         meta: Mapping[str, Any] | None = ...,
+        timeout: float | None = ...,
         scopes: Sequence[str] = ...,
         visible_to: VisibleTo | None = ...,
         asks: Mapping[str, Question[Any]] | None = ...,
@@ -298,8 +303,8 @@ class Server:
         """Register a function as a prompt; with or without parentheses.
 
         Its parameters are the prompt's arguments: texts, or what their JSON text gives for other types.
-        It returns a text, a message, a list of these, or a `PromptResult`. `scopes`, `visible_to` and `asks` are those of
-        `tool`.
+        It returns a text, a message, a list of these, or a `PromptResult`. `timeout`, `scopes`, `visible_to` and `asks` are
+        those of `tool`.
         """
         if fn is None:
             return lambda fn: self.add_prompt(fn, **how)
@@ -314,6 +319,7 @@ class Server:
         description: str | None = None,
         icons: Sequence[Mapping[str, Any]] | None = None,
         meta: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
         scopes: Sequence[str] = (),
         visible_to: VisibleTo | None = None,
         asks: Mapping[str, Question[Any]] | None = None,
@@ -333,7 +339,7 @@ class Server:
                 "_meta": meta,
             }
             handler = Prompt(fn, key, signature, self._quick(inline), self._mask)
-            self._add("prompt", key, definition, _seen_by(scopes, visible_to), handler, asks)
+            self._add("prompt", key, definition, _behaviour(timeout, scopes, visible_to), handler, asks)
 
         self._build(fn, ("prompt", key), build)
         return fn
@@ -344,6 +350,9 @@ class Server:
         *,
         prompt: str | Callable[..., Any] | None = None,
         resource: str | Callable[..., Any] | None = None,
+        timeout: float | None = None,
+        scopes: Sequence[str] = (),
+        visible_to: VisibleTo | None = None,
         inline: bool | None = None,
     ) -> Callable[[F], F]:
         """Register a function that completes one argument of a prompt or one variable of a template.
@@ -352,29 +361,39 @@ class Server:
             argument: the argument's name.
             prompt: the prompt, by name or by the function registered as one.
             resource: the template, by its URI or by its function.
+            timeout, scopes, visible_to: those of `tool`. They are the same for all arguments of one prompt or template: the first
+                function says them, later ones may leave them out. Who does not see the prompt or template does not see these.
 
         The function takes the value so far and, if it has a second parameter, the other arguments as a
         dict. It returns the values that fit, or a `Completion`.
+
+        Raises:
+            ValueError: an earlier function of the same prompt or template said other options.
         """
+        kind, owner = self._completed(prompt, resource)
+        options = _behaviour(timeout, scopes, visible_to)
+
+        def register(fn: F) -> F:
+            completer = Completer(fn, f"{owner}.{argument}", Signature(fn), self._quick(inline), self._mask)
+            completers = self._completers.get((kind, owner))
+            if completers is None:
+                completers = self._completers[(kind, owner)] = Completers(options)
+                reference = {"type": f"ref/{kind}", "name" if kind == "prompt" else "uri": owner}
+                self._add("completion", f"{kind} {owner}", {"ref": reference}, options, completers)
+            elif options and options != completers.options:
+                raise ValueError(f"{owner!r}: its first completion says the timeout, scopes and visible_to of all")
+            completers.by_argument[argument] = completer
+            return fn
+
+        return register
+
+    def _completed(self, prompt: Any, resource: Any) -> tuple[str, str]:
         if (prompt is None) == (resource is None):
             raise TypeError("a completion belongs to a prompt or to a resource")
         owner: Any = prompt if prompt is not None else resource
         if callable(owner):
             owner = self._names[owner][1]
-
-        def register(fn: F) -> F:
-            kind = "ref/prompt" if prompt is not None else "ref/resource"
-            name = f"{owner}.{argument}"
-            completer = Completer(fn, name, Signature(fn), self._quick(inline), self._mask)
-            completers = self._completers.get((kind, owner))
-            if completers is None:
-                completers = self._completers[(kind, owner)] = Completers()
-                reference = {"type": kind, "name" if prompt is not None else "uri": owner}
-                self._add("completion", f"{kind} {owner}", {"ref": reference}, {}, completers)
-            completers.by_argument[argument] = completer
-            return fn
-
-        return register
+        return ("resource" if prompt is None else "prompt"), owner
 
     def remove_tool(self, name: str) -> bool:
         """Remove a tool. False: there was none of that name."""
@@ -387,6 +406,14 @@ class Server:
     def remove_prompt(self, name: str) -> bool:
         """Remove a prompt. False: there was none of that name."""
         return self._remove("prompt", name)
+
+    def remove_completion(
+        self, *, prompt: str | Callable[..., Any] | None = None, resource: str | Callable[..., Any] | None = None
+    ) -> bool:
+        """Remove the completions of all arguments of a prompt, or variables of a template. False: there were none."""
+        kind, owner = self._completed(prompt, resource)
+        self._completers.pop((kind, owner), None)
+        return self._remove("completion", f"{kind} {owner}")
 
     # --------------------------------------------------------------------------------------------- changes
 
@@ -597,16 +624,29 @@ def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
     return taken
 
 
-def _seen_by(scopes: Sequence[str], visible_to: VisibleTo | None) -> dict[str, Any]:
-    """The options of who may use an item."""
+def milliseconds(option: str, seconds: float | None) -> int | None:
+    """A time limit as the engine has it. 0 means none, so what is shorter than a millisecond is one."""
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{option} is a number of seconds, not {seconds!r}")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{option} is a number of seconds, or 0 for no limit, not {seconds!r}")
+    return max(1, round(seconds * 1000)) if seconds else 0
+
+
+def _behaviour(timeout: float | None, scopes: Sequence[str], visible_to: VisibleTo | None) -> dict[str, Any]:
+    """The options that every item has: how long its handler may take, and who may use it."""
     if isinstance(scopes, str):
         raise TypeError("scopes is a list, not a text")
-    seen: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
+    options: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
+    if timeout is not None:
+        options["timeoutMs"] = milliseconds("timeout", timeout)
     if visible_to is not None:
         from ._guard import visibility_json
 
-        seen["visibleTo"] = visibility_json(visible_to)
-    return seen
+        options["visibleTo"] = visibility_json(visible_to)
+    return options
 
 
 def _no_carrying(options: Mapping[str, Any]) -> None:

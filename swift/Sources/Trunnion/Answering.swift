@@ -3,7 +3,8 @@ import TrunnionBindings
 
 /// What a client does when its server asks something.
 ///
-/// A handler that is there declares the capability; `ConnectOptions.capabilities` says more, or otherwise. When the server
+/// A handler that is there declares the capability; `ConnectOptions.capabilities` adds others, and says otherwise of one that both
+/// name. When the server
 /// wants no answer any more, the handler's task is cancelled. What a handler throws refuses the question.
 public struct ClientHandlers: Sendable {
     /// Asks the user: a form to fill in or a page to visit. Fields that an accepted form leaves out get its defaults.
@@ -30,14 +31,14 @@ public struct ClientHandlers: Sendable {
     func declared(in options: ConnectOptions) -> ConnectOptions {
         var options = options
         if let roots { options.roots = roots.map(\.json) }
-        guard options.capabilities == nil, onElicit != nil || onSample != nil else { return options }
         var capabilities: [String: JSONValue] = [:]
         if onElicit != nil {
             let modes = elicitModes.map { ($0, JSONValue.object([:])) }
             capabilities["elicitation"] = .object(Dictionary(uniqueKeysWithValues: modes))
         }
         if onSample != nil { capabilities["sampling"] = [:] }
-        options.capabilities = capabilities
+        capabilities.merge(options.capabilities ?? [:]) { $1 }
+        if !capabilities.isEmpty { options.capabilities = capabilities }
         return options
     }
 
@@ -109,14 +110,52 @@ public enum Change: Sendable, Hashable {
     }
 }
 
+/// What a server has agreed to tell of.
+public struct Granted: Sendable, Hashable, Decodable {
+    /// Whether it tells of changes of the list of tools.
+    public var tools: Bool
+    /// Whether it tells of changes of the list of prompts.
+    public var prompts: Bool
+    /// Whether it tells of changes of the lists of resources and templates.
+    public var resources: Bool
+    /// The resources of whose contents it tells.
+    public var resourceURIs: [String]
+
+    private enum CodingKeys: String, CodingKey {
+        case tools, prompts, resources
+        case resourceURIs = "resourceUris"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        tools = try fields.decodeIfPresent(Bool.self, forKey: .tools) ?? false
+        prompts = try fields.decodeIfPresent(Bool.self, forKey: .prompts) ?? false
+        resources = try fields.decodeIfPresent(Bool.self, forKey: .resources) ?? false
+        resourceURIs = try fields.decodeIfPresent([String].self, forKey: .resourceURIs) ?? []
+    }
+}
+
+/// What a client listens to. Iterating ends when the server or the connection does, or when nobody iterates any more, and throws
+/// what ended it.
+public struct Changes: AsyncSequence, Sendable {
+    public typealias Element = Change
+    public typealias AsyncIterator = AsyncThrowingStream<Change, any Error>.AsyncIterator
+
+    /// What the server has agreed to tell of; that may be less than was asked for.
+    public let granted: Granted
+    let stream: AsyncThrowingStream<Change, any Error>
+
+    public func makeAsyncIterator() -> AsyncIterator { stream.makeAsyncIterator() }
+}
+
 extension Client {
     /// Listen for changes. The sequence ends when the server or the connection does, or when nobody iterates any more; it throws
     /// what ended it. A reader that falls behind by more than 1024 changes loses the oldest.
     /// - Parameter resourceURIs: resources to watch.
-    /// - Returns: once the server has agreed; a server may agree to less than was asked for.
+    /// - Returns: once the server has agreed, to what `granted` says.
     public func listen(
         tools: Bool = false, prompts: Bool = false, resources: Bool = false, resourceURIs: [String] = []
-    ) async throws -> AsyncThrowingStream<Change, any Error> {
+    ) async throws -> Changes {
         let params: JSONValue = [
             "tools": .bool(tools), "prompts": .bool(prompts), "resources": .bool(resources),
             "resourceUris": .array(resourceURIs.map(JSONValue.string)),
@@ -124,12 +163,13 @@ extension Client {
         let (text, client, core) = (try JSON.text(params), handle, runtime.core)
         let (changes, feed) = AsyncThrowingStream.makeStream(
             of: Change.self, throwing: (any Error).self, bufferingPolicy: .bufferingNewest(1024))
-        let (agreed, agree) = AsyncThrowingStream.makeStream(of: Void.self, throwing: (any Error).self)
+        let (agreed, agree) = AsyncThrowingStream.makeStream(of: Granted.self, throwing: (any Error).self)
         let operation = try core.start(sink: { kind, payload in
             switch kind {
             case .notification:
                 guard let told = try? JSON.decode(ServerNotification.self, from: payload) else { return }
                 if told.event == "listening" {
+                    if let granted = try? (told.params ?? [:]).decode(as: Granted.self) { agree.yield(granted) }
                     agree.finish()
                 } else if let change = Change(told) {
                     feed.yield(change)
@@ -145,12 +185,15 @@ extension Client {
             }
         }) { try $0.request(client: client, op: Op.listen.rawValue, params: text, options: "{}") }
         feed.onTermination = { _ in core.giveUp(operation) }
+        var granted: Granted?
         try await withTaskCancellationHandler {
-            for try await _ in agreed {}
+            for try await agreement in agreed { granted = agreement }
         } onCancel: {
             core.giveUp(operation)
         }
-        return changes
+        try Task.checkCancellation()
+        guard let granted else { throw McpError(.protocol, "the server ended listening before it began") }
+        return Changes(granted: granted, stream: changes)
     }
 
     /// From now on ask for log messages of this level and above.
@@ -162,6 +205,9 @@ extension Client {
     /// - Throws: `McpError` of kind `usage` when the client was made without roots.
     public func setRoots(_ roots: [Root]) throws {
         let params = JSONValue.object(["roots": .array(roots.map { .object($0.json) })]).description
-        _ = try calling { try runtime.core.engine.notify(id: handle, event: "roots_changed", params: params) }
+        let areReplaced = try calling {
+            try runtime.core.engine.notify(id: handle, event: "roots_changed", params: params)
+        }
+        if !areReplaced { throw McpError(.usage, "the client was made without roots: give it some, if with none in the list") }
     }
 }

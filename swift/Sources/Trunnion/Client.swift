@@ -183,17 +183,22 @@ public final class Client: Sendable {
         return try await ask(.callTool, params, options: options, progress: progress)
     }
 
-    /// Read a resource.
-    public func readResource(_ uri: String, options: RequestOptions = RequestOptions()) async throws -> ReadResult {
-        try await ask(.readResource, ["uri": .string(uri)], options: options)
+    /// Read a resource. `progress` is that of `callTool`.
+    public func readResource(
+        _ uri: String, options: RequestOptions = RequestOptions(), progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
+    ) async throws -> ReadResult {
+        try await ask(.readResource, ["uri": .string(uri)], options: options, progress: progress)
     }
 
-    /// Get a prompt.
+    /// Get a prompt. `progress` is that of `callTool`.
     public func getPrompt(
-        _ name: String, _ arguments: [String: String] = [:], options: RequestOptions = RequestOptions()
+        _ name: String, _ arguments: [String: String] = [:], options: RequestOptions = RequestOptions(),
+        progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
     ) async throws -> PromptResult {
-        let arguments = JSONValue.object(arguments.mapValues(JSONValue.string))
-        return try await ask(.getPrompt, ["name": .string(name), "arguments": arguments], options: options)
+        let params: [String: JSONValue] = [
+            "name": .string(name), "arguments": .object(arguments.mapValues(JSONValue.string)),
+        ]
+        return try await ask(.getPrompt, params, options: options, progress: progress)
     }
 
     /// Ask for the values of a prompt's argument that go with what was typed.
@@ -233,24 +238,48 @@ public final class Client: Sendable {
     // MARK: Lists
 
     /// The server's tools, page by page as they are read.
-    public var tools: Paged<Tool> { Paged(client: self, op: .listTools, key: "tools") }
-    /// The server's resources, page by page as they are read.
-    public var resources: Paged<Resource> { Paged(client: self, op: .listResources, key: "resources") }
-    /// The server's resource templates, page by page as they are read.
-    public var resourceTemplates: Paged<ResourceTemplate> {
-        Paged(client: self, op: .listResourceTemplates, key: "resourceTemplates")
+    public var tools: Paged<Tool> { tools(options: RequestOptions()) }
+    /// The server's tools, each page asked for with these options.
+    public func tools(options: RequestOptions) -> Paged<Tool> {
+        Paged(client: self, op: .listTools, key: "tools", options: options)
     }
-    /// The server's prompts, page by page as they are read.
-    public var prompts: Paged<Prompt> { Paged(client: self, op: .listPrompts, key: "prompts") }
-
     /// All tools of the server.
-    public func listTools() async throws -> [Tool] { try await tools.all() }
+    public func listTools(options: RequestOptions = RequestOptions()) async throws -> [Tool] {
+        try await tools(options: options).all()
+    }
+
+    /// The server's resources, page by page as they are read.
+    public var resources: Paged<Resource> { resources(options: RequestOptions()) }
+    /// The server's resources, each page asked for with these options.
+    public func resources(options: RequestOptions) -> Paged<Resource> {
+        Paged(client: self, op: .listResources, key: "resources", options: options)
+    }
     /// All resources of the server.
-    public func listResources() async throws -> [Resource] { try await resources.all() }
+    public func listResources(options: RequestOptions = RequestOptions()) async throws -> [Resource] {
+        try await resources(options: options).all()
+    }
+
+    /// The server's resource templates, page by page as they are read.
+    public var resourceTemplates: Paged<ResourceTemplate> { resourceTemplates(options: RequestOptions()) }
+    /// The server's resource templates, each page asked for with these options.
+    public func resourceTemplates(options: RequestOptions) -> Paged<ResourceTemplate> {
+        Paged(client: self, op: .listResourceTemplates, key: "resourceTemplates", options: options)
+    }
     /// All resource templates of the server.
-    public func listResourceTemplates() async throws -> [ResourceTemplate] { try await resourceTemplates.all() }
+    public func listResourceTemplates(options: RequestOptions = RequestOptions()) async throws -> [ResourceTemplate] {
+        try await resourceTemplates(options: options).all()
+    }
+
+    /// The server's prompts, page by page as they are read.
+    public var prompts: Paged<Prompt> { prompts(options: RequestOptions()) }
+    /// The server's prompts, each page asked for with these options.
+    public func prompts(options: RequestOptions) -> Paged<Prompt> {
+        Paged(client: self, op: .listPrompts, key: "prompts", options: options)
+    }
     /// All prompts of the server.
-    public func listPrompts() async throws -> [Prompt] { try await prompts.all() }
+    public func listPrompts(options: RequestOptions = RequestOptions()) async throws -> [Prompt] {
+        try await prompts(options: options).all()
+    }
 }
 
 /// A list of the server's, fetched page by page while it is iterated.
@@ -258,6 +287,7 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
     let client: Client
     let op: Op
     let key: String
+    let options: RequestOptions
 
     /// All elements of all pages.
     public func all() async throws -> [Element] {
@@ -265,12 +295,13 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
     }
 
     /// One page. Pass nil for the first one, then what came back as `next` until that is nil.
+    /// - Parameter options: in place of those of the list.
     public func page(
-        after cursor: String? = nil, options: RequestOptions = RequestOptions()
+        after cursor: String? = nil, options: RequestOptions? = nil
     ) async throws -> (elements: [Element], next: String?) {
         var params: [String: JSONValue] = [:]
         params["cursor"] = cursor.map(JSONValue.string)
-        let text = try await client.request(op, params, options: options)
+        let text = try await client.request(op, params, options: options ?? self.options)
         guard let result = try? JSON.decode(JSONValue.self, from: text), let list = result[key]?.arrayValue else {
             throw McpError(.protocol, "the server's answer has no list \"\(key)\"")
         }
@@ -294,7 +325,8 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
                 isFirst = false
                 let page = try await pages.page(after: next)
                 elements = page.elements[...]
-                next = page.next
+                // A cursor that comes again would never end.
+                next = page.next == next ? nil : page.next
             }
             return elements.removeFirst()
         }

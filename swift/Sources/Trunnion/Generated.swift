@@ -267,7 +267,7 @@ public struct ToolOptions: Sendable, Hashable, Codable {
     public var taskConcurrency: Int?
     /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
     public var asks: [String: JSONValue]?
-    /// The handler is cancelled and the caller told after this long; 0: no limit. Default: 0.
+    /// The handler is cancelled and the caller told after this long; 0: no limit. Tools, prompts, resources, templates and completions. Default: 0.
     public var timeoutMs: Int?
 
     /// Name only what should differ from the default.

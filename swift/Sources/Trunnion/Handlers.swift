@@ -15,9 +15,10 @@ extension Server {
     ///
     /// Throw a `ToolError` for what the model should read and an `McpError` to answer with a protocol error. Of
     /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
-    /// tool failed.
+    /// tool failed; the server's `onError` hears what was thrown.
     ///
     /// - Parameters:
+    ///   - timeout: after this long the handler's task is cancelled, and the caller told; without, there is no limit.
     ///   - asks: what the client is asked before the handler runs; see `Context.answers`.
     ///   - task: whether calls become tasks.
     ///   - resumable: when the process that works on a task dies, the handler is run again, with its checkpoint, with what it did
@@ -30,7 +31,7 @@ extension Server {
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
+        timeout: Duration? = nil, asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
         taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input, Context) async throws -> Output
@@ -48,9 +49,10 @@ extension Server {
         options.resumable = resumable ?? options.resumable
         options.taskTtlMs = taskTTL?.wholeMilliseconds ?? options.taskTtlMs
         options.taskConcurrency = taskConcurrency ?? options.taskConcurrency
-        let text = try Self.options(options, asks: asks, scopes, visibleTo)
+        let text = try Self.options(options, timeout: timeout, asks: asks, scopes, visibleTo)
+        let attempt = Attempt(item: "tool", name: name, onError: onError)
         try add("tool", key: name, definition: definition, options: text) { exchange in
-            await Answer.attempt("the tool \(name)", of: exchange) {
+            await attempt.run("the tool \(name)") {
                 let input: Input
                 do {
                     input = try JSON.decode(Input.self, from: exchange.payload)
@@ -66,14 +68,14 @@ extension Server {
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
+        timeout: Duration? = nil, asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
         taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         options: ToolOptions = ToolOptions(),
         handler: @escaping @Sendable (Input) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: inputSchema,
-            outputSchema: outputSchema, extra: extra, asks: asks, task: task,
+            outputSchema: outputSchema, extra: extra, timeout: timeout, asks: asks, task: task,
             resumable: resumable, taskTTL: taskTTL, taskConcurrency: taskConcurrency, scopes: scopes,
             visibleTo: visibleTo, options: options
         ) { (input: Input, _: Context) in try await handler(input) }
@@ -82,24 +84,25 @@ extension Server {
     /// Add a tool without arguments.
     public func tool<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
-        outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], asks: [String: Question] = [:],
-        task: TaskSupport? = nil, resumable: Bool? = nil,
+        outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], timeout: Duration? = nil,
+        asks: [String: Question] = [:], task: TaskSupport? = nil, resumable: Bool? = nil,
         taskTTL: Duration? = nil, taskConcurrency: Int? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         options: ToolOptions = ToolOptions(), handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         try tool(
             name, description, title: title, annotations: annotations, inputSchema: .none,
-            outputSchema: outputSchema, extra: extra, asks: asks, task: task,
+            outputSchema: outputSchema, extra: extra, timeout: timeout, asks: asks, task: task,
             resumable: resumable, taskTTL: taskTTL, taskConcurrency: taskConcurrency, scopes: scopes,
             visibleTo: visibleTo, options: options
         ) { (_: JSONValue, context: Context) in try await handler(context) }
     }
 
     private static func options(
-        _ options: ToolOptions = ToolOptions(), asks: [String: Question], _ scopes: [String]?,
+        _ options: ToolOptions = ToolOptions(), timeout: Duration?, asks: [String: Question], _ scopes: [String]?,
         _ visibleTo: Visibility?
     ) throws -> String {
         var rest = options
+        rest.timeoutMs = timeout?.limitInMilliseconds ?? rest.timeoutMs
         rest.scopes = scopes ?? rest.scopes
         rest.visibleTo = visibleTo?.json.objectValue ?? rest.visibleTo
         if asks.isEmpty { return try JSON.text(rest) }
@@ -141,17 +144,18 @@ extension Server {
     // MARK: Resources
 
     /// Add a resource at a fixed URI. The handler returns a `String`, `Data`, a `ReadResult`, or any encodable
-    /// value, which becomes JSON.
+    /// value, which becomes JSON. `timeout`, `asks`, `scopes` and `visibleTo` are those of a tool.
     public func resource<Output: Encodable & Sendable>(
         _ uri: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
-        visibleTo: Visibility? = nil,
+        extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
+        scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uri", uri, name, title, description, mimeType, extra)
-        let options = try Self.options(asks: asks, scopes, visibleTo)
+        let options = try Self.options(timeout: timeout, asks: asks, scopes, visibleTo)
+        let attempt = Attempt(item: "resource", name: uri, onError: onError)
         try add("resource", key: uri, definition: definition, options: options) { exchange in
-            await Answer.attempt("the resource", of: exchange) {
+            await attempt.run("the resource") {
                 try Answer(resource: try await handler(Context(exchange: exchange)))
             }
         }
@@ -161,14 +165,15 @@ extension Server {
     /// the variables, and returns what that of a resource does.
     public func resource<Output: Encodable & Sendable>(
         template: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
-        visibleTo: Visibility? = nil,
+        extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
+        scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (ResourceRequest, Context) async throws -> Output
     ) throws {
         let definition = Self.resource("uriTemplate", template, name, title, description, mimeType, extra)
-        let options = try Self.options(asks: asks, scopes, visibleTo)
+        let options = try Self.options(timeout: timeout, asks: asks, scopes, visibleTo)
+        let attempt = Attempt(item: "resource", name: template, onError: onError)
         try add("resource_template", key: template, definition: definition, options: options) { exchange in
-            await Answer.attempt("the resource", of: exchange) {
+            await attempt.run("the resource") {
                 let request = try JSON.decode(ResourceRequest.self, from: exchange.payload)
                 return try Answer(resource: try await handler(request, Context(exchange: exchange)))
             }
@@ -194,8 +199,8 @@ extension Server {
     /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
     public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
-        extra: [String: JSONValue] = [:], asks: [String: Question] = [:], scopes: [String]? = nil,
-        visibleTo: Visibility? = nil,
+        extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
+        scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (Input, Context) async throws -> Output
     ) throws {
         var definition: OrderedJSON = .object(["name": .value(.string(name))])
@@ -203,9 +208,10 @@ extension Server {
         if let description { definition.append("description", .value(.string(description))) }
         definition.append("arguments", .value((try arguments ?? Self.arguments(of: Input.self)).jsonValue))
         definition.append(extra)
-        let options = try Self.options(asks: asks, scopes, visibleTo)
+        let options = try Self.options(timeout: timeout, asks: asks, scopes, visibleTo)
+        let attempt = Attempt(item: "prompt", name: name, onError: onError)
         try add("prompt", key: name, definition: definition, options: options) { exchange in
-            await Answer.attempt("the prompt \(name)", of: exchange) {
+            await attempt.run("the prompt \(name)") {
                 let input: Input
                 do {
                     input = try JSON.decode(Input.self, from: exchange.payload)
@@ -220,11 +226,11 @@ extension Server {
     /// Add a prompt without arguments.
     public func prompt<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
-        asks: [String: Question] = [:], scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        timeout: Duration? = nil, asks: [String: Question] = [:], scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (Context) async throws -> Output
     ) throws {
         try prompt(
-            name, description, title: title, arguments: [], extra: extra, asks: asks, scopes: scopes,
+            name, description, title: title, arguments: [], extra: extra, timeout: timeout, asks: asks, scopes: scopes,
             visibleTo: visibleTo
         ) {
             (_: JSONValue, context: Context) in try await handler(context)
@@ -252,33 +258,78 @@ extension Server {
 
     // MARK: Completions
 
-    /// Complete the arguments of a prompt: the handler returns the values that fit what was typed.
+    /// Complete the arguments of a prompt: the handler returns the values that fit what was typed. Who does not see the prompt does
+    /// not see these; `timeout`, `scopes` and `visibleTo` are those of a tool.
     public func completion(
-        prompt name: String, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        prompt name: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
     ) throws {
-        try completion(reference: ["type": "ref/prompt", "name": .string(name)], key: name, scopes, visibleTo, handler)
+        try completion(.prompt(name), timeout, scopes, visibleTo) { try Answer(values: try await handler($0, $1)) }
+    }
+
+    /// Complete the arguments of a prompt, and tell how many values there are.
+    public func completion(
+        prompt name: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        handler: @escaping @Sendable (CompletionRequest, Context) async throws -> CompletionValues
+    ) throws {
+        try completion(.prompt(name), timeout, scopes, visibleTo) { try Answer(completion: try await handler($0, $1)) }
     }
 
     /// Complete the variables of a resource template.
     public func completion(
-        template: String, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        template: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
     ) throws {
-        try completion(reference: ["type": "ref/resource", "uri": .string(template)], key: template, scopes, visibleTo, handler)
+        try completion(.template(template), timeout, scopes, visibleTo) { try Answer(values: try await handler($0, $1)) }
+    }
+
+    /// Complete the variables of a resource template, and tell how many values there are.
+    public func completion(
+        template: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
+        handler: @escaping @Sendable (CompletionRequest, Context) async throws -> CompletionValues
+    ) throws {
+        try completion(.template(template), timeout, scopes, visibleTo) { try Answer(completion: try await handler($0, $1)) }
     }
 
     private func completion(
-        reference: JSONValue, key: String, _ scopes: [String]?, _ visibleTo: Visibility?,
-        _ handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
+        _ completed: Completed, _ timeout: Duration?, _ scopes: [String]?, _ visibleTo: Visibility?,
+        _ handler: @escaping @Sendable (CompletionRequest, Context) async throws -> Answer
     ) throws {
-        let options = try Self.options(asks: [:], scopes, visibleTo)
-        try add("completion", key: key, definition: .object(["ref": .value(reference)]), options: options) { exchange in
-            await Answer.attempt("the completion", of: exchange) {
+        let options = try Self.options(timeout: timeout, asks: [:], scopes, visibleTo)
+        let definition: OrderedJSON = .object(["ref": .value(completed.reference)])
+        let attempt = Attempt(item: "completion", name: completed.name, onError: onError)
+        try add("completion", key: completed.key, definition: definition, options: options) { exchange in
+            await attempt.run("the completion") {
                 let request = try JSON.decode(CompletionRequest.self, from: exchange.payload)
-                let values = try await handler(request, Context(exchange: exchange))
-                return Answer(outcome: .value, payload: try JSON.text(values))
+                return try await handler(request, Context(exchange: exchange))
             }
+        }
+    }
+}
+
+/// Whose arguments are completed.
+enum Completed {
+    case prompt(String)
+    case template(String)
+
+    var name: String {
+        switch self {
+        case .prompt(let name), .template(let name): name
+        }
+    }
+
+    var reference: JSONValue {
+        switch self {
+        case .prompt(let name): ["type": "ref/prompt", "name": .string(name)]
+        case .template(let uri): ["type": "ref/resource", "uri": .string(uri)]
+        }
+    }
+
+    /// What the engine knows the completion by.
+    var key: String {
+        switch self {
+        case .prompt(let name): "prompt \(name)"
+        case .template(let uri): "resource \(uri)"
         }
     }
 }
@@ -336,8 +387,26 @@ extension Answer {
         }
     }
 
-    /// Run a handler; what it throws is its answer too.
-    static func attempt(_ what: String, of exchange: Exchange, _ body: () async throws -> Answer) async -> Answer {
+    init(values: [String]) throws {
+        self.init(outcome: .value, payload: try JSON.text(values))
+    }
+
+    init(completion: CompletionValues) throws {
+        self.init(outcome: .result, payload: try JSON.text(["completion": JSONValue.object(completion.json)]))
+    }
+}
+
+/// Runs one item's handler; what it throws is its answer too.
+struct Attempt: Sendable {
+    let origin: ErrorOrigin
+    let onError: Server.OnError?
+
+    init(item: String, name: String, onError: Server.OnError?) {
+        origin = ErrorOrigin(item: item, name: name)
+        self.onError = onError
+    }
+
+    func run(_ what: String, _ body: () async throws -> Answer) async -> Answer {
         do {
             return try await body()
         } catch let error as ToolError {
@@ -345,9 +414,12 @@ extension Answer {
         } catch let error as McpError {
             let payload = try? error.completion()
             return Answer(outcome: .error, payload: payload ?? #"{"message":"the error could not be written"}"#)
-        } catch let error as any LocalizedError where error.errorDescription != nil {
-            return Answer(outcome: .toolError, payload: error.errorDescription ?? "")
         } catch {
+            // A handler that ends because its call is over has not failed.
+            if !(error is CancellationError && Task.isCancelled) { onError?(error, origin) }
+            if let described = (error as? any LocalizedError)?.errorDescription {
+                return Answer(outcome: .toolError, payload: described)
+            }
             // The words of an arbitrary error may tell what is nobody's business.
             return Answer(outcome: .toolError, payload: "\(what) failed")
         }

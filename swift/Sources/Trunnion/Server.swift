@@ -19,6 +19,7 @@ public final class Server: Sendable {
     public let runtime: Runtime
     let handle: UInt64
     private let ownsRuntime: Bool
+    let onError: OnError?
     private let targets = Locked([Item: UInt64]())
     private let carried = Locked(HTTPEndpoint?.none)
 
@@ -27,34 +28,42 @@ public final class Server: Sendable {
         var key: String
     }
 
+    /// Hears what a handler has thrown.
+    public typealias OnError = @Sendable (_ error: any Error, _ origin: ErrorOrigin) -> Void
+
     /// - Parameters:
     ///   - name: the server's name for programs.
     ///   - version: the server's own version.
     ///   - title: the name for people.
+    ///   - description: what it is, for people.
     ///   - instructions: how a model should use the server.
     ///   - websiteURL: where people read more.
     ///   - extra: further fields of the definition as the protocol spells them, such as `icons`.
     ///   - auth: whom it lets in over HTTP; without, everybody.
     ///   - runtime: an engine to share; without one the server makes its own.
+    ///   - onError: hears what handlers throw that is neither a `ToolError` nor an `McpError`, and all that the verifier of `auth`
+    ///     throws, for your log: callers learn little of it. It is called where the handler ran, and must not block.
     public init(
-        _ name: String, version: String, title: String? = nil, instructions: String? = nil,
+        _ name: String, version: String, title: String? = nil, description: String? = nil, instructions: String? = nil,
         websiteURL: String? = nil, extra: [String: JSONValue] = [:], options: ServerOptions = ServerOptions(),
-        auth: ServerAuth? = nil, runtime: Runtime? = nil
+        auth: ServerAuth? = nil, runtime: Runtime? = nil, onError: OnError? = nil
     ) throws {
         var definition = try JSONValue(encoding: options).objectValue ?? [:]
         definition.merge(extra) { $1 }
         definition["name"] = .string(name)
         definition["version"] = .string(version)
-        definition["title"] = title.map(JSONValue.string)
-        definition["instructions"] = instructions.map(JSONValue.string)
-        definition["websiteUrl"] = websiteURL.map(JSONValue.string)
+        definition["title"] = title.map(JSONValue.string) ?? definition["title"]
+        definition["description"] = description.map(JSONValue.string) ?? definition["description"]
+        definition["instructions"] = instructions.map(JSONValue.string) ?? definition["instructions"]
+        definition["websiteUrl"] = websiteURL.map(JSONValue.string) ?? definition["websiteUrl"]
         if let auth { definition["auth"] = try auth.option }
         let text = try JSON.text(definition)
         let engineRuntime = try runtime ?? Runtime()
         handle = try calling { try engineRuntime.core.engine.serverNew(definition: text) }
         self.runtime = engineRuntime
         ownsRuntime = runtime == nil
-        if let verifier = auth?.answerer { engineRuntime.core.addVerifier(handle, verifier) }
+        self.onError = onError
+        if let verifier = auth?.answerer(onError) { engineRuntime.core.addVerifier(handle, verifier) }
     }
 
     deinit {
@@ -174,6 +183,26 @@ public final class Server: Sendable {
     /// Remove a prompt. False: there was none of that name.
     @discardableResult
     public func removePrompt(_ name: String) throws -> Bool { try remove("prompt", name) }
+
+    /// Remove the completion of a prompt's arguments. False: there was none.
+    @discardableResult
+    public func removeCompletion(prompt name: String) throws -> Bool {
+        try remove("completion", Completed.prompt(name).key)
+    }
+
+    /// Remove the completion of a resource template's variables. False: there was none.
+    @discardableResult
+    public func removeCompletion(template: String) throws -> Bool {
+        try remove("completion", Completed.template(template).key)
+    }
+}
+
+/// Whose error it is.
+public struct ErrorOrigin: Sendable, Hashable {
+    /// `tool`, `resource`, `prompt` or `completion`; `server` of its verifier.
+    public var item: String
+    /// The item's name, URI or template; `verifier`.
+    public var name: String
 }
 
 /// A server's HTTP endpoint.

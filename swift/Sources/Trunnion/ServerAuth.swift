@@ -114,14 +114,14 @@ public struct ServerAuth: Sendable {
     }
 
     /// Answers what the engine asks about tokens; nil without a verifier.
-    var answerer: Answerer? {
+    func answerer(_ onError: Server.OnError?) -> Answerer? {
         for check in checks {
-            if case .verifier(let verify) = check.kind { return Self.answerer(verify) }
+            if case .verifier(let verify) = check.kind { return Self.answerer(verify, onError) }
         }
         return nil
     }
 
-    private static func answerer(_ verify: @escaping TokenCheck.Verify) -> Answerer {
+    private static func answerer(_ verify: @escaping TokenCheck.Verify, _ onError: Server.OnError?) -> Answerer {
         { _, payload in
             do {
                 let asked = try JSON.decode([String: String].self, from: payload)
@@ -130,6 +130,9 @@ public struct ServerAuth: Sendable {
                 }
                 return Answer(outcome: .result, payload: try JSON.text(claims))
             } catch {
+                if !(error is CancellationError && Task.isCancelled) {
+                    onError?(error, ErrorOrigin(item: "server", name: "verifier"))
+                }
                 // Its words may quote the token.
                 return Answer(outcome: .toolError, payload: "the verifier threw \(type(of: error))")
             }
@@ -185,7 +188,8 @@ public struct TokenCheck: Sendable {
     public static func tokens(_ tokens: [String: Claims]) -> TokenCheck { TokenCheck(kind: .tokens(tokens)) }
 
     /// The program checks tokens itself: a closure gives the claims, of which `aud` must name the server, and `sub` or `client_id`
-    /// is needed. It has ten seconds, and its task is cancelled when the request is gone. The token belongs into no log.
+    /// is needed. It has ten seconds, and its task is cancelled when the request is gone. The server's `onError` hears what it
+    /// throws. The token belongs into no log.
     public static func verifier(_ verify: @escaping Verify) -> TokenCheck { TokenCheck(kind: .verifier(verify)) }
 }
 

@@ -200,13 +200,22 @@ extension Client {
 
     /// The caller's tasks, page by page as they are read. Legacy sessions only: newer servers have no such request, there it throws
     /// `McpError` of kind `method_not_found`.
-    public var tasks: Paged<TaskState> { Paged(client: self, op: .listTasks, key: "tasks") }
+    public var tasks: Paged<TaskState> { tasks(options: RequestOptions()) }
+    /// The caller's tasks, each page asked for with these options. Legacy sessions only, see `tasks`.
+    public func tasks(options: RequestOptions) -> Paged<TaskState> {
+        Paged(client: self, op: .listTasks, key: "tasks", options: options)
+    }
 
     /// All tasks of the caller. Legacy sessions only, see `tasks`.
-    public func listTasks() async throws -> [TaskState] { try await tasks.all() }
+    public func listTasks(options: RequestOptions = RequestOptions()) async throws -> [TaskState] {
+        try await tasks(options: options).all()
+    }
 }
 
 extension Duration {
     /// In whole milliseconds, none of them negative.
     var wholeMilliseconds: Int { Swift.max(0, Int(self / .milliseconds(1))) }
+
+    /// As a time limit. Zero means none, so what is shorter than a millisecond is one.
+    var limitInMilliseconds: Int { self > .zero ? Swift.max(1, wholeMilliseconds) : 0 }
 }

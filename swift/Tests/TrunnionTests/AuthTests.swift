@@ -212,7 +212,7 @@ private final class Keychain: CredentialStore {
         try await world.change(["iss": "https://evil.example"])
         _ = await world.refused(user(), for: "wrong_iss")
         // Without a way in, the refusal is the error.
-        #expect(await failure { try await Client(.url(world.mcp)) }?.kind == .transport)
+        #expect(await failure { try await Client(.url(world.mcp)) }?.kind == .unauthorized)
     }
 
     @Test func givenUpWhileTheUserDecides() async throws {

@@ -60,6 +60,9 @@ func printReceipt() async throws -> Int { 7 }
         try server.completion(prompt: "summarise") { request, _ in
             ["English", "Esperanto"].filter { $0.hasPrefix(request.argument.value) }
         }
+        try server.completion(template: "doc://{path}") { request, _ in
+            CompletionValues(values: [request.argument.value + "readme.md"], total: 12, hasMore: true)
+        }
 
         try server.tool("book", "Books a table") { (input: BookInput, context: Context) in
             let hold = try await context.once("hold") { try await holdTable(for: input.people) }
@@ -116,11 +119,13 @@ func printReceipt() async throws -> Int { 7 }
             #expect(try await asked.callTool("choose").text == "fish")
             #expect(try await asked.callTool("seat").text == "a seat near the fish kitchen")
             let changes = try await asked.listen(tools: true, resourceURIs: ["config://app"])
+            print(changes.granted.resourceURIs)
             try server.notifyResourceUpdated("config://app")
             for try await change in changes {
                 if case .resource(let uri) = change { print(uri) }
                 break
             }
+            print(try await asked.listTools(options: RequestOptions(cache: false)).count)
             try asked.setRoots([])
             try await asked.setLogLevel(.warning)
             await asked.close()
@@ -148,6 +153,17 @@ func printReceipt() async throws -> Int { 7 }
         let listener = try await server.serveHTTP(port: 8000)
         print(listener.url)
         try await listener.wait()
+    }
+
+    @Test func whatIsThrownAndShown() async throws {
+        let sunny = try Server(
+            "sunny", version: "1.0.0", extra: ["icons": [["src": "https://example.com/sun.png", "sizes": ["48x48"]]]],
+            onError: { error, origin in print("\(origin.item) \(origin.name): \(error)") })
+        let icons: JSONValue = [["src": "https://example.com/sun.png", "mimeType": "image/png"]]
+        try sunny.tool("shine", "Shines", extra: ["icons": icons]) { (_: Context) in "it shines" }
+        try await withClient(to: sunny) { (client: Client) async throws -> Void in
+            #expect(try await client.listTools()[0].icons.map(\.src) == ["https://example.com/sun.png"])
+        }
     }
 
     @Test func callsThatTakeLong() async throws {

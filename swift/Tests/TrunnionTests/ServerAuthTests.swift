@@ -51,8 +51,8 @@ private final class Issuer {
         ConnectOptions(headers: ["authorization": .string("Bearer \(token)")])
     }
 
-    private func files(_ auth: ServerAuth?) throws -> Server {
-        let server = try Server("files", version: "1", auth: auth)
+    private func files(_ auth: ServerAuth?, onError: Server.OnError? = nil) throws -> Server {
+        let server = try Server("files", version: "1", auth: auth, onError: onError)
         try server.tool("whoami", "Says who calls") { (context: Context) in
             "\(try context.claims?.subject ?? "nobody") \(try context.principal ?? "")"
         }
@@ -165,12 +165,20 @@ private final class Issuer {
                 if token == "down" { throw Down() }
                 return token == "good" ? ["sub": "ann", "aud": "me"] : token == "others" ? ["sub": "ann", "aud": "you"] : nil
             }, audience: ["me"])
-        try await serving(try files(auth)) { (url: String) async throws -> Void in
+        let (errors, feed) = AsyncStream.makeStream(of: String.self)
+        let server = try files(auth) { error, origin in
+            feed.yield("\(origin.item) \(origin.name) \((error as? Down)?.database ?? "")")
+        }
+        try await serving(server) { (url: String) async throws -> Void in
             #expect(try await refusal(url, "bad") == 401)
             #expect(try await refusal(url, "others") == 401)
             #expect(try await refusal(url, "down") == 503)
             #expect(try await whoami(url, "good") == #"ann ["","sub:ann"]"#)
         }
+        feed.finish()
+        var told: [String] = []
+        for await error in errors { told.append(error) }
+        #expect(told == ["server verifier s3cret"])
     }
 
     @Test func aVerifierIsCancelledWithItsRequest() async throws {
