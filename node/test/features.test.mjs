@@ -244,14 +244,14 @@ for (const options of ENGINES) {
         },
       );
 
-      const aborts = [];
+      const aborts = Object.fromEntries(["tool", "resource", "template", "prompt", "completion"].map((what) => [what, deferred()]));
       check(
         "every kind of handler has a time limit",
         (server) => {
           const never = (what) => (...args) =>
             new Promise((_, reject) => {
               const { signal } = args.at(-1);
-              signal.addEventListener("abort", () => (aborts.push(what), reject(signal.reason)));
+              signal.addEventListener("abort", () => (aborts[what].resolve(what), reject(signal.reason)));
             });
           const timeoutMs = 20;
           server
@@ -262,14 +262,14 @@ for (const options of ENGINES) {
             .completion({ prompt: "prompt" }, never("completion"), { timeoutMs });
         },
         async (client) => {
-          aborts.length = 0;
           const tool = await client.callTool("tool").catch(() => undefined);
           assert.notEqual(tool?.isError, false);
           await assert.rejects(client.readResource("test://a"), McpError);
           await assert.rejects(client.readResource("test://1/b"), McpError);
           await assert.rejects(client.getPrompt("prompt"), McpError);
           await assert.rejects(client.complete({ prompt: "prompt" }, { name: "a", value: "" }), McpError);
-          assert.deepEqual(aborts, ["tool", "resource", "template", "prompt", "completion"]);
+          const aborted = await awaited(Promise.all(Object.values(aborts).map(({ promise }) => promise)));
+          assert.deepEqual(aborted, Object.keys(aborts));
         },
       );
 
