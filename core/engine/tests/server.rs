@@ -499,7 +499,10 @@ async fn items_come_and_go_while_it_serves() {
     let twice = server.add(Tool::new("late", async || "again")).expect_err("there already");
     assert_eq!(twice.kind, "usage");
     assert!(server.remove_tool("late") && !server.remove_tool("late"));
-    assert_eq!(client.call_tool("late", ()).await.expect_err("gone").kind, "method_not_found");
+    // What was offered once is declared, and its list may be empty (2026-07-28, tools, "Capabilities").
+    assert_eq!(client.call_tool("late", ()).await.expect_err("gone").kind, "invalid_params");
+    assert_eq!(client.list_tools().await.expect("a list").items.len(), 0);
+    assert_eq!(client.list_prompts().await.expect_err("there were none ever").kind, "method_not_found");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use common::{Gate, Peer, Told, hello, later, text, with_progress};
 use serde_json::json;
 use tokio::sync::Notify;
+use trunnion::Era;
 use trunnion::server::{Context, Resource, Server, State, Tool};
 
 async fn steps(context: Context, gate: State<Gate>) -> &'static str {
@@ -65,6 +66,42 @@ async fn sessions_can_be_left_out_and_are_limited() {
     assert_eq!(peer.initialize(json!({})).await, Err(503));
     peer.session = first;
     assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_served_is_refused_in_every_request() {
+    let mut peer = Peer::legacy(&server(&Gate::default()), "2025-03-26", json!({})).await;
+    let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    for version in ["1999-01-01", "2025-11-25 x", ""] {
+        peer.revision = version;
+        for method in [reqwest::Method::GET, reqwest::Method::DELETE] {
+            assert_eq!(Peer::answer(peer.request(method)).await.status(), 400, "{version:?}");
+        }
+        assert_eq!(peer.notify("notifications/initialized", json!({})).await, 400, "{version:?}");
+        assert_eq!(peer.respond(&json!({"id": 1}), json!({})).await, 400, "{version:?}");
+        assert_eq!(peer.post(&json!([notification])).await.status(), 400, "{version:?}");
+        let refused = peer.post(&notification).await.json();
+        assert_eq!(refused["error"]["data"]["requested"], version.trim(), "{refused}");
+    }
+    // The session has come to no harm.
+    peer.revision = "2025-03-26";
+    assert_eq!(text(&peer.call(1, "hello", json!({})).await.json()), "hello");
+    assert_eq!(peer.notify("notifications/initialized", json!({})).await, 202);
+    assert_eq!(Peer::answer(peer.request(reqwest::Method::DELETE)).await.status(), 204);
+}
+
+#[tokio::test]
+async fn a_server_without_the_legacy_era_names_its_versions() {
+    let server = Server::builder("test", "1.0").eras([Era::Modern]).build().expect("valid");
+    let listening = server.http().bind("127.0.0.1:0").await.expect("an address");
+    let peer = Peer::of(listening, "2025-11-25");
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
+    let answer = peer.post(&hello).await;
+    assert_eq!(answer.status(), 400);
+    let error = answer.json()["error"].clone();
+    assert_eq!((&error["code"], &error["data"]["supported"]), (&json!(-32602), &json!(["2026-07-28"])));
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("2026-07-28")), "{error}");
 }
 
 #[tokio::test]
@@ -200,6 +237,35 @@ async fn batches_belong_to_one_revision() {
     assert_eq!(peer.post(&json!([])).await.status(), 400);
 
     let peer = Peer::legacy(&server(&gate), "2025-06-18", json!({})).await;
+    assert_eq!(peer.post(&batch).await.status(), 400);
+}
+
+#[tokio::test]
+async fn batches_without_sessions_have_one_answer() {
+    let gate = Gate::default();
+    let listening = server(&gate).http().sessions(false).bind("127.0.0.1:0").await.expect("an address");
+    let mut peer = Peer::of(listening, "2025-03-26");
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "later"}},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "hello"}},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 3, "method": "nothing"},
+        {"jsonrpc": "2.0", "id": 4, "method": "initialize", "params": {"protocolVersion": "2025-03-26"}},
+        7
+    ]);
+    gate.go.notify_one();
+    let answers = peer.post(&batch).await.json();
+    let answers = answers.as_array().expect("a batch");
+    assert_eq!(answers.len(), 5, "{answers:?}");
+    let of = |id: u64| answers.iter().find(|answer| answer["id"] == id).expect("an answer");
+    assert_eq!((text(of(1)), text(of(2))), ("closed: false", "hello"));
+    assert_eq!((&of(3)["error"]["code"], &of(4)["error"]["code"]), (&json!(-32601), &json!(-32600)));
+    assert_eq!(peer.post(&json!([batch[2]])).await.status(), 202);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = http.post(peer.listening.url()).header("content-type", "application/json");
+    let answers = Peer::answer(request.body(json!([batch[1]]).to_string())).await.json();
+    assert_eq!(text(&answers[0]), "hello", "without the header it is of that revision");
+    peer.revision = "2025-06-18";
     assert_eq!(peer.post(&batch).await.status(), 400);
 }
 

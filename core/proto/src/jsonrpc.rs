@@ -184,13 +184,13 @@ pub(crate) fn batch(frame: &Bytes, limits: &Limits) -> Result<Vec<Bytes>, Malfor
 }
 
 /// Several messages as one batch.
-pub(crate) fn join(messages: &[Vec<u8>]) -> Vec<u8> {
+pub fn join(messages: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut out = vec![b'['];
     for message in messages {
         if out.len() > 1 {
             out.push(b',');
         }
-        out.extend_from_slice(message);
+        out.extend_from_slice(message.as_ref());
     }
     out.push(b']');
     out
@@ -218,8 +218,9 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         ));
     }
     let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| match error.classify() {
+        // Its text is JSON as far as it was read: the peer learns which of its messages, or whose answer, is none.
         serde_json::error::Category::Data => malformed(
-            None,
+            salvage_id(frame),
             ErrorKind::InvalidRequest,
             format!("invalid message: {}", json::complaint(&error)),
         ),
@@ -384,6 +385,20 @@ mod tests {
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":1,"method":5}"#), (Some("1".into()), -32600));
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#), (Some("1".into()), -32600));
         assert_eq!(code(r#"{"jsonrpc":"2.0","id":1}"#), (Some("1".into()), -32600));
+        // A member of the wrong shape, or one too many, does not take the id away.
+        for members in [
+            r#""error":{"code":"E1","message":"x"}"#,
+            r#""error":{"code":1.0,"message":"x"}"#,
+            r#""error":{"code":1,"message":null}"#,
+            r#""error":{"id":4}"#,
+            r#""method":"x","method":"x""#,
+            r#""method":"x","params":{"id":4},"params":{}"#,
+        ] {
+            let expected = (Some("3".to_owned()), -32600);
+            assert_eq!(code(&format!(r#"{{"jsonrpc":"2.0","id":3,{members}}}"#)), expected, "{members}");
+            assert_eq!(code(&format!(r#"{{{members},"id":3,"jsonrpc":"2.0"}}"#)), expected, "{members}");
+        }
+        assert_eq!(code(r#"{"jsonrpc":"2.0","id":null,"error":{"code":"E1"}}"#), (None, -32600));
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(
             code(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"a":{deep}}}}}"#)),

@@ -1,45 +1,174 @@
-//! What a catalog tells of itself, by revision.
+//! What clients of each revision are told of a catalog, held against the official schema of that revision.
+
+#[path = "../../../tests/vectors/schema.rs"]
+mod schema;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use trunnion_proto::outcome::Outcome;
-use trunnion_proto::server::catalog::{Catalog, Dispatch, Item, Offer};
+use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Item, Offer};
 use trunnion_proto::server::{Output, ServerConn, Settings, Stamp};
+use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
-/// The first tool of a list that is asked for in a session of this revision.
-fn listed(catalog: &Catalog<()>, revision: &str) -> Value {
-    let mut conn = ServerConn::new(catalog.settings().clone());
-    let ask = |method: &str, params: Value| {
-        Bytes::from(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
-    };
-    let hello =
-        json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
-    for frame in [ask("initialize", hello), ask("tools/list", json!({}))] {
-        conn.recv(frame);
-        let Some(Output::Request(key, request)) = conn.poll() else { panic!("a good request") };
-        let Dispatch::Answer(outcome) = catalog.dispatch(&request, None) else {
-            panic!("the engine answers")
-        };
-        if let (Outcome::Prepared(page), "tools/list") = (&outcome, request.method.name) {
-            return serde_json::from_str::<Value>(page.as_str()).expect("JSON")["tools"][0].clone();
+const REVISIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+
+/// A server whose handlers are what they answer.
+fn catalog() -> Catalog<Outcome> {
+    let stamp = Stamp::new(r#"{"name":"s","version":"1"}"#, 0, "private");
+    Catalog::new(Settings::default(), Offer { stamp, instructions: None, page_size: 10 })
+}
+
+/// A client of one revision.
+struct Client<'a> {
+    catalog: &'a Catalog<Outcome>,
+    conn: ServerConn,
+    revision: &'static str,
+    said: schema::Conversation,
+}
+
+impl Client<'_> {
+    fn new<'a>(catalog: &'a Catalog<Outcome>, revision: &'static str) -> Client<'a> {
+        let conn = ServerConn::new(catalog.settings().clone());
+        let mut client =
+            Client { catalog, conn, revision, said: schema::Conversation::new(schema::End::Server) };
+        if revision != "2026-07-28" {
+            let hello = json!({"protocolVersion": revision, "capabilities": {},
+                "clientInfo": {"name": "c", "version": "1"}});
+            assert_eq!(client.ask("initialize", hello)["result"]["protocolVersion"], revision);
         }
-        assert!(conn.complete(key, outcome, catalog.stamp()));
-        while conn.poll().is_some() {}
+        client
     }
-    panic!("no list")
+
+    fn ask(&mut self, method: &str, mut params: Value) -> Value {
+        if self.revision == "2026-07-28" {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": self.revision,
+                "io.modelcontextprotocol/clientCapabilities": {},
+            });
+        }
+        let frame = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        self.said.heard(frame.as_bytes());
+        self.conn.recv(Bytes::from(frame));
+        loop {
+            match self.conn.poll().expect("an answer") {
+                Output::Request(key, request) => {
+                    let outcome = match self.catalog.dispatch(&request, None) {
+                        Dispatch::Answer(outcome) => outcome,
+                        Dispatch::Run { entry, .. } => {
+                            let exchange = self.conn.exchange_mut(key).expect("live");
+                            exchange.answered_by(&entry, &request);
+                            entry.handler.clone()
+                        }
+                        _ => panic!("nothing here is a task or a stream"),
+                    };
+                    assert!(self.conn.complete(key, outcome, self.catalog.stamp()));
+                }
+                Output::Send(message) => {
+                    let message = serde_json::from_slice(&message).expect("a message is JSON");
+                    self.said.sent(&message).expect("what the schema allows");
+                    return message;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn tools(&mut self) -> Vec<Value> {
+        self.ask("tools/list", json!({}))["result"]["tools"].as_array().expect("a list").clone()
+    }
+}
+
+fn add_tool(catalog: &Catalog<Outcome>, tool: Value, behaviour: Behaviour, outcome: Outcome) {
+    catalog.add(Item::Tool, &tool.to_string(), behaviour, outcome).expect("valid");
 }
 
 #[test]
 fn an_output_schema_is_shown_only_where_structured_results_are_sent() {
-    let stamp = Stamp::new(r#"{"name":"s","version":"1"}"#, 0, "private");
-    let offer = Offer { stamp, instructions: None, page_size: 10 };
-    let catalog = Catalog::new(Settings::default(), offer);
-    let schema = json!({"type": "object", "properties": {"sum": {"type": "number"}}});
-    let tool = json!({"name": "add", "inputSchema": {"type": "object"}, "outputSchema": schema});
-    catalog.add(Item::Tool, &tool.to_string(), Default::default(), ()).expect("valid");
-    for revision in ["2025-06-18", "2025-03-26", "2025-11-25", "2024-11-05"] {
-        let tool = listed(&catalog, revision);
-        assert_eq!(tool["inputSchema"]["type"], "object");
-        assert_eq!(tool.get("outputSchema").is_some(), revision >= "2025-06-18", "{revision}");
+    let catalog = catalog();
+    for (name, schema, outcome, support) in [
+        ("object", json!({"type": "object", "required": ["sum"]}), r#"{"sum":1}"#, TaskSupport::Never),
+        ("array", json!({"type": "array"}), "[1]", TaskSupport::Never),
+        ("either", json!({"anyOf": [{"type": "object"}, {"type": "null"}]}), "null", TaskSupport::Never),
+        ("array_task", json!({"type": "array"}), "[1]", TaskSupport::Optional),
+    ] {
+        let tool = json!({"name": name, "inputSchema": {"type": "object"}, "outputSchema": schema});
+        let behaviour =
+            Behaviour { task: TaskBehaviour { support, ..TaskBehaviour::default() }, ..Behaviour::default() };
+        add_tool(&catalog, tool, behaviour, Outcome::Value(outcome.into()));
+    }
+    for revision in REVISIONS {
+        let mut client = Client::new(&catalog, revision);
+        for tool in client.tools() {
+            let name = tool["name"].as_str().expect("a name");
+            let shown = revision == "2026-07-28" || (name == "object" && revision >= "2025-06-18");
+            assert_eq!(tool["inputSchema"]["type"], "object");
+            assert_eq!(tool.get("outputSchema").is_some(), shown, "{name} {revision}");
+            let is_task = name == "array_task" && revision == "2025-11-25";
+            assert_eq!(tool.get("execution").is_some(), is_task, "{name} {revision}");
+            let result = &client.ask("tools/call", json!({ "name": name }))["result"];
+            assert_eq!(result.get("structuredContent").is_some(), shown, "{name} {revision}");
+        }
+    }
+}
+
+#[test]
+fn what_was_offered_once_has_a_list() {
+    let catalog = catalog();
+    let mut clients = REVISIONS.map(|revision| Client::new(&catalog, revision));
+    for client in &mut clients {
+        assert_eq!(client.ask("tools/list", json!({}))["error"]["code"], -32601, "{}", client.revision);
+    }
+    add_tool(&catalog, json!({"name": "t"}), Behaviour::default(), Outcome::Text("here".into()));
+    for client in &mut clients {
+        assert_eq!(client.tools().len(), 1);
+    }
+    assert!(catalog.remove(Item::Tool, "t"));
+    for client in &mut clients {
+        assert_eq!(client.tools().len(), 0, "{}", client.revision);
+        assert_eq!(client.ask("tools/call", json!({"name": "t"}))["error"]["code"], -32602);
+        assert_eq!(client.ask("prompts/list", json!({}))["error"]["code"], -32601);
+    }
+    let discovered = Client::new(&catalog, "2026-07-28").ask("server/discover", json!({}));
+    assert_eq!(discovered["result"]["capabilities"]["tools"], json!({"listChanged": true}));
+}
+
+#[test]
+fn content_is_what_the_revision_has() {
+    let catalog = catalog();
+    let blocks = json!([
+        {"type": "text", "text": "plain"},
+        {"type": "image", "data": "aQ==", "mimeType": "image/png"},
+        {"type": "audio", "data": "YQ==", "mimeType": "audio/wav", "annotations": {"audience": ["user"]}},
+        {"type": "resource", "resource": {"uri": "test://a", "text": "a"}},
+        {"type": "resource_link", "uri": "test://b", "name": "b", "description": "the second"},
+        {"type": "resource_link", "uri": "test://c", "name": "c", "title": "C"},
+    ]);
+    let said = Outcome::Result(json!({ "content": blocks }).to_string());
+    add_tool(&catalog, json!({"name": "all"}), Behaviour::default(), said);
+    let messages: Vec<Value> = blocks
+        .as_array()
+        .expect("blocks")
+        .iter()
+        .map(|block| json!({"role": "user", "content": block}))
+        .collect();
+    let said = Outcome::Result(json!({ "messages": messages }).to_string());
+    catalog.add(Item::Prompt, r#"{"name":"all"}"#, Behaviour::default(), said).expect("valid");
+    for revision in REVISIONS {
+        let mut client = Client::new(&catalog, revision);
+        let mut expected = blocks.clone();
+        if revision < "2025-03-26" {
+            let text = "[audio of type audio/wav]";
+            expected[2] = json!({"type": "text", "text": text, "annotations": {"audience": ["user"]}});
+        }
+        if revision < "2025-06-18" {
+            expected[4] = json!({"type": "text", "text": "b\nthe second\ntest://b"});
+            expected[5] = json!({"type": "text", "text": "C\ntest://c"});
+        }
+        let result = client.ask("tools/call", json!({"name": "all"}))["result"].clone();
+        assert_eq!(result["content"], expected, "{revision}");
+        let result = client.ask("prompts/get", json!({"name": "all"}))["result"].clone();
+        let contents =
+            result["messages"].as_array().expect("messages").iter().map(|message| message["content"].clone());
+        assert_eq!(Value::Array(contents.collect()), expected, "{revision}");
     }
 }

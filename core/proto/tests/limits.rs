@@ -175,6 +175,57 @@ fn resources_that_are_watched() {
 }
 
 #[test]
+fn bytes_of_what_is_watched() {
+    let uri = |n: usize, bytes: usize| format!("test://{n:0width$}", width = bytes - "test://".len());
+    let mut server = Server::in_session("2025-11-25");
+    let template = r#"{"name":"n","uriTemplate":"test://{n}"}"#;
+    server.catalog.add(Item::ResourceTemplate, template, Behaviour::default(), ()).expect("valid");
+    let mut ask = |method: &str, uri: String| {
+        let params = json!({ "uri": uri });
+        code(
+            &server.hear(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()),
+        )
+    };
+    assert_eq!(ask("resources/subscribe", uri(0, (8 << 10) + 1)), Some(-32600));
+    for n in 0..32 {
+        assert_eq!(ask("resources/subscribe", uri(n, 8 << 10)), None, "{n}");
+    }
+    assert_eq!(ask("resources/subscribe", "test://1".into()), Some(-32600));
+    assert_eq!(ask("resources/subscribe", uri(7, 8 << 10)), None, "it is watched already");
+    assert_eq!(ask("resources/unsubscribe", uri(7, 8 << 10)), None);
+    assert_eq!(ask("resources/subscribe", "test://1".into()), None);
+
+    let mut server = Server::new(Settings::default());
+    let mut id = 0;
+    let mut listen = |uris: Vec<String>| {
+        id += 1;
+        let params = json!({"notifications": {"resourceSubscriptions": uris}});
+        code(&server.hear(&modern(id, "subscriptions/listen", params)))
+    };
+    let full: Vec<String> = (0..32).map(|n| uri(n, 8 << 10)).collect();
+    assert_eq!((listen(vec![uri(0, 8 << 10)]), listen(vec![uri(0, (8 << 10) + 1)])), (None, Some(-32602)));
+    assert_eq!(listen(full.clone()), None);
+    assert_eq!(listen([full, vec!["test://1".into()]].concat()), Some(-32602));
+}
+
+#[test]
+fn what_a_client_says_of_itself() {
+    let hello = |bytes: usize| {
+        let said = |name: &str, able: &str| {
+            (json!({"name": name, "version": "1"}), json!({"experimental": {"x": {"y": able}}}))
+        };
+        let (info, capabilities) = said("", "");
+        let rest = bytes - info.to_string().len() - capabilities.to_string().len();
+        let (info, capabilities) = said(&"n".repeat(rest / 2), &"y".repeat(rest - rest / 2));
+        let params =
+            json!({"protocolVersion": "2025-11-25", "clientInfo": info, "capabilities": capabilities});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+        code(&Server::new(Settings::default()).hear(&message.to_string()))
+    };
+    assert_eq!((hello(64 << 10), hello((64 << 10) + 1)), (None, Some(-32602)));
+}
+
+#[test]
 fn questions_that_one_call_asks() {
     let asked = |count: usize| {
         let all = (0..count).map(|n| (n.to_string(), json!({"op": "list_roots"}))).collect();

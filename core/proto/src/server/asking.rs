@@ -150,6 +150,16 @@ impl Question {
             {
                 lacks(json!({"elicitation": {"form": {}}}))
             }
+            Role::Elicit if revision < Revision::V2025_11_25 => match self.choice_of_several() {
+                Some(name) => Err(RpcError::new(
+                    ErrorKind::MissingCapability,
+                    format!(
+                        "the client speaks {}, whose forms have no choice of several: requestedSchema.properties.{name}",
+                        revision.as_str()
+                    ),
+                )),
+                None => Ok(()),
+            },
             Role::Sample if !has("/sampling") => lacks(json!({"sampling": {}})),
             Role::Sample if self.uses_tools() && !has("/sampling/tools") => {
                 lacks(json!({"sampling": {"tools": {}}}))
@@ -266,6 +276,14 @@ impl Question {
 
     fn elicitation(&self) -> ElicitParams<'_> {
         serde_json::from_str(self.params.as_str()).expect("checked when it was made")
+    }
+
+    /// A property of its form that takes several values: those came with 2025-11-25 (elicitation, "Requested Schema").
+    fn choice_of_several(&self) -> Option<String> {
+        let schema = self.elicitation().requested_schema?;
+        let properties = schema.get("properties").and_then(Value::as_object)?;
+        let several = |property: &Value| property.get("type").and_then(Value::as_str) == Some("array");
+        properties.iter().find(|(_, property)| several(property)).map(|(name, _)| name.clone())
     }
 
     fn uses_tools(&self) -> bool {
@@ -413,6 +431,21 @@ mod tests {
         );
         assert_eq!(allowed(tools, new, json!({"sampling": {"tools": {}}})), None);
         assert_eq!(allowed(json!({"op": "list_roots"}), new, json!({})), Some(json!({"roots": {}})));
+    }
+
+    #[test]
+    fn a_choice_of_several_is_asked_only_where_forms_have_it() {
+        let choices = json!({"type": "array", "items": {"type": "string", "enum": ["a", "b"]}});
+        let form = json!({"op": "elicit", "params": {"message": "Which?", "requestedSchema":
+            {"type": "object", "properties": {"name": {"type": "string"}, "which": choices}}}});
+        let asked = question(form).expect("valid");
+        let capabilities = Json::from_static(r#"{"elicitation":{}}"#);
+        let error = asked.allowed(Revision::V2025_06_18, &capabilities).expect_err("it has none");
+        assert_eq!(error.kind(), ErrorKind::MissingCapability);
+        assert!(error.message.contains("which") && error.message.contains("2025-06-18"), "{}", error.message);
+        for revision in [Revision::V2025_11_25, Revision::LATEST] {
+            assert!(asked.allowed(revision, &capabilities).is_ok());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod lists;
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -149,6 +149,8 @@ pub struct Entry<H> {
     task_definition: Option<String>,
     /// The definition for revisions without structured results, where it differs.
     plain_definition: Option<String>,
+    /// Its structured results may be no objects, which the legacy era does not have.
+    modern_output: bool,
     mime_type: Option<String>,
     input: Option<Schema>,
     pub(crate) output: Option<Arc<Schema>>,
@@ -175,6 +177,7 @@ impl<H> Entry<H> {
             definition: String::new(),
             task_definition: None,
             plain_definition: None,
+            modern_output: false,
             mime_type: None,
             input: None,
             output: None,
@@ -193,10 +196,11 @@ impl<H> Entry<H> {
         self.visible_to.as_ref().is_none_or(|visible_to| visible_to.fits(access))
     }
 
-    fn definition(&self, (_, structured, tasks): Dress) -> &str {
-        let plain = self.plain_definition.as_deref().filter(|_| !structured);
+    fn definition(&self, (modern, structured, tasks): Dress) -> &str {
+        let shows_output = structured && (modern || !self.modern_output);
+        let plain = self.plain_definition.as_deref().filter(|_| !shows_output);
         let task = self.task_definition.as_deref().filter(|_| tasks);
-        plain.or(task).unwrap_or(&self.definition)
+        task.or(plain).unwrap_or(&self.definition)
     }
 }
 
@@ -235,7 +239,10 @@ pub struct Catalog<H> {
 
 struct State<H> {
     entries: BTreeMap<Item, Shelf<H>>,
-    /// Whether any tool has tasks.
+    /// What is declared to clients: whatever was registered ever. A client that was told of tools asks for their list when
+    /// it has changed, and an empty one is an answer (2026-07-28, tools, "Capabilities").
+    declared: BTreeSet<Item>,
+    /// Whether any tool has tasks, or had: what became of the calls of those that are gone can still be asked.
     has_tasks: bool,
     /// First pages, written once for each list and era.
     pages: Mutex<BTreeMap<(Item, Dress), Json>>,
@@ -271,7 +278,12 @@ impl<H> Default for Shelf<H> {
 impl<H> Catalog<H> {
     /// An empty one.
     pub fn new(settings: Settings, offer: Offer) -> Catalog<H> {
-        let state = State { entries: BTreeMap::new(), has_tasks: false, pages: Mutex::default() };
+        let state = State {
+            entries: BTreeMap::new(),
+            declared: BTreeSet::new(),
+            has_tasks: false,
+            pages: Mutex::default(),
+        };
         Catalog { settings, offer, state: RwLock::new(Arc::new(state)) }
     }
 
@@ -290,7 +302,7 @@ impl<H> Catalog<H> {
         self.offer.page_size
     }
 
-    /// Whether any tool has tasks.
+    /// Whether any tool has tasks, or had while it was offered.
     pub fn has_tasks(&self) -> bool {
         self.snapshot().has_tasks
     }
@@ -354,10 +366,15 @@ impl<H> Catalog<H> {
         if let Some(output) = output {
             // A client that sees the schema wants the result that fits it.
             entry.plain_definition = Some(Value::Object(members.clone()).to_string());
+            // The schemas of 2025-06-18 and 2025-11-25 refuse a whole page for one tool whose schema has another root.
+            entry.modern_output = output.get("type") != Some(&json!("object"));
             members.insert("outputSchema".into(), output);
         }
         if task.support != TaskSupport::Never {
             let mut members = members.clone();
+            if entry.modern_output {
+                members.remove("outputSchema");
+            }
             members.insert("execution".into(), json!({"taskSupport": task.support.wire()}));
             entry.task_definition = Some(Value::Object(members).to_string());
         }
@@ -371,6 +388,8 @@ impl<H> Catalog<H> {
                 return Err(Invalid(format!("{key:?} is registered already")));
             }
             shelf.order.push(key);
+            state.declared.insert(item);
+            state.has_tasks |= task.support != TaskSupport::Never;
             Ok(())
         })
     }
@@ -392,11 +411,13 @@ impl<H> Catalog<H> {
 
     fn change<T>(&self, edit: impl FnOnce(&mut State<H>) -> Result<T, Invalid>) -> Result<T, Invalid> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = State { entries: state.entries.clone(), has_tasks: false, pages: Mutex::default() };
+        let mut next = State {
+            entries: state.entries.clone(),
+            declared: state.declared.clone(),
+            has_tasks: state.has_tasks,
+            pages: Mutex::default(),
+        };
         let result = edit(&mut next)?;
-        let tools = next.entries.get(&Item::Tool);
-        next.has_tasks = tools
-            .is_some_and(|tools| tools.by_key.values().any(|tool| tool.task.support != TaskSupport::Never));
         *state = Arc::new(next);
         Ok(result)
     }
@@ -550,10 +571,6 @@ impl<H> State<H> {
         shelves.iter().any(|item| self.entries.get(item).is_some_and(|shelf| shelf.restricted > 0))
     }
 
-    fn has(&self, item: Item) -> bool {
-        self.entries.get(&item).is_some_and(|shelf| !shelf.order.is_empty())
-    }
-
     fn dress(&self, revision: Revision) -> Dress {
         let structured = revision >= Revision::V2025_06_18;
         let tasks = self.has_tasks && revision == Revision::V2025_11_25;
@@ -562,11 +579,12 @@ impl<H> State<H> {
 
     /// Whether a capability that does not depend on the revision is there.
     fn declares(&self, capability: &str) -> bool {
+        let has = |item: Item| self.declared.contains(&item);
         match capability {
-            "tools" => self.has(Item::Tool),
-            "resources" => self.has(Item::Resource) || self.has(Item::ResourceTemplate),
-            "prompts" => self.has(Item::Prompt),
-            "completions" => self.has(Item::Completion),
+            "tools" => has(Item::Tool),
+            "resources" => has(Item::Resource) || has(Item::ResourceTemplate),
+            "prompts" => has(Item::Prompt),
+            "completions" => has(Item::Completion),
             "logging" => true,
             _ => false,
         }

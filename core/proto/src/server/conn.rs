@@ -69,6 +69,10 @@ pub struct ServerConn {
     /// What the client was asked, and by which request.
     asks: BTreeMap<u64, u64>,
     batches: BTreeMap<u64, Batch>,
+    /// How many of the live requests are streams to listen on.
+    listening: usize,
+    /// No live request is due before this.
+    earliest: Option<Time>,
     out: VecDeque<Output>,
     next_key: u64,
 }
@@ -84,6 +88,8 @@ impl ServerConn {
             keys: BTreeMap::new(),
             asks: BTreeMap::new(),
             batches: BTreeMap::new(),
+            listening: 0,
+            earliest: None,
             out: VecDeque::new(),
             next_key: 0,
         }
@@ -197,6 +203,7 @@ impl ServerConn {
     /// Keep a request open as a stream to listen on.
     pub fn listen(&mut self, key: u64, granted: Filter) {
         if let Some(live) = self.live.get_mut(&key) {
+            self.listening += usize::from(!live.exchange.is_listening());
             let acknowledgement = live.exchange.listen(granted);
             self.out.push_back(Output::Send(acknowledgement));
         }
@@ -213,7 +220,7 @@ impl ServerConn {
 
     /// Whether anybody could want to hear of changes.
     pub fn is_listening(&self) -> bool {
-        self.session.is_some() || self.live.values().any(|live| live.exchange.is_listening())
+        self.session.is_some() || self.listening > 0
     }
 
     /// The server is about to close: end the streams that are listened on (2026-07-28, subscriptions, "Graceful Closure";
@@ -250,16 +257,21 @@ impl ServerConn {
     pub fn set_deadline(&mut self, key: u64, at: Time) {
         if let Some(live) = self.live.get_mut(&key) {
             live.deadline = Some(at);
+            self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
         }
     }
 
-    /// When [`ServerConn::on_deadline`] must be called next.
+    /// When [`ServerConn::on_deadline`] wants to be called; sooner does no harm. It may be the time limit of a request that is
+    /// over: every turn of a connection asks, and finding the next one takes a look at all requests.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.live.values().filter_map(|live| live.deadline).min()
+        self.earliest
     }
 
     /// Time has passed.
     pub fn on_deadline(&mut self, now: Time, stamp: &Stamp) {
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return;
+        }
         let due: Vec<u64> = self
             .live
             .iter()
@@ -270,6 +282,7 @@ impl ServerConn {
             self.complete(key, Outcome::ToolError("the tool exceeded its time limit".into()), stamp);
             self.out.push_back(Output::Cancelled(key, Some("time limit".into())));
         }
+        self.earliest = self.live.values().filter_map(|live| live.deadline).min();
     }
 
     /// The peer is gone: whatever is live is cancelled.
@@ -277,6 +290,7 @@ impl ServerConn {
         self.keys.clear();
         self.asks.clear();
         self.batches.clear();
+        (self.listening, self.earliest) = (0, None);
         for (key, _) in std::mem::take(&mut self.live) {
             self.out.push_back(Output::Cancelled(key, Some("the connection closed".into())));
         }
@@ -351,15 +365,7 @@ impl ServerConn {
     fn legacy_revision(&self, method: &str, params: &Params<'_>) -> Result<Revision, RpcError> {
         let role = methods::by_name(method).map(|row| row.role);
         if !self.settings.legacy {
-            // Name the versions: a legacy client may show nothing but this message (versioning, "Backward
-            // Compatibility with Initialization-Based Versions").
-            let supported = self.settings.supported();
-            let message = format!(
-                "params._meta[\"{}\"] is required; this server speaks {}",
-                crate::meta::PROTOCOL_VERSION,
-                supported.join(", ")
-            );
-            return Err(invalid(message).with_data(serde_json::json!({ "supported": supported })));
+            return Err(self.settings.only_modern());
         }
         match (role, &self.session) {
             (Some(Role::Initialize), _) => {
@@ -400,6 +406,10 @@ impl ServerConn {
     fn release(&mut self, key: u64) -> Option<Live> {
         let live = self.live.remove(&key)?;
         self.keys.remove(live.exchange.id());
+        self.listening -= usize::from(live.exchange.is_listening());
+        if self.live.is_empty() {
+            self.earliest = None;
+        }
         let open: Vec<u64> =
             self.asks.iter().filter(|(_, asker)| **asker == key).map(|(ask, _)| *ask).collect();
         for ask in open {

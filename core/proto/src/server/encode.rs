@@ -1,12 +1,13 @@
 //! Outcomes written for a revision: the only place that knows how a result differs between the eras.
 
 use crate::error::{ErrorKind, RpcError};
-use crate::json;
+use crate::json::{self, Json};
 use crate::jsonrpc::{self, RESPONSE_END};
 use crate::meta;
 use crate::methods::Role;
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
+use crate::server::content;
 use crate::server::exchange::Exchange;
 use crate::server::schema::Schema;
 use serde_json::value::RawValue;
@@ -104,12 +105,8 @@ pub(crate) fn status_of(error: &RpcError, era: Era) -> u16 {
 
 pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Finished {
     match members_of(exchange, outcome, stamp) {
-        Ok(Body::Whole(text)) => {
-            let mut bytes = jsonrpc::response_start(exchange.id(), text.len());
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.extend_from_slice(RESPONSE_END);
-            Finished { bytes: one_line(bytes), status: 200 }
-        }
+        Ok(Body::Whole(text)) => whole_response(exchange, text.as_bytes()),
+        Ok(Body::Prepared(json)) => whole_response(exchange, json.as_bytes()),
         Ok(Body::Members(members)) => {
             let method = exchange.method();
             let opening = stamp.opening(exchange.revision().era(), method.cacheable, exchange.is_private());
@@ -130,10 +127,18 @@ pub(crate) fn finish(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Fi
     }
 }
 
+fn whole_response(exchange: &Exchange, result: &[u8]) -> Finished {
+    let mut bytes = jsonrpc::response_start(exchange.id(), result.len());
+    bytes.extend_from_slice(result);
+    bytes.extend_from_slice(RESPONSE_END);
+    Finished { bytes: one_line(bytes), status: 200 }
+}
+
 /// The result object of an outcome alone, or its error.
 pub(crate) fn result(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<String, RpcError> {
     let text = match members_of(exchange, outcome, stamp)? {
         Body::Whole(text) => text,
+        Body::Prepared(json) => json.as_str().to_owned(),
         Body::Members(members) => {
             let (era, cacheable) = (exchange.revision().era(), exchange.method().cacheable);
             let members = String::from_utf8(members).expect("it is written from texts");
@@ -146,9 +151,8 @@ pub(crate) fn result(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Re
 /// Messages travel on one line. In valid JSON a raw newline can only be white space between tokens.
 fn one_line(mut message: Vec<u8>) -> Vec<u8> {
     for byte in &mut message {
-        if matches!(*byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+        // Written back in any case: so it is done for many bytes at a time, some six times as fast.
+        *byte = if matches!(*byte, b'\n' | b'\r') { b' ' } else { *byte };
     }
     message
 }
@@ -156,6 +160,8 @@ fn one_line(mut message: Vec<u8>) -> Vec<u8> {
 enum Body {
     /// A result object with everything in it.
     Whole(String),
+    /// The same, kept ready.
+    Prepared(Json),
     /// `"key":value,…` that still wants the era's stamp.
     Members(Vec<u8>),
 }
@@ -174,7 +180,7 @@ fn members_of(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Result<Bo
     let mut out = Vec::new();
     match outcome {
         Outcome::Error(error) => return Err(for_revision(error, exchange)),
-        Outcome::Prepared(json) => return Ok(Body::Whole(json.as_str().to_owned())),
+        Outcome::Prepared(json) => return Ok(Body::Prepared(json)),
         Outcome::Result(text) => return whole(exchange, &text, stamp).map(Body::Whole),
         Outcome::InputRequired { questions, state } => {
             let revision = exchange.revision();
@@ -370,6 +376,17 @@ fn whole(exchange: &Exchange, text: &str, stamp: &Stamp) -> Result<String, RpcEr
         add("content", &content);
     }
     for (key, value) in &members {
+        if content::is_limited(revision) {
+            let rewritten = match (method.role, key.as_str()) {
+                (Role::CallTool, "content") => content::blocks(value.get(), revision),
+                (Role::GetPrompt, "messages") => content::messages(value.get(), revision),
+                _ => None,
+            };
+            if let Some(rewritten) = rewritten {
+                add(key, &rewritten);
+                continue;
+            }
+        }
         let skip = match key.as_str() {
             "resultType" => true,
             "_meta" => modern,

@@ -4,6 +4,7 @@
 mod asking;
 pub mod catalog;
 mod conn;
+mod content;
 mod encode;
 mod exchange;
 pub mod memory;

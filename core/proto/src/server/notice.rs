@@ -14,8 +14,30 @@ use crate::methods::{self, Role};
 use crate::server::request::invalid;
 use crate::tasks::News;
 
-/// Most resources that one session or stream may watch.
-pub(crate) const MAX_WATCHED: usize = 1024;
+/// Most resources, or tasks, that one session or stream may watch.
+const MAX_WATCHED: usize = 1024;
+/// Most bytes of the URI of one of them, and of all together: they are kept for as long as they are watched.
+const MAX_WATCHED_URI: usize = 8 << 10;
+const MAX_WATCHED_BYTES: usize = 256 << 10;
+
+/// Whether these can be watched, by their URIs or ids; or why not.
+pub(crate) fn check_watched<'a>(
+    what: &str,
+    watched: impl Iterator<Item = &'a String> + Clone,
+) -> Result<(), String> {
+    if watched.clone().count() > MAX_WATCHED {
+        return Err(format!("more than {MAX_WATCHED} {what} cannot be watched"));
+    }
+    if watched.clone().any(|name| name.len() > MAX_WATCHED_URI) {
+        return Err(format!("{what} whose name exceeds {MAX_WATCHED_URI} bytes cannot be watched"));
+    }
+    if watched.map(String::len).sum::<usize>() > MAX_WATCHED_BYTES {
+        return Err(format!(
+            "{what} whose names exceed {MAX_WATCHED_BYTES} bytes together cannot be watched"
+        ));
+    }
+    Ok(())
+}
 
 /// Something has changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,13 +132,8 @@ impl Filter {
         }
         let filter: Filter = serde_json::from_str(notifications)
             .map_err(|error| invalid(format!("params.notifications: {}", json::complaint(&error))))?;
-        if filter.resource_subscriptions.len() > MAX_WATCHED {
-            return Err(invalid(format!(
-                "more than {MAX_WATCHED} resources cannot be watched on one stream"
-            )));
-        }
-        if filter.task_ids.len() > MAX_WATCHED {
-            return Err(invalid(format!("more than {MAX_WATCHED} tasks cannot be watched on one stream")));
+        for (what, watched) in [("resources", &filter.resource_subscriptions), ("tasks", &filter.task_ids)] {
+            check_watched(what, watched.iter()).map_err(|why| invalid(format!("{why} on one stream")))?;
         }
         Ok(filter)
     }

@@ -87,6 +87,9 @@ pub fn admit_post(
     session: Option<Revision>,
 ) -> Admission {
     if session.is_some_and(Revision::has_batches) && jsonrpc::is_batch(body) {
+        if let Err(error) = check_version(settings, headers) {
+            return Admission::Refused { status: 400, body: jsonrpc::error(None, &error) };
+        }
         return match jsonrpc::batch(body, &settings.limits) {
             Err(malformed) => Admission::Refused {
                 status: 400,
@@ -110,9 +113,18 @@ fn admit(settings: &Settings, headers: &dyn Headers, body: &Bytes, session: Opti
         },
         body: jsonrpc::error(id, &error),
     };
-    match jsonrpc::parse(body, &settings.limits) {
-        Err(malformed) => refuse(Era::Modern, malformed.id.as_ref(), malformed.error),
-        Ok(Message::Request { id, method, params }) => {
+    let message = match jsonrpc::parse(body, &settings.limits) {
+        Err(malformed) => return refuse(Era::Modern, malformed.id.as_ref(), malformed.error),
+        Ok(message) => message,
+    };
+    // A request has more to say of its version, and an id to say it with.
+    if !matches!(message, Message::Request { .. })
+        && let Err(error) = check_version(settings, headers)
+    {
+        return refuse(Era::Modern, None, error);
+    }
+    match message {
+        Message::Request { id, method, params } => {
             let params = match Params::parse(params) {
                 Ok(params) => params,
                 Err(error) => return refuse(Era::Modern, Some(&id), error),
@@ -122,12 +134,25 @@ fn admit(settings: &Settings, headers: &dyn Headers, body: &Bytes, session: Opti
                 Err((era, error)) => refuse(era, Some(&id), error),
             }
         }
-        Ok(Message::Notification { method, params }) => Admission::Notification(Note::of(&method, params)),
-        Ok(Message::Response { id: Some(id), result }) => {
+        Message::Notification { method, params } => Admission::Notification(Note::of(&method, params)),
+        Message::Response { id: Some(id), result } => {
             Admission::Response(id, result.map(|raw| Json::share(body, raw)))
         }
         // An error about a message of ours that the client could not read: there is nobody to tell.
-        Ok(Message::Response { id: None, .. }) => Admission::Notification(Note::Other),
+        Message::Response { id: None, .. } => Admission::Notification(Note::Other),
+    }
+}
+
+/// Check the version that headers name, where they name one: "if the server receives a request with an invalid or unsupported
+/// `MCP-Protocol-Version`, it MUST respond with `400 Bad Request`" (2025-11-25, Transports, "Protocol Version Header").
+pub fn check_version(settings: &Settings, headers: &dyn Headers) -> Result<(), RpcError> {
+    match headers.get(header::PROTOCOL_VERSION) {
+        Lookup::Absent => Ok(()),
+        Lookup::Unreadable => Err(mismatch("MCP-Protocol-Version is not readable".into())),
+        Lookup::One(text) => match Revision::parse(text.trim()) {
+            Some(revision) if settings.serves(revision) => Ok(()),
+            _ => Err(settings.unsupported(text.trim())),
+        },
     }
 }
 
@@ -186,6 +211,9 @@ fn admit_request(
 
     // The order is part of the contract: what is missing, then what differs, then what is not served, then
     // the other mirrored headers.
+    if meta.revision.is_none() && !settings.legacy {
+        return Err(modern(settings.only_modern()));
+    }
     let requested = request::declared(&meta).map_err(modern)?;
     match version {
         Lookup::One(text) if text.trim() == requested => {}

@@ -17,6 +17,7 @@ use crate::methods::{self, Method, NameSource, Role};
 use crate::revision::{Era, Revision};
 use crate::server::exchange::{Exchange, LogLevel};
 use crate::server::notice::Filter;
+use crate::server::session::check_client;
 
 /// What a server is willing to do, fixed for its life.
 #[derive(Debug, Clone)]
@@ -53,6 +54,18 @@ impl Settings {
     /// Negotiation").
     pub fn negotiate(&self, requested: &str) -> Revision {
         Revision::parse(requested).filter(|r| r.era() == Era::Legacy).unwrap_or(Revision::LATEST_LEGACY)
+    }
+
+    /// What a client of the legacy era is told by a server without it. It names the versions: such a client may show nothing
+    /// but this message (2026-07-28, versioning, "Backward Compatibility with Initialization-Based Versions").
+    pub(crate) fn only_modern(&self) -> RpcError {
+        let supported = self.supported();
+        let message = format!(
+            "params._meta[\"{}\"] is required; this server speaks {}",
+            crate::meta::PROTOCOL_VERSION,
+            supported.join(", ")
+        );
+        invalid(message).with_data(json!({ "supported": supported }))
     }
 
     pub(crate) fn unsupported(&self, requested: &str) -> RpcError {
@@ -233,6 +246,9 @@ pub(crate) fn request(
         if raw.is_some_and(|raw| !raw.get().starts_with('{')) {
             return Err(invalid(format!("{what} must be an object")));
         }
+    }
+    if method.role == Role::Initialize {
+        check_client(client_info, client_capabilities)?;
     }
     let exchange =
         Exchange::new(id.clone(), method, revision, progress_token.clone(), meta.log_level.as_deref());

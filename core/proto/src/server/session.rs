@@ -12,8 +12,20 @@ use crate::json::Json;
 use crate::methods::Role;
 use crate::revision::Revision;
 use crate::server::exchange::{Exchange, LogLevel};
-use crate::server::notice::{MAX_WATCHED, Notice};
-use crate::server::request::Request;
+use crate::server::notice::{self, Notice};
+use crate::server::request::{Request, invalid};
+
+/// Most bytes that a client may say of itself: for as long as its session lives they are kept.
+const MAX_CLIENT_BYTES: usize = 64 << 10;
+
+/// Whether this can be kept of a client.
+pub(crate) fn check_client(info: Option<&RawValue>, capabilities: Option<&RawValue>) -> Result<(), RpcError> {
+    let bytes: usize = [info, capabilities].into_iter().flatten().map(|raw| raw.get().len()).sum();
+    if bytes > MAX_CLIENT_BYTES {
+        return Err(invalid(format!("clientInfo and capabilities exceed {MAX_CLIENT_BYTES} bytes together")));
+    }
+    Ok(())
+}
 
 /// One session.
 #[derive(Debug, Clone)]
@@ -88,11 +100,13 @@ impl Session {
             exchange.set_log_level(level);
         }
         match request.method.role {
-            Role::Subscribe if self.watched.len() >= MAX_WATCHED && !self.watched.contains(&request.name) => {
-                let message = format!("more than {MAX_WATCHED} resources cannot be watched in one session");
-                return Err(RpcError::new(ErrorKind::InvalidRequest, message));
+            Role::Subscribe if !self.watched.contains(&request.name) => {
+                let watched = self.watched.iter().chain([&request.name]);
+                notice::check_watched("resources", watched).map_err(|why| {
+                    RpcError::new(ErrorKind::InvalidRequest, format!("{why} in one session"))
+                })?;
+                self.watched.insert(request.name.clone());
             }
-            Role::Subscribe => drop(self.watched.insert(request.name.clone())),
             Role::Unsubscribe => drop(self.watched.remove(&request.name)),
             _ => {}
         }

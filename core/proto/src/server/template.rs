@@ -11,7 +11,12 @@ pub(crate) struct Template {
 #[derive(Debug, Clone)]
 enum Part {
     Literal(String),
-    Variables { operator: Operator, names: Vec<String> },
+    Variables {
+        operator: Operator,
+        names: Vec<String>,
+        /// It stands where a whole path does: behind `file://`.
+        whole_path: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +111,9 @@ impl Template {
                 }
                 names.push(name.to_owned());
             }
-            parts.push(Part::Variables { operator, names });
+            let whole_path = operator == Operator::Reserved
+                && matches!(parts.last(), Some(Part::Literal(literal)) if literal.ends_with("file://"));
+            parts.push(Part::Variables { operator, names, whole_path });
             rest = &rest[close + 1..];
         }
         if rest.contains('}') {
@@ -119,7 +126,8 @@ impl Template {
     }
 
     /// The variables of a URI, percent-decoded, or `None` where it does not match. A URI whose variables
-    /// would climb out of a folder (`..` as a path segment) or hold a NUL never matches.
+    /// would climb out of a folder (`..` as a path segment, a path from the root or with a drive) or hold a NUL never
+    /// matches; only the path of `file://{+path}` begins at the root.
     pub(crate) fn matches(&self, uri: &str) -> Option<Vec<(String, String)>> {
         let mut search = Search {
             found: Vec::new(),
@@ -129,16 +137,30 @@ impl Template {
             return None;
         }
         let mut variables = Vec::new();
-        for (operator, names, text) in search.found {
+        for Found { operator, names, whole_path, text } in search.found {
+            let before = variables.len();
             assign(operator, names, text, &mut variables);
+            let values = variables[before..].iter().map(|(_, value)| value);
+            if values.into_iter().any(|value| climbs(value) || !whole_path && is_rooted(value)) {
+                return None;
+            }
         }
-        variables.iter().all(|(_, value)| is_safe(value)).then_some(variables)
+        Some(variables)
     }
 }
 
 /// Traversal guard: handlers join variables to paths more often than they should.
-fn is_safe(value: &str) -> bool {
-    !value.contains('\0') && !value.split(['/', '\\']).any(|segment| segment == "..")
+fn climbs(value: &str) -> bool {
+    value.contains('\0') || value.split(['/', '\\']).any(|segment| segment == "..")
+}
+
+/// Whether joining this to the path of a folder forgets the folder: `/a`, `\a`, and the drives of Windows, `C:\a` and `C:a`.
+fn is_rooted(value: &str) -> bool {
+    match value.as_bytes() {
+        [b'/' | b'\\', ..] => true,
+        [drive, b':', ..] => drive.is_ascii_alphabetic(),
+        _ => false,
+    }
 }
 
 /// Where a separator can stand at many places (`{a}-{b}-{c}`), the ways to cut a URI grow with a power of its
@@ -146,9 +168,17 @@ fn is_safe(value: &str) -> bool {
 const MIN_STEPS: usize = 1 << 20;
 const STEPS_PER_BYTE: usize = 16;
 
+/// An expression, and the text that it stands for.
+struct Found<'t> {
+    operator: Operator,
+    names: &'t [String],
+    whole_path: bool,
+    text: &'t str,
+}
+
 struct Search<'t> {
-    /// The expressions passed so far, and the text each stands for.
-    found: Vec<(Operator, &'t [String], &'t str)>,
+    /// The expressions passed so far.
+    found: Vec<Found<'t>>,
     /// Bytes that may still be looked at.
     steps: usize,
 }
@@ -160,8 +190,8 @@ impl<'t> Search<'t> {
             Part::Literal(literal) => {
                 text.strip_prefix(literal.as_str()).is_some_and(|text| self.matches(rest, text))
             }
-            Part::Variables { operator, names } => {
-                self.expands(*operator, names, rest, text)
+            Part::Variables { operator, .. } => {
+                self.expands(part, rest, text)
                     // An undefined expression expands to nothing.
                     || (operator.prefix() != "" && self.matches(rest, text))
             }
@@ -169,7 +199,8 @@ impl<'t> Search<'t> {
     }
 
     /// Whether `text` begins with an expansion of an expression and goes on with `rest`.
-    fn expands(&mut self, operator: Operator, names: &'t [String], rest: &'t [Part], text: &'t str) -> bool {
+    fn expands(&mut self, part: &'t Part, rest: &'t [Part], text: &'t str) -> bool {
+        let &Part::Variables { operator, ref names, whole_path } = part else { return false };
         let Some(body) = text.strip_prefix(operator.prefix()) else { return false };
         let longest = body.bytes().position(|byte| {
             !operator.allows(byte)
@@ -198,7 +229,7 @@ impl<'t> Search<'t> {
                 self.spend(end);
             }
             if fits(operator, names, &body[..end]) {
-                self.found.push((operator, names, &body[..end]));
+                self.found.push(Found { operator, names, whole_path, text: &body[..end] });
                 if self.matches(rest, &body[end..]) {
                     return true;
                 }
@@ -291,7 +322,12 @@ mod tests {
         case("a://h{/p}{?q,r}", "a://h", "");
         case("a://{x}.{y}", "a://b.c", "x=b y=c");
         case("file:///{+path}{#frag}", "file:///a/b#c", "path=a/b#c");
+        case("file://{+path}", "file:///etc/hosts", "path=/etc/hosts");
         case("a://{+x}", "a://%+5%4", "x=%+5%4");
+        // None of these is a path from somewhere else.
+        case("a://{+x}", "a://http://b/", "x=http://b/");
+        case("a://{x}", "a://1%3A2", "x=1:2");
+        case("a://h{/p}", "a://h/x%2Fy", "p=x/y");
     }
 
     #[test]
@@ -323,6 +359,20 @@ mod tests {
             ("a://{+path}", "a://x/../../etc/passwd"),
             ("a://{path}", "a://..%2Fetc"),
             ("a://{path}", "a://%00"),
+            // What is joined to a folder stays in it.
+            ("doc://{+path}", "doc:///etc/passwd"),
+            ("doc://{+path}", "doc:////server/share"),
+            ("doc://{path}", "doc://%2Fetc%2Fpasswd"),
+            ("doc://{path}", "doc://%5Cetc"),
+            ("doc://{+path}", "doc://C:/Windows"),
+            ("doc://{path}", "doc://c%3Afile"),
+            ("doc://h{/path}", "doc://h/%2Fetc"),
+            ("doc://h{#path}", "doc://h#/etc"),
+            ("doc://h{?path}", "doc://h?path=%2Fetc"),
+            ("doc://{a,b}", "doc://x,%2Fetc"),
+            ("file:///{+path}", "file:////etc/passwd"),
+            ("file://{+path}", "file:///srv/../etc/passwd"),
+            ("file://{path}", "file://%2Fetc"),
         ] {
             assert_eq!(matched(template, uri), None, "{template} {uri}");
         }

@@ -33,6 +33,14 @@ impl ResponseBody {
     pub(crate) fn full(bytes: Bytes) -> ResponseBody {
         ResponseBody(Content::Full(bytes))
     }
+
+    /// What comes at once; `None` for an event stream and for nothing at all.
+    pub(super) fn into_full(self) -> Option<Bytes> {
+        match self.0 {
+            Content::Full(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
+            Content::Events(_) => None,
+        }
+    }
 }
 
 enum Content {

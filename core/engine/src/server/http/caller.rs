@@ -40,7 +40,7 @@ impl Callers {
             let allowed = host.to_str().is_ok_and(|host| {
                 is_local_authority(host, bound)
                     || listed(&self.allowed_hosts, host)
-                    || self.public_authority().is_some_and(|own| own.eq_ignore_ascii_case(host))
+                    || self.public_origin().is_some_and(|(scheme, own)| is_same(scheme, own, host))
             });
             if !allowed {
                 return refuse("Host", host.as_bytes(), "allowedHosts");
@@ -48,10 +48,14 @@ impl Callers {
         }
         for origin in headers.get_all(ORIGIN) {
             let allowed = origin.to_str().is_ok_and(|origin| {
-                let authority = origin.split_once("://").map(|(_, authority)| authority);
-                authority.is_some_and(|authority| is_local_authority(authority, bound))
+                let parts = origin.split_once("://");
+                parts.is_some_and(|(_, authority)| is_local_authority(authority, bound))
                     || listed(&self.allowed_origins, origin)
-                    || self.public_origin().is_some_and(|own| own.eq_ignore_ascii_case(origin))
+                    || parts.zip(self.public_origin()).is_some_and(
+                        |((scheme, authority), (own_scheme, own))| {
+                            scheme.eq_ignore_ascii_case(own_scheme) && is_same(scheme, own, authority)
+                        },
+                    )
             });
             if !allowed {
                 return refuse("Origin", origin.as_bytes(), "allowedOrigins");
@@ -60,16 +64,18 @@ impl Callers {
         Ok(())
     }
 
-    /// `scheme://authority` of the public URL.
-    fn public_origin(&self) -> Option<&str> {
-        let url = self.public_url.as_deref()?;
-        let start = url.find("://")? + 3;
-        Some(&url[..url[start..].find('/').map_or(url.len(), |end| start + end)])
+    /// Scheme and authority of the public URL.
+    fn public_origin(&self) -> Option<(&str, &str)> {
+        let (scheme, rest) = self.public_url.as_deref()?.split_once("://")?;
+        Some((scheme, rest.split('/').next().unwrap_or(rest)))
     }
+}
 
-    fn public_authority(&self) -> Option<&str> {
-        self.public_origin()?.split_once("://").map(|(_, authority)| authority)
-    }
+/// Whether two authorities are the same under a scheme: without a port they have its own (RFC 9110, 4.2.3).
+fn is_same(scheme: &str, one: &str, other: &str) -> bool {
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let [one, other] = [one, other].map(|authority| authority.strip_suffix(port).unwrap_or(authority));
+    one.eq_ignore_ascii_case(other)
 }
 
 /// Whether a text can be a public URL.
@@ -216,6 +222,25 @@ mod tests {
         };
         assert!(check(None, &[("host", "MCP.example.com"), ("origin", "https://mcp.example.com")]).is_ok());
         assert!(check(None, &[("host", "mcp.example.com"), ("origin", "http://mcp.example.com")]).is_err());
+        // The scheme's own port is named or not; another one is another place.
+        let own = [("host", "mcp.example.com:443"), ("origin", "https://mcp.example.com:443")];
+        assert!(check(None, &own).is_ok());
+        for (name, foreign) in [
+            ("host", "mcp.example.com:80"),
+            ("host", "mcp.example.com:4430"),
+            ("host", "mcp.example.com:443:443"),
+            ("origin", "https://mcp.example.com:80"),
+            ("origin", "http://mcp.example.com:443"),
+        ] {
+            assert!(check(None, &[(name, foreign)]).is_err(), "{foreign}");
+        }
+        let named =
+            Callers { public_url: Some("https://[2001:db8::1]:443/mcp".into()), ..Callers::default() };
+        let at = |name: http::HeaderName, value: &'static str| {
+            named.check(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]), None, None)
+        };
+        assert!(at(HOST, "[2001:DB8::1]").is_ok() && at(ORIGIN, "https://[2001:db8::1]").is_ok());
+        assert!(at(HOST, "[2001:db8::2]").is_err());
         assert!(check(None, &[("host", "other.example")]).expect_err("foreign").contains("publicUrl"));
         // A proxy names the host that its client asked for; nobody else may.
         let forwarded = [("host", "127.0.0.1:8000"), ("x-forwarded-host", "evil.example")];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::select;
+use futures_util::future::{join_all, select};
 use http::header::{ALLOW, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -19,9 +19,9 @@ use trunnion_proto::header;
 use trunnion_proto::jsonrpc::{self, Id};
 use trunnion_proto::methods::Role;
 use trunnion_proto::outcome::Outcome;
-use trunnion_proto::revision::Era;
+use trunnion_proto::revision::{Era, Revision};
 use trunnion_proto::server::catalog::{Entry, Input};
-use trunnion_proto::server::post::{Admission, Note, admit_post};
+use trunnion_proto::server::post::{Admission, Note, admit_post, check_version};
 use trunnion_proto::server::{Exchange, Request, Session as Facts};
 
 use super::answer::{self, ResponseBody, empty, event, json, plain, refusal};
@@ -130,10 +130,16 @@ impl Endpoint {
         if older {
             return self.older(head, body, access).await;
         }
+        let of_session = matches!(head.method, Method::GET | Method::DELETE) && self.has_sessions();
+        if of_session
+            && let Err(error) = check_version(self.server.catalog.settings(), &HeaderView(&head.headers))
+        {
+            return json(400, jsonrpc::error(None, &error));
+        }
         match head.method {
             Method::POST => self.post(&head.headers, body, access).await,
-            Method::GET if self.has_sessions() => self.get(&head.headers, access).await,
-            Method::DELETE if self.has_sessions() => self.delete(&head.headers, access).await,
+            Method::GET if of_session => self.get(&head.headers, access).await,
+            Method::DELETE if of_session => self.delete(&head.headers, access).await,
             _ => {
                 let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
                 let mut response =
@@ -214,6 +220,16 @@ impl Endpoint {
         found.map(Some).map_err(|why| Box::new(self.no_session(why, None)))
     }
 
+    /// Where there are no sessions, nobody knows what was negotiated; what says nothing of its revision, or says that it is of
+    /// 2025-03-26, may be a batch (2025-06-18, Transports, "Protocol Version Header").
+    fn revision_of_nobody(&self, headers: &HeaderMap) -> Option<Revision> {
+        let older = Revision::V2025_03_26;
+        let version = headers.get(header::PROTOCOL_VERSION);
+        let is_older =
+            version.is_none_or(|version| version.as_bytes().trim_ascii() == older.as_str().as_bytes());
+        (!self.options.sessions && self.server.catalog.settings().legacy && is_older).then_some(older)
+    }
+
     fn no_session(&self, why: NoSession, id: Option<&Id>) -> Response<ResponseBody> {
         let error = match why {
             // The client is to begin a new one (2025-11-25, "Session Management").
@@ -248,7 +264,10 @@ impl Endpoint {
         };
         // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
         let session = self.session(headers, &access).await;
-        let revision = session.as_ref().ok().and_then(Option::as_ref).map(|session| session.revision);
+        let revision = match &session {
+            Ok(Some(session)) => Some(session.revision),
+            _ => self.revision_of_nobody(headers),
+        };
         let admission = admit_post(settings, &HeaderView(headers), &body, revision);
         let modern =
             matches!(&admission, Admission::Request(admitted) if admitted.1.revision.era() == Era::Modern);
@@ -501,7 +520,7 @@ impl Endpoint {
 
     /// Several messages of a 2025-03-26 session: their answers come on one stream, each when it is there.
     async fn batch(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
-        let Some(session) = &place.session else { return empty(StatusCode::BAD_REQUEST) };
+        let Some(session) = &place.session else { return self.batch_of_nobody(place, batch).await };
         if !place.accepts.events {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
         }
@@ -534,6 +553,26 @@ impl Endpoint {
         }
     }
 
+    /// The same where there are no sessions: all answers together, once they are there.
+    async fn batch_of_nobody(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
+        let (headers, access) = (place.headers, place.access.clone());
+        let place = &Place { headers, session: None, accepts: Accepts { json: true, events: false }, access };
+        let answers = batch.into_iter().map(async |admission| match admission {
+            Admission::Request(admitted) => {
+                let (mut exchange, request) = *admitted;
+                let answer = match request.method.role {
+                    Role::Initialize => self.answer(&mut exchange, not_in_batch()),
+                    _ => self.request(place, exchange, request).await,
+                };
+                answer.into_body().into_full()
+            }
+            Admission::Refused { body, .. } => Some(body.into()),
+            Admission::Notification(_) | Admission::Response(..) | Admission::Batch(_) => None,
+        });
+        let answers: Vec<Bytes> = join_all(answers).await.into_iter().flatten().collect();
+        if answers.is_empty() { empty(StatusCode::ACCEPTED) } else { json(200, jsonrpc::join(&answers)) }
+    }
+
     /// One request of a batch: its answer, if that is there at once.
     async fn batched(
         &self,
@@ -546,8 +585,7 @@ impl Endpoint {
         let stamp = self.server.catalog.stamp();
         let finish = |exchange: &mut Exchange, outcome| exchange.finish(outcome, stamp).map(|f| f.bytes);
         if request.method.role == Role::Initialize {
-            let error = RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch");
-            return finish(&mut exchange, Outcome::Error(error));
+            return finish(&mut exchange, not_in_batch());
         }
         request.access = place.access.clone();
         if let Err(error) = self.sessions.adopt(session, &mut request, &mut exchange).await {
@@ -654,6 +692,10 @@ impl Endpoint {
             Err(error) => json(503, jsonrpc::error(None, &error)),
         }
     }
+}
+
+fn not_in_batch() -> Outcome {
+    Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, "initialize cannot be part of a batch"))
 }
 
 fn gone() -> Response<ResponseBody> {

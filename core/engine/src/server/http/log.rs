@@ -33,7 +33,7 @@ pub(super) struct StreamLog {
 struct State {
     events: VecDeque<(u64, Bytes)>,
     bytes: usize,
-    /// Of what was sent to a reader, the newest.
+    /// Of what was sent to the reader, or was had by it when it came, the newest.
     sent: u64,
     next: u64,
     over: bool,
@@ -228,6 +228,8 @@ impl StreamLog {
         }
         state.generation += 1;
         state.left = None;
+        // What was sent on a connection that broke may never have arrived: the reader says what has.
+        state.sent = after;
         let replaced = state.reader.take();
         let generation = state.generation;
         drop(state);
@@ -370,9 +372,13 @@ impl Events for LogReader {
         if state.generation != self.generation {
             return Poll::Ready(None);
         }
-        let after = self.after;
-        let first = state.events.front().map_or(0, |(event, _)| *event);
-        let at = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let wanted = self.after + 1;
+        let first = state.events.front().map_or(state.next, |(event, _)| *event);
+        // What it wants is gone: coming back it is told so, and nothing is left out silently.
+        if first > wanted {
+            return Poll::Ready(None);
+        }
+        let at = usize::try_from(wanted - first).unwrap_or(usize::MAX);
         let next = state.events.get(at).map(|(event, bytes)| (*event, bytes.clone()));
         let is_held = next.as_ref().is_some_and(|(event, _)| state.kept.holds && *event > state.kept.newest);
         if let Some((event, bytes)) = next.filter(|_| !is_held) {
@@ -455,6 +461,46 @@ mod tests {
         assert!(log.read(5, false).is_none(), "an event that never was");
         let mut again = log.read(0, false).expect("a reader");
         assert!(next(&mut again).expect("an event").contains("7-1"));
+    }
+
+    /// The numbers of the events that a reader gets until it has to wait, or has come to its end.
+    fn numbers(reader: &mut LogReader) -> Vec<u64> {
+        let events = std::iter::from_fn(|| next(reader).filter(|event| event != "pending"));
+        let number = |event: String| {
+            let id = event.lines().next().and_then(|line| line.strip_prefix("id: "));
+            id.and_then(StreamLog::parse_id).expect("an id").1
+        };
+        events.map(number).collect()
+    }
+
+    #[test]
+    fn what_was_sent_and_did_not_arrive_is_kept_for_who_reads() {
+        let log = StreamLog::new(3, None);
+        for _ in 0..10 {
+            log.append(b"{}");
+        }
+        let mut first = log.read(0, false).expect("a reader");
+        assert_eq!(numbers(&mut first), (1..=10).collect::<Vec<_>>());
+        drop(first);
+        for _ in 0..20 {
+            log.append(&vec![b'1'; 10 << 10]);
+        }
+        let mut back = log.read(5, false).expect("a reader");
+        assert_eq!(numbers(&mut back), (6..=30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_reader_ends_before_what_is_gone() {
+        let log = StreamLog::new(3, None);
+        for _ in 0..20 {
+            log.append(&vec![b'1'; 10 << 10]);
+        }
+        let mut reader = log.read(5, false).expect("a reader");
+        assert!(next(&mut reader).is_some_and(|event| event.starts_with("id: 3-6\n")));
+        // The word of another process about an earlier reader is late.
+        log.sent_elsewhere(20);
+        assert_eq!(next(&mut reader), None);
+        assert!(log.read(6, false).is_none(), "it is told so");
     }
 
     #[test]

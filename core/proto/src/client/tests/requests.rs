@@ -144,6 +144,21 @@ fn stray_answers_mean_nothing() {
 }
 
 #[test]
+fn an_answer_of_the_wrong_shape_ends_its_call() {
+    let mut rig = modern(STREAM);
+    for error in [
+        json!({"code": "E1", "message": "x"}),
+        json!({"code": 1.0, "message": "x"}),
+        json!({"code": 1, "message": null}),
+    ] {
+        rig.start(1, "list_tools", json!({}));
+        let (id, _) = rig.sent("tools/list");
+        rig.recv(json!({"jsonrpc": "2.0", "id": id, "error": error}));
+        assert_eq!(rig.failed_as(1), "protocol", "{error}");
+    }
+}
+
+#[test]
 fn a_refusal_says_what_the_server_asked_for() {
     let mut rig = modern(Transport::Http);
     let header =
