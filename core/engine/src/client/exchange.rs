@@ -150,19 +150,29 @@ impl HttpLink {
         Arc::strong_count(&self.holds) > 1
     }
 
-    /// Drop everything; end the session of a legacy server, whose headers these are.
+    /// Drop everything; end the session of a legacy server, whose headers these are. Tokens that are on their way are
+    /// still kept.
     pub(super) async fn end(mut self, session: Option<PostHead>) {
         self.running.clear();
         self.aborts.clear();
-        let Some(head) = session else { return };
-        self.begin(Method::DELETE, head, Bytes::new(), Wanted::Answer);
+        let authorizer = self.authorizer.clone();
         let farewell = async {
-            while !matches!(
-                self.next().await,
-                HttpEvent::Frames { ended: true, .. } | HttpEvent::Failed { .. }
-            ) {}
+            let Some(head) = session else { return };
+            self.begin(Method::DELETE, head, Bytes::new(), Wanted::Answer);
+            let answered = async {
+                while !matches!(
+                    self.next().await,
+                    HttpEvent::Frames { ended: true, .. } | HttpEvent::Failed { .. }
+                ) {}
+            };
+            let _ = tokio::time::timeout(FAREWELL, answered).await;
         };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        let settled = async {
+            if let Some(authorizer) = &authorizer {
+                authorizer.settled().await;
+            }
+        };
+        tokio::join!(farewell, settled);
     }
 
     fn begin(&mut self, method: Method, head: PostHead, body: Bytes, wanted: Wanted) {

@@ -22,6 +22,7 @@ use crate::client::auth::{
 };
 use crate::error::{Error, local};
 use crate::lock;
+use crate::server::Kind;
 use crate::store::{StoreError, StoreFuture};
 
 /// Type of the token that an identity provider is shown, where none is named (OpenID Connect's).
@@ -177,6 +178,9 @@ pub(super) fn auth(
     let timeout = Duration::from_millis(options.timeout_ms.unwrap_or(10_000));
     let user_timeout = Duration::from_millis(options.user_timeout_ms.unwrap_or(300_000));
     auth = auth.offline_access(options.offline_access).timeout(timeout).user_timeout(user_timeout);
+    // Closing the engine waits for it.
+    let counters = tables.counters.clone();
+    auth = auth.held(move || Box::new(counters.count(Kind::Operation)));
     Ok(match &options.store {
         None => auth,
         Some(Keeping::Files(path)) => auth.store(FileStore::new(path)),
@@ -362,11 +366,13 @@ impl Host {
             let question = Question { client: host.client, from: Questioner::Engine(reply) };
             let id = host.tables.ask(question, kind, payload.to_string());
             let _asked = Asked(host.tables, id);
-            answer.await.unwrap_or_else(|_| {
-                Err(RpcError::new(trunnion_proto::error::ErrorKind::InternalError, "the engine is closed"))
-            })
+            answer.await.unwrap_or_else(|_| Err(closed()))
         }
     }
+}
+
+fn closed() -> RpcError {
+    RpcError::new(trunnion_proto::error::ErrorKind::InternalError, "the engine is closed")
 }
 
 /// Credentials that the host keeps.
@@ -381,8 +387,17 @@ struct HostStore {
 impl HostStore {
     fn ask(&self, payload: Value) -> StoreFuture<String> {
         let (asked, limit) = (self.host.ask(kind::CREDENTIALS, payload), self.limit);
+        let mut closing = self.host.tables.closing.subscribe();
         Box::pin(async move {
-            match tokio::time::timeout(limit, asked).await {
+            // The host does not drain while it closes the engine.
+            let answer = async {
+                tokio::select! {
+                    biased;
+                    _ = closing.wait_for(|closing| *closing) => Ok(Err(closed())),
+                    answer = tokio::time::timeout(limit, asked) => answer,
+                }
+            };
+            match answer.await {
                 Ok(Ok(text)) => Ok(text),
                 Ok(Err(error)) => Err(StoreError::new(error.message)),
                 Err(_) => Err(StoreError::new("it did not answer within timeoutMs and userTimeoutMs")),

@@ -75,6 +75,8 @@ pub(crate) struct Tables {
     /// Tokens that the host is checking.
     pub checks: Mutex<HashMap<u64, oneshot::Sender<Checked>>>,
     operations: Mutex<HashMap<u64, (Operation, Counted)>>,
+    /// The engine is being closed: the host answers nothing any more.
+    pub closing: watch::Sender<bool>,
     next: AtomicU64,
 }
 
@@ -89,6 +91,7 @@ impl Tables {
             questions: Mutex::default(),
             checks: Mutex::default(),
             operations: Mutex::default(),
+            closing: watch::Sender::new(false),
             next: AtomicU64::new(1),
         }
     }
@@ -224,6 +227,7 @@ impl Tables {
 
     /// Refuse what is in flight and tell everything to drain.
     pub fn begin_close(&self) {
+        self.closing.send_replace(true);
         let pending: Vec<Call> = {
             let mut exchanges = lock(&self.exchanges);
             // Those of tasks that go on elsewhere are cancelled when the tasks are handed over.

@@ -3,11 +3,13 @@
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Notify;
 use trunnion::auth::Auth;
 
+use crate::stores::Directory;
 use crate::world::{REDIRECT, World, agree, why};
 
 #[tokio::test]
@@ -78,6 +80,78 @@ async fn many_refusals_are_one_flight() {
         assert_eq!(answer.expect("an answer").text(), "hello");
     }
     assert_eq!((world.granted("refresh_token"), world.state.lock().pages.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_was_sent_is_brought_to_its_end() {
+    // A refresh token that is used up, and a code.
+    for (tool, pages) in [("hello", 1), ("admin", 2)] {
+        let world = World::new().await;
+        let client = world.connect(world.auth()).await.expect("connected");
+        if tool == "hello" {
+            world.revoke();
+        }
+        let gate = world.gate();
+        {
+            let call = client.call_tool(tool, json!({}));
+            tokio::select! {
+                answer = call.into_future() => panic!("there are no tokens: {answer:?}"),
+                () = gate.reached.notified() => {}
+            }
+        }
+        // The first call is given up when the second is refused: they are told in this order.
+        let call = tokio::spawn(client.call_tool(tool, json!({})).into_future());
+        world.refusals(3).await;
+        gate.open.notify_one();
+        call.await.expect("no panic").expect("an answer");
+        assert_eq!((world.pages(), world.logged("invalid_grant")), (pages, 0), "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_on_their_way_are_kept_by_a_client_that_is_closed() {
+    let (world, directory) = (World::new().await, Directory::new("closed"));
+    let auth = || world.auth().store(directory.store());
+    let client = world.connect(auth()).await.expect("connected");
+    world.revoke();
+    let gate = world.gate();
+    let call = tokio::spawn(client.call_tool("hello", json!({})).into_future());
+    gate.reached.notified().await;
+    let open = async {
+        assert_eq!(call.await.expect("no panic").expect_err("closed").kind, "closed");
+        gate.open.notify_one();
+    };
+    tokio::join!(client.close(), open);
+    let client = world.connect(auth()).await.expect("connected");
+    assert_eq!(client.call_tool("hello", json!({})).await.expect("an answer").text(), "hello");
+    assert_eq!((world.pages(), world.logged("invalid_grant")), (1, 0));
+    assert_eq!(world.granted("refresh_token"), 1);
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_token_endpoint_for_ever() {
+    let world = World::new().await;
+    let client = world.connect(world.auth().timeout(Duration::from_secs(2))).await.expect("connected");
+    world.revoke();
+    let gate = world.gate();
+    let call = tokio::spawn(client.call_tool("hello", json!({})).into_future());
+    gate.reached.notified().await;
+    client.close().await;
+    call.await.expect("no panic").expect_err("closed, or too late");
+}
+
+#[tokio::test]
+async fn a_program_that_panics_fails_its_call_only() {
+    let world = World::new().await;
+    let pages = AtomicUsize::new(0);
+    let auth = Auth::authorization_code(REDIRECT, move |url| {
+        let first = pages.fetch_add(1, Ordering::Relaxed) == 0;
+        async move { if first { agree(url).await } else { panic!("no display") } }
+    });
+    let client = world.connect(auth).await.expect("connected");
+    let error = client.call_tool("admin", json!({})).await.expect_err("there is no way in");
+    assert_eq!(why(&error).0, "cancelled");
+    assert_eq!(client.call_tool("hello", json!({})).await.expect("an answer").text(), "hello");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trunnion::host::{Engine, Event};
 
+use crate::stores::Directory;
 use crate::world::{REDIRECT, World, agree};
 
 const CANCELLED: u32 = 5;
@@ -165,6 +166,60 @@ async fn a_store_that_never_answers_is_given_up() {
         host.engine.close(Duration::from_secs(5));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_closed_waits_for_tokens_and_asks_nobody() {
+    // Files are there when the host answers nothing any more; what the host keeps is not.
+    for files in [true, false] {
+        let (world, directory) = (World::new().await, Directory::new("engine"));
+        let store = if files { json!(directory.path()) } else { json!({"id": "engine"}) };
+        let auth = json!({"redirectUri": REDIRECT, "store": store});
+        blocking(move || {
+            let records = Records::default();
+            let mut host = Host::new(&records);
+            let client = host.connect(&world, auth.clone());
+            assert_eq!(host.end(client).0, RESULT);
+            world.revoke();
+            let gate = world.gate();
+            let call = host.hello(client);
+            let (told, reached) = std::sync::mpsc::channel();
+            host.runtime.spawn({
+                let gate = gate.clone();
+                async move {
+                    gate.reached.notified().await;
+                    told.send(()).expect("it is waited for");
+                }
+            });
+            while reached.try_recv().is_err() {
+                if host.engine.wait(Some(Duration::from_millis(10))) {
+                    host.turn(true);
+                }
+            }
+            let engine = host.engine.clone();
+            let closing = std::thread::spawn(move || engine.close(Duration::from_secs(60)));
+            let mut events = Vec::new();
+            while !events.iter().any(|event: &Event| event.id == call && event.kind == ERROR) {
+                events.extend(host.turn(false));
+            }
+            gate.open.notify_one();
+            closing.join().expect("no panic");
+            events.extend(host.engine.drain(Vec::new()));
+            assert!(events.iter().all(|event| event.kind != CREDENTIALS), "{events:?}");
+            let live: Value = serde_json::from_str(&host.engine.live()).expect("JSON");
+            assert!(live.as_object().expect("an object").values().all(|count| *count == 0), "{live}");
+            drop(host);
+            if files {
+                let mut host = Host::new(&records);
+                let client = host.connect(&world, auth);
+                assert_eq!(host.end(client).0, RESULT);
+                assert_eq!((world.pages(), world.logged("invalid_grant")), (1, 0));
+                assert_eq!(world.granted("refresh_token"), 1);
+                host.engine.close(Duration::from_secs(5));
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

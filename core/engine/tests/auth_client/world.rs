@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use trunnion::auth::Auth;
 use trunnion::client::ClientBuilder;
 use trunnion::server::{Server, Tool};
@@ -54,7 +54,9 @@ pub struct State {
     pub after_refusals: usize,
     /// The token endpoint never answers.
     pub hangs: bool,
-    /// Every request to the authorization server: `GET /path`, `token refresh_token`.
+    /// The next answer of the token endpoint is held back.
+    pub gate: Option<Arc<Gate>>,
+    /// Every request to the authorization server: `GET /path`, `token refresh_token`; and `invalid_grant`.
     pub log: Vec<String>,
     /// Forms of the token endpoint, with `basic` for a secret in the header.
     pub forms: Vec<Fields>,
@@ -62,12 +64,21 @@ pub struct State {
     pub pages: Vec<Fields>,
     /// `Authorization` of all requests to the MCP server.
     pub shown: Vec<Option<String>>,
+    /// Redirect URIs of clients that registered themselves.
+    registered: HashMap<String, Vec<Value>>,
     codes: HashMap<String, Fields>,
     /// Access tokens that are good, with their scopes.
     access: HashMap<String, String>,
     /// Refresh tokens that were not used yet, with their scopes.
     refresh: HashMap<String, String>,
     count: usize,
+}
+
+/// What was asked for is used up, and the answer is on its way.
+#[derive(Default)]
+pub struct Gate {
+    pub reached: Notify,
+    pub open: Notify,
 }
 
 pub struct World {
@@ -154,10 +165,31 @@ impl World {
         self.state.lock().revoke();
     }
 
+    /// The next answer of the token endpoint waits at this.
+    pub fn gate(&self) -> Arc<Gate> {
+        let gate = Arc::<Gate>::default();
+        self.state.lock().gate = Some(gate.clone());
+        gate
+    }
+
+    /// When the MCP server has refused so many requests.
+    pub async fn refusals(&self, wanted: usize) {
+        self.state.refusals.subscribe().wait_for(|count| *count >= wanted).await.expect("it is there");
+    }
+
+    /// How often the user was sent to the page, and agreed.
+    pub fn pages(&self) -> usize {
+        self.state.lock().pages.len()
+    }
+
+    /// How often there was this at the authorization server.
+    pub fn logged(&self, line: &str) -> usize {
+        self.state.lock().log.iter().filter(|logged| *logged == line).count()
+    }
+
     /// How often the token endpoint was asked for this grant.
     pub fn granted(&self, grant: &str) -> usize {
-        let line = format!("token {grant}");
-        self.state.lock().log.iter().filter(|logged| **logged == line).count()
+        self.logged(&format!("token {grant}"))
     }
 }
 
@@ -172,7 +204,9 @@ pub async fn agree(url: String) -> Result<String, Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let response = browser.build().expect("a client").get(url).send().await.expect("a page");
-    let location = response.headers().get("location").expect("a redirect");
+    let Some(location) = response.headers().get("location") else {
+        return Err(Error::internal(response.text().await.expect("a page")));
+    };
     Ok(location.to_str().expect("ASCII").to_owned())
 }
 
@@ -271,9 +305,13 @@ async fn metadata(With(state): With<Shared>, headers: HeaderMap) -> Response {
     json_of(200, &all)
 }
 
-async fn register(With(state): With<Shared>, headers: HeaderMap) -> Response {
-    state.lock().see("register", &headers);
-    json_of(201, &json!({"client_id": "registered"}))
+async fn register(With(state): With<Shared>, headers: HeaderMap, body: String) -> Response {
+    let mut state = state.lock();
+    state.see("register", &headers);
+    let client: Value = serde_json::from_str(&body).expect("JSON");
+    let id = format!("registered-{}", state.registered.len() + 1);
+    state.registered.insert(id.clone(), client["redirect_uris"].as_array().expect("an array").clone());
+    json_of(201, &json!({"client_id": id}))
 }
 
 async fn authorize(With(state): With<Shared>, request: Request) -> Response {
@@ -281,6 +319,10 @@ async fn authorize(With(state): With<Shared>, request: Request) -> Response {
     let mut state = state.lock();
     assert_eq!(query["code_challenge_method"], "S256");
     assert_eq!(query["resource"], state.mcp);
+    let known = state.registered.get(&query["client_id"]);
+    if known.is_some_and(|known| !known.contains(&json!(query["redirect_uri"]))) {
+        return (StatusCode::BAD_REQUEST, "unknown redirect URI").into_response();
+    }
     state.count += 1;
     let code = format!("c0de-{}", state.count);
     let mut back = reqwest::Url::parse(&query["redirect_uri"]).expect("a URL");
@@ -293,6 +335,16 @@ async fn authorize(With(state): With<Shared>, request: Request) -> Response {
 }
 
 async fn token(With(shared): With<Shared>, headers: HeaderMap, body: String) -> Response {
+    let gate = shared.lock().gate.take();
+    let answer = given(&shared, headers, body).await;
+    if let Some(gate) = gate {
+        gate.reached.notify_one();
+        gate.open.notified().await;
+    }
+    answer
+}
+
+async fn given(shared: &Shared, headers: HeaderMap, body: String) -> Response {
     let mut form = fields(&body);
     let (wanted, hangs) = {
         let state = shared.lock();
@@ -326,7 +378,10 @@ async fn token(With(shared): With<Shared>, headers: HeaderMap, body: String) -> 
         "refresh_token" => state.refresh.remove(&form["refresh_token"]),
         _ => Some(form.get("scope").cloned().unwrap_or_default()),
     };
-    let Some(scope) = scope else { return json_of(400, &json!({"error": "invalid_grant"})) };
+    let Some(scope) = scope else {
+        state.log.push("invalid_grant".into());
+        return json_of(400, &json!({"error": "invalid_grant"}));
+    };
     state.count += 1;
     let (access, refresh) = (format!("acc3ss-{}", state.count), format!("r3fresh-{}", state.count));
     state.access.insert(access.clone(), scope.clone());
@@ -345,6 +400,12 @@ async fn token(With(shared): With<Shared>, headers: HeaderMap, body: String) -> 
 impl State {
     pub fn revoke(&mut self) {
         self.access.clear();
+    }
+
+    /// Refresh tokens too.
+    pub fn forget(&mut self) {
+        self.revoke();
+        self.refresh.clear();
     }
 
     fn see(&mut self, what: &str, headers: &HeaderMap) {

@@ -1,7 +1,7 @@
 //! The page the user is sent to, and the callback they come back with.
 
 use super::credentials::Secret;
-use super::error::{AuthError, tame};
+use super::error::{AuthError, harmless};
 use super::http::Form;
 use super::url::cut;
 use super::{pkce, scope};
@@ -119,9 +119,10 @@ pub fn callback(url: &str, expected: Expected<'_>) -> Result<Secret, AuthError> 
         }
         _ => {}
     }
-    if let Some(code) = error {
-        let description = tame(&description.unwrap_or_default());
-        return Err(AuthError::Refused { code: tame(&code), description });
+    if let Some(error) = error {
+        let shown: Vec<Secret> = state.into_iter().chain(code).map(Secret::new).collect();
+        let description = harmless(&description.unwrap_or_default(), &shown);
+        return Err(AuthError::Refused { code: harmless(&error, &shown), description });
     }
     match code {
         Some(code) if !code.is_empty() => Ok(Secret::new(code)),

@@ -5,15 +5,13 @@
 //! characters of URLs that are not quoted, and parameters without a comma between them. What cannot be read ends its
 //! header; what was read before it stands.
 
-use super::error::tame;
+use super::error::{harmless, tame};
 use super::flow::Challenge;
 
 /// Most bytes of all `WWW-Authenticate` values of a response; values from the one that exceeds it on are not read.
 pub const MAX_BYTES: usize = 16 * 1024;
 /// Most challenges that are kept; further ones are not.
 pub const MAX_CHALLENGES: usize = 16;
-/// Longest word of a description that is shown: access tokens are longer, and a server may quote one.
-const LONGEST_WORD: usize = 24;
 
 /// How a token is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +66,7 @@ pub fn wants_nonce(asked: &[Asked]) -> bool {
 pub fn summary(asked: &[Asked]) -> String {
     let Some(told) = telling(asked) else { return String::new() };
     let error = told.error.as_deref().map(tame);
-    let description = told.description.as_deref().map(|text| tame(&without_secrets(text)));
+    let description = told.description.as_deref().map(|text| harmless(text, &[]));
     let scope = told.scope.as_deref().map(|scope| format!("scope: {}", tame(scope)));
     let why: Vec<String> = [error, description].into_iter().flatten().collect();
     let why = (!why.is_empty()).then(|| why.join(": "));
@@ -100,12 +98,6 @@ fn telling(asked: &[Asked]) -> Option<&Asked> {
         _ => 3,
     };
     asked.iter().min_by_key(rank)
-}
-
-fn without_secrets(text: &str) -> String {
-    let word =
-        |word: &str| if word.chars().count() > LONGEST_WORD { "…".to_owned() } else { word.to_owned() };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A parameter as it was read so far.

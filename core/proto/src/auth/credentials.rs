@@ -126,9 +126,16 @@ pub struct Credentials {
     /// `resource`, as the metadata has it; none at servers of 2025-03-26.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-    /// The client.
+    /// Name of the grant that the tokens are of: `authorization_code`, `client_credentials`, `jwt_bearer` or
+    /// `enterprise`. None in records that were made before grants were noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The client. Of one that is configured there is no secret here: the configuration has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Client>,
+    /// The redirect URI that the client has registered itself with; none of a client that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_uri: Option<String>,
     /// The tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
@@ -165,12 +172,14 @@ mod tests {
             issuer: "https://as".into(),
             token_endpoint: "https://as/token".into(),
             resource: None,
+            grant: Some("authorization_code".into()),
             client: Some(Client {
                 id: "c".into(),
                 secret: Some(Secret::new("s3cr3t")),
                 method: AuthMethod::ClientSecretBasic,
                 secret_expires_at: None,
             }),
+            redirect_uri: None,
             tokens: Some(Tokens {
                 access: Secret::new("t0ken"),
                 dpop: false,
@@ -191,6 +200,13 @@ mod tests {
         let shown = format!("{:?}", record(1));
         assert!(["s3cr3t", "t0ken", "r3fresh"].iter().all(|secret| !shown.contains(secret)), "{shown}");
         assert_eq!(record(1).tokens.unwrap().authorization().expose(), "Bearer t0ken");
+    }
+
+    #[test]
+    fn records_of_before_are_read() {
+        let text = serde_json::to_string(&Credentials { grant: None, ..record(1) }).unwrap();
+        assert!(!text.contains("grant") && !text.contains("redirect_uri"), "{text}");
+        assert_eq!(serde_json::from_str::<Credentials>(&text).unwrap().grant, None);
     }
 
     #[test]

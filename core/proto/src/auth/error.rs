@@ -1,6 +1,12 @@
 //! What can be wrong with an authorization, one variant each.
 
+use super::credentials::Secret;
 use super::url::AddressClass;
+
+/// Longest word of a peer's text that is shown: access tokens are longer, and a server may quote one.
+const LONGEST_WORD: usize = 24;
+/// Shortest secret that is looked for in a peer's text; what is shorter is in every text.
+const SHORTEST_SECRET: usize = 4;
 
 /// Why an authorization failed. Neither `Display` nor `Debug` ever shows a token, a code or a secret; text of a peer
 /// is cut to 200 characters and freed of control characters.
@@ -273,4 +279,22 @@ fn colon(text: &str) -> String {
 /// Text of a peer, fit for a message.
 pub(crate) fn tame(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Text of a peer, fit for a message, without what may be a secret: those of the request that it answers, and words that
+/// are as long as tokens. Names of OAuth (`unmet_authentication_requirements`) are no secrets.
+pub(crate) fn harmless(text: &str, shown: &[Secret]) -> String {
+    let mut text = text.to_owned();
+    for secret in shown.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        text = text.replace(secret, "…");
+    }
+    let is_name = |word: &str| {
+        let plain = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        plain && word.len() <= 40 && word.contains('_')
+    };
+    let word = |word: &str| {
+        let long = word.chars().count() > LONGEST_WORD && !is_name(word);
+        if long { "…".to_owned() } else { word.to_owned() }
+    };
+    tame(&text.split(' ').map(word).collect::<Vec<_>>().join(" "))
 }

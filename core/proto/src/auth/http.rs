@@ -1,6 +1,6 @@
 //! The requests of a flow and the answers to them, as values.
 
-use super::error::{AuthError, tame};
+use super::error::{AuthError, harmless};
 use super::{MAX_RESPONSE_BYTES, credentials::Secret};
 use crate::limits::exceeds_depth;
 
@@ -121,8 +121,9 @@ impl HttpResponse {
         })
     }
 
-    /// `error` and `error_description` of an error answer, empty where there is none.
-    pub(crate) fn error(&self) -> (String, String) {
+    /// `error` and `error_description` of an error answer, empty where there is none. `shown`: secrets of the request,
+    /// which servers are known to quote.
+    pub(crate) fn error(&self, shown: &[Secret]) -> (String, String) {
         #[derive(serde::Deserialize)]
         struct Body {
             #[serde(default)]
@@ -130,7 +131,8 @@ impl HttpResponse {
             #[serde(default)]
             error_description: serde_json::Value,
         }
-        let text = |value: serde_json::Value| value.as_str().map(tame).unwrap_or_default();
+        let text =
+            |value: serde_json::Value| value.as_str().map(|text| harmless(text, shown)).unwrap_or_default();
         match self.parse::<Body>("error") {
             Ok(body) => (text(body.error), text(body.error_description)),
             Err(_) => Default::default(),

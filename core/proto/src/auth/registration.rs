@@ -22,6 +22,12 @@ pub struct Preregistered {
     pub method: Option<AuthMethod>,
 }
 
+impl Preregistered {
+    fn with(&self, method: AuthMethod) -> Client {
+        Client { id: self.id.clone(), secret: self.secret.clone(), method, secret_expires_at: None }
+    }
+}
+
 /// What a client says of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -64,24 +70,10 @@ impl Identity {
     /// Configured client, then document, then registration, as far as the server has them. Without a `redirect_uri`
     /// (no user is involved) there is no registering.
     pub fn choose(&self, server: &ServerMetadata, redirect_uri: Option<&str>) -> Result<Choice, AuthError> {
-        let methods = server.token_endpoint_auth_methods_supported.as_deref();
-        if let Some(client) = &self.preregistered {
-            if let Some(bound) = client.issuer.as_ref().filter(|bound| **bound != server.issuer) {
-                let issuer = server.issuer.clone();
-                return Err(AuthError::ClientOfAnotherIssuer { bound: bound.clone(), issuer });
-            }
-            let method = match client.method {
-                Some(method) => method,
-                None => self.strongest(client.secret.is_some(), methods)?,
-            };
-            let client = Client {
-                id: client.id.clone(),
-                secret: client.secret.clone(),
-                method,
-                secret_expires_at: None,
-            };
-            return Ok(Choice::Use(self.usable(client)?));
+        if self.preregistered.is_some() {
+            return Ok(Choice::Use(self.configured(server)?));
         }
+        let methods = server.token_endpoint_auth_methods_supported.as_deref();
         if let Some(url) =
             self.metadata_url.as_ref().filter(|_| server.client_id_metadata_document_supported == Some(true))
         {
@@ -95,6 +87,43 @@ impl Identity {
             }
             _ => Err(AuthError::NoRegistration { issuer: server.issuer.clone() }),
         }
+    }
+
+    /// The configured client, at this authorization server.
+    pub(crate) fn configured(&self, server: &ServerMetadata) -> Result<Client, AuthError> {
+        let none = || AuthError::NoRegistration { issuer: server.issuer.clone() };
+        let client = self.preregistered.as_ref().ok_or_else(none)?;
+        if let Some(bound) = client.issuer.as_ref().filter(|bound| **bound != server.issuer) {
+            let issuer = server.issuer.clone();
+            return Err(AuthError::ClientOfAnotherIssuer { bound: bound.clone(), issuer });
+        }
+        let method = match client.method {
+            Some(method) => method,
+            None => {
+                let methods = server.token_endpoint_auth_methods_supported.as_deref();
+                self.strongest(client.secret.is_some(), methods)?
+            }
+        };
+        self.usable(client.with(method))
+    }
+
+    /// A client of a record as it is to be used now, without the metadata: one that is configured proves itself with
+    /// what is configured, in the way of before where it still can.
+    pub(crate) fn renewed(&self, used: &Client) -> Result<Client, AuthError> {
+        let Some(client) = self.preregistered.as_ref().filter(|client| client.id == used.id) else {
+            return Ok(used.clone());
+        };
+        let possible = match used.method {
+            AuthMethod::None => client.secret.is_none(),
+            AuthMethod::ClientSecretPost | AuthMethod::ClientSecretBasic => client.secret.is_some(),
+            AuthMethod::PrivateKeyJwt => self.has_key,
+        };
+        let method = match client.method {
+            Some(method) => method,
+            None if possible => used.method,
+            None => self.strongest(client.secret.is_some(), None)?,
+        };
+        self.usable(client.with(method))
     }
 
     /// The method for a client whose credentials are known. RFC 8414: an absent list means Basic.
@@ -180,7 +209,7 @@ impl Identity {
             return Err(AuthError::Redirect { what: WHAT, status: response.status });
         }
         if !matches!(response.status, 200 | 201) {
-            let (code, description) = response.error();
+            let (code, description) = response.error(&[]);
             return Err(AuthError::RegistrationRefused { status: response.status, code, description });
         }
         let body: Body = response.parse(WHAT)?;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 
 use super::credentials::{AuthMethod, Client, Secret, Tokens};
-use super::error::{AuthError, tame};
+use super::error::{AuthError, harmless, tame};
 use super::http::{FORM, Form, HttpRequest, HttpResponse};
 use super::scope;
 
@@ -44,6 +44,18 @@ pub enum Ask {
         /// Issuer of the authorization server it is to be shown to.
         audience: String,
     },
+}
+
+impl Ask {
+    /// What is asked with, and nobody else may see.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Ask::Code { code, verifier, .. } => vec![code.clone(), verifier.clone()],
+            Ask::Refresh(secret) | Ask::JwtBearer(secret) => vec![secret.clone()],
+            Ask::ClientCredentials => Vec::new(),
+            Ask::IdJag { subject, .. } => vec![subject.clone()],
+        }
+    }
 }
 
 /// A token request before the client proves itself.
@@ -142,14 +154,14 @@ struct Body {
     scope: Option<String>,
 }
 
-fn body(response: &HttpResponse) -> Result<Body, AuthError> {
+fn body(response: &HttpResponse, shown: &[Secret]) -> Result<Body, AuthError> {
     const WHAT: &str = "token response";
     response.check_size(WHAT)?;
     if response.is_redirect() {
         return Err(AuthError::Redirect { what: WHAT, status: response.status });
     }
     if response.status != 200 {
-        let (code, description) = response.error();
+        let (code, description) = response.error(shown);
         return Err(AuthError::TokenEndpoint { status: response.status, code, description });
     }
     let body: Body = response.parse(WHAT)?;
@@ -168,12 +180,13 @@ fn body(response: &HttpResponse) -> Result<Body, AuthError> {
     Ok(body)
 }
 
-/// The tokens of an answer. `dpop`: a proof was sent, so the token must be bound to its key.
-pub fn tokens(response: &HttpResponse, dpop: bool, now: u64) -> Result<Tokens, AuthError> {
-    let body = body(response)?;
+/// The tokens of an answer. `shown`: secrets of the request, which no message repeats. `dpop`: a proof was sent, so the
+/// token must be bound to its key.
+pub fn tokens(response: &HttpResponse, shown: &[Secret], dpop: bool, now: u64) -> Result<Tokens, AuthError> {
+    let body = body(response, shown)?;
     let wanted = if dpop { "DPoP" } else { "Bearer" };
     if !body.token_type.eq_ignore_ascii_case(wanted) {
-        return Err(AuthError::TokenType { token_type: tame(&body.token_type), wanted });
+        return Err(AuthError::TokenType { token_type: harmless(&body.token_type, shown), wanted });
     }
     // Some servers send the number as a string; what is neither counts as not said.
     let seconds = body.expires_in.and_then(|value| match value {
@@ -189,9 +202,9 @@ pub fn tokens(response: &HttpResponse, dpop: bool, now: u64) -> Result<Tokens, A
     })
 }
 
-/// The ID-JAG of an exchange.
-pub fn id_jag(response: &HttpResponse) -> Result<Secret, AuthError> {
-    let body = body(response)?;
+/// The ID-JAG of an exchange. `shown`: secrets of the request, which no message repeats.
+pub fn id_jag(response: &HttpResponse, shown: &[Secret]) -> Result<Secret, AuthError> {
+    let body = body(response, shown)?;
     if body.issued_token_type.as_deref() != Some(ID_JAG) {
         let token_type = tame(&body.issued_token_type.unwrap_or(body.token_type));
         return Err(AuthError::TokenType { token_type, wanted: ID_JAG });

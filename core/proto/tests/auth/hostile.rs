@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use trunnion_proto::auth::flow::Grant;
+use trunnion_proto::auth::registration::Preregistered;
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy};
-use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, MAX_RESPONSE_BYTES};
+use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, MAX_RESPONSE_BYTES, Secret};
 
 use crate::world::*;
 
@@ -194,6 +195,50 @@ fn answers_of_token_endpoints() {
         assert_eq!(error.to_string(), wanted);
         assert_eq!(world.forms().len(), 1, "it is not tried again");
     }
+}
+
+#[test]
+fn what_servers_say_of_secrets_is_not_repeated() {
+    let long = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2ln";
+    let check = |error: AuthError, secrets: &[&str]| {
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("Unknown"), "{text}");
+        assert!(secrets.iter().all(|secret| !text.contains(secret)), "{text}");
+    };
+    // Short ones are known from the request.
+    let mut world = World::new();
+    world.tokens = vec![token(json!({"refresh_token": "r3fresh"}))];
+    let mut flow = Flow::new(config(), None).expect("a good configuration");
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    let said = format!("Unknown refresh token r3fresh, 'r3fresh', not {long}");
+    world.tokens = vec![described(400, "invalid_grant", &said)];
+    check(world.play(&mut flow, Input::Refresh).expect_err("refused"), &["r3fresh", long]);
+
+    let mut world = World::new();
+    world.tokens = vec![described(400, long, "Unknown code (c0de)")];
+    check(world.run(config()).expect_err("refused"), &["c0de", long]);
+
+    let mut world = World::with(json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}));
+    world.tokens = vec![described(401, "invalid_client", "Unknown secret s3cr3t")];
+    let mut with_secret = config();
+    with_secret.grant = Grant::ClientCredentials;
+    with_secret.identity.preregistered = Some(Preregistered {
+        issuer: None,
+        id: "me".into(),
+        secret: Some(Secret::new("s3cr3t")),
+        method: None,
+    });
+    check(world.run(with_secret).expect_err("refused"), &["s3cr3t"]);
+
+    let mut world = World::new();
+    world.registration = described(400, "invalid_client_metadata", &format!("Unknown statement {long}"));
+    check(world.run(config()).expect_err("refused"), &[long]);
+
+    // Names of errors are longer than tokens are.
+    let mut world = World::new();
+    world.tokens = vec![described(400, "unmet_authentication_requirements", "Unknown user")];
+    let text = world.run(config()).expect_err("refused").to_string();
+    assert!(text.ends_with("400: unmet_authentication_requirements: Unknown user"), "{text}");
 }
 
 #[test]

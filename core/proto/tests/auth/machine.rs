@@ -104,9 +104,156 @@ fn what_another_process_has_got_is_taken_over() {
     let mut theirs = Credentials { version: record.version + 1, ..record.clone() };
     assert!(!flow.adopt(&Credentials { server: "https://h/other".into(), ..theirs.clone() }));
     theirs.tokens.as_mut().expect("tokens").refresh = Some(Secret::new("theirs"));
-    assert!(flow.adopt(&theirs) && !flow.adopt(&record));
+    assert!(flow.adopt(&theirs) && !flow.adopt(&theirs));
     world.play(&mut flow, Input::Refresh).expect("tokens");
     assert_eq!(world.forms().pop().expect("a form")["refresh_token"], "theirs");
+
+    // Who has signed out and in again counts from one.
+    let theirs = Credentials { version: 1, ..theirs };
+    assert!(flow.adopt(&theirs));
+    assert_eq!(world.play(&mut flow, Input::Refresh).expect("tokens").version, 2);
+}
+
+#[test]
+fn a_record_that_the_store_did_not_take_is_made_again() {
+    let (mut world, mut flow, record) = refreshable();
+    world.keeps = false;
+    for access in ["f1rst", "s3cond"] {
+        world.tokens = vec![token(json!({"access_token": access, "refresh_token": access}))];
+        let made = world.play(&mut flow, Input::Refresh).expect("tokens");
+        assert_eq!(made.version, record.version + 1, "it follows what the store has");
+        assert!(!flow.is_kept(&made) && flow.is_kept(&record));
+        // What the store has had all along is nobody's will.
+        assert!(!flow.adopt(&record));
+    }
+    let of = |flow: &Flow| {
+        let tokens = flow.credentials().and_then(|record| record.tokens.clone());
+        tokens.map(|tokens| tokens.access.expose().to_owned())
+    };
+    assert_eq!(of(&flow).as_deref(), Some("s3cond"));
+    // It did take it, and said that it had not.
+    let made = flow.credentials().cloned().expect("a record");
+    assert!(!flow.adopt(&made) && flow.is_kept(&made), "it is the same");
+}
+
+#[test]
+fn who_was_faster_is_found_out() {
+    let fails_to_swap = |theirs: Option<Credentials>, asked| {
+        let (mut world, mut flow, record) = refreshable();
+        world.keeps = false;
+        world.tokens = vec![token(json!({"access_token": "ours"}))];
+        world.play(&mut flow, Input::Refresh).expect("tokens");
+        let again = flow.outrun(theirs.map(|theirs| Credentials { server: record.server, ..theirs }), asked);
+        let now = flow.credentials().and_then(|record| record.tokens.clone());
+        (again.map(|record| record.version), now.map(|tokens| tokens.access.expose().to_owned()))
+    };
+    let (_, _, record) = refreshable();
+    let of = |version: u64, access: &str| {
+        let mut record = Credentials { version, ..record.clone() };
+        record.tokens.as_mut().expect("tokens").access = Secret::new(access);
+        Some(record)
+    };
+    let ours = || Some("ours".to_owned());
+    // Someone else, with a higher version or a lower one.
+    assert_eq!(fails_to_swap(of(7, "theirs"), false), (None, Some("theirs".into())));
+    assert_eq!(fails_to_swap(of(1, "theirs"), false), (None, Some("theirs".into())));
+    // Signed out; but not by someone who has agreed since.
+    assert_eq!(fails_to_swap(None, false), (None, None));
+    assert_eq!(fails_to_swap(None, true), (Some(1), ours()));
+    // There are no tokens, or not for this client.
+    let empty = Credentials { version: 9, tokens: None, ..record.clone() };
+    assert_eq!(fails_to_swap(Some(empty), false), (Some(10), ours()));
+    let foreign = Credentials { grant: Some("client_credentials".into()), ..of(4, "x").expect("a record") };
+    assert_eq!(fails_to_swap(Some(foreign), false), (Some(5), ours()));
+    // What the store held before.
+    assert_eq!(fails_to_swap(Some(record.clone()), false), (Some(record.version + 1), ours()));
+}
+
+/// A user who agrees to the configured client `me`.
+fn by_hand(id: &str, secret: Option<&str>) -> Config {
+    let browser = Grant::Browser { redirect_uri: REDIRECT.into() };
+    let mut config = of(browser, secret);
+    config.identity.preregistered.as_mut().expect("a client").id = id.into();
+    config
+}
+
+#[test]
+fn tokens_are_for_their_grant_and_client() {
+    let mut world =
+        World::with(json!({"token_endpoint_auth_methods_supported": ["client_secret_basic", "none"]}));
+    world.tokens = vec![token(json!({"refresh_token": "r3fresh"}))];
+    let record = world.run(by_hand("me", Some("s3cr3t"))).expect("tokens");
+    assert_eq!(record.grant.as_deref(), Some("authorization_code"));
+    let legacy = Credentials { grant: None, ..record.clone() };
+    let uses = |config: Config, record: &Credentials| {
+        let flow = Flow::new(config, Some(record.clone())).expect("a good configuration");
+        flow.credentials().is_some()
+    };
+    let program = || of(Grant::ClientCredentials, Some("s3cr3t"));
+    assert!(uses(by_hand("me", None), &record) && uses(by_hand("me", None), &legacy));
+    assert!(!uses(by_hand("you", None), &record) && !uses(by_hand("you", None), &legacy));
+    assert!(!uses(config(), &record) && !uses(program(), &record) && !uses(program(), &legacy));
+    let mut elsewhere = by_hand("me", Some("s3cr3t"));
+    elsewhere.identity.preregistered.as_mut().expect("a client").issuer = Some("https://as.example".into());
+    assert!(!uses(elsewhere, &record), "another issuer is not shown the secret");
+
+    // A program's tokens are no reason to send the user to the page again.
+    let mut flow = Flow::new(program(), Some(record.clone())).expect("a good configuration");
+    let own = world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert_eq!(own.grant.as_deref(), Some("client_credentials"));
+    assert!(flow.yields() && !flow.is_kept(&own));
+    // The other way round they are.
+    let mut flow = Flow::new(by_hand("me", Some("s3cr3t")), Some(own)).expect("a good configuration");
+    world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert!(!flow.yields());
+}
+
+#[test]
+fn a_configured_secret_is_the_configured_one() {
+    let mut world = World::with(json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}));
+    world.tokens = vec![token(json!({"refresh_token": "r3fresh"}))];
+    let mut record = world.run(by_hand("me", Some("0ld-secret"))).expect("tokens");
+    assert!(!serde_json::to_string(&record).expect("JSON").contains("0ld-secret"));
+    // As records of before have it.
+    record.client.as_mut().expect("a client").secret = Some(Secret::new("0ld-secret"));
+    for input in [Input::Refresh, unauthorized(None)] {
+        let config = by_hand("me", Some("n3w-secret"));
+        let mut flow = Flow::new(config, Some(record.clone())).expect("a good configuration");
+        let made = world.play(&mut flow, input).expect("tokens");
+        let form = world.forms().pop().expect("a form");
+        assert_eq!((&form["grant_type"][..], &form["client_secret"][..]), ("refresh_token", "n3w-secret"));
+        assert!(!serde_json::to_string(&made).expect("JSON").contains("secret\":"));
+    }
+    // There is a secret now, or none any more.
+    let client = record.client.as_mut().expect("a client");
+    (client.method, client.secret) = (AuthMethod::None, None);
+    let config = by_hand("me", Some("n3w-secret"));
+    let mut flow = Flow::new(config, Some(record.clone())).expect("a good configuration");
+    world.play(&mut flow, Input::Refresh).expect("tokens");
+    assert!(world.posted.last().expect("a post").header("authorization").is_some());
+}
+
+#[test]
+fn a_client_that_registered_itself_keeps_its_redirect_uri() {
+    let elsewhere = "http://localhost:3001/callback";
+    let mut world = World::new();
+    world.tokens = vec![token(json!({"refresh_token": "r3fresh"}))];
+    let record = world.run(config()).expect("tokens");
+    assert_eq!(record.redirect_uri.as_deref(), Some(REDIRECT));
+    let mut moved = config();
+    moved.grant = Grant::Browser { redirect_uri: elsewhere.into() };
+    let registrations =
+        |world: &World| world.posted.iter().filter(|post| post.url.ends_with("/register")).count();
+
+    // Refreshing needs none.
+    let mut flow = Flow::new(moved, Some(record.clone())).expect("a good configuration");
+    let refreshed = world.play(&mut flow, unauthorized(None)).expect("tokens");
+    assert_eq!((registrations(&world), refreshed.redirect_uri.as_deref()), (1, Some(REDIRECT)));
+    // A new authorization does.
+    let record = world.play(&mut flow, forbidden("more")).expect("tokens");
+    assert_eq!((registrations(&world), record.redirect_uri.as_deref()), (2, Some(elsewhere)));
+    world.play(&mut flow, forbidden("still more")).expect("tokens");
+    assert_eq!(registrations(&world), 2, "it is the one that it was registered with");
 }
 
 #[test]

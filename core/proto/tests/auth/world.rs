@@ -30,6 +30,8 @@ pub struct World {
     pub tokens: Vec<HttpResponse>,
     /// `iss` of callbacks.
     pub iss: Option<String>,
+    /// Does the store take records?
+    pub keeps: bool,
     /// What the store holds when it is read again.
     pub stored: Option<Credentials>,
     /// Everything that happened: `GET url`, `POST url`, `BROWSER`, `SIGN`, `RELOAD`.
@@ -81,6 +83,10 @@ pub fn oauth_error(status: u16, code: &str) -> HttpResponse {
     HttpResponse::json(status, json!({"error": code}).to_string())
 }
 
+pub fn described(status: u16, code: &str, description: &str) -> HttpResponse {
+    HttpResponse::json(status, json!({"error": code, "error_description": description}).to_string())
+}
+
 impl World {
     /// A server with metadata at its path, and an authorization server without a path.
     pub fn new() -> World {
@@ -97,6 +103,7 @@ impl World {
             registration: HttpResponse::json(201, r#"{"client_id":"dcr"}"#),
             tokens: vec![token(json!({}))],
             iss: None,
+            keeps: true,
             stored: None,
             log: Vec::new(),
             pages: Vec::new(),
@@ -157,7 +164,12 @@ impl World {
                     self.log.push("RELOAD".into());
                     Input::Reloaded(self.stored.clone().map(Box::new))
                 }
-                Step::Done(record) => return Ok(*record),
+                Step::Done(record) => {
+                    if self.keeps && !flow.yields() {
+                        flow.kept((*record).clone());
+                    }
+                    return Ok(*record);
+                }
                 Step::Failed(error) => return Err(error),
             };
             let fresh = self.fresh();

@@ -1,10 +1,8 @@
 //! What one client knows of its authorization, and the flights that bring more.
 
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use ring::rand::{SecureRandom, SystemRandom};
 use trunnion_proto::auth::credentials::Tokens;
@@ -15,11 +13,16 @@ use trunnion_proto::client::TransportFailure;
 
 use super::Auth;
 use super::fetch::Fetcher;
+use super::flight::{Pilot, Seat, Slot};
 use crate::lock;
 use crate::store::StoreError;
 
 /// How many seconds before its end a token is refreshed; of short lives a quarter.
 const MARGIN: u64 = 30;
+/// How often a record is swapped when someone else is faster each time.
+const SWAPS: u32 = 3;
+/// How long a store may take for tokens that come in while the client is closed.
+const KEEPING: Duration = Duration::from_secs(5);
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// Why there is no authorization. Holds no secret.
@@ -55,8 +58,6 @@ impl From<Failure> for TransportFailure {
     }
 }
 
-type Flight = BoxFuture<'static, Result<(), Failure>>;
-
 /// Of one client and one server. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::client) struct Authorizer(Arc<Inner>);
@@ -68,8 +69,7 @@ struct Inner {
     fetcher: Fetcher,
     flow: Mutex<Flow>,
     known: Mutex<Known>,
-    /// The one flight, and whether it was begun by a challenge. Weak: it ends with the last request that waits for it.
-    flight: Mutex<Option<(bool, WeakShared<Flight>)>>,
+    flight: Slot,
 }
 
 /// What requests carry.
@@ -113,7 +113,7 @@ impl Authorizer {
         };
         let fetcher = Fetcher::new(config.addresses, trusted, auth.timeout);
         let dpop = config.dpop.clone();
-        let (flow, known, flight) = (Mutex::new(flow), Mutex::default(), Mutex::new(None));
+        let (flow, known, flight) = (Mutex::new(flow), Mutex::default(), Slot::default());
         Ok(Authorizer(Arc::new(Inner { auth, config, dpop, fetcher, flow, known, flight })))
     }
 
@@ -125,8 +125,7 @@ impl Authorizer {
 
     /// Look into the store, refresh tokens that end soon. What fails here is for the server to say.
     pub(in crate::client) async fn prepare(&self) {
-        let (_, flight) = self.join(None);
-        if let Err(failure) = flight.await {
+        if let Err(failure) = self.join(None).end().await {
             tracing::debug!(reason = failure.reason, "tokens could not be made ready");
         }
     }
@@ -138,12 +137,21 @@ impl Authorizer {
             if lock(&self.0.known).generation > seen {
                 return Ok(());
             }
-            let (challenged, flight) = self.join(Some(&challenge));
-            let result = flight.await;
+            let seat = self.join(Some(&challenge));
+            let result = seat.end().await;
             // A flight that only made ready what was there has not looked at any challenge.
-            if challenged {
+            if seat.is_challenged() {
                 return result;
             }
+        }
+    }
+
+    /// When what was sent is answered, and what came of it is kept; for as long as that may take, when nobody waits any
+    /// more.
+    pub(in crate::client) async fn settled(&self) {
+        let limit = self.0.auth.timeout.saturating_add(KEEPING);
+        if tokio::time::timeout(limit, self.0.flight.settled()).await.is_err() {
+            tracing::warn!("the client is closed, and the credential store does not answer");
         }
     }
 
@@ -192,51 +200,64 @@ impl Authorizer {
         known.generation
     }
 
-    /// The flight that is on, or a new one; and whether it answers a challenge.
-    fn join(&self, challenge: Option<&Challenge>) -> (bool, Shared<Flight>) {
-        let mut slot = lock(&self.0.flight);
-        if let Some((challenged, flight)) = &*slot
-            && let Some(flight) = flight.upgrade()
-        {
-            return (*challenged, flight);
-        }
-        let inner = Arc::clone(&self.0);
-        let cause = challenge.cloned();
-        let flight: Flight = Box::pin(async move { inner.fly(cause).await });
-        let flight = flight.shared();
-        *slot = flight.downgrade().map(|weak| (challenge.is_some(), weak));
-        (challenge.is_some(), flight)
+    /// The flight that is on, or a new one.
+    fn join(&self, challenge: Option<&Challenge>) -> Seat {
+        self.0.flight.join(challenge.is_some(), |pilot| {
+            let (inner, cause) = (Arc::clone(&self.0), challenge.cloned());
+            async move { inner.fly(cause, &pilot).await }
+        })
     }
 }
 
 impl Inner {
-    async fn fly(&self, challenge: Option<Challenge>) -> Result<(), Failure> {
-        let store = &self.auth.store;
+    /// Whatever can be done again ends when nobody waits for it any more. A request that may use up a refresh token or a
+    /// code cannot: its answer is waited for, and what comes is kept.
+    async fn fly(&self, challenge: Option<Challenge>, pilot: &Pilot) -> Result<(), Failure> {
+        let (store, server) = (&self.auth.store, &self.config.server);
         if !lock(&self.known).loaded {
-            let stored = store.load(&self.config.server).await;
-            self.known_from_store(stored?)?;
+            self.known_from_store(pilot.unless_given_up(store.load(server)).await?)?;
         }
         if challenge.is_none() && !lock(&self.known).is_due(now()) {
             return Ok(());
         }
         // Also while the user is asked: another process that waits here finds the tokens when its turn comes.
-        let turn = store.turn(&self.config.server);
-        let busy =
-            |_| Failure::new("busy", "another program does not finish its authorization of this server");
-        let _turn = tokio::time::timeout(self.auth.user_timeout, turn).await.map_err(busy)??;
-        let stored = store.load(&self.config.server).await?;
-        if self.found_better(stored)? {
+        let turn = async {
+            let busy =
+                |_| Failure::new("busy", "another program does not finish its authorization of this server");
+            Ok(tokio::time::timeout(self.auth.user_timeout, store.turn(server)).await.map_err(busy)??)
+        };
+        let _turn = pilot.unless_given_up::<_, Failure>(turn).await?;
+        if self.found_better(pilot.unless_given_up(store.load(server)).await?)? {
             return Ok(());
         }
         lock(&self.known).tried = true;
+        let (mut asked, mut held) = (false, None);
         let mut step = self.step(challenge.map_or(Input::Refresh, Input::Challenged))?;
         loop {
             let input = match step {
-                Step::Http(request) => Input::Response(self.fetcher.send(&request).await?),
-                Step::OpenBrowser { url } => Input::Callback(self.ask_user(url).await?),
+                Step::Http(request) if request.method == "GET" => {
+                    held = None;
+                    Input::Response(pilot.unless_given_up(self.fetcher.send(&request)).await?)
+                }
+                Step::Http(request) => {
+                    pilot.commit()?;
+                    held = self.auth.hold();
+                    Input::Response(self.fetcher.send(&request).await?)
+                }
+                Step::OpenBrowser { url } => {
+                    (asked, held) = (true, None);
+                    Input::Callback(pilot.unless_given_up(self.ask_user(url)).await?)
+                }
                 Step::Sign(request) => Input::Signature(self.sign(request.key, &request.input)?),
-                Step::Reload => Input::Reloaded(store.load(&self.config.server).await?.map(Box::new)),
-                Step::Done(record) => return self.keep(*record).await,
+                Step::Reload => {
+                    let stored = pilot.unless_given_up(store.load(server)).await?;
+                    Input::Reloaded(stored.map(Box::new))
+                }
+                Step::Done(record) => {
+                    self.keep(*record, asked).await;
+                    drop(held);
+                    return Ok(());
+                }
                 Step::Failed(error) => return Err(error.into()),
             };
             step = self.step(input)?;
@@ -244,13 +265,15 @@ impl Inner {
     }
 
     fn known_from_store(&self, stored: Option<Credentials>) -> Result<(), Failure> {
-        let mut known = lock(&self.known);
+        let (mut flow, mut known) = (lock(&self.flow), lock(&self.known));
         known.loaded = true;
         if let Some(stored) = stored {
-            known.take(stored.tokens.clone(), now());
-            // How long they were to live is not known.
-            known.margin = MARGIN;
-            *lock(&self.flow) = Flow::new(self.config.clone(), Some(stored))?;
+            *flow = Flow::new(self.config.clone(), Some(stored))?;
+            if let Some(own) = flow.credentials() {
+                known.take(own.tokens.clone(), now());
+                // How long they were to live is not known.
+                known.margin = MARGIN;
+            }
         }
         Ok(())
     }
@@ -259,18 +282,20 @@ impl Inner {
     fn found_better(&self, stored: Option<Credentials>) -> Result<bool, Failure> {
         let mut flow = lock(&self.flow);
         let Some(stored) = stored else {
-            if flow.credentials().is_some() {
+            if flow.has_kept() {
                 // The user has signed out: nothing of before is to be used, or to come back.
                 *flow = Flow::new(self.config.clone(), None)?;
                 lock(&self.known).tokens = None;
             }
             return Ok(false);
         };
-        let fresh = stored.tokens.as_ref().filter(|tokens| !tokens.expires_within(now(), 0));
-        let adopted = flow.adopt(&stored);
-        let Some(tokens) = fresh.filter(|_| adopted) else { return Ok(false) };
-        lock(&self.known).take(Some(tokens.clone()), now());
-        Ok(true)
+        if !flow.adopt(&stored) {
+            return Ok(false);
+        }
+        let fresh = stored.tokens.as_ref().is_some_and(|tokens| !tokens.expires_within(now(), 0));
+        // Also when they have to be refreshed first: they may be another user's.
+        lock(&self.known).take(stored.tokens, now());
+        Ok(fresh)
     }
 
     fn step(&self, input: Input) -> Result<Step, Failure> {
@@ -298,22 +323,36 @@ impl Inner {
         signature.ok_or_else(|| Failure::new("signature", "the key does not sign"))
     }
 
-    async fn keep(&self, record: Credentials) -> Result<(), Failure> {
-        let mut tokens = record.tokens.clone();
-        match self.auth.store.swap(record).await {
-            Ok(true) => {}
-            // Someone who takes no turns was faster: theirs are the tokens that last.
-            Ok(false) => {
-                if let Some(theirs) = self.auth.store.load(&self.config.server).await? {
-                    lock(&self.flow).adopt(&theirs);
-                    tokens = theirs.tokens.or(tokens);
-                }
+    /// The user may have just agreed, and asking again would not mend a store: what it does not take is used all the
+    /// same.
+    async fn keep(&self, record: Credentials, asked: bool) {
+        let mut next = Some(record).filter(|record| !lock(&self.flow).is_kept(record));
+        for _ in 0..SWAPS {
+            let Some(record) = next.take() else { break };
+            if lock(&self.flow).yields() {
+                tracing::debug!("the store holds what a user has agreed to; these tokens are kept in memory");
+                break;
             }
-            // The user has just agreed; asking again would not mend the store.
-            Err(error) => tracing::warn!(%error, "credentials are kept in memory only"),
+            let theirs = match self.auth.store.swap(record.clone()).await {
+                Ok(true) => {
+                    lock(&self.flow).kept(record);
+                    break;
+                }
+                Ok(false) => self.auth.store.load(&self.config.server).await,
+                Err(error) => Err(error),
+            };
+            match theirs {
+                Ok(theirs) => next = lock(&self.flow).outrun(theirs, asked),
+                Err(error) => tracing::warn!(%error, "credentials are kept in memory only"),
+            }
         }
+        if next.is_some() {
+            tracing::warn!(
+                "the credential store is changed all the time; credentials are kept in memory only"
+            );
+        }
+        let tokens = lock(&self.flow).credentials().and_then(|record| record.tokens.clone());
         lock(&self.known).take(tokens, now());
-        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@
 mod authorizer;
 mod fetch;
 mod file;
+mod flight;
 mod keys;
 mod loopback;
 mod store;
@@ -50,6 +51,8 @@ pub(super) use authorizer::Authorizer;
 pub(crate) use authorizer::Failure;
 pub(crate) use fetch::Fetcher;
 
+/// Something that whoever ends the client's runtime waits for.
+type Hold = Arc<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>;
 type Redirect = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, Error>> + Send + Sync>;
 
 /// How a client gets in. Cheap to clone; clients made from clones share the store.
@@ -66,6 +69,7 @@ pub struct Auth {
     redirect: Option<Redirect>,
     timeout: Duration,
     user_timeout: Duration,
+    held: Option<Hold>,
 }
 
 impl std::fmt::Debug for Auth {
@@ -162,6 +166,7 @@ impl Auth {
             redirect: None,
             timeout: Duration::from_secs(10),
             user_timeout: Duration::from_secs(300),
+            held: None,
         }
     }
 
@@ -257,6 +262,16 @@ impl Auth {
     pub fn user_timeout(mut self, timeout: Duration) -> Auth {
         self.user_timeout = timeout;
         self
+    }
+
+    /// What `hold` gives lives while something is under way that would be lost with the runtime.
+    pub(crate) fn held(mut self, hold: impl Fn() -> Box<dyn Send + Sync> + Send + Sync + 'static) -> Auth {
+        self.held = Some(Arc::new(hold));
+        self
+    }
+
+    fn hold(&self) -> Option<Box<dyn Send + Sync>> {
+        self.held.as_ref().map(|hold| hold())
     }
 
     fn config(&self, server: &str) -> Result<Config, AuthError> {

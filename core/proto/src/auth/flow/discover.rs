@@ -110,10 +110,15 @@ impl Flow {
         let stored = self.stored.as_ref().filter(|stored| stored.issuer == *issuer);
         let refresh =
             stored.and_then(|stored| Some((stored.client.clone()?, stored.tokens.clone()?.refresh?)));
-        if let Some((client, token)) = refresh
+        if let Some((used, token)) = refresh
             && !self.challenge.is_step_up()
             && !self.refreshed
         {
+            // Of a configured client, how it proves itself is as the configuration and the metadata have it now.
+            let client = match &self.config.identity.preregistered {
+                Some(_) => self.config.identity.configured(&found.server)?,
+                None => used,
+            };
             return self.refresh(found, client, token, fresh);
         }
         self.register(found, fresh)
@@ -148,7 +153,11 @@ impl Flow {
             Choice::Use(client) => self.authorize(found, client, fresh),
             Choice::Register(request) => {
                 let stored = self.stored.as_ref().filter(|stored| stored.issuer == found.server.issuer);
-                let client = stored.and_then(|stored| stored.client.clone());
+                // Authorization servers may compare redirect URIs exactly, ports of this machine included (only RFC
+                // 8252, section 7.3, says otherwise); registering anew is cheap where the user is asked anyway.
+                let client = stored
+                    .filter(|stored| stored.redirect_uri.as_deref() == redirect_uri)
+                    .and_then(|stored| stored.client.clone());
                 match client.filter(|client| client.secret_expires_at.is_none_or(|at| at > fresh.now)) {
                     Some(client) => self.authorize(found, client, fresh),
                     None => {

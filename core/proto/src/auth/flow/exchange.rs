@@ -32,6 +32,14 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// The secrets that the request shows, which no message repeats.
+    fn shown(&self) -> Vec<Secret> {
+        let mut shown = self.request.ask.secrets();
+        shown.extend(self.request.client.secret.clone());
+        shown.extend([&self.assertion, &self.proof].into_iter().flatten().cloned());
+        shown
+    }
+
     pub(super) fn new(request: TokenRequest, purpose: Purpose, found: Option<Found>, dpop: bool) -> Pending {
         Pending { request, purpose, found, dpop, assertion: None, proof: None, renonced: false }
     }
@@ -141,7 +149,7 @@ impl Flow {
         response.check_size("token response")?;
         if let (true, Some(nonce)) = (pending.dpop, &response.dpop_nonce) {
             self.nonce = Some((pending.request.issuer.clone(), nonce.clone()));
-            let wanted = matches!(response.status, 400 | 401) && response.error().0 == "use_dpop_nonce";
+            let wanted = matches!(response.status, 400 | 401) && response.error(&[]).0 == "use_dpop_nonce";
             if wanted && !pending.renonced {
                 pending.renonced = true;
                 // An assertion is good for one request too.
@@ -149,13 +157,14 @@ impl Flow {
                 return self.send(pending, fresh);
             }
         }
+        let shown = pending.shown();
         let Pending { request, purpose, found, dpop, .. } = pending;
         if let Purpose::IdJag(client) = purpose {
-            let assertion = token::id_jag(&response)?;
+            let assertion = token::id_jag(&response, &shown)?;
             let found = found.ok_or(AuthError::UnexpectedInput { got: "a response" })?;
             return self.ask_tokens(found, client, Ask::JwtBearer(assertion), request.scopes, fresh);
         }
-        let tokens = token::tokens(&response, dpop, fresh.now);
+        let tokens = token::tokens(&response, &shown, dpop, fresh.now);
         if let (Purpose::Refresh, Err(AuthError::TokenEndpoint { code, .. })) = (&purpose, &tokens) {
             self.refreshed = true;
             let gone = matches!(code.as_str(), "invalid_client" | "unauthorized_client");
@@ -170,22 +179,31 @@ impl Flow {
         }
         let mut tokens = tokens?;
         let before = self.stored.take();
-        let version = before.as_ref().map_or(0, |stored| stored.version) + 1;
+        let mut grant = Some(self.config.grant.name().to_owned());
+        let mut redirect_uri = match &request.ask {
+            Ask::Code { redirect_uri, .. } => Some(redirect_uri.clone()),
+            _ => None,
+        };
         if let Ask::Refresh(used) = &request.ask {
             // Without a challenge nothing was refused yet, so refreshing may still be of help when something is.
             self.refreshed |= found.is_some();
             // Servers that do not rotate leave the old one valid.
             tokens.refresh.get_or_insert_with(|| used.clone());
+            // Refreshing changes neither; what was not noted is not known now either.
+            (grant, redirect_uri) = before.map_or((None, None), |stored| (stored.grant, stored.redirect_uri));
         }
+        let redirect_uri = redirect_uri.filter(|_| self.is_registered(&request.client));
         let record = Credentials {
             server: self.config.server.clone(),
             issuer: request.issuer,
             token_endpoint: request.endpoint,
             resource: request.resource,
-            client: Some(request.client),
+            grant,
+            client: Some(self.kept_client(request.client)),
+            redirect_uri,
             tokens: Some(tokens),
             scopes: request.scopes,
-            version,
+            version: self.next_version(),
         };
         self.stored = Some(record.clone());
         Ok(Step::Done(Box::new(record)))
@@ -207,9 +225,10 @@ impl Flow {
     pub(super) fn refresh_early(&mut self, fresh: &Fresh) -> Result<Step, AuthError> {
         let stored = self.stored.as_ref().ok_or(AuthError::NoRefreshToken)?;
         let tokens = stored.tokens.as_ref().ok_or(AuthError::NoRefreshToken)?;
-        let (Some(client), Some(token)) = (stored.client.clone(), tokens.refresh.clone()) else {
+        let (Some(used), Some(token)) = (&stored.client, tokens.refresh.clone()) else {
             return Err(AuthError::NoRefreshToken);
         };
+        let client = self.config.identity.renewed(used)?;
         self.config.addresses.check(&stored.token_endpoint, "token_endpoint")?;
         let dpop = tokens.dpop;
         if dpop && self.config.dpop.is_none() {
@@ -235,15 +254,12 @@ impl Flow {
         error: AuthError,
         fresh: &Fresh,
     ) -> Result<Step, AuthError> {
-        let version = self.stored.as_ref().map_or(0, |stored| stored.version);
         let issuer = self.stored.as_ref().map(|stored| stored.issuer.clone());
         if let Some(theirs) = stored
-            && theirs.server == self.config.server
-            && theirs.version > version
             && Some(&theirs.issuer) == issuer.as_ref()
+            && self.adopt(&theirs)
         {
             let good = theirs.tokens.as_ref().is_some_and(|tokens| !tokens.expires_within(fresh.now, 0));
-            self.stored = Some(theirs.clone());
             if good {
                 return Ok(Step::Done(Box::new(theirs)));
             }

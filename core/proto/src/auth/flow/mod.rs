@@ -2,6 +2,7 @@
 
 mod discover;
 mod exchange;
+mod record;
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,9 @@ use exchange::Pending;
 pub const MAX_AUTHORIZATIONS: u32 = 3;
 /// Seconds after the last of them until a server that was never content gets another chance.
 pub const AGAIN_AFTER: u64 = 300;
+
+/// Name of the grant that takes a user.
+const BROWSER: &str = "authorization_code";
 
 /// How tokens are come by.
 #[derive(Debug, Clone)]
@@ -49,6 +53,18 @@ pub enum Grant {
         /// Its type, mostly [`ID_TOKEN`](super::token::ID_TOKEN).
         subject_type: String,
     },
+}
+
+impl Grant {
+    /// The name that records note.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Grant::Browser { .. } => BROWSER,
+            Grant::ClientCredentials => "client_credentials",
+            Grant::JwtBearer { .. } => "jwt_bearer",
+            Grant::Enterprise { .. } => "enterprise",
+        }
+    }
 }
 
 /// What a flow is made from.
@@ -166,7 +182,9 @@ pub enum Step {
     /// The refresh token is not good any more. Someone else may have used it: read the store again, and bring
     /// [`Input::Reloaded`].
     Reload,
-    /// Tokens: swap the record into the store, and send the refused request again.
+    /// Tokens: send the refused request again. Before that, swap the record into the store, and say with
+    /// [`Flow::kept`] that it is there; unless it is there already ([`Flow::is_kept`]), or the store holds what is
+    /// worth more ([`Flow::yields`]). If someone was faster, [`Flow::outrun`] decides.
     Done(Box<Credentials>),
     /// No tokens. The flow can be challenged again.
     Failed(AuthError),
@@ -179,6 +197,9 @@ pub struct Flow {
     config: Config,
     /// The record as of now.
     stored: Option<Credentials>,
+    /// What the store is known to hold, whoever it is of: a record follows it. Where the store did not take one, the
+    /// record here is ahead.
+    base: Option<Credentials>,
     phase: Phase,
     challenge: Challenge,
     authorizations: u32,
@@ -224,7 +245,8 @@ enum Phase {
 }
 
 impl Flow {
-    /// A machine, with what the store has of this server. [`AuthError::Config`] names an option that is wrong.
+    /// A machine, with what the store has of this server; of a record of another grant, or of another client than the
+    /// configured one, nothing is used. [`AuthError::Config`] names an option that is wrong.
     pub fn new(mut config: Config, stored: Option<Credentials>) -> Result<Flow, AuthError> {
         let server = cut(&config.server, "server")?;
         if !server.is_https() && server.class() != AddressClass::Loopback {
@@ -253,17 +275,22 @@ impl Flow {
             let reason = "they belong to another server".to_owned();
             return Err(AuthError::Config { option: "credentials", reason });
         }
-        // A configured client that was used before stays with the issuer it was used at.
+        // A configured client that was used before stays with the issuer it was used at, unless it is said where it
+        // belongs.
+        let unbound = config.identity.preregistered.as_ref().filter(|client| client.issuer.is_none());
         let bound = stored
             .as_ref()
             .filter(|stored| {
                 let used = stored.client.as_ref().map(|client| &client.id);
-                used.is_some() && used == config.identity.preregistered.as_ref().map(|client| &client.id)
+                used.is_some() && used == unbound.map(|client| &client.id)
             })
             .map(|stored| stored.issuer.clone());
+        let base = stored.clone();
+        let stored = stored.filter(|stored| config.owns(stored));
         Ok(Flow {
             config,
             stored,
+            base,
             phase: Phase::Idle,
             challenge: Challenge::default(),
             authorizations: 0,
@@ -279,22 +306,6 @@ impl Flow {
     pub fn accepted(&mut self) {
         self.authorizations = 0;
         self.refreshed = false;
-    }
-
-    /// What the store has now; of use only between flights. True: it is newer than the record here, and was taken over
-    /// with attempts counted as before. Someone else has authorized, and theirs are the tokens.
-    pub fn adopt(&mut self, stored: &Credentials) -> bool {
-        let newer = stored.server == self.config.server
-            && self.stored.as_ref().is_none_or(|own| own.version < stored.version);
-        if newer {
-            self.stored = Some(stored.clone());
-        }
-        newer
-    }
-
-    /// The record as of now: what the store should have.
-    pub fn credentials(&self) -> Option<&Credentials> {
-        self.stored.as_ref()
     }
 
     /// Go on. Every input leads to exactly one step.

@@ -1,0 +1,120 @@
+//! What the store holds and what is known here: whose a record is, and who was faster.
+
+use super::{BROWSER, Config, Credentials, Flow, Grant};
+use crate::auth::credentials::Client;
+
+impl Config {
+    /// Are the tokens of this record for this client, by this grant? A store has one record of a server, whoever made
+    /// it.
+    pub(super) fn owns(&self, record: &Credentials) -> bool {
+        let grant = match &record.grant {
+            Some(name) => name == self.grant.name(),
+            // Not noted. What takes no user is had again for nothing.
+            None => matches!(self.grant, Grant::Browser { .. }),
+        };
+        let Some(client) = &record.client else { return grant };
+        let same = match &self.identity.preregistered {
+            Some(configured) => {
+                // Another issuer is not shown the secret, though its refresh token is here.
+                let there = configured.issuer.as_ref().is_none_or(|issuer| *issuer == record.issuer);
+                there && configured.id == client.id
+            }
+            None => record.grant.is_none() || record.redirect_uri.is_some() || self.is_document(client),
+        };
+        grant && same
+    }
+
+    fn is_document(&self, client: &Client) -> bool {
+        self.identity.metadata_url.as_ref() == Some(&client.id)
+    }
+
+    fn is_configured(&self, client: &Client) -> bool {
+        self.identity.preregistered.as_ref().is_some_and(|configured| configured.id == client.id)
+    }
+}
+
+impl Flow {
+    /// What the store has now; of use only between flights. True: someone else has changed it, and what it has was taken
+    /// over with attempts counted as before, whatever its version: who signs out and in again counts from one.
+    pub fn adopt(&mut self, stored: &Credentials) -> bool {
+        if stored.server != self.config.server || self.base.as_ref() == Some(stored) {
+            return false;
+        }
+        self.base = Some(stored.clone());
+        if !self.config.owns(stored) {
+            return false;
+        }
+        // A store may have kept a record and said that it failed.
+        let same = self.stored.as_ref().is_some_and(|own| own.tokens == stored.tokens);
+        self.stored = Some(stored.clone());
+        !same
+    }
+
+    /// The record as of now. The store has another one, or none, if it did not take it.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.stored.as_ref()
+    }
+
+    /// Is the store known to hold something? If it holds nothing any more, the user has signed out. A store that never
+    /// took a record says nothing.
+    pub fn has_kept(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// Is this what the store is known to hold? So is a record that someone else has made.
+    pub fn is_kept(&self, record: &Credentials) -> bool {
+        self.base.as_ref() == Some(record)
+    }
+
+    /// The store has taken this record.
+    pub fn kept(&mut self, record: Credentials) {
+        self.base = Some(record);
+    }
+
+    /// The store holds what a user has agreed to, and tokens that take no user are not worth to overwrite it: keep them
+    /// in memory.
+    pub fn yields(&self) -> bool {
+        let of_user = |base: &&Credentials| {
+            !self.config.owns(base) && base.grant.as_deref().is_none_or(|grant| grant == BROWSER)
+        };
+        !matches!(self.config.grant, Grant::Browser { .. }) && self.base.as_ref().filter(of_user).is_some()
+    }
+
+    /// The store did not take the record, for it holds `theirs`. A record: it follows that; swap it instead. None: someone
+    /// was faster, and what [`Flow::credentials`] has now is theirs; or nothing, if the user has signed out.
+    ///
+    /// `asked`: the user has agreed since the store was last read, so that a missing record is no later will.
+    pub fn outrun(&mut self, theirs: Option<Credentials>, asked: bool) -> Option<Credentials> {
+        let theirs = theirs.filter(|theirs| theirs.server == self.config.server);
+        let taken = match &theirs {
+            None => self.base.is_some() && !asked,
+            Some(theirs) => {
+                self.base.as_ref() != Some(theirs) && theirs.tokens.is_some() && self.config.owns(theirs)
+            }
+        };
+        self.base = theirs;
+        if taken {
+            self.stored = self.base.clone();
+            return None;
+        }
+        let version = self.next_version();
+        let own = self.stored.as_mut()?;
+        own.version = version;
+        Some(own.clone())
+    }
+
+    pub(super) fn next_version(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.version).saturating_add(1)
+    }
+
+    /// What to keep of a client: a secret that is configured has its place, and may be another next time.
+    pub(super) fn kept_client(&self, client: Client) -> Client {
+        let secret = if self.config.is_configured(&client) { None } else { client.secret };
+        Client { secret, ..client }
+    }
+
+    /// Did this client register itself?
+    pub(super) fn is_registered(&self, client: &Client) -> bool {
+        !self.config.is_configured(client) && !self.config.is_document(client)
+    }
+}
