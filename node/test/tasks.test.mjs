@@ -43,7 +43,7 @@ for (const options of ENGINES) {
             const seen = [];
             for await (const state of task.updates()) {
               seen.push(state.status);
-              if (state.statusMessage === "in the oven") gate.resolve();
+              if (state.statusMessage === "in the oven (1 of 2)") gate.resolve();
             }
             assert.equal(seen.pop(), "completed");
             assert.ok(seen.every((status) => status === "working"));
@@ -252,7 +252,7 @@ test("a task outlives its process", { timeout: 60_000 }, () =>
     const first = await start();
     let client = await connect(url, { engine });
     const task = await client.startTask("grind");
-    for await (const { statusMessage } of task.updates()) if (statusMessage === "ground once") break;
+    for await (const { statusMessage } of task.updates()) if (statusMessage === "ground once (1 of 2)") break;
     await stop(first, "SIGKILL");
     await client.close();
 

@@ -66,7 +66,7 @@ def test_a_task_from_end_to_end(driver, era):
         seen = []
         async for state in task.updates():
             seen.append(state)
-            if state.status_message == "in the oven":
+            if state.status_message == "in the oven (1 of 2)":
                 gate.set()
         assert [state.finished for state in seen] == [False] * (len(seen) - 1) + [True]
         assert seen[-1].status == "completed"
@@ -109,7 +109,7 @@ def test_progress_is_what_a_task_says_of_itself():
             told.set()
 
         assert (await client.call_tool("bake", progress=step)).text == "bread"
-        assert steps[0] == (1, None, "in the oven")
+        assert steps[0] == (1, None, "in the oven (1 of 2)")
 
     run(server, body)
 
@@ -379,7 +379,7 @@ def test_a_task_outlives_its_process(tmp_path, tool):
         with SyncClient(url) as client:
             task = client.start_task(tool)
             for state in task.updates():
-                if state.status_message == "ground once":
+                if state.status_message == "ground once (1 of 2)":
                     break
     finally:
         first.kill()

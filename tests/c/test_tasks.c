@@ -293,7 +293,7 @@ static void cancelling_reaches_the_handler(void)
         char *state = result_of(&world, ask(&world, TRN_OP_GET_TASK, task, NULL));
         char *said = trn_json_string(trn_cstr(state), "statusMessage", NULL);
         check_string(state, "status", "working");
-        told = said != NULL && strcmp(said, "half") == 0;
+        told = said != NULL && strcmp(said, "half (1)") == 0;
         trn_string_free(said);
         trn_string_free(state);
     }

@@ -97,7 +97,7 @@ async fn a_plain_call_waits_for_the_task_that_it_becomes() {
             let _ = told.send(progress.message);
         });
         let call = tokio::spawn(call.into_future());
-        assert_eq!(heard.recv().await.expect("progress").as_deref(), Some("at the gate"), "{era:?}");
+        assert_eq!(heard.recv().await.expect("progress").as_deref(), Some("at the gate (1)"), "{era:?}");
         place.gate.add_permits(1);
         let result = call.await.expect("no panic").expect("a result");
         assert_eq!(result.text(), "open", "{era:?}");

@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{Peer, text};
 use serde_json::json;
 use trunnion::server::{TaskSupport, Tool};
-use trunnion::store::MemoryStore;
+use trunnion::store::{MemoryStore, StoredTask, TaskStore, TaskTimes};
 use world::{Faults, Faulty, Gate, World, accept, again, builder, task_meta};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn a_call_becomes_a_task_that_is_told_of_until_its_end() {
 
     let mut stream = world.listen(&[&id]).await;
     assert_eq!(stream.message().await["params"]["notifications"], json!({"taskIds": [id]}));
-    let told = world.told(&mut stream, |task| task["statusMessage"] == "step 1").await;
+    let told = world.told(&mut stream, |task| task["statusMessage"] == "on the way (1 of 2)").await;
     assert_eq!((&told["status"], &told["taskId"]), (&json!("working"), &json!(id)));
     world.gate.go.notify_one();
     let told = world.told(&mut stream, |task| task["status"] == "completed").await;
@@ -197,6 +197,81 @@ async fn tasks_wait_for_their_turn_and_there_are_only_so_many() {
 }
 
 #[tokio::test]
+async fn a_task_that_waits_for_its_client_keeps_nobody_from_working() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    // All of them ask, though only one of them may work.
+    for _ in 0..3 {
+        let id = world.id(&world.create("alone", json!({})).await);
+        let mut stream = world.listen(&[&id]).await;
+        world.told(&mut stream, |task| task["status"] == "input_required").await;
+        ids.push(id);
+    }
+    // The first is left at its question. The others go on one after the other.
+    let answer = async |id: &str| {
+        let asked = world.get(id).await["inputRequests"].clone();
+        let key = asked.as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
+        world.update(id, json!({ key: accept("Ada") })).await;
+    };
+    answer(&ids[1]).await;
+    world.gate.began.notified().await;
+    answer(&ids[2]).await;
+    assert_eq!(world.get(&ids[2]).await["status"], "working");
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 1, "it has not got its turn yet");
+    world.gate.go.notify_one();
+    world.gate.began.notified().await;
+    world.gate.go.notify_one();
+    for id in &ids[1..] {
+        assert_eq!(world.over(id).await["result"]["content"][0]["text"], "alone");
+    }
+    assert_eq!(world.get(&ids[0]).await["status"], "input_required");
+    answer(&ids[0]).await;
+    world.gate.go.notify_one();
+    assert_eq!(world.over(&ids[0]).await["result"]["content"][0]["text"], "alone");
+}
+
+#[tokio::test]
+async fn the_time_that_a_client_takes_to_answer_is_not_the_tools() {
+    let world = World::new().await;
+    let id = world.id(&world.create("alone", json!({})).await);
+    let mut stream = world.listen(&[&id]).await;
+    let asked = world.told(&mut stream, |task| task["status"] == "input_required").await;
+    let key =
+        asked["inputRequests"].as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
+    let pass = async |seconds| {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tokio::time::resume();
+    };
+    // Less than connections may be silent for.
+    pass(25).await;
+    assert_eq!(world.get(&id).await["status"], "input_required");
+    world.update(&id, json!({ key: accept("Ada") })).await;
+    world.gate.began.notified().await;
+    // Its own time counts again.
+    pass(21).await;
+    let over = world.over(&id).await;
+    assert!(over["result"]["content"][0]["text"].as_str().expect("text").contains("time limit"), "{over}");
+}
+
+#[tokio::test]
+async fn a_handler_that_goes_on_after_it_was_cancelled_keeps_its_turn_and_its_place() {
+    let gate = Gate::default();
+    let server = builder(&gate).max_tasks(100, 2).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let first = world.create("stubborn_narrow", json!({})).await;
+    world.gate.began.notified().await;
+    world.cancel(&world.id(&first)).await;
+    let second = world.create("stubborn_narrow", json!({})).await;
+    let refused = world.call("hello", json!({})).await;
+    assert!(refused["error"]["message"].as_str().expect("text").contains("maxTasks"), "{refused}");
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 1, "one thread works");
+    world.gate.open();
+    assert_eq!(world.over(&world.id(&second)).await["result"]["content"][0]["text"], "stubborn");
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn a_task_that_takes_too_long_fails_as_its_call_would() {
     let world = World::new().await;
     let task = world.create("slow", json!({})).await;
@@ -218,6 +293,50 @@ async fn a_task_is_kept_for_its_time() {
     world.gate.left.notified().await;
     let gone = world.ask("tasks/get", json!({"taskId": task["taskId"]})).await;
     assert_eq!(gone["error"]["code"], -32602, "{gone}");
+}
+
+#[tokio::test]
+async fn a_memory_that_is_full_takes_no_more_tasks_and_loses_none() {
+    let gate = Gate::default();
+    let store = Arc::new(MemoryStore::limited(30_000));
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let mut ids = Vec::new();
+    let refused = loop {
+        let made = world.call("hello", json!({})).await;
+        if made.get("error").is_some() {
+            break made;
+        }
+        ids.push(world.id(&made["result"]));
+        world.over(ids.last().expect("one")).await;
+    };
+    assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    assert!(refused["error"]["message"].as_str().expect("text").contains("as many tasks as it can"));
+    assert!(ids.len() > 5, "{}", ids.len());
+    for id in &ids {
+        assert_eq!(world.get(id).await["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_task_is_kept_is_counted_where_it_is_kept() {
+    let store = Arc::new(MemoryStore::default());
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store.clone()).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let made = world.create("later", json!({})).await;
+    // The same, as a process has made it whose clock is behind by more than the task is kept.
+    let known = TaskStore::load(&*store, &world.id(&made)).await.expect("no failure").expect("it is there");
+    let mut record: serde_json::Value = serde_json::from_str(&known.text).expect("JSON");
+    let hour = Duration::from_secs(3600);
+    record["id"] = json!("behind");
+    record["terms"]["ttl"] = json!(3_600_000);
+    record["created"] = json!(record["created"].as_u64().expect("a number") - 7_200_000);
+    let behind = StoredTask { id: "behind".into(), version: 1, text: record.to_string(), ..known };
+    let times = TaskTimes { due: Some(hour), keep: Some(hour) };
+    TaskStore::insert(&*store, behind, times).await.expect("kept");
+    assert_eq!(world.cancel("behind").await["result"]["resultType"], "complete");
+    assert_eq!(world.get("behind").await["status"], "cancelled");
 }
 
 #[tokio::test]
@@ -317,6 +436,36 @@ async fn a_store_that_does_not_answer_has_failed() {
     assert_eq!(world.call("later", json!({})).await["error"]["code"], -32603);
     assert_eq!(world.ask("tasks/get", json!({"taskId": "x"})).await["error"]["code"], -32603);
     assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello");
+}
+
+#[tokio::test]
+async fn a_task_that_could_not_be_made_is_not_worked_on_later() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(MemoryStore::default());
+    let faulty = Arc::new(Faulty::new(store.clone(), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(faulty).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let removed = async |times| {
+        while faults.removed.load(Ordering::SeqCst) < times {
+            tokio::task::yield_now().await;
+        }
+    };
+    let kept =
+        async || TaskStore::list(&*store, "", None, 10).await.expect("no failure").expect("a list").len();
+    faults.late.store(true, Ordering::SeqCst);
+    assert_eq!(world.call("later", json!({})).await["error"]["code"], -32603);
+    removed(1).await;
+    // It arrives all the same, after it was removed.
+    let (task, times) = faults.arriving.lock().expect("no panic").pop().expect("it was to be made");
+    TaskStore::insert(&*store, task, times).await.expect("kept");
+    assert_eq!(kept().await, 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    removed(2).await;
+    assert_eq!(kept().await, 0);
+    assert_eq!(world.gate.count.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ private final class Program {
         }
         try await withClient(to: server, over: way) { (client: Client) async throws -> Void in
             let result = try await client.callTool("index", TextInput(text: "a")) { update in
-                if update.message == "half of a" { seen.fire() }
+                if update.message == "half of a (1 of 2)" { seen.fire() }
             }
             #expect(result.text == "indexed a")
         }

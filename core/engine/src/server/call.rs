@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use futures_util::future::BoxFuture;
@@ -21,6 +21,7 @@ use trunnion_proto::server::{LogEntry, Notice, Progress, Question, Request};
 
 use super::asking::{Asked, Reply, SUSPENDED, answers_json};
 use super::notices::Listener;
+use super::tasks::Hold;
 use crate::error::{Error, local};
 use crate::lock;
 use crate::telemetry::{Failure, Span};
@@ -94,6 +95,8 @@ pub(crate) struct TaskRun {
     pub run: u64,
     /// Whether another process can run it again.
     pub resumable: bool,
+    /// Kept by whatever may go on when the run is over.
+    pub hold: Weak<Hold>,
 }
 
 #[derive(Default)]

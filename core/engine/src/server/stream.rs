@@ -62,6 +62,9 @@ pub(crate) async fn serve_as(
     access: Arc<Mutex<Access>>,
     stop: impl Future<Output = ()> + Send,
 ) {
+    // In memory the server outlives its connections, and so do its tasks. Before it serves: one that had closed does not look
+    // after them.
+    let serving = (transport == "stdio").then(|| server.tasks.serving());
     server.serves(&driver);
     let _connection = server.counters.count(super::Kind::Connection);
     let settings = server.catalog.settings().clone();
@@ -98,8 +101,6 @@ pub(crate) async fn serve_as(
         transport,
         access,
     };
-    // In memory the server outlives its connections, and so do its tasks.
-    let serving = (transport == "stdio").then(|| link.server.tasks.serving());
     let timer = link.driver.clone();
     let mut stop = std::pin::pin!(stop);
     let mut stopped = false;

@@ -68,13 +68,26 @@ pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + S
 
 /// A store could not do what it was asked. Clients are told that it failed, not why; the log has the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(String);
+#[error("{reason}")]
+pub struct StoreError {
+    reason: String,
+    full: bool,
+}
 
 impl StoreError {
     /// For this reason.
     pub fn new(reason: impl std::fmt::Display) -> StoreError {
-        StoreError(reason.to_string())
+        StoreError { reason: reason.to_string(), full: false }
+    }
+
+    /// It was not done because as much is kept as may be. A client whose task is not kept is told that much.
+    pub fn full(reason: impl std::fmt::Display) -> StoreError {
+        StoreError { reason: reason.to_string(), full: true }
+    }
+
+    /// Whether as much is kept as may be.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 }
 

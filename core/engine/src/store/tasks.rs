@@ -17,14 +17,14 @@ pub struct StoredTask {
     pub text: String,
 }
 
-/// What a write says of the times of a task. They are measured by the store's own clock from the write on, so that processes
-/// whose clocks differ agree.
+/// What a new task's times are. They are measured by the store's own clock from the write on, so that processes whose clocks
+/// differ agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskTimes {
     /// After how long somebody is to look after it ([`TaskStore::due`]): when the lease of its worker has run out. `None`: never,
     /// for it is over, or waits for its client.
     pub due: Option<Duration>,
-    /// For how long it is kept; `None`: for ever.
+    /// For how long it is kept, whatever is written later; `None`: for ever.
     pub keep: Option<Duration>,
 }
 
@@ -40,9 +40,10 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Look one up; `None`: there is none, or it is not kept any more.
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>>;
 
-    /// Write the next version of a task: `task.version` is one more than the one that is there. False: it is at another version,
-    /// or gone; nothing has changed then.
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool>;
+    /// Write the next version of a task: `task.version` is one more than the one that is there. `due` counts anew from this
+    /// write on, as [`TaskTimes::due`] does from the first; how long it is kept does not change. False: it is at another
+    /// version, or gone; nothing has changed then.
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool>;
 
     /// Forget one. False: it was gone.
     fn remove(&self, id: &str) -> StoreFuture<bool>;

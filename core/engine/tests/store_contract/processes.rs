@@ -28,7 +28,7 @@ async fn another_process() {
                 loop {
                     let now = tasks.load("counted").await.expect("no failure").expect("it is there");
                     let next = StoredTask { version: now.version + 1, ..now };
-                    if tasks.replace(next, FOR_EVER).await.expect("no failure") {
+                    if tasks.replace(next, None).await.expect("no failure") {
                         break;
                     }
                 }

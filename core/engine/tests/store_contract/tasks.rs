@@ -37,19 +37,19 @@ pub async fn are_kept(two: Two) {
     assert_eq!(store.load("a").await, Ok(Some(first.clone())));
 
     let second = next(&first, "two");
-    assert_eq!(other.replace(second.clone(), FOR_EVER).await, Ok(true));
+    assert_eq!(other.replace(second.clone(), None).await, Ok(true));
     assert_eq!(store.load("a").await, Ok(Some(second.clone())));
     for stale in [next(&first, "late"), next(&next(&second, "x"), "early"), first.clone()] {
-        assert_eq!(store.replace(stale, FOR_EVER).await, Ok(false), "it is at another version");
+        assert_eq!(store.replace(stale, None).await, Ok(false), "it is at another version");
     }
     assert_eq!(store.load("a").await, Ok(Some(second)), "nothing has changed");
-    assert_eq!(store.replace(next(&task("none", ""), ""), FOR_EVER).await, Ok(false));
+    assert_eq!(store.replace(next(&task("none", ""), ""), None).await, Ok(false));
     assert_eq!(store.load("none").await, Ok(None));
 
     assert_eq!(other.remove("a").await, Ok(true));
     assert_eq!(store.remove("a").await, Ok(false));
     assert_eq!(store.load("a").await, Ok(None));
-    assert_eq!(store.replace(next(&first, "gone"), FOR_EVER).await, Ok(false));
+    assert_eq!(store.replace(next(&first, "gone"), None).await, Ok(false));
     assert_eq!(store.load("b").await, Ok(Some(task("b", "ada"))), "another task");
 }
 
@@ -70,7 +70,7 @@ pub async fn are_due_in_their_order(two: Two) {
         store.insert(task(id, ""), times(Some(HOUR), None)).await.expect("kept");
     }
     for id in ["z", "x", "y"] {
-        let now = times(Some(Duration::ZERO), None);
+        let now = Some(Duration::ZERO);
         assert_eq!(store.replace(next(&task(id, ""), "due"), now).await, Ok(true));
         // Clocks of a millisecond could not tell them apart.
         let due = |tasks: Vec<StoredTask>| tasks.iter().any(|task| task.id == id);
@@ -86,8 +86,8 @@ pub async fn are_due_in_their_order(two: Two) {
     assert_eq!((all[0].version, all[0].text.as_str()), (2, "due"), "whole tasks");
 
     // Who takes one over says when it is to be looked after again, or that it need not be.
-    assert_eq!(other.replace(next(&all[0], "taken"), times(Some(HOUR), None)).await, Ok(true));
-    assert_eq!(other.replace(next(&all[1], "over"), FOR_EVER).await, Ok(true));
+    assert_eq!(other.replace(next(&all[0], "taken"), Some(HOUR)).await, Ok(true));
+    assert_eq!(other.replace(next(&all[1], "over"), None).await, Ok(true));
     assert_eq!(store.remove("y").await, Ok(true));
     assert_eq!(store.due(10).await, Ok(Vec::new()));
     let first = store.next_due().await.expect("no failure").expect("one will be");
@@ -120,7 +120,7 @@ pub async fn are_listed(two: Two) {
 
     // A change does not move a task.
     let moved = next(&task("a1", "ada"), "changed");
-    assert_eq!(store.replace(moved.clone(), times(Some(HOUR), Some(HOUR))).await, Ok(true));
+    assert_eq!(store.replace(moved.clone(), Some(HOUR)).await, Ok(true));
     assert_eq!(store.list("ada", Some("a0"), 1).await, Ok(Some(vec![moved])));
     // An anchor that is gone, that never was, that is another's.
     assert_eq!(store.remove("a3").await, Ok(true));
@@ -140,22 +140,26 @@ pub async fn end(two: Two) {
     assert_eq!(other.load("brief").await, Ok(None));
     assert_eq!(store.due(10).await, Ok(Vec::new()));
     assert_eq!(store.next_due().await, Ok(None), "nothing is left of it to look after");
-    assert_eq!(store.replace(next(&task("brief", "ada"), "x"), FOR_EVER).await, Ok(false));
+    assert_eq!(store.replace(next(&task("brief", "ada"), "x"), None).await, Ok(false));
     assert_eq!(store.remove("brief").await, Ok(false));
     assert_eq!(store.list("ada", Some("brief"), 10).await, Ok(None));
     let left = store.list("ada", None, 10).await.expect("no failure").expect("no anchor");
     assert_eq!(ids(&left), ["long", "ever"]);
 
-    // Each write counts anew.
+    // From the first write on, whatever is written later and however often.
     let mut held = task("held", "ada");
-    store.insert(held.clone(), times(None, Some(Duration::from_millis(200)))).await.expect("kept");
-    held = next(&held, "kept on");
-    assert_eq!(store.replace(held.clone(), times(None, Some(HOUR))).await, Ok(true));
-    store.insert(task("probe", "ada"), times(None, Some(Duration::from_millis(300)))).await.expect("kept");
-    until(async || store.load("probe").await == Ok(None)).await;
-    assert_eq!(other.load("held").await, Ok(Some(held.clone())), "beyond its first time");
-    assert_eq!(store.replace(next(&held, "short"), times(Some(HOUR), Some(Duration::ZERO))).await, Ok(true));
-    assert_eq!(store.load("held").await, Ok(None), "it is over");
+    store.insert(held.clone(), times(Some(HOUR), Some(Duration::from_millis(300)))).await.expect("kept");
+    let mut kept = task("kept", "ada");
+    store.insert(kept.clone(), times(None, Some(HOUR))).await.expect("kept");
+    for due in [None, Some(HOUR), Some(Duration::ZERO), None] {
+        (held, kept) = (next(&held, "more"), next(&kept, "more"));
+        let _ = store.replace(held.clone(), due).await.expect("no failure");
+        assert_eq!(other.replace(kept.clone(), due).await, Ok(true));
+    }
+    until(async || store.load("held").await == Ok(None)).await;
+    assert_eq!(other.replace(next(&held, "late"), Some(HOUR)).await, Ok(false), "it is over");
+    assert_eq!(other.load("kept").await, Ok(Some(kept)));
+    assert_eq!(store.load("ever").await, Ok(Some(task("ever", "ada"))));
 }
 
 pub async fn move_once_at_a_time(two: Two) {
@@ -167,7 +171,7 @@ pub async fn move_once_at_a_time(two: Two) {
         let all: Vec<_> = (0..16)
             .map(|n| {
                 let wanted = next(&current, &format!("{round}-{n}"));
-                tokio::spawn(stores[n % 2].replace(wanted, times(Some(HOUR), Some(HOUR))))
+                tokio::spawn(stores[n % 2].replace(wanted, Some(HOUR)))
             })
             .collect();
         let mut winners = Vec::new();
@@ -186,7 +190,7 @@ pub async fn move_once_at_a_time(two: Two) {
         for _ in 0..10 {
             loop {
                 let now = store.load("contended").await.expect("no failure").expect("it is there");
-                if store.replace(next(&now, "counted"), FOR_EVER).await.expect("no failure") {
+                if store.replace(next(&now, "counted"), None).await.expect("no failure") {
                     break;
                 }
             }
@@ -214,7 +218,7 @@ pub async fn may_be_large_and_odd(two: Two) {
     assert!(other.due(10).await == Ok(vec![large.clone()]));
     assert!(other.list(&owner, None, 10).await == Ok(Some(vec![large.clone()])));
     let reversed = next(&large, &large.text.chars().rev().collect::<String>());
-    assert_eq!(other.replace(reversed.clone(), FOR_EVER).await, Ok(true));
+    assert_eq!(other.replace(reversed.clone(), None).await, Ok(true));
     assert!(store.load("large").await == Ok(Some(reversed)));
     // Clients choose what is looked up.
     for id in [odd, "", "*", "large\u{0}", &"x".repeat(10_000)] {

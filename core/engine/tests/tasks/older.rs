@@ -1,9 +1,13 @@
 //! The core tasks of 2025-11-25.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
+use trunnion::store::MemoryStore;
 
 use super::common::{Peer, Stream, text};
-use super::world::{Gate, accept, builder, check_against};
+use super::world::{Faults, Faulty, Gate, accept, builder, check_against};
 
 async fn session(gate: &Gate) -> Peer {
     let server = builder(gate).build().expect("valid");
@@ -143,6 +147,68 @@ async fn cancelling_is_done_when_it_is_answered_and_only_once() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_result_outlasts_a_store_that_is_away() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let peer = Peer::legacy(&server, "2025-11-25", json!({"elicitation": {}})).await;
+    let task = create(&peer, "two").await;
+    let mut stream = peer.ask(12, "tasks/result", json!({"taskId": task["taskId"]})).await.stream();
+    for name in ["Ada", "Bob"] {
+        let question = asked(&mut stream).await;
+        // What the client says while the store is down is not lost.
+        faults.down.store(true, Ordering::SeqCst);
+        let before = faults.refused.load(Ordering::SeqCst);
+        assert_eq!(peer.respond(&question, accept(name)).await, 202);
+        while faults.refused.load(Ordering::SeqCst) == before {
+            tokio::task::yield_now().await;
+        }
+        faults.down.store(false, Ordering::SeqCst);
+    }
+    let result = loop {
+        let event = stream.next().await.expect("the result");
+        if !event.data.is_empty() && event.message().get("method").is_none() {
+            break event.message();
+        }
+    };
+    assert_eq!(text(&result), "Ada and Bob");
+    // Who asks only now is told.
+    faults.down.store(true, Ordering::SeqCst);
+    assert_eq!(ask(&peer, "tasks/result", &task).await["error"]["code"], -32603);
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_while_its_task_is_made_is_not_worked_on() {
+    let faults = Arc::new(Faults::default());
+    let store = Arc::new(Faulty::new(Arc::new(MemoryStore::default()), faults.clone()));
+    let gate = Gate::default();
+    let server = builder(&gate).task_store(store).build().expect("valid");
+    let peer = Peer::legacy(&server, "2025-11-25", json!({})).await;
+    faults.slow.store(true, Ordering::SeqCst);
+    let params = json!({"name": "later", "arguments": {}, "task": {}});
+    let listed = async {
+        faults.inserting.notified().await;
+        assert_eq!(peer.notify("notifications/cancelled", json!({"requestId": 12})).await, 202);
+        faults.go.notify_one();
+        loop {
+            let listed = peer.ask(13, "tasks/list", json!({})).await.json()["result"]["tasks"].clone();
+            let status = &listed[0]["status"];
+            if status == "cancelled" || gate.count.load(Ordering::SeqCst) > 0 {
+                break listed;
+            }
+        }
+    };
+    let called = std::pin::pin!(peer.ask(12, "tools/call", params));
+    let listed = match futures_util::future::select(called, std::pin::pin!(listed)).await {
+        futures_util::future::Either::Left((_, listed)) => listed.await,
+        futures_util::future::Either::Right((listed, _)) => listed,
+    };
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["status"]), (Some(1), &json!("cancelled")));
+    assert_eq!(gate.count.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_session_lists_its_own_tasks() {
     let gate = Gate::default();
     let server = builder(&gate).page_size(2).build().expect("valid");
@@ -167,6 +233,20 @@ async fn a_session_lists_its_own_tasks() {
         other.ask(23, "tasks/get", json!({"taskId": made[0]})).await.json()["result"]["status"],
         "working"
     );
+}
+
+#[tokio::test]
+async fn a_page_of_tasks_is_short() {
+    let gate = Gate::default();
+    let peer = session(&gate).await;
+    for _ in 0..51 {
+        create(&peer, "later").await;
+    }
+    let first = peer.ask(20, "tasks/list", json!({})).await.json()["result"].clone();
+    assert_eq!(first["tasks"].as_array().map(Vec::len), Some(50));
+    let second = peer.ask(21, "tasks/list", json!({"cursor": first["nextCursor"]})).await.json();
+    assert_eq!(second["result"]["tasks"].as_array().map(Vec::len), Some(1));
+    assert!(second["result"].get("nextCursor").is_none());
 }
 
 #[tokio::test]

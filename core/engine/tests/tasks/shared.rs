@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use trunnion::server::Server;
+use trunnion::server::{Server, TaskSupport, Tool};
 use trunnion::store::MemoryStore;
 
 use super::common::Peer;
-use super::world::{Gate, World, accept, builder};
+use super::world::{Gate, World, accept, again, builder};
 
 /// Short enough to wait for it, long enough for a slow machine not to lose it by accident: nothing that is asserted depends on
 /// it but that a dead process loses it.
@@ -174,6 +174,20 @@ async fn a_server_that_closes_hands_its_tasks_over() {
     first.go.notify_waiters();
     closing.await.expect("closed");
     assert_eq!(b.over(&id_of_careless).await["result"]["content"][0]["text"], "careless");
+}
+
+#[tokio::test]
+async fn a_server_that_serves_again_goes_on_with_what_it_had_left() {
+    let gate = Gate::default();
+    let again = Tool::new("again", again).task(TaskSupport::Optional).resumable();
+    let server = builder(&gate).task_lease(Duration::from_secs(3600)).tool(again).build().expect("valid");
+    let a = World::of(Peer::modern(&server).await, gate.clone());
+    let task = a.create("again", json!({})).await;
+    gate.began.notified().await;
+    let (id, World { peer, .. }) = (a.id(&task), a);
+    peer.listening.close().await;
+    let b = World::of(Peer::modern(&server).await, gate);
+    assert_eq!(b.over(&id).await["result"]["content"][0]["text"], "stored in run 2");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! A server with tools that have tasks, and a client that knows of them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -22,6 +22,7 @@ pub struct Gate {
     pub began: Arc<Notify>,
     pub left: Arc<Notify>,
     pub count: Arc<AtomicU32>,
+    pub inside: Arc<AtomicU32>,
     pub opened: Arc<AtomicBool>,
 }
 
@@ -52,7 +53,7 @@ struct Name {
 }
 
 async fn steps(context: Context, gate: State<Gate>) -> &'static str {
-    context.progress(1.0, Some(2.0), Some("step 1"));
+    context.progress(1.0, Some(2.0), Some("on the way"));
     gate.go.notified().await;
     "done"
 }
@@ -69,6 +70,16 @@ async fn later(gate: State<Gate>) -> &'static str {
     let _told = gate.begin();
     gate.go.notified().await;
     "later"
+}
+
+/// Asks, and then works until the gate lets it go; tells whether another of its kind has worked meanwhile.
+async fn alone(context: Context, gate: State<Gate>) -> Result<&'static str, Error> {
+    context.elicit::<Name>("Who?").await?;
+    let _told = gate.begin();
+    let others = gate.inside.fetch_add(1, Ordering::SeqCst);
+    gate.go.notified().await;
+    let left = gate.inside.fetch_sub(1, Ordering::SeqCst);
+    Ok(if (others, left) == (0, 1) { "alone" } else { "with another" })
 }
 
 /// A loop on a thread that asks nobody whether it is still wanted.
@@ -159,8 +170,10 @@ pub fn builder(gate: &Gate) -> ServerBuilder {
         .tool(Tool::new("two", two).task(optional).resumable())
         .tool(Tool::new("later", later).task(optional))
         .tool(Tool::new("narrow", later).task(optional).task_concurrency(1))
+        .tool(Tool::new("alone", alone).task(optional).task_concurrency(1).timeout(Duration::from_secs(20)))
         .tool(Tool::new("slow", later).task(optional).timeout(Duration::from_millis(1)))
         .tool(Tool::blocking("stubborn", stubborn).task(optional))
+        .tool(Tool::blocking("stubborn_narrow", stubborn).task(optional).task_concurrency(1))
         .tool(Tool::new("fails", fails).task(optional))
         .tool(Tool::new("breaks", breaks).task(optional))
         .tool(Tool::new("large", large).task(optional))
@@ -291,6 +304,15 @@ pub struct Faults {
     pub hangs: AtomicBool,
     /// How many writes somebody else was faster than.
     pub lose: AtomicU32,
+    /// New tasks are not taken until they are let in.
+    pub slow: AtomicBool,
+    pub inserting: Notify,
+    pub go: Notify,
+    /// New tasks are refused and taken all the same, when the test says so.
+    pub late: AtomicBool,
+    pub arriving: Mutex<Vec<(StoredTask, TaskTimes)>>,
+    /// How often one was to be removed.
+    pub removed: AtomicU32,
 }
 
 /// A store in which something goes wrong.
@@ -318,6 +340,18 @@ impl Faulty {
 
 impl TaskStore for Faulty {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
+        if self.faults.late.load(Ordering::SeqCst) {
+            self.faults.arriving.lock().expect("no panic").push((task, times));
+            return Box::pin(std::future::ready(Err(StoreError::new("a secret delay"))));
+        }
+        if self.faults.slow.load(Ordering::SeqCst) {
+            let (store, faults) = (self.store.clone(), self.faults.clone());
+            return Box::pin(async move {
+                faults.inserting.notify_one();
+                faults.go.notified().await;
+                TaskStore::insert(&*store, task, times).await
+            });
+        }
         self.unless_down(TaskStore::insert(&*self.store, task, times))
     }
 
@@ -325,7 +359,7 @@ impl TaskStore for Faulty {
         self.unless_down(TaskStore::load(&*self.store, id))
     }
 
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         let lose = |left: u32| left.checked_sub(1);
         if self.faults.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, lose).is_ok() {
             return Box::pin(std::future::ready(Ok(false)));
@@ -333,10 +367,11 @@ impl TaskStore for Faulty {
         if self.faults.down.load(Ordering::SeqCst) {
             return self.unless_down(Box::pin(std::future::ready(Ok(false))));
         }
-        TaskStore::replace(&*self.store, task, times)
+        TaskStore::replace(&*self.store, task, due)
     }
 
     fn remove(&self, id: &str) -> StoreFuture<bool> {
+        self.faults.removed.fetch_add(1, Ordering::SeqCst);
         self.unless_down(TaskStore::remove(&*self.store, id))
     }
 

@@ -83,7 +83,7 @@ pub struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
-    /// For how many milliseconds it is kept, from its creation on; `None`: for ever.
+    /// For how many milliseconds it is kept, from its creation on; `None`: for ever. Who keeps it counts them.
     pub ttl: Option<u64>,
     /// How often its client should look, in milliseconds.
     pub poll: u64,
@@ -264,13 +264,6 @@ impl Record {
             return Err(Broken(format!("its layout is {layout}, this version knows {LAYOUT}")));
         }
         serde_json::from_str(text).map_err(broken)
-    }
-
-    /// For how many milliseconds more it is kept, by a clock that says `now`; `None`: for ever. A clock that was set back does
-    /// not prolong it beyond what it was made with.
-    pub fn keep(&self, now: u64) -> Option<u64> {
-        let ttl = self.terms.ttl?;
-        Some(self.created.saturating_add(ttl).saturating_sub(now).min(ttl))
     }
 
     /// The questions that wait for an answer.

@@ -169,17 +169,6 @@ proptest! {
 }
 
 #[test]
-fn what_is_kept_is_counted_from_its_creation() {
-    let task = record(true);
-    assert_eq!(task.keep(0), Some(1000));
-    assert_eq!(task.keep(400), Some(600));
-    assert_eq!(task.keep(5000), Some(0));
-    let mut later = task.clone();
-    later.created = 9000;
-    assert_eq!(later.keep(100), Some(1000), "a clock that was set back prolongs nothing");
-}
-
-#[test]
 fn a_record_of_another_layout_is_left_alone() {
     let text = record(true).to_text().replace("\"layout\":1", "\"layout\":2");
     assert!(Record::from_text(&text).is_err());

@@ -146,6 +146,12 @@ pub struct OnThread<M>(PhantomData<M>);
 impl<K, M, F: BlockingFn<K, M>> HandlerFn<K, OnThread<M>> for Blocking<F> {
     fn call(&self, parts: &Parts<'_>) -> Result<BoxFuture<'static, Outcome>, Outcome> {
         let work = self.0.clone().prepare(parts)?;
+        // A thread cannot be stopped: what its task takes up is taken until it ends.
+        let hold = parts.call.and_then(Call::task).and_then(|task| task.hold.upgrade());
+        let work = move || {
+            let _hold = hold;
+            work()
+        };
         Ok(Box::pin(async move { tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| panicked()) }))
     }
 

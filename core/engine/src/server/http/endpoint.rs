@@ -81,8 +81,9 @@ impl Endpoint {
         bound: Option<IpAddr>,
         phase: watch::Receiver<Phase>,
     ) -> Endpoint {
-        server.serves(&driver);
+        // First: a server that had closed does not look after its tasks.
         let serving = server.tasks.serving();
+        server.serves(&driver);
         let (idle, most) = (options.session_idle, options.max_sessions);
         let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
         let channels = Arc::default();

@@ -12,7 +12,6 @@ mod watch;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use trunnion_proto::tasks::{News, Record};
 
 pub(crate) use hand_over::Serving;
 pub(crate) use requests::{Answering, Creation, Whose};
+pub(crate) use run::Hold;
 use run::Signals;
 use store::Held;
 pub(crate) use watch::{Granted, Watch};
@@ -72,7 +72,6 @@ pub(crate) struct Tasks {
     state: Mutex<State>,
     /// There may be something to take over.
     due: Arc<Notify>,
-    looking: AtomicBool,
     /// Closed when the server is gone: nobody can go on then.
     alive: tokio_watch::Sender<()>,
     /// Counts the tasks that are worked on.
@@ -83,6 +82,8 @@ pub(crate) struct Tasks {
 struct State {
     running: HashMap<String, Arc<Signals>>,
     owners: HashMap<String, usize>,
+    /// How many places are taken.
+    places: usize,
     /// The turns of each tool's tasks, where they are limited.
     turns: HashMap<String, Arc<Semaphore>>,
     watched: HashMap<String, watch::Watched>,
@@ -90,6 +91,8 @@ struct State {
     serving: usize,
     /// What is worked on is handed over; nothing new is taken.
     leaving: bool,
+    /// Somebody looks after what is due.
+    looking: bool,
 }
 
 impl Tasks {
@@ -103,7 +106,6 @@ impl Tasks {
             runtime: OnceLock::new(),
             state: Mutex::default(),
             due: Arc::default(),
-            looking: AtomicBool::new(false),
             alive: tokio_watch::Sender::new(()),
             working: tokio_watch::Sender::new(0),
         });
@@ -122,13 +124,18 @@ impl Tasks {
         if let Some(Driver::Tokio(handle)) = driver {
             self.run_on(handle.clone());
         }
-        if !core.catalog.has_tasks() || lock(&self.state).leaving {
+        if !core.catalog.has_tasks() {
             return;
         }
         let Some(runtime) = self.runtime.get() else { return };
-        if !self.looking.swap(true, Ordering::AcqRel) {
-            runtime.spawn(recovery::look_after(Arc::downgrade(core), self.due.clone()));
+        {
+            let mut state = lock(&self.state);
+            if state.leaving || state.looking {
+                return;
+            }
+            state.looking = true;
         }
+        runtime.spawn(recovery::look_after(Arc::downgrade(core), self.due.clone()));
     }
 
     /// Run something on the background runtime, and wait for it anywhere. Dropping the future does not stop it.

@@ -8,7 +8,7 @@ use trunnion_proto::tasks::{Event, Status};
 
 use super::Tasks;
 use super::run::begin;
-use super::store::{Failed, held, limited};
+use super::store::{Failed, held, limited, report};
 use crate::lock;
 use crate::server::ServerCore;
 use crate::store::StoredTask;
@@ -25,9 +25,13 @@ pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
         let pause = {
             let Some(core) = core.upgrade() else { return };
             let tasks = &core.tasks;
-            if lock(&tasks.state).leaving {
-                tasks.looking.store(false, std::sync::atomic::Ordering::Release);
-                return;
+            {
+                let mut state = lock(&tasks.state);
+                if state.leaving {
+                    // Together: whoever serves after that looks again.
+                    state.looking = false;
+                    return;
+                }
             }
             // Not later: a task may have become due that nobody has told of.
             let longest = (tasks.options.lease / 2).max(Duration::from_millis(10));
@@ -40,14 +44,14 @@ pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
                         Ok(Some(next)) => next.max(again).min(longest),
                         Ok(None) => longest,
                         Err(error) => {
-                            tracing::error!(%error, "the store of tasks has failed");
+                            report(&error);
                             longest
                         }
                     }
                 }
                 Ok(_) => continue,
                 Err(error) => {
-                    tracing::error!(%error, "the store of tasks has failed");
+                    report(&error);
                     longest
                 }
             }
@@ -95,7 +99,7 @@ impl Tasks {
             // Somebody else was faster.
             Ok(None) | Err(Failed::Gone | Failed::Refused(_)) => true,
             Err(Failed::Store(error)) => {
-                tracing::error!(%error, "the store of tasks has failed");
+                report(&error);
                 false
             }
         }

@@ -13,16 +13,19 @@ use trunnion_proto::jsonrpc;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Entry, Input};
-use trunnion_proto::tasks::{Answer, Event, Origin, Record, Refused, TaskRequest, Terms, owner};
+use trunnion_proto::tasks::{Answer, Event, Origin, Record, TaskRequest, Terms, owner};
 
 use super::Tasks;
-use super::run::begin;
-use super::store::{Failed, Held, failed, held, limited, unknown};
+use super::run::{Place, begin};
+use super::store::{Failed, Held, RETRY, STORE_LIMIT, failed, held, limited, report};
 use super::watch::LOOK;
 use crate::error::local;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Start};
 use crate::server::seal::{now_ms, random_id};
+
+/// Most tasks on one page of a list: each is read with its result, which may be large.
+const PAGE: usize = 50;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,7 +105,25 @@ impl Handler for Creation {
         // To its end, even if the caller leaves meanwhile: a task that is stored and that nobody works on would be late.
         let made = tasks.spawn(async move {
             if let Err(error) = core.tasks.insert(&record).await {
+                if error.is_full() {
+                    report(&error);
+                    let message =
+                        "the server keeps as many tasks as it can; it forgets each when its time is over";
+                    return Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, message));
+                }
+                core.tasks.forget(record.id, place);
                 return Outcome::Error(failed(&error));
+            }
+            if call.is_cancelled() {
+                // Nobody knows its id.
+                let id = record.id.clone();
+                let known = Held { version: 1, record };
+                if let Err(Failed::Store(error)) = core.tasks.change(&id, Some(known), Event::Cancelled).await
+                {
+                    report(&error);
+                    core.tasks.forget(id, place);
+                }
+                return Outcome::Error(RpcError::new(ErrorKind::InternalError, "cancelled"));
             }
             let created = record.created(call.revision(), core.catalog.stamp());
             begin(&core, entry, Held { version: 1, record }, place);
@@ -113,6 +134,30 @@ impl Handler for Creation {
 }
 
 impl Tasks {
+    /// A task that nobody is told of must not be worked on: remove it, once the store answers, and again when whatever the store
+    /// has not answered in time must be done. Until then it has its place, so that a store that is down has only so much to
+    /// remove later.
+    fn forget(&self, id: String, place: Place) {
+        let tasks = self.me.clone();
+        let Some(runtime) = self.runtime.get() else { return };
+        let place = place.idle();
+        runtime.spawn(async move {
+            for pause in [STORE_LIMIT, Duration::ZERO] {
+                loop {
+                    let Some(tasks) = tasks.upgrade() else { return };
+                    match limited(tasks.store.remove(&id)).await {
+                        Ok(_) => break,
+                        Err(error) => report(&error),
+                    }
+                    drop(tasks);
+                    tokio::time::sleep(RETRY).await;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            drop(place);
+        });
+    }
+
     fn too_many(&self, owner: &str) -> RpcError {
         let (mine, leaving) = {
             let state = crate::lock(&self.state);
@@ -184,9 +229,13 @@ impl Asker {
     }
 
     /// A task that the asker may see. Another's looks like one that is not there.
+    async fn read(&self, id: &str) -> Result<Held, Failed> {
+        let held = self.core.tasks.load(id).await?;
+        if held.record.is_open_to(self.principal.as_deref()) { Ok(held) } else { Err(Failed::Gone) }
+    }
+
     async fn load(&self, id: &str) -> Result<Held, RpcError> {
-        let held = self.core.tasks.load(id).await.map_err(|failed| failed.into_rpc(id))?;
-        if held.record.is_open_to(self.principal.as_deref()) { Ok(held) } else { Err(unknown(id)) }
+        self.read(id).await.map_err(|failed| failed.into_rpc(id))
     }
 
     fn state(&self, record: &Record) -> Result<Outcome, RpcError> {
@@ -231,21 +280,33 @@ impl Asker {
         }
     }
 
-    /// Wait for the end; until then the client is asked what the task asks (2025-11-25, tasks, "Input Required Status").
+    /// Wait for the end; until then the client is asked what the task asks (2025-11-25, tasks, "Input Required Status"). A store
+    /// that fails meanwhile ends nothing: it is asked again, and told again what the client has answered.
     async fn result(self, id: &str) -> Result<Outcome, RpcError> {
         let tasks = self.core.tasks.clone();
         let _watch = tasks.watch(vec![id.to_owned()]);
         let changes = tasks.changes(id);
         let mut asked = BTreeSet::new();
         let mut asking = FuturesUnordered::new();
+        let mut answers = Vec::new();
+        let mut waits = false;
         loop {
             let mut changed = std::pin::pin!(changes.notified());
             changed.as_mut().enable();
-            let record = self.load(id).await?.record;
-            if record.status.is_over() {
-                return Ok(ended(&record));
+            let record = match self.go_on(id, &mut answers).await {
+                Ok(record) => Some(record),
+                Err(Failed::Store(error)) if waits => {
+                    report(&error);
+                    None
+                }
+                Err(failed) => return Err(failed.into_rpc(id)),
+            };
+            waits = true;
+            if let Some(record) = record.as_ref().filter(|record| record.status.is_over()) {
+                return Ok(ended(record));
             }
-            for question in record.open() {
+            let pause = if record.is_some() { LOOK } else { RETRY };
+            for question in record.iter().flat_map(Record::open) {
                 let Some(related) = question.question().map(|question| question.related_to(id)) else {
                     continue;
                 };
@@ -270,23 +331,29 @@ impl Asker {
                             .ok()
                             .map(Answer::Refused),
                     };
-                    if let Some(answer) = answer {
-                        let event = Event::Answered { answers: vec![(key, answer)] };
-                        match tasks.change_for_client(id, None, event).await {
-                            Ok(_) | Err(Failed::Refused(Refused::Nothing | Refused::Over)) => {}
-                            Err(failed) => return Err(failed.into_rpc(id)),
-                        }
-                    }
+                    answers.extend(answer.map(|answer| (key, answer)));
                 }
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Write what the client has answered, until it is written, and read the task.
+    async fn go_on(&self, id: &str, answers: &mut Vec<(String, Answer)>) -> Result<Record, Failed> {
+        if !answers.is_empty() {
+            let event = Event::Answered { answers: answers.clone() };
+            match self.core.tasks.change_for_client(id, None, event).await {
+                Ok(_) | Err(Failed::Refused(_)) => answers.clear(),
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok(self.read(id).await?.record)
     }
 
     /// The asker's own, a page of them. Where nobody signs in, those of the session.
     async fn list(&self, cursor: Option<&str>) -> Result<Outcome, RpcError> {
         let wrong = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
-        let size = self.core.catalog.page_size();
+        let size = self.core.catalog.page_size().min(PAGE);
         let page = if self.owner.is_empty() {
             if cursor.is_some() {
                 return Err(wrong());

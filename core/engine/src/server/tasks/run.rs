@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -19,16 +20,13 @@ use trunnion_proto::server::memory::Memory;
 use trunnion_proto::server::{Exchange, Progress, Request};
 use trunnion_proto::tasks::{Answer, End, Event, Origin, Record, Refused};
 
-use super::store::{Failed, Held};
+use super::store::{Failed, Held, RETRY, report};
 use super::{TaskOptions, Tasks};
 use crate::error::{Error, local};
 use crate::lock;
 use crate::server::asking::{Asked, answers_json};
 use crate::server::call::{Call, Handler, Inbox, Say, Start, Stored, TaskRun, ToStore};
 use crate::server::{ServerCore, guarded};
-
-/// The longest pause before a store that has failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What others tell a run.
 #[derive(Default)]
@@ -71,22 +69,48 @@ impl Signals {
 pub(super) struct Place {
     tasks: Weak<Tasks>,
     owner: String,
+    working: Option<Working>,
+}
+
+impl Place {
+    /// Still taken, but nobody who closes the server waits for it.
+    pub fn idle(mut self) -> Place {
+        self.working = None;
+        self
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(tasks) = self.tasks.upgrade() else { return };
-        {
-            let mut state = lock(&tasks.state);
-            if let Some(count) = state.owners.get_mut(&self.owner) {
-                *count -= 1;
-                if *count == 0 {
-                    state.owners.remove(&self.owner);
-                }
+        let mut state = lock(&tasks.state);
+        state.places -= 1;
+        if let Some(count) = state.owners.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                state.owners.remove(&self.owner);
             }
         }
-        tasks.working.send_modify(|working| *working -= 1);
     }
+}
+
+/// Counts a task that is worked on.
+struct Working(Weak<Tasks>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(tasks) = self.0.upgrade() {
+            tasks.working.send_modify(|working| *working -= 1);
+        }
+    }
+}
+
+/// What a run takes up until its handler has really ended, which may be later than the run: a thread that is cancelled goes on
+/// until it notices.
+pub(crate) struct Hold {
+    _place: Place,
+    /// Its turn among the tasks of its tool, while it has it.
+    turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Tasks {
@@ -94,16 +118,17 @@ impl Tasks {
     /// where it was made.
     pub(super) fn place(&self, owner: &str, known: bool) -> Option<Place> {
         let mut state = lock(&self.state);
-        let working = *self.working.borrow();
         // Nobody in particular has as many as there are.
         let limit = if owner.is_empty() || known { usize::MAX } else { self.options.per_owner };
         let count = state.owners.get(owner).copied().unwrap_or(0);
-        if state.leaving || working >= self.options.most || count >= limit {
+        if state.leaving || state.places >= self.options.most || count >= limit {
             return None;
         }
         state.owners.insert(owner.to_owned(), count + 1);
+        state.places += 1;
         self.working.send_modify(|working| *working += 1);
-        Some(Place { tasks: self.me.clone(), owner: owner.to_owned() })
+        let working = Some(Working(self.me.clone()));
+        Some(Place { tasks: self.me.clone(), owner: owner.to_owned(), working })
     }
 
     fn turns(&self, entry: &Entry<Arc<dyn Handler>>, tool: &str) -> Option<Arc<Semaphore>> {
@@ -114,7 +139,12 @@ impl Tasks {
 }
 
 /// Work on a task whose lease this process has.
-pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>, held: Held, place: Place) {
+pub(super) fn begin(
+    core: &Arc<ServerCore>,
+    entry: Arc<Entry<Arc<dyn Handler>>>,
+    held: Held,
+    mut place: Place,
+) {
     let tasks = &core.tasks;
     let record = &held.record;
     let signals = Arc::new(Signals { resumable: record.terms.resumable, ..Signals::default() });
@@ -123,7 +153,14 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
     let mut exchange = Exchange::detached(request.revision);
     exchange.answered_by(&entry, &request);
     let inbox = Arc::new(Inbox::default());
-    let task = TaskRun { id: record.id.clone(), run: record.run, resumable: record.terms.resumable };
+    let working = place.working.take();
+    let hold = Arc::new(Hold { _place: place, turn: Mutex::default() });
+    let task = TaskRun {
+        id: record.id.clone(),
+        run: record.run,
+        resumable: record.terms.resumable,
+        hold: Arc::downgrade(&hold),
+    };
     let call = Call::in_task(inbox.clone(), transport(&record.origin), request, memory(record), None, task);
     if let Some(answers) = &record.origin.answers {
         call.set_answers(answers.get().to_owned());
@@ -139,7 +176,13 @@ pub(super) fn begin(core: &Arc<ServerCore>, entry: Arc<Entry<Arc<dyn Handler>>>,
         unwritten: VecDeque::new(),
         failing: None,
         retry: Instant::now(),
-        _place: place,
+        started: false,
+        rests: true,
+        queued: None,
+        left: entry.timeout,
+        limit: None,
+        hold,
+        _working: working,
         entry,
         held,
         signals,
@@ -186,7 +229,17 @@ struct Worker {
     unwritten: VecDeque<Wanted>,
     failing: Option<Instant>,
     retry: Instant,
-    _place: Place,
+    /// Its handler has begun.
+    started: bool,
+    /// It has no turn, and its time does not count: it has not begun, or waits for its client.
+    rests: bool,
+    /// It wants its turn.
+    queued: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
+    /// How long its handler may work, while it rests; until when, while it does not.
+    left: Option<Duration>,
+    limit: Option<Instant>,
+    hold: Arc<Hold>,
+    _working: Option<Working>,
 }
 
 /// What a handler waits for until it is in the store.
@@ -235,30 +288,27 @@ impl Worker {
     async fn work(mut self) -> Option<&'static str> {
         let pause = (self.options.lease / 3).max(Duration::from_millis(1));
         let mut beat = Instant::now() + pause;
-        let mut limit = None;
-        let mut started = false;
-        let mut _turn = None;
-        let turns = self.turns.take();
-        // One place in the queue, whatever happens meanwhile.
-        let mut turn = std::pin::pin!(async move {
-            match turns {
-                None => None,
-                Some(turns) => turns.acquire_owned().await.ok(),
-            }
-        });
+        self.queue();
         loop {
             let happened = {
+                let queued = self.queued.is_some();
+                let turn = async {
+                    match &mut self.queued {
+                        Some(turn) => turn.await,
+                        None => std::future::pending().await,
+                    }
+                };
                 let said = std::future::poll_fn(|cx| self.inbox.poll_next(cx));
                 let far = Instant::now() + Duration::from_secs(1 << 30);
                 tokio::select! {
                     biased;
                     () = self.signals.wake.notified() => Happened::Signal,
-                    permit = &mut turn, if !started => Happened::Turn(permit),
+                    permit = turn, if queued => Happened::Turn(permit),
                     (_, say) = said => Happened::Said(say),
                     () = tokio::time::sleep_until(beat) => Happened::Beat,
                     () = tokio::time::sleep_until(self.say_at), if self.said.is_some() => Happened::MaySay,
                     () = tokio::time::sleep_until(self.retry), if !self.unwritten.is_empty() => Happened::Retry,
-                    () = tokio::time::sleep_until(limit.unwrap_or(far)), if limit.is_some() => Happened::TooLong,
+                    () = tokio::time::sleep_until(self.limit.unwrap_or(far)), if self.limit.is_some() => Happened::TooLong,
                 }
             };
             if matches!(happened, Happened::Beat) {
@@ -266,9 +316,7 @@ impl Worker {
             }
             let done = match happened {
                 Happened::Turn(permit) => {
-                    (started, _turn) = (true, permit);
-                    limit = self.entry.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-                    self.start();
+                    self.go_on(permit);
                     Ok(())
                 }
                 Happened::Signal => self.signalled().await,
@@ -289,6 +337,43 @@ impl Worker {
         }
     }
 
+    /// Wait for a turn, with one place in the queue.
+    fn queue(&mut self) {
+        if self.queued.is_none() {
+            let turns = self.turns.clone();
+            self.queued = Some(Box::pin(async move {
+                match turns {
+                    None => None,
+                    Some(turns) => turns.acquire_owned().await.ok(),
+                }
+            }));
+        }
+    }
+
+    /// It is its turn.
+    fn go_on(&mut self, turn: Option<OwnedSemaphorePermit>) {
+        self.queued = None;
+        self.rests = false;
+        *lock(&self.hold.turn) = turn;
+        // Past what a clock can count is never.
+        self.limit = self.left.take().and_then(|left| Instant::now().checked_add(left));
+        if self.started {
+            self.settle();
+        } else {
+            self.started = true;
+            self.start();
+        }
+    }
+
+    /// Its handler waits for the client, who may take any time: others have their turns meanwhile.
+    fn rest(&mut self) {
+        if !self.rests {
+            self.rests = true;
+            self.left = self.limit.take().map(|limit| limit.saturating_duration_since(Instant::now()));
+            drop(lock(&self.hold.turn).take());
+        }
+    }
+
     fn start(&mut self) {
         let arguments = Json::from(self.held.record.origin.arguments.get().to_owned());
         let (handler, call) = (self.entry.handler.clone(), self.call.clone());
@@ -298,8 +383,10 @@ impl Worker {
             Start::Done(outcome) => drop(call.complete(outcome)),
             Start::Later => {}
             Start::Future(future) => {
+                let hold = self.hold.clone();
                 tokio::spawn(async move {
                     let outcome = guarded(future, call.clone()).await;
+                    drop(hold);
                     call.complete(outcome);
                 });
             }
@@ -438,9 +525,13 @@ impl Worker {
         Ok(())
     }
 
-    /// Give the handler the answers that are there.
+    /// Give the handler the answers that are there; the last ones when it has its turn again.
     fn settle(&mut self) {
         let record = &self.held.record;
+        let is_answered = |asked| answers(record, asked).is_some();
+        if self.rests && !self.waiting.is_empty() && self.waiting.iter().all(is_answered) {
+            return self.queue();
+        }
         let (done, waiting): (Vec<Asked>, Vec<Asked>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|asked| answers(record, asked).is_some());
         self.waiting = waiting;
@@ -448,6 +539,9 @@ impl Worker {
             if let Some(answers) = answers(record, &asked) {
                 asked.reply(answers);
             }
+        }
+        if !self.waiting.is_empty() {
+            self.rest();
         }
     }
 
@@ -503,10 +597,6 @@ fn over(failed: &Failed) -> Over {
     }))
 }
 
-fn report(error: &crate::store::StoreError) {
-    tracing::error!(%error, "the store of tasks has failed");
-}
-
 /// The answers to what was asked together, if all of them are there.
 fn answers(record: &Record, asked: &Asked) -> Option<Result<String, Error>> {
     let mut given = Vec::with_capacity(asked.questions.len());
@@ -532,12 +622,20 @@ fn refusal(error: &str) -> Error {
     }
 }
 
-/// What a client reads of progress.
+/// What a client reads of progress: the numbers too, where the message does not say them, for there is no other place for them.
 fn sentence(step: &Progress) -> String {
-    match (&step.message, step.total) {
-        (Some(message), _) => message.clone(),
-        (None, Some(total)) => format!("{} of {total}", step.progress),
-        (None, None) => step.progress.to_string(),
+    let numbers = match step.total {
+        Some(total) => format!("{} of {total}", step.progress),
+        None => step.progress.to_string(),
+    };
+    match &step.message {
+        None => numbers,
+        Some(message) => {
+            let progress = step.progress.to_string();
+            let said = message.split(|char: char| !char.is_ascii_digit() && char != '.');
+            let is_said = said.map(|word| word.trim_matches('.')).any(|word| word == progress);
+            if is_said { message.clone() } else { format!("{message} ({numbers})") }
+        }
     }
 }
 
@@ -595,5 +693,25 @@ fn transport(origin: &Origin) -> &'static str {
         "stdio" => "stdio",
         "memory" => "memory",
         _ => "http",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_a_sentence_that_changes_with_its_numbers() {
+        let said = |progress, total, message: Option<&str>| {
+            sentence(&Progress { progress, total, message: message.map(str::to_owned) })
+        };
+        assert_eq!(said(3.0, Some(1000.0), None), "3 of 1000");
+        assert_eq!(said(0.5, None, None), "0.5");
+        assert_eq!(said(3.0, Some(1000.0), Some("indexing")), "indexing (3 of 1000)");
+        assert_eq!(said(3.0, None, Some("indexing")), "indexing (3)");
+        assert_eq!(said(3.0, Some(9.0), Some("page 3 of 9.")), "page 3 of 9.", "it says so itself");
+        assert_eq!(said(3.0, Some(9.0), Some("Page 3.")), "Page 3.");
+        assert_eq!(said(3.0, Some(9.0), Some("page 33")), "page 33 (3 of 9)");
+        assert_eq!(said(4.0, Some(9.0), Some("file3")), "file3 (4 of 9)");
     }
 }

@@ -10,7 +10,9 @@ use crate::server::seal::now_ms;
 use crate::store::{StoreError, StoreFuture, StoredTask, TaskTimes};
 
 /// How long a store may take for one thing.
-const STORE_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const STORE_LIMIT: Duration = Duration::from_secs(10);
+/// The longest pause before a store that has failed is tried again.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How often a task is read again because somebody else was faster.
 const TRIES: usize = 32;
 
@@ -48,8 +50,12 @@ pub(super) fn unknown(id: &str) -> RpcError {
     RpcError::new(ErrorKind::InvalidParams, format!("Task not found: {shown}"))
 }
 
-pub(super) fn failed(error: &StoreError) -> RpcError {
+pub(super) fn report(error: &StoreError) {
     tracing::error!(%error, "the store of tasks has failed");
+}
+
+pub(super) fn failed(error: &StoreError) -> RpcError {
+    report(error);
     RpcError::new(ErrorKind::InternalError, "the server's store of tasks has failed")
 }
 
@@ -64,7 +70,10 @@ pub(super) async fn limited<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
 impl Tasks {
     /// Write a new one.
     pub(super) async fn insert(&self, record: &Record) -> Result<(), StoreError> {
-        limited(self.store.insert(stored(record, 1), self.times(record, Attention::Lease))).await
+        // Counted by the store from here on: clocks of the processes that write to it later need not agree.
+        let keep = record.terms.ttl.map(Duration::from_millis);
+        let times = TaskTimes { due: self.due(Attention::Lease), keep };
+        limited(self.store.insert(stored(record, 1), times)).await
     }
 
     /// Read one.
@@ -94,13 +103,12 @@ impl Tasks {
         ))))
     }
 
-    fn times(&self, record: &Record, attention: Attention) -> TaskTimes {
-        let due = match attention {
+    fn due(&self, attention: Attention) -> Option<Duration> {
+        match attention {
             Attention::None => None,
             Attention::Lease => Some(self.options.lease),
             Attention::Now => Some(Duration::ZERO),
-        };
-        TaskTimes { due, keep: record.keep(now_ms()).map(Duration::from_millis) }
+        }
     }
 }
 
@@ -137,8 +145,7 @@ impl Tasks {
         let Next { record, visible, attention } =
             held.record.after(event, now_ms()).map_err(Failed::Refused)?;
         let version = held.version + 1;
-        let times = self.times(&record, attention);
-        let done = limited(self.store.replace(stored(&record, version), times)).await;
+        let done = limited(self.store.replace(stored(&record, version), self.due(attention))).await;
         if !done.map_err(Failed::Store)? {
             return Ok(None);
         }

@@ -114,7 +114,16 @@ impl Granted {
     /// The stream listens: where the tasks are, then what they become. They stay watched while the watch lives.
     pub fn begin(self) -> (Vec<News>, Watch) {
         let Granted { records, tasks, watch, .. } = self;
-        let news = records.iter().map(News::of).collect();
+        let news: Vec<News> = records.iter().map(News::of).collect();
+        {
+            // What has changed since they were read was told when nobody listened here: the first look tells it again.
+            let mut state = lock(&tasks.state);
+            for news in &news {
+                if let Some(watched) = state.watched.get_mut(&news.id) {
+                    watched.told = Some(news.clone());
+                }
+            }
+        }
         if let Some(runtime) = tasks.runtime.get() {
             runtime.spawn(look(Arc::downgrade(&tasks), watch.ids.clone(), Arc::downgrade(&watch.alive)));
         }
@@ -122,16 +131,83 @@ impl Granted {
     }
 }
 
-/// Look at tasks once in a while, for as long as they are watched.
+/// Look at tasks now and once in a while, for as long as they are watched.
 async fn look(tasks: Weak<Tasks>, ids: Vec<String>, alive: Weak<()>) {
     loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(tasks) = tasks.upgrade() else { return };
-        for id in &ids {
-            if alive.strong_count() == 0 {
-                return;
+        {
+            let Some(tasks) = tasks.upgrade() else { return };
+            for id in &ids {
+                if alive.strong_count() == 0 {
+                    return;
+                }
+                tasks.look_again(id).await;
             }
-            tasks.look_again(id).await;
         }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use serde_json::value::RawValue;
+    use trunnion_proto::revision::Revision;
+    use trunnion_proto::server::Notice;
+    use trunnion_proto::tasks::{End, Event, Origin, Status, Terms};
+
+    use super::*;
+    use crate::server::call::{Inbox, Say};
+    use crate::server::notices::{Line, Listener};
+    use crate::server::tasks::TaskOptions;
+
+    fn record() -> Record {
+        let raw = |text: &str| RawValue::from_string(text.into()).expect("JSON");
+        let origin = Origin {
+            tool: "t".into(),
+            arguments: raw("{}"),
+            revision: Revision::LATEST,
+            transport: "stdio".into(),
+            request_id: raw("1"),
+            session: None,
+            client_info: None,
+            client_capabilities: None,
+            meta: None,
+            answers: None,
+            principal: None,
+            claims: None,
+        };
+        let terms = Terms { ttl: None, poll: 1000, resumable: false };
+        Record::new("id".into(), String::new(), origin, terms, 0)
+    }
+
+    /// Where a stream reads requests and listens on one thread, a task may end between the two.
+    #[tokio::test(start_paused = true)]
+    async fn an_end_before_the_stream_listens_is_told_on_it() {
+        let line = Line::new(None);
+        let tasks = Tasks::new(None, TaskOptions::default(), line.clone());
+        tasks.run_on(tokio::runtime::Handle::current());
+        tasks.insert(&record()).await.expect("kept");
+        let filter = serde_json::from_str(r#"{"taskIds":["id"]}"#).expect("a filter");
+        let granted = tasks.grant(filter, None).await;
+        let end = End::Result(RawValue::from_string("{}".into()).expect("JSON"));
+        let ended = tasks.change("id", None, Event::Finished { run: 1, end }).await.expect("changed");
+        assert_eq!(ended.record.status, Status::Completed);
+
+        let inbox = Arc::new(Inbox::default());
+        let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
+        let _membership = line.hub().join(listener);
+        let (news, _watch) = granted.begin();
+        assert_eq!(news, [News::of(&record())]);
+        // Nobody says anything more, and looks once in a while find it as it was told.
+        tokio::time::sleep(LOOK * 3).await;
+        let mut told = Vec::new();
+        while let Poll::Ready((_, said)) = inbox.poll_next(&Context::from_waker(Waker::noop())) {
+            match said {
+                Say::Notice(Notice::Task(news)) => told.push(news),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(told, [News::of(&ended.record)], "once");
     }
 }

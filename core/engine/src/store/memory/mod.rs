@@ -26,6 +26,14 @@ pub struct MemoryStore {
     subscribers: Mutex<Vec<Subscriber>>,
 }
 
+impl MemoryStore {
+    /// One whose tasks take this many bytes at most, with about half a kibibyte more for each than its text has; by default a
+    /// gibibyte. No task is forgotten before its time: new ones are refused.
+    pub fn limited(task_bytes: usize) -> MemoryStore {
+        MemoryStore { tasks: Mutex::new(tasks::Tasks::limited(task_bytes)), ..MemoryStore::default() }
+    }
+}
+
 /// What is kept for a time.
 struct Table<K, T> {
     entries: BTreeMap<K, Kept<T>>,

@@ -8,7 +8,9 @@ use super::MemoryStore;
 use crate::lock;
 use crate::store::{StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
 
-#[derive(Default)]
+/// About what a task takes besides its text.
+const OVERHEAD: usize = 512;
+
 pub(super) struct Tasks {
     entries: HashMap<String, Entry>,
     by_owner: BTreeMap<(String, u64), String>,
@@ -16,6 +18,19 @@ pub(super) struct Tasks {
     by_end: BTreeSet<(Instant, u64, String)>,
     /// The number of the newest.
     newest: u64,
+    /// About how many bytes all of them take, and may take.
+    bytes: usize,
+    most: usize,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Tasks::limited(1 << 30)
+    }
+}
+
+fn size(task: &StoredTask) -> usize {
+    OVERHEAD + task.owner.len() + task.text.len()
 }
 
 struct Entry {
@@ -26,6 +41,18 @@ struct Entry {
 }
 
 impl Tasks {
+    pub(super) fn limited(most: usize) -> Tasks {
+        Tasks {
+            entries: HashMap::new(),
+            by_owner: BTreeMap::new(),
+            by_due: BTreeSet::new(),
+            by_end: BTreeSet::new(),
+            newest: 0,
+            bytes: 0,
+            most,
+        }
+    }
+
     /// Forget what is over, so that whatever is found is there.
     fn sweep(&mut self, now: Instant) {
         while let Some((end, _, id)) = self.by_end.first() {
@@ -37,19 +64,18 @@ impl Tasks {
         }
     }
 
-    fn put(&mut self, task: StoredTask, number: u64, times: TaskTimes, now: Instant) {
-        // Out of range means "never".
-        let at = |after: Option<Duration>| after.and_then(|after| now.checked_add(after));
-        let (due, end) = (at(times.due), at(times.keep));
+    fn put(&mut self, task: StoredTask, number: u64, due: Option<Instant>, end: Option<Instant>) {
         let key = |at: Instant| (at, number, task.id.clone());
         self.by_due.extend(due.map(key));
         self.by_end.extend(end.map(key));
         self.by_owner.insert((task.owner.clone(), number), task.id.clone());
+        self.bytes += size(&task);
         self.entries.insert(task.id.clone(), Entry { task, number, due, end });
     }
 
     fn take(&mut self, id: &str) -> Option<Entry> {
         let entry = self.entries.remove(id)?;
+        self.bytes -= size(&entry.task);
         let key = |at: Instant| (at, entry.number, id.to_owned());
         if let Some(due) = entry.due {
             self.by_due.remove(&key(due));
@@ -60,6 +86,11 @@ impl Tasks {
         self.by_owner.remove(&(entry.task.owner.clone(), entry.number));
         Some(entry)
     }
+}
+
+/// Out of range means "never".
+fn after(time: Option<Duration>, now: Instant) -> Option<Instant> {
+    time.and_then(|time| now.checked_add(time))
 }
 
 impl MemoryStore {
@@ -79,8 +110,12 @@ impl TaskStore for MemoryStore {
             if tasks.entries.contains_key(&task.id) {
                 return Err(StoreError::new("there is a task of this id"));
             }
+            // What is there may grow: a task that was begun can be finished.
+            if tasks.bytes.saturating_add(size(&task)) > tasks.most {
+                return Err(StoreError::full(format!("the tasks in memory take {} bytes", tasks.bytes)));
+            }
             tasks.newest += 1;
-            tasks.put(task, tasks.newest, times, now);
+            tasks.put(task, tasks.newest, after(times.due, now), after(times.keep, now));
             Ok(())
         })
     }
@@ -89,13 +124,13 @@ impl TaskStore for MemoryStore {
         self.tasks(|tasks, _| Ok(tasks.entries.get(id).map(|entry| entry.task.clone())))
     }
 
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         self.tasks(|tasks, now| {
             if tasks.entries.get(&task.id).is_none_or(|entry| entry.task.version + 1 != task.version) {
                 return Ok(false);
             }
-            let Entry { task: old, number, .. } = tasks.take(&task.id).expect("it is there");
-            tasks.put(StoredTask { owner: old.owner, ..task }, number, times, now);
+            let Entry { task: old, number, end, .. } = tasks.take(&task.id).expect("it is there");
+            tasks.put(StoredTask { owner: old.owner, ..task }, number, after(due, now), end);
             Ok(true)
         })
     }

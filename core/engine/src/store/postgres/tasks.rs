@@ -27,16 +27,15 @@ impl TaskStore for PostgresStore {
         self.query(&sql, values![id.as_bytes().to_vec()], |rows| rows.first().map(stored).transpose())
     }
 
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         let sql = format!(
             "UPDATE @tasks SET version = $2::bigint, text = $3,
-                due = statement_timestamp() + $4::float8 * interval '1 microsecond',
-                until = statement_timestamp() + $5::float8 * interval '1 microsecond'
+                due = statement_timestamp() + $4::float8 * interval '1 microsecond'
             WHERE id = $1 AND version = $2::bigint - 1 AND {KEPT} RETURNING 1"
         );
         let StoredTask { id, version, text, .. } = task;
-        let (due, keep) = (times.due.map(micros), times.keep.map(micros));
-        self.changes(&sql, values![id.into_bytes(), int(version), text.into_bytes(), due, keep])
+        let values = values![id.into_bytes(), int(version), text.into_bytes(), due.map(micros)];
+        self.changes(&sql, values)
     }
 
     fn remove(&self, id: &str) -> StoreFuture<bool> {

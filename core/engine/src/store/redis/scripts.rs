@@ -27,20 +27,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
-/// KEYS: task, due, end. Sets when a task is due, and when it ends.
-const TIMES: &str = "
-local function times(id, owner, due, keep)
+/// KEYS: task, due. Sets when a task is due.
+const WHEN: &str = "
+local function when(id, due)
     if due == '' then
         redis.call('ZREM', KEYS[2], id)
     else
         redis.call('ZADD', KEYS[2], now + tonumber(due), id)
-    end
-    if keep == '' then
-        redis.call('PERSIST', KEYS[1])
-        redis.call('ZREM', KEYS[3], id .. '\\0' .. owner)
-    else
-        redis.call('ZADD', KEYS[3], now + tonumber(keep), id .. '\\0' .. owner)
-        redis.call('PEXPIREAT', KEYS[1], now + tonumber(keep))
     end
 end
 ";
@@ -51,16 +44,20 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local number = redis.call('INCR', KEYS[5])
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 'o', ARGV[3], 't', ARGV[4], 'n', number)
 redis.call('ZADD', KEYS[4], number, ARGV[1])
-times(ARGV[1], ARGV[3], ARGV[5], ARGV[6])
+when(ARGV[1], ARGV[5])
+if ARGV[6] ~= '' then
+    redis.call('ZADD', KEYS[3], now + tonumber(ARGV[6]), ARGV[1] .. '\\0' .. ARGV[3])
+    redis.call('PEXPIREAT', KEYS[1], now + tonumber(ARGV[6]))
+end
 return 1
 ";
 
-/// KEYS: task, due, end. ARGV: id, version, text, due, keep.
+/// KEYS: task, due. ARGV: id, version, text, due.
 const REPLACE: &str = "
-local known = redis.call('HMGET', KEYS[1], 'v', 'o')
-if not known[1] or tonumber(known[1]) + 1 ~= tonumber(ARGV[2]) then return 0 end
+local known = redis.call('HGET', KEYS[1], 'v')
+if not known or tonumber(known) + 1 ~= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3])
-times(ARGV[1], known[2], ARGV[4], ARGV[5])
+when(ARGV[1], ARGV[4])
 return 1
 ";
 
@@ -259,8 +256,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    insert: NOW, TIMES, INSERT;
-    replace: NOW, TIMES, REPLACE;
+    insert: NOW, WHEN, INSERT;
+    replace: NOW, WHEN, REPLACE;
     remove: REMOVE;
     due: NOW, RANGE, DUE;
     next_due: NOW, NEXT_DUE;

@@ -20,7 +20,7 @@ impl TaskStore for RedisStore {
         let mut keys = self.task(&task.id);
         keys.extend([self.key("o", &task.owner), self.keys("n")]);
         let StoredTask { id, version, owner, text } = task;
-        let [due, keep] = written(times);
+        let [due, keep] = [times.due, times.keep].map(written);
         let arguments =
             vec![id.into_bytes(), number(version), owner.into_bytes(), text.into_bytes(), due, keep];
         self.eval(
@@ -49,10 +49,10 @@ impl TaskStore for RedisStore {
         )
     }
 
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
-        let [due, keep] = written(times);
-        let keys = self.task(&task.id);
-        let arguments = vec![task.id.into_bytes(), number(task.version), task.text.into_bytes(), due, keep];
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
+        let keys = self.task(&task.id)[..2].to_vec();
+        let arguments =
+            vec![task.id.into_bytes(), number(task.version), task.text.into_bytes(), written(due)];
         self.eval(|scripts| &scripts.replace, keys, arguments, Ok)
     }
 
@@ -92,8 +92,8 @@ impl TaskStore for RedisStore {
     }
 }
 
-fn written(times: TaskTimes) -> [Vec<u8>; 2] {
-    [times.due, times.keep].map(|time| time.map(millis).unwrap_or_default())
+fn written(time: Option<Duration>) -> Vec<u8> {
+    time.map(millis).unwrap_or_default()
 }
 
 fn stored(rows: Vec<Row>) -> Vec<StoredTask> {

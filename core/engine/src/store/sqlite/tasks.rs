@@ -31,15 +31,14 @@ impl TaskStore for SqliteStore {
         })
     }
 
-    fn replace(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<bool> {
+    fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         self.write_durably(move |db| {
             let sql = format!(
-                "UPDATE tasks SET version = ?3, text = ?4, due = ?5, until = ?6
+                "UPDATE tasks SET version = ?3, text = ?4, due = ?5
                 WHERE id = ?2 AND version = ?3 - 1 AND {KEPT}"
             );
             let StoredTask { id, version, text, .. } = task;
-            let (due, end) = (times.due.map(until), times.keep.map(until));
-            let values = params![now(), id, int(version), text, due, end];
+            let values = params![now(), id, int(version), text, due.map(until)];
             Ok(db.prepare_cached(&sql)?.execute(values)? == 1)
         })
     }
