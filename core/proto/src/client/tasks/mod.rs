@@ -304,6 +304,10 @@ impl ClientConn {
         let id = seen.id.clone();
         let Some(drive) = self.tasks.drives.get_mut(&id) else { return };
         let status = seen.status;
+        // An answer that was overtaken: what is over stays over.
+        if !status.is_final() && drive.last.as_ref().is_some_and(|last| last.status.is_final()) {
+            return;
+        }
         let changed = drive.saw(seen.clone(), matches!(source, Source::Poll(_)));
         let late = drive.expires().is_some_and(|at| at <= now) && !status.is_final();
         let expired = std::mem::replace(&mut drive.overdue, false) && late;

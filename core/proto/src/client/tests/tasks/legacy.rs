@@ -200,6 +200,28 @@ fn a_server_that_fails_while_a_result_is_waited_for_is_asked_again() {
 }
 
 #[test]
+fn an_answer_that_the_end_has_overtaken_is_no_news() {
+    let mut rig = session(STREAM);
+    rig.start(1, "task_result", json!({"taskId": "t-1"}));
+    let (id, _) = rig.sent("tasks/get");
+    rig.answer(id, old("working", json!({})));
+    rig.take();
+    let (_, look) = rig.next_look();
+    let status = old("completed", json!({}));
+    rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/tasks/status", "params": status}));
+    let outputs = rig.take();
+    let [Output::Told { op: 1, params, .. }, Output::Send { bytes, .. }] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert!(params.as_str().contains("completed"));
+    let fetch: Value = serde_json::from_slice(bytes).expect("JSON");
+    rig.answer(look, old("working", json!({})));
+    assert!(rig.take().is_empty());
+    rig.answer(fetch["id"].as_u64().expect("an id"), text("done"));
+    assert!(rig.ended(1).is_ok());
+}
+
+#[test]
 fn progress_goes_on_with_the_token_of_the_call() {
     let mut rig = session(STREAM);
     know_tools(&mut rig);
