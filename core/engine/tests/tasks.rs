@@ -244,12 +244,12 @@ async fn the_time_that_a_client_takes_to_answer_is_not_the_tools() {
         tokio::time::resume();
     };
     // Less than connections may be silent for.
-    pass(25).await;
+    pass(9).await;
     assert_eq!(world.get(&id).await["status"], "input_required");
     world.update(&id, json!({ key: accept("Ada") })).await;
     world.gate.began.notified().await;
     // Its own time counts again.
-    pass(21).await;
+    pass(9).await;
     let over = world.over(&id).await;
     assert!(over["result"]["content"][0]["text"].as_str().expect("text").contains("time limit"), "{over}");
 }

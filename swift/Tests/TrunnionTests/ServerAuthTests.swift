@@ -96,7 +96,7 @@ private final class Issuer {
             #expect(try await refusal(url, nil) == 401)
             #expect(try await refusal(url, "nobodys") == 401)
             #expect(try await refusal(url, "eves") == 403)
-            #expect(try await whoami(url, "anns") == #"ann ["","sub:ann"]"#)
+            #expect(try await whoami(url, "anns") == #"ann ["tokens","sub:ann"]"#)
         }
     }
 
@@ -173,7 +173,7 @@ private final class Issuer {
             #expect(try await refusal(url, "bad") == 401)
             #expect(try await refusal(url, "others") == 401)
             #expect(try await refusal(url, "down") == 503)
-            #expect(try await whoami(url, "good") == #"ann ["","sub:ann"]"#)
+            #expect(try await whoami(url, "good") == #"ann ["program","sub:ann"]"#)
         }
         feed.finish()
         var told: [String] = []

@@ -237,13 +237,13 @@ async fn http_failures_are_told_apart() {
         ("big", "limit", "maxMessageBytes"),
         ("big event", "limit", "maxMessageBytes"),
         ("away", "transport", "307"),
-        ("refused", "transport", "403: the server refuses access (insufficient_scope; scope: a b)"),
+        ("refused", "unauthorized", "403: the server refuses access (insufficient_scope; scope: a b)"),
         ("cut", "transport", ""),
     ] {
         let error = client.call_tool(name, ()).await.expect_err(name);
         assert_eq!(error.kind, kind, "{name}: {error}");
         assert!(error.message.contains(part), "{name}: {error}");
-        assert_eq!(error.data.is_some(), name == "error");
+        assert_eq!(error.data.is_some(), ["error", "refused"].contains(&name));
     }
 }
 

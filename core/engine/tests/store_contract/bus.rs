@@ -65,7 +65,7 @@ pub async fn carries_changes([one, other]: Two) {
 /// Small and large ones by turns.
 pub async fn keeps_the_order([one, other]: Two) {
     let uris: Vec<String> =
-        (0..60).map(|n| format!("test://{n}/{}", "x".repeat(if n % 3 == 0 { 9000 } else { 10 }))).collect();
+        (0..60).map(|n| format!("test://{n}/{}", "x".repeat(if n % 3 == 0 { 8100 } else { 10 }))).collect();
     let (_server, _client, mut changes) = listening(one, &uris).await;
     let speaker = server(other);
     for uri in &uris {

@@ -170,7 +170,7 @@ pub fn builder(gate: &Gate) -> ServerBuilder {
         .tool(Tool::new("two", two).task(optional).resumable())
         .tool(Tool::new("later", later).task(optional))
         .tool(Tool::new("narrow", later).task(optional).task_concurrency(1))
-        .tool(Tool::new("alone", alone).task(optional).task_concurrency(1).timeout(Duration::from_secs(20)))
+        .tool(Tool::new("alone", alone).task(optional).task_concurrency(1).timeout(Duration::from_secs(8)))
         .tool(Tool::new("slow", later).task(optional).timeout(Duration::from_millis(1)))
         .tool(Tool::blocking("stubborn", stubborn).task(optional))
         .tool(Tool::blocking("stubborn_narrow", stubborn).task(optional).task_concurrency(1))

@@ -80,8 +80,11 @@ impl TransportFailure {
     pub(super) fn error_with(&self, said: Option<RpcError>) -> ClientError {
         match said {
             Some(said) if self.is_refusal() => {
-                let error = self.error();
-                ClientError { data: said.data.filter(names_reason).or(error.data.clone()), ..error }
+                let ClientError { code, kind, mut message, data } = self.error();
+                if !message.contains(&said.message) {
+                    message = format!("{message}: {}", said.message);
+                }
+                ClientError { code, kind, message, data: said.data.filter(names_reason).or(data) }
             }
             Some(said) => said.into(),
             None => self.error(),

@@ -184,7 +184,7 @@ fn a_refusal_says_what_the_server_asked_for() {
 fn a_refusal_is_one_kind_whatever_its_body_says() {
     let mut rig = modern(Transport::Http);
     let reasoned = json!({"code": -32600, "message": "a token is required", "data": {"reason": "no_token"}});
-    let bare = json!({"code": -32001, "message": "no"});
+    let bare = json!({"code": -32001, "message": "not today"});
     for (status, header, error, kind, data) in [
         (401, "Bearer", &reasoned, "unauthorized", Some(r#"{"reason":"no_token"}"#)),
         (401, "Bearer", &bare, "unauthorized", Some(r#"{"reason":"unauthorized"}"#)),
@@ -203,9 +203,11 @@ fn a_refusal_is_one_kind_whatever_its_body_says() {
         let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into();
         let asked = crate::auth::challenge::read([header.as_bytes()]);
         rig.conn.failed(rig.now, id, TransportFailure::Status { status, body, asked });
-        let error = rig.ended(1).expect_err("refused");
+        let refused = rig.ended(1).expect_err("refused");
+        let said = error["message"].as_str().expect("a text");
+        assert_eq!(refused.message.matches(said).count(), 1, "{}", refused.message);
         assert_eq!(
-            (error.kind, error.data.as_deref().map(|data| data.get())),
+            (refused.kind, refused.data.as_deref().map(|data| data.get())),
             (kind, data),
             "{status} {header}"
         );
