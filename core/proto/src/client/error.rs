@@ -84,7 +84,12 @@ impl TransportFailure {
                 if !message.contains(&said.message) {
                     message = format!("{message}: {}", said.message);
                 }
-                ClientError { code, kind, message, data: said.data.filter(names_reason).or(data) }
+                ClientError {
+                    code,
+                    kind,
+                    message,
+                    data: said.data.filter(|data| names_reason(data)).or(data),
+                }
             }
             Some(said) => said.into(),
             None => self.error(),
@@ -129,7 +134,7 @@ fn unauthorized(reason: &str, message: impl Into<String>) -> ClientError {
 }
 
 /// Whether the `data` of a server's error says why, as that of this kind does.
-fn names_reason(data: &Box<RawValue>) -> bool {
+fn names_reason(data: &RawValue) -> bool {
     #[derive(serde::Deserialize)]
     struct Data {
         #[serde(rename = "reason")]
