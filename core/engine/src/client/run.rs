@@ -46,7 +46,7 @@ pub(super) async fn run(
     mut commands: mpsc::UnboundedReceiver<Command>,
     questions: mpsc::WeakUnboundedSender<Command>,
     sink: Arc<Sink>,
-    full: Option<watch::Receiver<bool>>,
+    mut full: Option<watch::Receiver<bool>>,
 ) {
     // What is found out about a server by probing is worth keeping.
     let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
@@ -125,9 +125,9 @@ pub(super) async fn run(
             token = link.token();
             conn.token_changed();
         }
-        let mut full = full.clone().filter(|full| *full.borrow());
+        let is_behind = full.as_ref().is_some_and(|full| *full.borrow());
         // What the host does not take in cannot be late either.
-        clock.hold(link.is_authorizing() || full.is_some());
+        clock.hold(link.is_authorizing() || is_behind);
         let deadline = conn.next_deadline().filter(|_| !clock.stands()).map(|deadline| clock.at(deadline));
         if armed != deadline {
             armed = deadline;
@@ -143,8 +143,8 @@ pub(super) async fn run(
                     apply(&mut conn, Some(command), clock.now());
                 }
             }
-            () = relief(&mut full), if full.is_some() => {}
-            event = link.next(), if full.is_none() => take_in(&mut conn, &mut link, event, clock.now()),
+            () = relief(&mut full), if is_behind => {}
+            event = link.next(), if !is_behind => take_in(&mut conn, &mut link, event, clock.now()),
             () = &mut sleep, if deadline.is_some() => {
                 armed = None;
                 conn.on_deadline(clock.now());
