@@ -370,6 +370,9 @@ async fn a_store_that_fails_fails_requests_and_not_the_server() {
     assert_eq!(refused["error"]["code"], -32603, "{refused}");
     assert!(!refused.to_string().contains("secret"), "clients are not told why");
     assert_eq!(world.ask("tasks/get", json!({"taskId": id})).await["error"]["code"], -32603);
+    // A stream on which nothing would ever be told is none.
+    let listened = world.ask("subscriptions/listen", json!({"notifications": {"taskIds": [id]}})).await;
+    assert_eq!(listened["error"]["code"], -32603, "{listened}");
     assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello");
     // What cannot be stored fails in the handler, which goes on; its result is written when the store is there again.
     world.gate.go.notify_one();

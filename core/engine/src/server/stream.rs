@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use trunnion_proto::auth::resource::Access;
+use trunnion_proto::error::RpcError;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Entry, Input};
@@ -138,7 +139,7 @@ struct Link {
     /// What its legacy session goes by.
     session: String,
     /// Requests to listen for tasks that are being looked up.
-    granting: FuturesUnordered<BoxFuture<'static, (u64, Granted)>>,
+    granting: FuturesUnordered<BoxFuture<'static, (u64, Result<Granted, RpcError>)>>,
     /// The tasks that are listened for.
     watches: HashMap<u64, Watch>,
     source: Source,
@@ -223,7 +224,13 @@ impl Link {
         }
         while let Poll::Ready(Some((key, granted))) = Pin::new(&mut self.granting).poll_next(cx) {
             heard = true;
-            self.listen(key, granted);
+            match granted {
+                Ok(granted) => self.listen(key, granted),
+                Err(error) => {
+                    self.answer(key, Outcome::Error(error));
+                    self.obey();
+                }
+            }
         }
         heard
     }

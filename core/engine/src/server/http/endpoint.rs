@@ -351,8 +351,13 @@ impl Endpoint {
             Dispatch::Listen(granted) => {
                 let end = answer::time_left(&place.access).map(|left| self.driver.sleep(left));
                 let (access, phase) = (place.access.clone(), self.phase.clone());
-                let stream = ListenEvents::new(&self.server, exchange, granted, access, phase, end).await;
-                answer::events(&self.driver, stream)
+                match ListenEvents::new(&self.server, exchange, granted, access, phase, end).await {
+                    Ok(stream) => answer::events(&self.driver, stream),
+                    Err(refused) => {
+                        let (mut exchange, error) = *refused;
+                        self.answer(&mut exchange, Outcome::Error(error))
+                    }
+                }
             }
             Dispatch::Run { entry, input } => {
                 let work = match self.begin(&mut exchange, request, &entry, input, place, span) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, select};
 use tokio::sync::watch;
 use trunnion_proto::auth::resource::Access;
+use trunnion_proto::error::RpcError;
 use trunnion_proto::server::{Exchange, Filter, Notice};
 
 use super::Phase;
@@ -33,6 +34,7 @@ pub(super) struct ListenEvents {
 }
 
 impl ListenEvents {
+    /// Fails where it cannot be told what there is to listen for.
     pub async fn new(
         server: &Arc<ServerCore>,
         mut exchange: Exchange,
@@ -40,7 +42,7 @@ impl ListenEvents {
         access: Access,
         mut phase: watch::Receiver<Phase>,
         end: Option<Sleep>,
-    ) -> ListenEvents {
+    ) -> Result<ListenEvents, Box<(Exchange, RpcError)>> {
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
         // Before the acknowledgement, so that nothing falls between.
@@ -49,7 +51,10 @@ impl ListenEvents {
         let mut watch = None;
         if granted.tasks().next().is_some() {
             let principal = access.principal().map(|principal| &**principal);
-            let mut granted = server.tasks.grant(granted, principal).await;
+            let mut granted = match server.tasks.grant(granted, principal).await {
+                Ok(granted) => granted,
+                Err(error) => return Err(Box::new((exchange, error))),
+            };
             first.push_back(event(&exchange.listen(std::mem::take(&mut granted.filter))));
             // Where they are comes first: what happened before nobody tells again.
             let (news, watching) = granted.begin();
@@ -68,7 +73,7 @@ impl ListenEvents {
             }
         });
         let server = server.clone();
-        ListenEvents {
+        Ok(ListenEvents {
             exchange,
             server,
             access,
@@ -78,7 +83,7 @@ impl ListenEvents {
             over: false,
             _membership: membership,
             _watch: watch,
-        }
+        })
     }
 }
 

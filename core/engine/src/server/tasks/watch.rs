@@ -4,10 +4,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use trunnion_proto::error::RpcError;
 use trunnion_proto::server::Filter;
 use trunnion_proto::tasks::{News, Record};
 
 use super::Tasks;
+use super::store::{Failed, failed};
 use crate::lock;
 
 /// How often a watched task is looked at, should the news of a change get lost.
@@ -73,12 +75,12 @@ impl Tasks {
     }
 
     /// Leave in a filter only the tasks that its client may see, and watch those: what they are now, and what they become, is
-    /// told to the hub from [`Granted::begin`] on.
+    /// told to the hub from [`Granted::begin`] on. Fails where the store does: whose they are cannot be told then.
     pub fn grant(
         self: &Arc<Self>,
         mut filter: Filter,
         principal: Option<&str>,
-    ) -> impl Future<Output = Granted> + Send + 'static {
+    ) -> impl Future<Output = Result<Granted, RpcError>> + Send + 'static {
         let ids: Vec<String> = filter.tasks().map(str::to_owned).collect();
         let watch = self.watch(ids.clone());
         let (tasks, principal) = (self.clone(), principal.map(str::to_owned));
@@ -87,16 +89,17 @@ impl Tasks {
             for id in ids {
                 match tasks.load(&id).await {
                     Ok(held) if held.record.is_open_to(principal.as_deref()) => records.push(held.record),
-                    _ => {}
+                    Err(Failed::Store(error)) => return Err(failed(&error)),
+                    Ok(_) | Err(Failed::Gone | Failed::Refused(_)) => {}
                 }
             }
-            records
+            Ok(records)
         });
         let tasks = self.clone();
         async move {
-            let records = looked.await.unwrap_or_default();
+            let records = looked.await??;
             filter.retain_tasks(|id| records.iter().any(|record| record.id == id));
-            Granted { filter, records, tasks, watch }
+            Ok(Granted { filter, records, tasks, watch })
         }
     }
 }
@@ -189,7 +192,7 @@ mod tests {
         tasks.run_on(tokio::runtime::Handle::current());
         tasks.insert(&record()).await.expect("kept");
         let filter = serde_json::from_str(r#"{"taskIds":["id"]}"#).expect("a filter");
-        let granted = tasks.grant(filter, None).await;
+        let granted = tasks.grant(filter, None).await.expect("the store is there");
         let end = End::Result(RawValue::from_string("{}".into()).expect("JSON"));
         let ended = tasks.change("id", None, Event::Finished { run: 1, end }).await.expect("changed");
         assert_eq!(ended.record.status, Status::Completed);
