@@ -38,10 +38,11 @@ async fn loses_nothing(kind: Kind) {
             }
         };
         let stopping = async {
+            // Two more a round than are asked for below: one may be among them whose answer got lost.
             until(async || {
                 TaskStore::list(&*other, "ada", None, 1000)
                     .await
-                    .is_ok_and(|tasks| tasks.is_some_and(|tasks| tasks.len() > 20 * (round + 1)))
+                    .is_ok_and(|tasks| tasks.is_some_and(|tasks| tasks.len() > 22 * (round + 1)))
             })
             .await;
             tokio::task::block_in_place(|| server.stop());
@@ -61,8 +62,7 @@ async fn loses_nothing(kind: Kind) {
             );
         }
     }
-    // More than 40 were seen, and of each round one may be among them whose answer was lost.
-    assert!(kept.len() > 38);
+    assert!(kept.len() > 40);
     assert!(EventStore::read(&*other, &key, 0).await.expect("no failure").is_some());
     let mut next = task(kept[0]);
     next.version += 1;
