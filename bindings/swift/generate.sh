@@ -12,10 +12,9 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 if [[ ${TRUNNION_PREBUILT:-} != 1 ]]; then # else library and generator are there: see swift/build.sh
-  cargo build --quiet --package trunnion-swift
-  cargo build --quiet --package trunnion-swift --features bindgen --bin trunnion-swift-bindgen
+  cargo build --quiet --package trunnion-swift --package trunnion-generators
 fi
-"$target/debug/trunnion-swift-bindgen" "$target/debug/libtrunnion_swift.a" "$out"
+"$target/debug/swift-bindings" "$target/debug/libtrunnion_swift.a" "$out"
 sed -i.orig 's/[[:space:]]*$//' "$out"/* && rm -f "$out"/*.orig
 
 place() { # the committed place of a generated file

@@ -1,6 +1,10 @@
 #!/bin/sh
 # Installs libtrunnion into a scratch prefix, builds tests and examples against it and runs them, plain and
 # under valgrind. With CI=true a missing tool is a failure, else a printed SKIP.
+#
+#     tests/c/run.sh [TEST]      TEST: only this one, such as test_json
+#
+# WITHOUT_VALGRIND=1 leaves valgrind out.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +16,7 @@ cc=${CC:-cc}
 cxx=${CXX:-c++}
 warnings="-Wall -Wextra -Werror -pedantic"
 tests="test_json test_misuse test_local test_process test_carried test_auth test_guard test_tasks"
+only=${1:-}
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -79,6 +84,14 @@ AUTH_WORLD=$target/debug/examples/auth_world
 export PROGRAMS AUTH_WORLD
 [ "${TRUNNION_PREBUILT:-}" = 1 ] || cargo build -q --manifest-path "$root/Cargo.toml" -p trunnion --example auth_world
 
+if [ -n "$only" ]; then
+    step "$only"
+    case $only in
+    test_vectors) exec "$out/bin/$only" "$root"/tests/vectors/*.json ;;
+    *) exec "$out/bin/$only" ;;
+    esac
+fi
+
 for test in $tests test_local_static; do
     step "$test"
     "$out/bin/$test"
@@ -127,7 +140,9 @@ wait "$server"
 exec 3<&-
 if "$out/bin/docsearch_client" "$url" search x 2>/dev/null; then exit 1; fi
 
-if have valgrind "leak checks"; then
+if [ "${WITHOUT_VALGRIND:-}" = 1 ]; then
+    echo "SKIP leak checks: WITHOUT_VALGRIND=1"
+elif have valgrind "leak checks"; then
     check="valgrind -q --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect"
     check="$check --error-exitcode=9"
     # The forks of these end by running another program.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::args::Args;
 use crate::process::{cmd, exists};
 use crate::session::{Session, target};
-use crate::setup::{self, WHOLE};
+use crate::setup;
 
 /// How long one back end may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -23,8 +23,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let (quick, seed) = (args.flag("--quick"), args.option("--seed")?);
     let filter = args.option("--filter")?;
     args.done()?;
-    if !session.step("build the Rust workspace", |log| setup::cargo(["build"].iter().chain(&WHOLE)).run(log))
-    {
+    if !session.step("build the servers and their judge", |log| setup::build(&["trunnion-chaos"]).run(log)) {
         return Ok(());
     }
     steps(session, quick, seed.as_deref(), filter.as_deref());

@@ -1,44 +1,125 @@
 //! `cargo xtask demo`: one Python server over this repository's own files, which is killed half-way through its work and goes
-//! on in another process; and every language's client.
+//! on in another process; and every language's client. What Python needs is built and shown first, the others meanwhile.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::process::{Group, free_port, sh};
+use crate::process::{Group, free_port, read, sh, write};
 use crate::session::{Log, Session, root, target};
 use crate::setup;
 
 const QUERY: &str = "engine";
 const HITS: usize = 3;
-const SERVER: &str = "target/venv/bin/python examples/python/docsearch_server.py";
-const INDEXER: &str = "target/venv/bin/python examples/python/docsearch_client.py";
+const SERVER: &str = "env PYTHONPATH=python/src python3 examples/python/docsearch_server.py";
+const INDEXER: &str = "env PYTHONPATH=python/src python3 examples/python/docsearch_client.py";
 
 const CLIENTS: [(&str, &str); 5] = [
+    ("python", INDEXER),
     ("rust", "target/debug/docsearch_client"),
-    ("python", "target/venv/bin/python examples/python/docsearch_client.py"),
     ("node", "node examples/node/docsearch_client.mjs"),
-    ("swift", "tests/interop/swift-run.sh .build/debug/docsearch_client"),
     ("c", "target/c/docsearch_client"),
+    ("swift", "tests/interop/swift-run.sh .build/debug/docsearch_client"),
 ];
 
 struct Answer {
     language: &'static str,
-    time: Duration,
     hits: Vec<String>,
 }
 
 /// `cargo xtask demo`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let swift = args.flag("--swift");
     args.done()?;
-    let languages = setup::languages(session);
-    if !languages.iter().any(|language| language == "python") {
-        return Err("the demo's server needs Python".into());
+    session.be_quiet();
+    let session = &*session;
+    let start = Instant::now();
+    if let Some(why) = setup::missing_python_itself() {
+        return Err(format!("the demo's server needs Python: {why}"));
     }
-    session.step("demo", |log| {
+    let others: Vec<&str> = ["rust", "node", "c", "swift"]
+        .into_iter()
+        .filter(|language| *language != "swift" || swift || setup::has_swift())
+        .collect();
+    let others = setup::present(session, &others);
+    introduce(&others);
+
+    // With the terminal's own output, so that cargo shows how far it is.
+    setup::build(&["trunnion-python"]).show()?;
+    setup::python_module()?;
+    std::thread::scope(|scope| {
+        let built = scope.spawn(|| build_others(session, &others));
+        let (server, url) = match serve_and_index(session) {
+            Some(running) => running,
+            None => return Err("the server did not do its work".to_owned()),
+        };
+        println!("\nsearch({QUERY:?}) asked from every language, the first {HITS} hits:");
+        println!("(times are of the whole client process, its start included)\n");
+        let mut answers = vec![search("python", &url)?];
+        if !built.is_finished() {
+            println!("  … building the other languages (target/xtask/logs)");
+        }
+        let ready = built.join().map_err(|_| "the build of the other languages panicked".to_owned())?;
+        for (language, _) in CLIENTS.into_iter().filter(|(language, _)| ready.contains(language)) {
+            answers.push(search(language, &url)?);
+        }
+        drop(server);
+        match answers.iter().find(|answer| answer.hits.is_empty() || answer.hits != answers[0].hits) {
+            Some(other) => Err(format!("{} had another answer than {}", other.language, answers[0].language)),
+            None => Ok(()),
+        }
+    })?;
+    if others.len() < CLIENTS.len() - 1 && !others.contains(&"swift") {
+        println!("\nSwift joins where it is installed, or with --swift (downloads a toolchain of 0.6 GB).");
+    }
+    write(&last_time(), &format!("{:.0}", start.elapsed().as_secs_f64()))
+}
+
+fn last_time() -> PathBuf {
+    target().join("xtask/demo-seconds")
+}
+
+/// What will be done, how long it takes and how much is downloaded.
+fn introduce(others: &[&str]) {
+    println!(
+        "A search server in Python indexes this repository as a task. It is killed half-way; another process ends the"
+    );
+    println!("task. Then the same search is asked from Python, {}.", others.join(", "));
+    match read(&last_time()) {
+        Ok(seconds) => println!("The last time here that took {seconds} s."),
+        Err(_) => {
+            println!("The first time compiles the engine: some minutes on two cores, Python's part first.")
+        }
+    }
+    let (missing, megabytes) = setup::missing_crates();
+    if missing > 0 {
+        println!("Downloads at most {missing} Rust crates (about {megabytes} MB), which cargo keeps.");
+    }
+    if others.contains(&"node") && !root().join("node/node_modules").exists() {
+        println!(
+            "Downloads the TypeScript compiler and the libraries of its tests (about 45 MB), into node/node_modules."
+        );
+    }
+    println!();
+}
+
+/// Build the other languages; those that are usable.
+fn build_others<'a>(session: &Session, languages: &[&'a str]) -> Vec<&'a str> {
+    let packages: Vec<&str> = languages.iter().map(|language| setup::package(language)).collect();
+    if !session.step("build the other languages", |log| setup::build(&packages).run(log)) {
+        return Vec::new();
+    }
+    languages.iter().copied().filter(|language| setup::language_layer(session, language)).collect()
+}
+
+/// The server that has taken over and completed the index, and its endpoint.
+fn serve_and_index(session: &Session) -> Option<(Group, String)> {
+    let mut running = None;
+    session.step("index", |log| {
         let files = target().join("tmp/demo");
         let _ = std::fs::remove_dir_all(&files);
         std::fs::create_dir_all(&files).map_err(|e| format!("{}: {e}", files.display()))?;
@@ -50,25 +131,10 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
             index.display(),
             store.display()
         );
-        let _running = indexed(&server, port, &url, log)?;
-        let mut answers = Vec::new();
-        for (language, command) in CLIENTS {
-            if languages.iter().any(|usable| usable == language) {
-                answers.push(search(language, command, &url)?);
-            }
-        }
-        println!("\nsearch({QUERY:?}) asked from every language, the first {HITS} hits:\n");
-        for answer in &answers {
-            let milliseconds = answer.time.as_secs_f64() * 1e3;
-            println!("  {:<8} {milliseconds:>7.0} ms  {}", answer.language, answer.hits.join("  "));
-        }
-        println!("  (times are of the whole client process, its start included)\n");
-        match answers.iter().find(|answer| answer.hits.is_empty() || answer.hits != answers[0].hits) {
-            Some(other) => Err(format!("{} had another answer than {}", other.language, answers[0].language)),
-            None => Ok(()),
-        }
+        running = Some((indexed(&server, port, &url, log)?, url));
+        Ok(())
     });
-    Ok(())
+    running
 }
 
 /// Index as a task, of which the server dies half-way; the server that takes over.
@@ -168,7 +234,9 @@ impl Bar {
     }
 }
 
-fn search(language: &'static str, command: &str, url: &str) -> Result<Answer, String> {
+/// Ask, and show the answer.
+fn search(language: &'static str, url: &str) -> Result<Answer, String> {
+    let (_, command) = CLIENTS.iter().find(|(known, _)| *known == language).expect("a client of the table");
     let line = format!("exec {command} {url} search {QUERY}");
     let finished = sh(&line).output_within(Duration::from_secs(60))?;
     finished.success().map_err(|e| format!("{language}: {e}"))?;
@@ -176,7 +244,9 @@ fn search(language: &'static str, command: &str, url: &str) -> Result<Answer, St
         serde_json::from_str(finished.stdout.trim()).map_err(|e| format!("{language}: {e}"))?;
     let hits = report["hits"].as_array().cloned().unwrap_or_default();
     let path = |hit: &Value| hit["path"].as_str().unwrap_or("?").to_owned();
-    Ok(Answer { language, time: finished.time, hits: hits.iter().take(HITS).map(path).collect() })
+    let hits: Vec<String> = hits.iter().take(HITS).map(path).collect();
+    println!("  {language:<8} {:>7.0} ms  {}", finished.time.as_secs_f64() * 1e3, hits.join("  "));
+    Ok(Answer { language, hits })
 }
 
 #[cfg(test)]

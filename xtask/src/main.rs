@@ -2,7 +2,9 @@
 
 mod args;
 mod bench;
+mod bill;
 mod chaos;
+mod ci;
 mod codegen;
 mod conformance;
 mod demo;
@@ -22,8 +24,9 @@ use session::Session;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  demo                                   set up, serve docsearch in Python, search from every language
-  test [--filter TEXT]                   set up and run every test
+  demo [--swift]                         set up, serve docsearch in Python, search from every language
+  test [SUITE [NAME]] [--quick]          set up and run every test; only one suite, only the tests of a name
+                                         (rust python node swift c: the others take no name; --quick: those alone)
   lint [--filter TEXT]                   formatting, clippy, dependency direction, types, house rules
   codegen [--check]                      write what comes from bindings/surface.toml and from
                                          the engine's model types (or only compare)
@@ -37,6 +40,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          our servers, the official SDKs and the floor, side by side
   chaos [--quick] [--seed N] [--filter TEXT]
                                          tasks under load while servers and stores are killed (sqlite, postgres, redis)
+  bill [ROW…] [--against COMMIT] [--write]
+                                         CPU time, wall time and disk of the other commands from nothing, here and
+                                         at the commit; --write puts the table into docs/benchmarks.md
+  ci                                     lint, test and conformance, as one run
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
   setup [rust|python|node|swift|c|peers|suite|bench]…
@@ -59,7 +66,9 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run,
         "interop" => interop::run,
         "bench" => bench::run,
+        "bill" => bill::run,
         "chaos" => chaos::run,
+        "ci" => ci::run,
         "conformance" => conformance::run,
         "setup" => setup::run,
         "help" | "--help" | "-h" => {

@@ -51,11 +51,37 @@ impl Cmd {
         self
     }
 
+    /// Add arguments.
+    pub fn words(mut self, words: &[&str]) -> Self {
+        for word in words {
+            self.shown.push(' ');
+            self.shown.push_str(word);
+            self.inner.arg(word);
+        }
+        self
+    }
+
+    /// Take a variable away.
+    pub fn without(mut self, key: &OsStr) -> Self {
+        self.inner.env_remove(key);
+        self
+    }
+
+    /// Run to the end; its output is the terminal's. The error tells the exit status.
+    pub fn show(mut self) -> Result<(), String> {
+        let status = self.inner.status().map_err(|e| format!("{}: {e}", self.shown))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("`{}` ended with {}", self.shown, describe(status)))
+        }
+    }
+
     /// Run to the end; its output goes into the log. The error tells the exit status.
     pub fn run(mut self, log: &Log) -> Result<(), String> {
         log.line(&format!("$ {}", self.shown));
         let from = log.size();
-        self.inner.stdout(log.file()?).stderr(log.file()?);
+        self.inner.stdout(log.file()?).stderr(log.file()?).env("CARGO_TERM_COLOR", "never");
         let status = self.inner.status().map_err(|e| format!("{}: {e}", self.shown))?;
         log.echo(from);
         if status.success() {
@@ -186,6 +212,20 @@ impl Drop for Group {
         }
         let _ = self.0.wait();
     }
+}
+
+/// CPU time of all processes that this one has started and that have ended, theirs included.
+pub fn cpu_time_of_children() -> Duration {
+    // SAFETY: zeros are a valid `rusage`, and the call only writes to it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let of = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    of(usage.ru_utime) + of(usage.ru_stime)
 }
 
 /// A port of the loopback address that was free a moment ago.

@@ -41,7 +41,7 @@ struct Record {
 pub type Task = fn(&Log) -> Result<(), String>;
 
 /// A piece of work for [`Session::parallel`].
-pub type Work<'a> = (&'static str, Box<dyn FnOnce(&Log) -> Result<(), String> + Send + 'a>);
+pub type Work<'a> = (String, Box<dyn FnOnce(&Log) -> Result<(), String> + Send + 'a>);
 
 /// Keeps the steps.
 pub struct Session {
@@ -49,6 +49,7 @@ pub struct Session {
     start: Instant,
     records: Mutex<Vec<Record>>,
     failed: bool,
+    quiet: bool,
 }
 
 /// Where the output of a step goes.
@@ -60,7 +61,18 @@ pub struct Log {
 impl Session {
     /// Start the clock.
     pub fn new(command: &str) -> Self {
-        Self { command: command.to_owned(), start: Instant::now(), records: Mutex::default(), failed: false }
+        Self {
+            command: command.to_owned(),
+            start: Instant::now(),
+            records: Mutex::default(),
+            failed: false,
+            quiet: false,
+        }
+    }
+
+    /// Say nothing of steps that pass: the command has a display of its own.
+    pub fn be_quiet(&mut self) {
+        self.quiet = true;
     }
 
     /// The run as a whole has failed, whatever its steps say.
@@ -68,10 +80,18 @@ impl Session {
         self.failed = true;
     }
 
+    /// As [`Session::step`], unless a step of this name has passed already.
+    pub fn once(&self, name: &str, work: impl FnOnce(&Log) -> Result<(), String>) -> bool {
+        let passed = |record: &Record| record.name == name && matches!(record.outcome, Outcome::Passed);
+        self.records.lock().expect("no step panics with the lock").iter().any(passed) || self.step(name, work)
+    }
+
     /// Do one thing. Its failure is noted and the run goes on; the answer tells whether it passed.
     pub fn step(&self, name: &str, work: impl FnOnce(&Log) -> Result<(), String>) -> bool {
         let start = Instant::now();
-        println!("[{:6.1}s] run   {name}", self.start.elapsed().as_secs_f64());
+        if !self.quiet {
+            println!("[{:6.1}s] run   {name}", self.start.elapsed().as_secs_f64());
+        }
         let log = match Log::new(name) {
             Ok(log) => log,
             Err(error) => {
@@ -92,13 +112,15 @@ impl Session {
                 let _ = writeln!(out, "  {line}");
             }
             let _ = writeln!(out, "---- {name}: {message}");
-        } else {
+        } else if !self.quiet {
             for line in log.closing_lines() {
                 let _ = writeln!(out, "{line}");
             }
         }
         let seconds = self.start.elapsed().as_secs_f64();
-        let _ = writeln!(out, "[{seconds:6.1}s] {word:<5} {name} ({:.1} s)", time.as_secs_f64());
+        if !self.quiet {
+            let _ = writeln!(out, "[{seconds:6.1}s] {word:<5} {name} ({:.1} s)", time.as_secs_f64());
+        }
         drop(out);
         self.note(name, outcome, time);
         result.is_ok()
@@ -115,7 +137,7 @@ impl Session {
                     while let Some(slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let taken = slot.lock().expect("no step panics with the lock").take();
                         if let Some((name, work)) = taken {
-                            *good.lock().expect("no step panics with the lock") &= self.step(name, work);
+                            *good.lock().expect("no step panics with the lock") &= self.step(&name, work);
                         }
                     }
                 });
@@ -143,7 +165,8 @@ impl Session {
         let records = self.records.into_inner().expect("no step panics with the lock");
         let width = records.iter().map(|record| record.name.chars().count()).max().unwrap_or(0);
         let mut bad = self.failed;
-        if records.len() > 1 {
+        let table = records.len() > 1 && !self.quiet;
+        if table {
             println!("\ncargo xtask {}", self.command);
         }
         for record in &records {
@@ -154,7 +177,7 @@ impl Session {
             };
             let skip_is_bad = ci() && matches!(record.outcome, Outcome::Skipped);
             bad |= skip_is_bad || matches!(record.outcome, Outcome::Failed);
-            if records.len() > 1 {
+            if table {
                 println!("  {:<width$}  {:>7.1} s  {word}", record.name, record.time.as_secs_f64());
             }
         }

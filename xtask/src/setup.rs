@@ -1,7 +1,11 @@
 //! What the other commands need: builds, the virtual environment, node modules, toolchains, peers.
 //! Every function is idempotent and cheap when there is nothing to do.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::args::Args;
 use crate::fixtures::LANGUAGES;
@@ -15,7 +19,8 @@ const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.
 const PYTHON_MODULE: &str = "_native.abi3.so";
 /// The suite and the Node that it needs.
-const SUITE: &[&str] = &["@modelcontextprotocol/conformance@0.2.0-alpha.12", "node@24.21.0"];
+const SUITE: &[(&str, &str)] =
+    &[("@modelcontextprotocol/conformance", "0.2.0-alpha.12"), ("node", "24.21.0")];
 
 /// `cargo xtask setup`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
@@ -44,50 +49,85 @@ pub fn languages(session: &Session) -> Vec<String> {
     some_languages(session, &LANGUAGES)
 }
 
-/// Set up these languages; those that are usable afterwards.
+/// Set up these languages; those that are usable afterwards. Their libraries and programs are built by one cargo.
 pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
-    if !session.step("build the Rust workspace", |log| cargo(["build"].iter().chain(&WHOLE)).run(log)) {
+    let usable = present(session, wanted);
+    let packages: Vec<&str> = usable.iter().map(|language| package(language)).collect();
+    if !session.step("build the engine for its languages", |log| build(&packages).run(log)) {
         return Vec::new();
     }
+    usable.into_iter().filter(|language| language_layer(session, language)).map(str::to_owned).collect()
+}
+
+/// Those of the languages whose toolchain is here; the others are skipped, with the reason.
+pub fn present<'a>(session: &Session, wanted: &[&'a str]) -> Vec<&'a str> {
     let mut usable = Vec::new();
     for language in wanted {
-        let (missing, work): (Option<String>, Task) = match *language {
-            "rust" => (None, |_| Ok(())),
-            "python" => (missing_python(), python),
-            "node" => (missing_programs(&["node", "npm"]), node),
-            "swift" => (missing_swift(), swift),
-            "c" => (missing_programs(C_TOOLS), c),
-            other => (Some(format!("no such language: {other}")), |_| Ok(())),
+        let missing = match *language {
+            "rust" => None,
+            "python" => missing_python(),
+            "node" => missing_programs(&["node", "npm"]),
+            "swift" => missing_swift(),
+            "c" => missing_programs(C_TOOLS),
+            other => Some(format!("no such language: {other}")),
         };
         match missing {
             Some(why) => session.skip(language, &why),
-            None if *language == "rust" => usable.push((*language).to_owned()),
-            None => {
-                if session.step(&format!("set up {language}"), work) {
-                    usable.push((*language).to_owned());
-                }
-            }
+            None => usable.push(*language),
         }
     }
     usable
 }
 
-/// The whole workspace, its tests and the generators. Lint, test and demo choose exactly this, and so the same features
-/// of the shared dependencies: a build of one package alone, or without the tests, would compile most of them again.
-pub const WHOLE: [&str; 4] = [
-    "--workspace",
-    "--all-targets",
-    "--features",
-    "trunnion/macros,trunnion-c/header,trunnion-swift/bindgen",
-];
+/// What a language has over the native library, which must be built: its package, compiled and linked. Whether it is usable.
+pub fn language_layer(session: &Session, language: &str) -> bool {
+    let work: Task = match language {
+        "python" => python,
+        "node" => node,
+        "swift" => swift,
+        "c" => c,
+        _ => return true,
+    };
+    session.once(&format!("set up {language}"), work)
+}
+
+/// The package that has a language's native library, or for Rust its examples.
+pub fn package(language: &str) -> &str {
+    match language {
+        "rust" => "trunnion-examples",
+        "python" => "trunnion-python",
+        "node" => "trunnion-node",
+        "swift" => "trunnion-swift",
+        "c" => "trunnion-c",
+        other => other,
+    }
+}
+
+/// A build of some packages, with the features that all of the workspace has (see `tools/workspace-hack`): what one
+/// command has built no other one builds again.
+pub fn build(packages: &[&str]) -> Cmd {
+    let chosen = packages.iter().chain(&["workspace-hack"]).flat_map(|package| ["--package", *package]);
+    cargo(["build", "--locked"].into_iter().chain(chosen).collect::<Vec<_>>().iter())
+}
+
+/// The workspace without the generators, which only `cargo xtask codegen` needs.
+pub const WORKSPACE: [&str; 4] = ["--locked", "--workspace", "--exclude", "trunnion-generators"];
 
 /// Tells the scripts of the languages that the libraries in the target folder are fresh.
 pub const PREBUILT: &str = "TRUNNION_PREBUILT";
 
-/// Cargo with the colours off.
+/// Cargo as it would run by hand: without the variables that `cargo run` has set for this program. Build scripts look at
+/// some of them, and would compile their C code, and all that depends on it, again.
 pub fn cargo<'a>(args: impl IntoIterator<Item = &'a &'a str>) -> Cmd {
-    cmd(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()), args.into_iter().copied())
-        .env("CARGO_TERM_COLOR", "never")
+    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let mut command = cmd(&program, args.into_iter().copied());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "CARGO" || text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command = command.without(&name);
+        }
+    }
+    command
 }
 
 /// The interpreter of the virtual environment.
@@ -106,14 +146,52 @@ fn missing_programs(programs: &[&str]) -> Option<String> {
     if missing.is_empty() { None } else { Some(format!("{} not found", missing.join(" and "))) }
 }
 
+/// What is missing of Python for a program that uses the package.
+pub fn missing_python_itself() -> Option<String> {
+    let probe = "import sys; sys.exit(sys.version_info < (3, 10))";
+    let found = cmd("python3", ["-c", probe]).output();
+    found.err().map(|_| "python3 of version 3.10 or later not found".into())
+}
+
+/// What is missing of Python for its tests, which install packages.
 fn missing_python() -> Option<String> {
-    let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    match cmd("python3", ["-c", probe]).output() {
-        Ok(_) => None,
-        Err(_) => {
-            Some("python3 of version 3.10 or later with the modules venv and ensurepip not found".into())
-        }
-    }
+    let venv = || {
+        let found = cmd("python3", ["-c", "import venv, ensurepip"]).output();
+        found.err().map(|_| "python3 lacks the modules venv and ensurepip".into())
+    };
+    missing_python_itself().or_else(venv)
+}
+
+/// Whether Swift can be used without a download.
+pub fn has_swift() -> bool {
+    let unpacked = cmd("tools/swift-toolchain.sh", ["root"]).output();
+    exists("swift") || unpacked.is_ok_and(|folder| Path::new(folder.trim()).join("packages").exists())
+}
+
+/// How many of the locked crates cargo has not downloaded yet, and about how many megabytes they are.
+pub fn missing_crates() -> (usize, usize) {
+    const MEGABYTES_OF_ALL: usize = 46;
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home =
+        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).unwrap_or_default();
+    let registries = std::fs::read_dir(home.join("registry/cache")).into_iter().flatten().flatten();
+    let registries: Vec<PathBuf> = registries.map(|entry| entry.path()).collect();
+    let lock: toml::Table =
+        read(&root().join("Cargo.lock")).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let packages = lock.get("package").and_then(toml::Value::as_array);
+    let crates: Vec<String> = packages
+        .into_iter()
+        .flatten()
+        .filter(|package| package.get("source").is_some())
+        .filter_map(|package| {
+            Some(format!("{}-{}.crate", package["name"].as_str()?, package["version"].as_str()?))
+        })
+        // Those of Windows are not used elsewhere.
+        .filter(|file| !file.starts_with("windows"))
+        .collect();
+    let missing =
+        crates.iter().filter(|file| !registries.iter().any(|folder| folder.join(file).exists())).count();
+    (missing, MEGABYTES_OF_ALL * missing / crates.len().max(1))
 }
 
 fn missing_swift() -> Option<String> {
@@ -143,13 +221,15 @@ fn venv(log: &Log, folder: &Path, packages: &[&str]) -> Result<(), String> {
     })
 }
 
+/// Put the native module into the Python package's sources.
+pub fn python_module() -> Result<(), String> {
+    let module = root().join("python/src/trunnion").join(PYTHON_MODULE);
+    copy_if_newer(&library("debug", "trunnion_python"), &module).map(drop)
+}
+
 fn python(log: &Log) -> Result<(), String> {
-    let folder = target().join("venv");
-    venv(log, &folder, PYTHON_TOOLS)?;
-    copy_if_newer(
-        &library("debug", "trunnion_python"),
-        &root().join("python/src/trunnion").join(PYTHON_MODULE),
-    )?;
+    venv(log, &target().join("venv"), PYTHON_TOOLS)?;
+    python_module()?;
     // The sources in place, as an editable install has them, without a second build of the native module.
     let purelib = cmd(
         &venv_python().to_string_lossy(),
@@ -162,6 +242,16 @@ fn python(log: &Log) -> Result<(), String> {
 
 fn node(log: &Log) -> Result<(), String> {
     let folder = root().join("node");
+    typescript(log)?;
+    // What `npm run build:native` does, without a cargo build of this one package.
+    let platform = cmd("node", ["-p", "require('./native/loader.cjs').platform()"]).dir(&folder).output()?;
+    let module = folder.join(format!("native/trunnion.{}.node", platform.trim()));
+    copy_if_newer(&library("debug", "trunnion_node"), &module).map(drop)
+}
+
+/// The package's own code and what it is compiled with.
+fn typescript(log: &Log) -> Result<(), String> {
+    let folder = root().join("node");
     stamped(&folder.join("node_modules/.trunnion.stamp"), &read(&folder.join("package.json"))?, || {
         let how = if folder.join("package-lock.json").exists() { "ci" } else { "install" };
         cmd("npm", [how, "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
@@ -171,10 +261,6 @@ fn node(log: &Log) -> Result<(), String> {
     stamped(&examples.join("node_modules/.trunnion.stamp"), &read(&examples.join("package.json"))?, || {
         cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&examples).run(log)
     })?;
-    // What `npm run build:native` does, without a cargo build of this one package.
-    let platform = cmd("node", ["-p", "require('./native/loader.cjs').platform()"]).dir(&folder).output()?;
-    let module = folder.join(format!("native/trunnion.{}.node", platform.trim()));
-    copy_if_newer(&library("debug", "trunnion_node"), &module)?;
     cmd("npm", ["run", "--silent", "build:ts"]).dir(&folder).run(log)
 }
 
@@ -195,32 +281,78 @@ fn c_examples(log: &Log, folder: &Path, profile: &str) -> Result<(), String> {
     cmd("make", ["-C", "examples/c", &sdk, &out]).run(log)
 }
 
+/// A folder of the cache for what these inputs describe: the peers and tools of the tests, which change with their versions
+/// only and serve every clone. `TRUNNION_CACHE` says where the cache is; nothing breaks if it is deleted.
+fn cache(name: &str, inputs: &[&str]) -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let place = variable("TRUNNION_CACHE")
+        .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("trunnion")))
+        .or_else(|| Some(variable("HOME")?.join(".cache/trunnion")))
+        .unwrap_or_else(|| target().join("cache"));
+    let mut hasher = DefaultHasher::new();
+    (inputs, std::env::consts::ARCH).hash(&mut hasher);
+    place.join(format!("{name}-{:016x}", hasher.finish()))
+}
+
+/// Let `link` lead to a folder of the cache.
+fn linked(link: &Path, folder: &Path) -> Result<(), String> {
+    if std::fs::read_link(link).is_ok_and(|known| known == folder) {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| format!("{}: {e}", link.display());
+    if let Some(parent) = link.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    match std::fs::symlink_metadata(link) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(link).map_err(failed)?,
+        Ok(_) => std::fs::remove_file(link).map_err(failed)?,
+        Err(_) => {}
+    }
+    std::os::unix::fs::symlink(folder, link).map_err(failed)
+}
+
+/// Packages from npm, in the cache; `folder`/node_modules leads to them.
+fn npm_packages(log: &Log, name: &str, manifest: &str, folder: &Path) -> Result<(), String> {
+    let cached = cache(name, &[manifest]);
+    stamped(&cached.join("trunnion.stamp"), manifest, || {
+        write(&cached.join("package.json"), manifest)?;
+        cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&cached).run(log)
+    })?;
+    linked(&folder.join("node_modules"), &cached.join("node_modules"))
+}
+
+/// A cargo workspace of its own, built in the cache for as long as its lock file and the compiler are the same.
+fn peer_workspace(log: &Log, folder: &str, profile: &str, link: &Path) -> Result<(), String> {
+    let manifest = root().join(folder).join("Cargo.toml");
+    let lock = read(&root().join(folder).join("Cargo.lock"))?;
+    let compiler = cmd("rustc", ["--version"]).output()?;
+    let cached = cache("rmcp", &[folder, &lock, &compiler]);
+    let manifest = manifest.to_string_lossy();
+    cargo(&["build", "--locked", "--quiet", "--profile", profile, "--manifest-path", &*manifest])
+        .env("CARGO_TARGET_DIR", &cached)
+        .run(log)?;
+    linked(link, &cached)
+}
+
 /// Set up the official SDKs; whether they are usable.
 pub fn peers(session: &Session) -> bool {
     if let Some(why) = missing_python().or_else(|| missing_programs(&["node", "npm"])) {
         session.skip("foreign SDKs", &why);
         return false;
     }
-    let rmcp = session.step("set up the official SDKs: rmcp", |log| {
-        let manifest = "tests/interop/foreign/rmcp/Cargo.toml";
-        cargo(&["build", "--locked", "--quiet", "--manifest-path", manifest])
-            .env("CARGO_TARGET_DIR", target().join("peers/rmcp"))
-            .run(log)
-    });
-    let others = session.step("set up the official SDKs: Python, TypeScript", |log| {
+    session.once("set up the official SDKs", |log| {
+        peer_workspace(log, "tests/interop/foreign/rmcp", "dev", &target().join("peers/rmcp"))?;
         let requirements = read(&root().join("tests/interop/foreign/python/requirements.txt"))?;
-        venv(log, &target().join("peers/python"), &requirements.lines().collect::<Vec<_>>())?;
+        let python = cmd("python3", ["--version"]).output()?;
+        let cached = cache("python", &[&requirements, &python]);
+        venv(log, &cached, &requirements.lines().collect::<Vec<_>>())?;
+        linked(&target().join("peers/python"), &cached)?;
         let (folder, sources) = (target().join("peers/node"), root().join("tests/interop/foreign/node"));
-        let manifest = read(&sources.join("package.json"))?;
-        stamped(&folder.join("trunnion.stamp"), &manifest, || {
-            write(&folder.join("package.json"), &manifest)?;
-            cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
-        })?;
+        npm_packages(log, "node", &read(&sources.join("package.json"))?, &folder)?;
         // Node looks for packages from a module's own folder upwards, so the programs must lie below these.
         copy_modules(&sources, &folder.join("foreign"))?;
         copy_modules(&root().join("bench/peers/node"), &folder.join("bench"))
-    });
-    rmcp && others
+    })
 }
 
 /// Set up a certified authorization server; the script that starts it, if it is usable.
@@ -231,11 +363,7 @@ pub fn authorization_server(session: &Session) -> Option<PathBuf> {
     }
     let (folder, sources) = (target().join("oidc-provider"), root().join("tests/auth-server/foreign"));
     let ready = session.step("set up a certified authorization server", |log| {
-        let manifest = read(&sources.join("package.json"))?;
-        stamped(&folder.join("trunnion.stamp"), &manifest, || {
-            write(&folder.join("package.json"), &manifest)?;
-            cmd("npm", ["install", "--no-audit", "--no-fund", "--silent"]).dir(&folder).run(log)
-        })?;
+        npm_packages(log, "oidc-provider", &read(&sources.join("package.json"))?, &folder)?;
         copy_modules(&sources, &folder)
     });
     ready.then(|| folder.join("provider.mjs"))
@@ -249,11 +377,9 @@ pub fn suite(session: &Session) -> Option<Vec<String>> {
     }
     let folder = target().join("conformance");
     let ready = session.step("set up the conformance suite", |log| {
-        stamped(&folder.join("trunnion.stamp"), &SUITE.join("\n"), || {
-            write(&folder.join("package.json"), "{\"private\": true}\n")?;
-            let options = ["install", "--no-audit", "--no-fund", "--silent", "--save-exact"];
-            cmd("npm", options.iter().chain(SUITE)).dir(&folder).run(log)
-        })?;
+        let manifest =
+            json!({ "private": true, "dependencies": SUITE.iter().copied().collect::<BTreeMap<_, _>>() });
+        npm_packages(log, "conformance", &manifest.to_string(), &folder)?;
         cmd(&folder.join("node_modules/node/bin/node").to_string_lossy(), ["--version"]).run(log)
     });
     let modules = folder.join("node_modules");
@@ -285,57 +411,63 @@ pub fn fuzzer(session: &Session) -> Option<Fuzzer> {
     Some(Fuzzer { toolchain: nightly.then_some("nightly") })
 }
 
-/// Build what the benchmarks measure, with the release profile, and the peers; the names of ours that are usable,
-/// and whether the peers are. Swift is built for the full run only, as it takes minutes.
+/// Build what the benchmarks measure, with one cargo, and the peers; the names of ours that are usable, and whether the
+/// peers are. With `quick` ours have the profile `optimized`, of which every part is compiled once, and Swift is left out;
+/// otherwise they are what is shipped, each with link-time optimization of its own.
 pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
-    let mut ours = some_languages(session, &["rust", "python", "node"]);
-    let peers = peers(session);
-    let built = session.step("build for release", |log| {
-        let packages = [
-            "trunnion-examples",
-            "trunnion-python",
-            "trunnion-node",
-            "trunnion-c",
-            "trunnion-bench",
-            "trunnion-chaos",
-        ];
-        let chosen: Vec<_> = packages.iter().flat_map(|package| ["--package", *package]).collect();
-        cargo(["build", "--release"].iter().chain(&chosen)).run(log)?;
-        let folder = target().join("bench");
-        copy_if_newer(&library("release", "trunnion_node"), &folder.join("trunnion.node"))?;
-        let package = folder.join("python/trunnion");
-        copy_python_package(&root().join("python/src/trunnion"), &package)?;
-        copy_if_newer(&library("release", "trunnion_python"), &package.join(PYTHON_MODULE)).map(drop)
+    let profile = bench_profile(quick);
+    let wanted: &[&str] =
+        if quick { &["rust", "python", "node", "c"] } else { &["rust", "python", "node", "swift", "c"] };
+    let usable = present(session, wanted);
+    let mut packages: Vec<&str> = usable.iter().map(|language| package(language)).collect();
+    packages.extend(["trunnion-bench", "trunnion-chaos"]);
+    let built = session.step("build what is measured", |log| {
+        build(&packages).words(&["--profile", profile]).run(log)?;
+        linked(&target().join("measured"), &target().join(profile))
     });
-    if !built {
-        ours.clear();
+    let layers: [(&str, fn(&Log, &str) -> Result<(), String>); 4] =
+        [("python", bench_python), ("node", bench_node), ("swift", bench_swift), ("c", bench_c)];
+    let mut ours = Vec::new();
+    for language in usable.into_iter().filter(|_| built) {
+        let layer = layers.iter().find(|(name, _)| *name == language);
+        let ready = layer.is_none_or(|(_, work)| {
+            session.step(&format!("set up {language} to be measured"), |log| work(log, profile))
+        });
+        ours.extend(ready.then(|| language.to_owned()));
     }
-    let c_tools = missing_programs(C_TOOLS);
-    if let Some(why) = &c_tools {
-        session.skip("c", why);
-    } else if session.step("build C for release", |log| c_examples(log, &target().join("bench"), "release")) {
-        ours.push("c".into());
-    }
-    if !quick {
-        match missing_swift() {
-            Some(why) => session.skip("swift", &why),
-            None => {
-                let built = session.step("build Swift for release", |log| {
-                    cmd("swift/build.sh", ["swift", "build", "-c", "release", "--product", "bench_server"])
-                        .env("TRUNNION_SWIFT_PROFILE", "release")
-                        .run(log)
-                });
-                ours.extend(built.then(|| "swift".to_owned()));
-            }
-        }
-    }
-    let rmcp = session.step("build rmcp for release", |log| {
-        let manifest = "bench/peers/rmcp/Cargo.toml";
-        cargo(&["build", "--release", "--quiet", "--manifest-path", manifest])
-            .env("CARGO_TARGET_DIR", target().join("peers/rmcp"))
-            .run(log)
+    let peers = peers(session);
+    let rmcp = session.step("set up rmcp to be measured", |log| {
+        peer_workspace(log, "bench/peers/rmcp", "release", &target().join("peers/rmcp-bench"))
     });
     (ours, peers && rmcp)
+}
+
+/// The profile of what is measured.
+pub fn bench_profile(quick: bool) -> &'static str {
+    if quick { "optimized" } else { "release" }
+}
+
+fn bench_python(log: &Log, profile: &str) -> Result<(), String> {
+    venv(log, &target().join("venv"), PYTHON_TOOLS)?;
+    let package = target().join("bench/python/trunnion");
+    copy_python_package(&root().join("python/src/trunnion"), &package)?;
+    copy_if_newer(&library(profile, "trunnion_python"), &package.join(PYTHON_MODULE)).map(drop)
+}
+
+fn bench_node(log: &Log, profile: &str) -> Result<(), String> {
+    typescript(log)?;
+    copy_if_newer(&library(profile, "trunnion_node"), &target().join("bench/trunnion.node")).map(drop)
+}
+
+fn bench_swift(log: &Log, profile: &str) -> Result<(), String> {
+    cmd("swift/build.sh", ["swift", "build", "-c", "release", "--product", "bench_server"])
+        .env("TRUNNION_SWIFT_PROFILE", profile)
+        .env(PREBUILT, "1")
+        .run(log)
+}
+
+fn bench_c(log: &Log, profile: &str) -> Result<(), String> {
+    c_examples(log, &target().join("bench"), profile)
 }
 
 fn copy_python_package(from: &Path, to: &Path) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of every language, with all the set-up it needs.
+//! `cargo xtask test`: every test of every language, with all the set-up it needs, or one suite of them.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -7,75 +7,165 @@ use crate::args::Args;
 use crate::chaos;
 use crate::codegen;
 use crate::differential;
+use crate::fixtures::LANGUAGES;
 use crate::interop;
-use crate::process::{cmd, exists, write};
-use crate::session::{Log, Session, Task, Work, root, target};
+use crate::process::{Cmd, cmd, exists, write};
+use crate::session::{Log, Session, Work, root, target};
 use crate::setup;
+
+/// The suites, in the order in which they begin. Those of a language have its name.
+const SUITES: [&str; 12] = [
+    "rust",
+    "swift",
+    "python",
+    "node",
+    "c",
+    "oidc",
+    "chaos",
+    "codegen",
+    "messages",
+    "differential",
+    "interop",
+    "tasks",
+];
+
+/// The suites that `--quick` leaves out: they take minutes, and meet other people's programs or killed ones.
+const SLOW: [&str; 7] = ["oidc", "chaos", "codegen", "messages", "differential", "interop", "tasks"];
 
 /// The step that meets a client of tasks as they were before they became an extension.
 const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
 
-/// `cargo xtask test`.
-pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
-    let filter = args.option("--filter")?;
-    args.done()?;
-    let wanted = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
+/// What is to be tested.
+struct Choice {
+    suites: Vec<&'static str>,
+    /// Only the tests of a language whose name has this in it.
+    name: Option<String>,
+    quick: bool,
+}
 
-    let languages = setup::languages(session);
-    if languages.is_empty() {
-        return Err("nothing to test: the build failed".into());
+impl Choice {
+    fn has(&self, suite: &str) -> bool {
+        self.suites.contains(&suite)
     }
-    if wanted("rust") {
-        session.step("test: rust", rust);
+
+    fn any(&self, suites: &[&str]) -> bool {
+        suites.iter().any(|suite| self.has(suite))
     }
-    if wanted("chaos") {
-        chaos::steps(session, true, None, None);
+}
+
+/// `cargo xtask test [SUITE [NAME]] [--quick]`.
+pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let quick = args.flag("--quick");
+    let mut words = args.rest()?.into_iter();
+    let suites = match words.next() {
+        None => SUITES.into_iter().filter(|suite| !(quick && SLOW.contains(suite))).collect(),
+        Some(word) => match SUITES.into_iter().find(|suite| *suite == word) {
+            Some(suite) => vec![suite],
+            None => return Err(format!("no suite {word}; there are {}", SUITES.join(", "))),
+        },
+    };
+    let name = words.next();
+    if let Some(extra) = words.next() {
+        return Err(format!("unexpected argument {extra}"));
     }
-    if wanted("oidc")
+    if name.is_some() && !LANGUAGES.contains(&suites[0]) {
+        return Err(format!("{} takes no name of a test", suites[0]));
+    }
+    steps(session, &Choice { suites, name, quick })
+}
+
+/// Every suite, as a part of a longer run.
+pub fn all(session: &Session) -> Result<(), String> {
+    steps(session, &Choice { suites: SUITES.to_vec(), name: None, quick: false })
+}
+
+fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
+    let languages = languages(session, choice)?;
+    let usable = |language: &str| choice.has(language) && languages.iter().any(|known| known == language);
+    if usable("c") && !choice.quick {
+        valgrind(session);
+    }
+    let mut work: Vec<Work<'_>> = Vec::new();
+    if usable("rust") {
+        work.push(("test: rust".into(), Box::new(|log| rust(log, choice))));
+    }
+    if usable("swift") {
+        work.push(("test: swift".into(), Box::new(|log| swift(log, choice))));
+    }
+    if usable("python") {
+        work.push(("test: python".into(), Box::new(|log| python(log, choice))));
+    }
+    if usable("node") {
+        work.push(("test: node".into(), Box::new(|log| node(log, choice))));
+    }
+    if usable("c") {
+        work.push(("test: c".into(), Box::new(|log| c(log, choice))));
+    }
+    session.parallel(work);
+    if choice.has("oidc")
         && let Some(provider) = setup::authorization_server(session)
     {
         session.step("certified authorization server (oidc)", |log| {
-            let test = ["test", "--workspace", "--test", "foreign_issuer"];
-            setup::cargo(test.iter().chain(&setup::WHOLE[2..]))
-                .env("TRUNNION_OIDC_PROVIDER", &provider)
-                .run(log)
+            let test =
+                ["test", "--locked", "--package", "trunnion", "--test", "integration", "foreign_issuer"];
+            setup::cargo(&test).env("TRUNNION_OIDC_PROVIDER", &provider).run(log)
         });
     }
-    if languages.iter().any(|language| language == "c") && wanted("c") {
-        valgrind(session);
+    if choice.has("chaos") {
+        chaos::steps(session, true, None, None);
     }
-    // The suites of the languages build nothing that another one builds too, so two of them run at a time.
-    let suites: [(&str, &'static str, Task); 4] = [
-        ("swift", "test: swift", |log| script("swift/test.sh", log)),
-        ("python", "test: python", python),
-        ("node", "test: node", |log| cmd("npm", ["test", "--silent"]).dir(root().join("node")).run(log)),
-        ("c", "test: c", |log| script("tests/c/run.sh", log)),
-    ];
-    let mut work: Vec<Work<'_>> = Vec::new();
-    for (language, name, suite) in suites {
-        if languages.iter().any(|usable| usable == language) && wanted(name) {
-            work.push((name, Box::new(suite)));
-        }
-    }
-    session.parallel(work);
-    if wanted("codegen") {
+    if choice.has("codegen") {
         codegen::steps(session, true, &languages);
     }
-    let foreign = ["messages", "differential", "interop", OLDER_TASKS].map(wanted);
-    let peers = foreign.contains(&true) && setup::peers(session);
-    if foreign[0] && peers {
+    let peers = choice.any(&["messages", "differential", "interop", "tasks"]) && setup::peers(session);
+    if choice.has("messages") && peers {
         session.step("messages in the official SDKs' types", messages);
     }
-    if foreign[1] && peers {
+    if choice.has("differential") && peers {
         session.step("differential", differential::step);
     }
-    if foreign[2] {
+    if choice.has("interop") {
         session.step("interop", |log| interop::step(&languages, peers, log));
     }
-    if foreign[3] && peers {
+    if choice.has("tasks") && peers {
         session.step(OLDER_TASKS, |log| interop::tasks::step(&languages, log));
     }
     Ok(())
+}
+
+/// Build and set up what the chosen suites run; the languages that are usable.
+fn languages(session: &Session, choice: &Choice) -> Result<Vec<String>, String> {
+    let wanted: Vec<&str> = if choice.any(&["codegen", "interop", "tasks"]) {
+        LANGUAGES.to_vec()
+    } else {
+        LANGUAGES.into_iter().filter(|language| choice.has(language)).collect()
+    };
+    let mut usable = setup::present(session, &wanted);
+    if usable.is_empty() && choice.any(&["differential", "messages"]) {
+        usable.push("rust");
+    }
+    let mut packages: Vec<&str> = usable.iter().map(|language| setup::package(language)).collect();
+    if choice.has("chaos") {
+        packages.push("trunnion-chaos");
+    }
+    let built = session.step("build the engine for its languages", |log| {
+        setup::build(&packages).run(log)?;
+        // The programs that the tests of the languages sign in to; what these take, the libraries have built.
+        if choice.any(&["python", "node", "swift", "c"]) {
+            let signed_in =
+                ["--package", "trunnion-auth-server", "--bins", "--package", "trunnion", "--examples"];
+            setup::build(&[]).words(&signed_in).run(log)?;
+        }
+        Ok(())
+    });
+    if !built {
+        return Err("nothing to test: the build failed".into());
+    }
+    Ok(usable
+        .into_iter()
+        .filter(|language| setup::language_layer(session, language))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Where the Rust tests note every message that the engine sent.
@@ -83,17 +173,25 @@ fn recorded() -> PathBuf {
     target().join("xtask/messages.jsonl")
 }
 
-fn rust(log: &Log) -> Result<(), String> {
-    write(&recorded(), "")?;
-    setup::cargo(["test", "--no-fail-fast"].iter().chain(&setup::WHOLE))
-        .env("MCP_MESSAGE_LOG", recorded())
-        .run(log)?;
-    // Of the documentation's examples only cargo's default targets have any; --all-targets leaves them out.
-    setup::cargo(["test", "--doc", "--workspace"].iter().chain(&setup::WHOLE[2..])).run(log)
+fn rust(log: &Log, choice: &Choice) -> Result<(), String> {
+    let named = choice.name.iter().map(String::as_str);
+    if choice.name.is_none() {
+        write(&recorded(), "")?;
+    }
+    let words: Vec<&str> =
+        ["test", "--no-fail-fast"].into_iter().chain(setup::WORKSPACE).chain(named).collect();
+    let mut tests = setup::cargo(&words);
+    if choice.name.is_none() {
+        tests = tests.env("MCP_MESSAGE_LOG", recorded());
+    }
+    tests.run(log)
 }
 
 /// What the Rust tests noted last, in the eyes of the official SDKs.
 fn messages(log: &Log) -> Result<(), String> {
+    if !recorded().exists() {
+        return Err("there are no messages yet: the Rust tests note them (cargo xtask test rust)".into());
+    }
     let python = target().join("peers/python/bin/python");
     let script = OsStr::new("tests/interop/foreign/python/check_messages.py");
     cmd(&python.to_string_lossy(), [script, recorded().as_os_str()]).run(log)?;
@@ -102,12 +200,34 @@ fn messages(log: &Log) -> Result<(), String> {
 }
 
 /// A language's own script, which need not build the engine again.
-fn script(path: &str, log: &Log) -> Result<(), String> {
-    cmd(path, [""; 0]).env(setup::PREBUILT, "1").run(log)
+fn script(path: &str) -> Cmd {
+    cmd(path, [""; 0]).env(setup::PREBUILT, "1")
 }
 
-fn python(log: &Log) -> Result<(), String> {
-    cmd(&setup::venv_python().to_string_lossy(), ["-m", "pytest"]).dir(root().join("python")).run(log)
+fn swift(log: &Log, choice: &Choice) -> Result<(), String> {
+    let named = choice.name.iter().flat_map(|name| ["--filter", name]).collect::<Vec<_>>();
+    script("swift/test.sh").words(&named).run(log)
+}
+
+fn python(log: &Log, choice: &Choice) -> Result<(), String> {
+    let named = choice.name.iter().flat_map(|name| ["-k", name]).collect::<Vec<_>>();
+    let pytest = cmd(&setup::venv_python().to_string_lossy(), ["-m", "pytest"]);
+    pytest.words(&named).dir(root().join("python")).run(log)
+}
+
+fn node(log: &Log, choice: &Choice) -> Result<(), String> {
+    let tests = match &choice.name {
+        None => cmd("npm", ["test", "--silent"]),
+        // The shell finds the files: Node 20 takes no patterns of files.
+        Some(name) => cmd("sh", ["-c", r#"exec node --test --test-name-pattern="$0" test/*.test.mjs"#, name]),
+    };
+    tests.dir(root().join("node")).run(log)
+}
+
+fn c(log: &Log, choice: &Choice) -> Result<(), String> {
+    let named = choice.name.as_deref().into_iter().collect::<Vec<_>>();
+    let script = script("tests/c/run.sh").words(&named);
+    if choice.quick { script.env("WITHOUT_VALGRIND", "1").run(log) } else { script.run(log) }
 }
 
 /// The C tests run under valgrind; on Debian as root it is installed.

@@ -1,11 +1,9 @@
 //! The server option `auth`, and tokens that the host checks, with both drivers.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{DRIVERS, Host, NOTHING_ALIVE, host};
+use crate::common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
 use trunnion_auth_server::{AuthServer, RESOURCE_SERVER};
 use trunnion_facade::Completion;

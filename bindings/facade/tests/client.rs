@@ -1,10 +1,8 @@
 //! Client and server of one engine, in process and over HTTP, with both drivers.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{DRIVERS, Host, NOTHING_ALIVE, host};
+use crate::common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
 
 /// Connect in process, over HTTP, and over HTTP in the legacy era, with both drivers.

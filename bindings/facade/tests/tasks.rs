@@ -1,10 +1,8 @@
 //! Calls that become tasks, as a host sees them, with both drivers.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{DRIVERS, Host, NOTHING_ALIVE, host};
+use crate::common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
 use trunnion_facade::Event;
 

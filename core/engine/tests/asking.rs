@@ -1,12 +1,10 @@
 //! Handlers that ask their client, in both eras, and streams that clients listen on.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::Peer;
+use crate::common::Peer;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};

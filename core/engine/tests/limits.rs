@@ -1,13 +1,11 @@
 //! Limits of `docs/limits.md` at an HTTP server, each at its edge, as a client meets them.
 
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{Answer, Peer};
+use crate::common::{Answer, Peer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

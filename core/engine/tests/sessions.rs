@@ -1,11 +1,9 @@
 //! Sessions of legacy HTTP clients, as they see them.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::{Gate, Peer, Told, hello, later, text, with_progress};
+use crate::common::{Gate, Peer, Told, hello, later, text, with_progress};
 use serde_json::json;
 use tokio::sync::Notify;
 use trunnion::Era;

@@ -1,26 +1,18 @@
 //! Sessions of legacy HTTP clients that several servers share, as their clients see them.
 
-mod common;
-#[cfg(any(feature = "postgres", feature = "redis"))]
-#[path = "store_contract/servers.rs"]
-#[allow(dead_code, reason = "some of it is for the contract alone")]
-mod servers;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
+use crate::store_contract::servers::Kind;
 use bytes::Bytes;
-use common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-#[cfg(any(feature = "postgres", feature = "redis"))]
-use servers::Kind;
 use tokio::sync::Notify;
 use trunnion::Server;
 use trunnion::server::{Context, Elicited, LogLevel, Resource, State, Tool};
-#[cfg(feature = "sqlite")]
 use trunnion::store::SqliteStore;
 use trunnion::store::{
     Append, Bus, EventStore, MemoryStore, Replay, SessionRecord, SessionStore, StoreError, StoreFuture,
@@ -100,7 +92,6 @@ impl Two {
 async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
     let store = Arc::new(MemoryStore::default());
     test(Two::with([&store; 2], capabilities.clone()).await).await;
-    #[cfg(feature = "sqlite")]
     {
         static FILES: AtomicU32 = AtomicU32::new(0);
         let name = format!("trunnion-{}-{}", std::process::id(), FILES.fetch_add(1, Ordering::Relaxed));
@@ -110,7 +101,6 @@ async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
         test(Two::with([&stores[0], &stores[1]], capabilities.clone()).await).await;
         std::fs::remove_dir_all(folder).expect("removed");
     }
-    #[cfg(feature = "postgres")]
     if let Some(server) = tokio::task::block_in_place(|| Kind::Postgres.shared()) {
         let url = server.url();
         let connect =
@@ -118,7 +108,6 @@ async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
         let stores = [connect().await, connect().await];
         test(Two::with([&stores[0], &stores[1]], capabilities.clone()).await).await;
     }
-    #[cfg(feature = "redis")]
     if let Some(server) = tokio::task::block_in_place(|| Kind::Redis.shared()) {
         let url = server.url();
         let connect = async || Arc::new(trunnion::store::RedisStore::connect(&url).await.expect("a store"));

@@ -1,18 +1,14 @@
 //! Tasks, as clients see them.
 
-mod common;
-#[path = "tasks/older.rs"]
 mod older;
-#[path = "tasks/shared.rs"]
 mod shared;
-#[path = "tasks/world.rs"]
 mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::{Peer, text};
+use crate::common::{Peer, text};
 use serde_json::json;
 use trunnion::server::{TaskSupport, Tool};
 use trunnion::store::{MemoryStore, StoredTask, TaskStore, TaskTimes};
@@ -498,11 +494,13 @@ async fn a_tool_says_what_makes_no_sense() {
     use trunnion::server::{Prompt, Server, TaskSupport, Tool};
     let build =
         |tool: Tool| Server::builder("t", "1").tool(tool).build().map(drop).map_err(|error| error.kind);
-    assert_eq!(build(Tool::new("a", common::hello).resumable()), Err("usage"));
-    let optional = || Tool::new("a", common::hello).task(TaskSupport::Optional);
+    assert_eq!(build(Tool::new("a", crate::common::hello).resumable()), Err("usage"));
+    let optional = || Tool::new("a", crate::common::hello).task(TaskSupport::Optional);
     assert_eq!(build(optional().task_concurrency(0)), Err("usage"));
     assert_eq!(build(optional()), Ok(()));
-    let lease =
-        Server::builder("t", "1").task_lease(Duration::ZERO).prompt(Prompt::new("p", common::hello)).build();
+    let lease = Server::builder("t", "1")
+        .task_lease(Duration::ZERO)
+        .prompt(Prompt::new("p", crate::common::hello))
+        .build();
     assert_eq!(lease.map(drop).map_err(|error| error.kind), Err("usage"));
 }

@@ -1,14 +1,13 @@
 //! What clients of each revision are told of a catalog, held against the official schema of that revision.
 
-#[path = "../../../tests/vectors/schema.rs"]
-mod schema;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Item, Offer};
 use trunnion_proto::server::{Output, ServerConn, Settings, Stamp};
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
+
+use crate::schema;
 
 const REVISIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
 

@@ -1,10 +1,5 @@
 //! The golden transcripts of `tests/vectors/`, run by the pure machines.
 
-#[path = "../../../tests/vectors/pattern.rs"]
-mod pattern;
-#[path = "../../../tests/vectors/schema.rs"]
-mod schema;
-
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -13,6 +8,8 @@ use trunnion_proto::Limits;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::catalog::{Catalog, Dispatch, Input, Item, Offer};
 use trunnion_proto::server::{Output, Progress, ServerConn, Settings, Stamp};
+
+use crate::{pattern, schema};
 
 /// The server that `tests/vectors/README.md` describes.
 fn catalog(definition: &Value) -> Catalog<&'static str> {

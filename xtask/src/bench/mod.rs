@@ -141,7 +141,7 @@ fn visit(
     log: &Log,
 ) -> Result<Vec<(String, Value)>, String> {
     let (pin_server, pin_load) = if exists("taskset") { ("taskset -c 0", "taskset -c 1") } else { ("", "") };
-    let tool = target().join("release/load");
+    let tool = target().join("measured/load");
     let (warmup, seconds) = (plan.warmup.to_string(), plan.seconds.to_string());
     let load = |words: &[&str]| -> Result<Value, String> {
         let mut line: Vec<&str> = pin_load.split_whitespace().collect();

@@ -7,6 +7,7 @@ mod results;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::args::Args;
 use crate::fixtures::{Fixture, load};
 use crate::process::{cmd, read, write};
-use crate::session::{Log, Session, root, target};
+use crate::session::{Log, Session, Work, root, target};
 use crate::setup;
 
 use results::{Expected, Scenario, Verdict};
@@ -32,29 +33,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if readme && (wanted.is_some() || filter.is_some()) {
         return Err("--readme is for a run of every language and scenario".into());
     }
-    let expected = Expected::parse(&read(&root().join(EXPECTED))?).map_err(|e| format!("{EXPECTED}: {e}"))?;
-    let usable = match &wanted {
-        Some(language) => setup::some_languages(session, &[language]),
-        None => setup::languages(session),
-    };
-    let Some(suite) = setup::suite(session) else { return Ok(()) };
-    let mut fixtures = load("tests/conformance/fixtures.toml")?;
-    fixtures.retain(|fixture| usable.contains(&fixture.name));
-    if let Some(language) = wanted.filter(|_| fixtures.is_empty()) {
-        return Err(format!("{language} is not usable"));
-    }
-    let mut report = json!({ "suite": expected.suite, "languages": {} });
-    for fixture in &fixtures {
-        let gate = Gate { suite: &suite, fixture, expected: &expected, filter: filter.as_deref() };
-        for role in ["server", "client"] {
-            session.step(&format!("conformance: {} {role}", fixture.name), |log| {
-                let found = if role == "server" { gate.server(log)? } else { gate.client(log)? };
-                report["languages"][&fixture.name][role] =
-                    found.iter().map(Verdict::to_json).collect::<Value>();
-                gate.judge(role, &found, log)
-            });
-        }
-    }
+    let Some(report) = steps(session, wanted.as_deref(), filter.as_deref())? else { return Ok(()) };
     if let Some(file) = json {
         write(&root().join(&file), &format!("{report:#}\n"))?;
     }
@@ -63,6 +42,43 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         write(&file, &table::replace(&read(&file)?, &report)?)?;
     }
     Ok(())
+}
+
+/// Every language, as a part of a longer run.
+pub fn all(session: &Session) -> Result<(), String> {
+    steps(session, None, None).map(drop)
+}
+
+/// A step for each language and role; what came of it, or nothing where the suite cannot be run.
+fn steps(session: &Session, language: Option<&str>, filter: Option<&str>) -> Result<Option<Value>, String> {
+    let expected = Expected::parse(&read(&root().join(EXPECTED))?).map_err(|e| format!("{EXPECTED}: {e}"))?;
+    let usable = match language {
+        Some(language) => setup::some_languages(session, &[language]),
+        None => setup::languages(session),
+    };
+    let Some(suite) = setup::suite(session) else { return Ok(None) };
+    let mut fixtures = load("tests/conformance/fixtures.toml")?;
+    fixtures.retain(|fixture| usable.contains(&fixture.name));
+    if let Some(language) = language.filter(|_| fixtures.is_empty()) {
+        return Err(format!("{language} is not usable"));
+    }
+    let report = Mutex::new(json!({ "suite": expected.suite, "languages": {} }));
+    let mut work: Vec<Work<'_>> = Vec::new();
+    for fixture in &fixtures {
+        for role in ["server", "client"] {
+            let gate = Gate { suite: &suite, fixture, expected: &expected, filter };
+            let report = &report;
+            let run = move |log: &Log| {
+                let found = if role == "server" { gate.server(log)? } else { gate.client(log)? };
+                report.lock().expect("no role panics with the lock")["languages"][&gate.fixture.name][role] =
+                    found.iter().map(Verdict::to_json).collect::<Value>();
+                gate.judge(role, &found, log)
+            };
+            work.push((format!("conformance: {} {role}", fixture.name), Box::new(run)));
+        }
+    }
+    session.parallel(work);
+    Ok(Some(report.into_inner().expect("no role panics with the lock")))
 }
 
 struct Gate<'a> {

@@ -1,6 +1,7 @@
 //! `cargo xtask lint`: what must hold of the sources, beside that they work.
 
 mod deps;
+mod features;
 mod files;
 mod limits;
 mod names;
@@ -14,7 +15,17 @@ use crate::setup;
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let filter = args.option("--filter")?;
     args.done()?;
-    let wanted = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    steps(session, filter.as_deref());
+    Ok(())
+}
+
+/// Every check, as a part of a longer run.
+pub fn all(session: &Session) {
+    steps(session, None);
+}
+
+fn steps(session: &Session, filter: Option<&str>) {
+    let wanted = |name: &str| filter.is_none_or(|part| name.contains(part));
     let step = |name: &str, work: fn(&Log) -> Result<(), String>| {
         if wanted(name) {
             session.step(name, work);
@@ -25,9 +36,10 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     step("files", files::check);
     step("limits have tests", limits::have_tests);
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
+    step("one set of features", features::are_one);
     step("clippy", |log| {
-        let words = ["clippy", "--quiet"].iter().chain(&setup::WHOLE).chain(&["--", "-D", "warnings"]);
-        setup::cargo(words).run(log)
+        let words = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        setup::cargo(&words).run(log)
     });
     // A workspace of its own, which nothing else compiles before it is fuzzed.
     step("fuzz targets", |log| {
@@ -51,7 +63,6 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if wanted("typescript") {
         typescript(session);
     }
-    Ok(())
 }
 
 fn python(session: &Session) {

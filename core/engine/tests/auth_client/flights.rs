@@ -9,8 +9,8 @@ use serde_json::json;
 use tokio::sync::Notify;
 use trunnion::auth::Auth;
 
-use crate::stores::Directory;
-use crate::world::{REDIRECT, World, agree, why};
+use crate::auth_client::stores::Directory;
+use crate::auth_client::world::{REDIRECT, World, agree, why};
 
 #[tokio::test]
 async fn more_scopes_are_asked_for_when_they_are_wanted() {

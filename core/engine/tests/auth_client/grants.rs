@@ -10,7 +10,7 @@ use tokio::process::Command;
 use trunnion::auth::{Auth, AuthMethod, Loopback, SigningKey, headless};
 use trunnion::{Client, Era, HttpTransport};
 
-use crate::world::{REDIRECT, World, agree};
+use crate::auth_client::world::{REDIRECT, World, agree};
 
 async fn calls(client: &Client, tool: &str) -> String {
     client.call_tool(tool, json!({})).await.expect("an answer").text()
@@ -193,7 +193,7 @@ async fn a_terminal_is_enough() {
     for pasted in [true, false] {
         let world = World::new().await;
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "--nocapture", "grants::a_terminal"])
+            .args(["--ignored", "--exact", "--nocapture", "auth_client::grants::a_terminal"])
             .env("TRUNNION_TEST_SERVER", world.state.lock().mcp.clone())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trunnion::host::{Engine, Event};
 
-use crate::stores::Directory;
-use crate::world::{REDIRECT, World, agree};
+use crate::auth_client::stores::Directory;
+use crate::auth_client::world::{REDIRECT, World, agree};
 
 const CANCELLED: u32 = 5;
 const AUTHORIZE: u32 = 8;

@@ -11,7 +11,7 @@ use serde_json::json;
 use trunnion::auth::Auth;
 use trunnion::{Client, Error};
 
-use crate::world::{REDIRECT, World, listen, why};
+use crate::auth_client::world::{REDIRECT, World, listen, why};
 
 #[tokio::test]
 async fn callbacks_of_others_are_refused() {

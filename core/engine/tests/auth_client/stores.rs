@@ -12,7 +12,7 @@ use trunnion::Client;
 use trunnion::auth::{Auth, CredentialStore, Credentials, FileStore, MemoryCredentials, Turn};
 use trunnion::store::{StoreError, StoreFuture};
 
-use crate::world::{REDIRECT, World, agree};
+use crate::auth_client::world::{REDIRECT, World, agree};
 
 /// A process and what it says.
 type Program = (Child, Lines<BufReader<ChildStdout>>);
@@ -156,7 +156,7 @@ async fn two_processes_refresh_one_token_once() {
     let server = world.state.lock().mcp.clone();
     let start = || {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "--nocapture", "stores::another_process"])
+            .args(["--ignored", "--exact", "--nocapture", "auth_client::stores::another_process"])
             .env("TRUNNION_TEST_SERVER", &server)
             .env("TRUNNION_TEST_STORE", directory.0.join("credentials"))
             .stdin(Stdio::piped())

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use trunnion::server::auth::{Claims, Visibility};
 use trunnion::server::{Ask, Completion, Context, Prompt, Resource, ResourceTemplate, ServerBuilder, Tool};
 
+use crate::auth_server::world::{World, builder, send, status};
 use crate::common::{Answer, Peer, Stream, text};
-use crate::world::{World, builder, send, status};
 
 async fn whoami(claims: Claims, context: Context) -> String {
     let same = context.claims().is_some_and(|own| own.principal() == claims.principal());

@@ -6,9 +6,9 @@ use trunnion::server::auth::{Auth, JwtVerifier, StaticTokens, Visibility};
 use trunnion::server::{Resource, Tool};
 use trunnion_auth_server::AuthServer;
 
-use crate::callers::told;
+use crate::auth_server::callers::told;
+use crate::auth_server::world::builder;
 use crate::common::{Peer, text};
-use crate::world::builder;
 
 #[tokio::test]
 async fn a_web_server_carries_it() {

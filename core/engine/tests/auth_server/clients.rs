@@ -5,7 +5,7 @@ use trunnion::auth::{Auth as Way, SigningKey};
 use trunnion::server::Tool;
 use trunnion::{Client, Error};
 
-use crate::world::{World, builder};
+use crate::auth_server::world::{World, builder};
 
 /// A user who agrees.
 async fn agree(url: String) -> Result<String, Error> {

@@ -8,9 +8,9 @@ use trunnion::server::Tool;
 use trunnion::server::auth::{Auth, Introspection, JwtVerifier, Secret, StaticTokens};
 use trunnion_auth_server::{AuthServer, RESOURCE_SERVER};
 
-use crate::callers::{legacy, perhaps, session};
+use crate::auth_server::callers::{legacy, perhaps, session};
+use crate::auth_server::world::{World, builder};
 use crate::common::{Peer, text};
-use crate::world::{World, builder};
 
 #[tokio::test]
 async fn keys_rotate() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use trunnion::server::auth::Dpop;
 
-use crate::world::{Refused, World, builder};
+use crate::auth_server::world::{Refused, World, builder};
 
 /// A token bound to our key, and the headers that show it with a proof.
 struct Bound {

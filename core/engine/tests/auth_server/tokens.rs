@@ -7,8 +7,8 @@ use trunnion::server::auth::{Auth, JwtVerifier, StaticTokens};
 use trunnion_proto::auth::Challenge;
 use trunnion_proto::auth::challenge::read;
 
+use crate::auth_server::world::{World, builder, send};
 use crate::common::text;
-use crate::world::{World, builder, send};
 
 #[tokio::test]
 async fn a_good_token_lets_its_owner_in() {

@@ -8,7 +8,7 @@ use trunnion::server::{Resource, Tool};
 use trunnion::store::{Bus, Subscriber};
 use trunnion::{Client, Server};
 
-use crate::{Store, Two};
+use crate::store_contract::{Store, Two};
 
 fn tool(name: &str) -> Tool {
     Tool::new(name, async || "done")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use trunnion::auth::{CredentialStore, Credentials};
 
-use crate::Two;
+use crate::store_contract::Two;
 
 const SERVER: &str = "https://h/mcp";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunnion::store::{Append, EventStore, Replay, StoredEvent, StreamKey};
 
-use crate::{HOUR, Two, until};
+use crate::store_contract::{HOUR, Two, until};
 
 /// The numbers of no events.
 const NOTHING: RangeInclusive<u64> = RangeInclusive::new(1, 0);

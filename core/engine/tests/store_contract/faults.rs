@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use trunnion::store::{Append, EventStore, StoredEvent, StoredTask, StreamKey, TaskStore, TaskTimes};
 
-use crate::servers::{Kind, Server, is_discreet};
-use crate::{HOUR, bus, open, until};
+use crate::store_contract::servers::{Kind, Server, is_discreet};
+use crate::store_contract::{HOUR, bus, open, until};
 
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use trunnion::auth::CredentialStore;
 use trunnion::store::{SessionStore, SqliteStore, StoredTask, TaskStore, TaskTimes};
 
-use crate::{Folder, HOUR};
+use crate::store_contract::{Folder, HOUR};
 
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 

@@ -1,7 +1,7 @@
 //! Stores by name.
 
-use crate::servers::Kind;
-use crate::{Folder, HOUR};
+use crate::store_contract::servers::Kind;
+use crate::store_contract::{Folder, HOUR};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_the_same_store() {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use trunnion::store::{StoredTask, TaskStore, TaskTimes};
 
-use crate::until;
+use crate::store_contract::until;
 
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 const ROUNDS: u64 = 25;
@@ -46,7 +46,7 @@ async fn another_process() {
 
 fn start(name: &str, role: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
-        .args(["--ignored", "--exact", "--nocapture", "processes::another_process"])
+        .args(["--ignored", "--exact", "--nocapture", "store_contract::processes::another_process"])
         .env("TRUNNION_TEST_STORE", name)
         .env("TRUNNION_TEST_ROLE", role)
         .stdout(Stdio::piped())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use trunnion::store::SessionStore;
 
-use crate::{HOUR, Two, until};
+use crate::store_contract::{HOUR, Two, until};
 
 pub async fn are_kept(two: Two) {
     let [store, other]: [Arc<dyn SessionStore>; 2] = two.map(|store| store as _);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use trunnion::store::{StoredTask, TaskStore, TaskTimes};
 
-use crate::{HOUR, Two, until};
+use crate::store_contract::{HOUR, Two, until};
 
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 

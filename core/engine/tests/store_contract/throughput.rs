@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use trunnion::store::{StoredTask, Stores, TaskTimes};
 
-use crate::servers::Kind;
-use crate::{Folder, HOUR};
+use crate::store_contract::servers::Kind;
+use crate::store_contract::{Folder, HOUR};
 
 const TIMES: TaskTimes = TaskTimes { due: Some(HOUR), keep: Some(HOUR) };
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use trunnion::store::MemoryStore;
 
-use super::common::{Peer, Stream, text};
 use super::world::{Faults, Faulty, Gate, accept, builder, check_against};
+use crate::common::{Peer, Stream, text};
 
 async fn session(gate: &Gate) -> Peer {
     let server = builder(gate).build().expect("valid");

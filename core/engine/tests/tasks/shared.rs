@@ -7,8 +7,8 @@ use serde_json::json;
 use trunnion::server::{Server, TaskSupport, Tool};
 use trunnion::store::MemoryStore;
 
-use super::common::Peer;
 use super::world::{Gate, World, accept, again, builder};
+use crate::common::Peer;
 
 /// Short enough to wait for it, long enough for a slow machine not to lose it by accident: nothing that is asserted depends on
 /// it but that a dead process loses it.

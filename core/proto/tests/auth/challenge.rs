@@ -3,7 +3,7 @@
 use trunnion_proto::auth::challenge::{Asked, MAX_BYTES, MAX_CHALLENGES, Scheme, read, summary, wants_nonce};
 use trunnion_proto::auth::{Challenge, Flow, Input};
 
-use crate::world::*;
+use crate::auth::world::*;
 
 fn of(values: &[&str]) -> Vec<Asked> {
     read(values.iter().map(|value| value.as_bytes()))

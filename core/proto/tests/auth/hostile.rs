@@ -6,7 +6,7 @@ use trunnion_proto::auth::registration::Preregistered;
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy};
 use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, MAX_RESPONSE_BYTES, Secret};
 
-use crate::world::*;
+use crate::auth::world::*;
 
 const PRM: &str = "http://localhost:1/.well-known/oauth-protected-resource/mcp";
 const META: &str = "http://localhost:2/.well-known/oauth-authorization-server";

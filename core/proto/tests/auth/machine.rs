@@ -9,7 +9,7 @@ use trunnion_proto::auth::registration::Preregistered;
 use trunnion_proto::auth::token::{ID_JAG, ID_TOKEN};
 use trunnion_proto::auth::{AuthError, Config, Credentials, Flow, Fresh, HttpResponse, Input, Secret};
 
-use crate::world::*;
+use crate::auth::world::*;
 
 /// Header and claims of a text that was signed.
 fn jwt(input: &str) -> (Value, Value) {

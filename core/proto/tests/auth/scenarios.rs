@@ -7,7 +7,7 @@ use trunnion_proto::auth::pkce;
 use trunnion_proto::auth::registration::{Identity, Preregistered};
 use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, Secret};
 
-use crate::world::*;
+use crate::auth::world::*;
 
 fn challenged_at(url: &str) -> Input {
     let resource_metadata = Some(url.to_owned());

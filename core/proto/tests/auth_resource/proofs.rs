@@ -1,5 +1,7 @@
 //! Proofs, and how long they are remembered.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -19,24 +21,45 @@ fn proof(id: &str, change: Value) -> String {
 }
 
 fn proof_of(key: usize, id: &str, change: Value) -> String {
-    use sha2::Digest as _;
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let ath = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest("token"));
-    let mut claims = json!({"jti": id, "htm": "POST", "htu": "https://h/mcp", "iat": NOW, "ath": ath});
+    static ATH: LazyLock<String> = LazyLock::new(|| {
+        use sha2::Digest as _;
+        URL_SAFE_NO_PAD.encode(sha2::Sha256::digest("token"))
+    });
+    let mut claims = json!({"jti": id, "htm": "POST", "htu": "https://h/mcp", "iat": NOW, "ath": *ATH});
     for (name, value) in change.as_object().expect("an object") {
         claims[name] = value.clone();
     }
-    format!("{}.{}.c2ln", part(json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(key)})), part(claims))
+    format!("{}.{}.c2ln", KEYS[key].header, URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
+
+/// A key as the proofs of it have it.
+struct Key {
+    header: String,
+    thumbprint: String,
+}
+
+/// A few keys: a test makes 100,000 proofs with them.
+static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    (0..=MAX_SEEN / MAX_OF_KEY)
+        .map(|key| {
+            let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk(key)});
+            let parsed = Jwk(jwk(key).as_object().expect("an object").clone());
+            Key {
+                header: URL_SAFE_NO_PAD.encode(header.to_string()),
+                thumbprint: parsed.thumbprint().expect("a thumbprint"),
+            }
+        })
+        .collect()
+});
 
 fn check(proof: &str, now: u64) -> Result<Proof<'_>, Refusal> {
     check_of(0, proof, now)
 }
 
 fn check_of(key: usize, proof: &str, now: u64) -> Result<Proof<'_>, Refusal> {
-    let key = Jwk(jwk(key).as_object().expect("an object").clone()).thumbprint().expect("a thumbprint");
     let urls = ["https://h/mcp".to_owned()];
-    Proof::check(proof, Target { method: "POST", urls: &urls, token: "token", key: &key }, LEEWAY, now)
+    let target = Target { method: "POST", urls: &urls, token: "token", key: &KEYS[key].thumbprint };
+    Proof::check(proof, target, LEEWAY, now)
 }
 
 #[test]

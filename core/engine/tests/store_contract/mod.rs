@@ -1,7 +1,5 @@
 //! What every store has to do; the four in the box are held to it here, each over the real thing.
 
-#![cfg(all(feature = "sqlite", feature = "postgres", feature = "redis"))]
-
 mod bus;
 mod credentials;
 mod events;
@@ -9,7 +7,7 @@ mod faults;
 mod files;
 mod names;
 mod processes;
-mod servers;
+pub mod servers;
 mod sessions;
 mod tasks;
 mod throughput;
@@ -60,16 +58,16 @@ macro_rules! contract {
             async fn $promise() {
                 let name = concat!(stringify!($of), "-", stringify!($promise));
                 let Some((two, _kept)) = $open(name).await else { return };
-                crate::$of::$promise(two).await;
+                crate::store_contract::$of::$promise(two).await;
             })+
         })+
     };
 }
 
-contract!(memory, crate::in_memory);
-contract!(sqlite, crate::in_a_file);
-contract!(postgres, crate::in_postgres);
-contract!(redis, crate::in_redis);
+contract!(memory, crate::store_contract::in_memory);
+contract!(sqlite, crate::store_contract::in_a_file);
+contract!(postgres, crate::store_contract::in_postgres);
+contract!(redis, crate::store_contract::in_redis);
 
 /// Every promise to many processes, over one store.
 macro_rules! processes {
@@ -78,22 +76,22 @@ macro_rules! processes {
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
             async fn count_together() {
                 let Some((name, _kept)) = $name("count") else { return };
-                crate::processes::count_together(&name).await;
+                crate::store_contract::processes::count_together(&name).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
             async fn are_killed() {
                 let Some((name, _kept)) = $name("killed") else { return };
-                crate::processes::are_killed(&name).await;
+                crate::store_contract::processes::are_killed(&name).await;
             }
         }
     };
 }
 
 mod in_processes {
-    processes!(sqlite, crate::a_path);
-    processes!(postgres, crate::a_database);
-    processes!(redis, crate::a_server);
+    processes!(sqlite, crate::store_contract::a_path);
+    processes!(postgres, crate::store_contract::a_database);
+    processes!(redis, crate::store_contract::a_server);
 }
 
 fn a_path(name: &str) -> Option<(String, Folder)> {

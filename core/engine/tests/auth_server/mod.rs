@@ -1,8 +1,5 @@
 //! Servers that let nobody else in, over real HTTP, with an authorization server of our own.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod callers;
 mod carried;
 mod clients;

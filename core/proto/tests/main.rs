@@ -1,0 +1,13 @@
+//! The tests of the protocol through its public surface: one program, so that it is linked once.
+
+mod auth;
+mod auth_resource;
+mod catalog;
+mod limits;
+mod models;
+#[path = "../../../tests/vectors/pattern.rs"]
+mod pattern;
+mod properties;
+#[path = "../../../tests/vectors/schema.rs"]
+mod schema;
+mod vectors;
