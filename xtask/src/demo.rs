@@ -243,8 +243,8 @@ fn search(language: &'static str, url: &str) -> Result<Answer, String> {
     let report: Value =
         serde_json::from_str(finished.stdout.trim()).map_err(|e| format!("{language}: {e}"))?;
     let hits = report["hits"].as_array().cloned().unwrap_or_default();
-    let path = |hit: &Value| hit["path"].as_str().unwrap_or("?").to_owned();
-    let hits: Vec<String> = hits.iter().take(HITS).map(path).collect();
+    let place = |hit: &Value| format!("{}:{}", hit["path"].as_str().unwrap_or("?"), hit["line"]);
+    let hits: Vec<String> = hits.iter().take(HITS).map(place).collect();
     println!("  {language:<8} {:>7.0} ms  {}", finished.time.as_secs_f64() * 1e3, hits.join("  "));
     Ok(Answer { language, hits })
 }

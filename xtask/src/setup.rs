@@ -425,13 +425,14 @@ pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
         build(&packages).words(&["--profile", profile]).run(log)?;
         linked(&target().join("measured"), &target().join(profile))
     });
-    let layers: [(&str, fn(&Log, &str) -> Result<(), String>); 4] =
-        [("python", bench_python), ("node", bench_node), ("swift", bench_swift), ("c", bench_c)];
     let mut ours = Vec::new();
     for language in usable.into_iter().filter(|_| built) {
-        let layer = layers.iter().find(|(name, _)| *name == language);
-        let ready = layer.is_none_or(|(_, work)| {
-            session.step(&format!("set up {language} to be measured"), |log| work(log, profile))
+        let ready = session.step(&format!("set up {language} to be measured"), |log| match language {
+            "python" => bench_python(log, profile),
+            "node" => bench_node(log, profile),
+            "swift" => bench_swift(log, profile),
+            "c" => c_examples(log, &target().join("bench"), profile),
+            _ => Ok(()),
         });
         ours.extend(ready.then(|| language.to_owned()));
     }
@@ -464,10 +465,6 @@ fn bench_swift(log: &Log, profile: &str) -> Result<(), String> {
         .env("TRUNNION_SWIFT_PROFILE", profile)
         .env(PREBUILT, "1")
         .run(log)
-}
-
-fn bench_c(log: &Log, profile: &str) -> Result<(), String> {
-    c_examples(log, &target().join("bench"), profile)
 }
 
 fn copy_python_package(from: &Path, to: &Path) -> Result<(), String> {
