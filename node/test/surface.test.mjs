@@ -52,6 +52,28 @@ test("an unknown option is refused by name", () => {
   });
 });
 
+for (const end of ["close", "unwatch"]) {
+  test(`no callback after ${end} has returned, also of a wake-up that is queued already`, async () => {
+    let calls = 0;
+    let late = 0;
+    for (let round = 0; round < 20; round++) {
+      let ended = false;
+      const engine = new native.Engine('{"driver":"threaded"}');
+      engine.setWake(() => (ended ? late++ : calls++));
+      engine.serveHttp(engine.serverNew('{"name":"x","version":"1"}'), "{}");
+      // Blocks the event loop until the event is there, so that the wake-up waits in the loop's queue or is under way.
+      assert.equal(engine.wait(30_000), true);
+      if (round === 0) while (calls === 0) await new Promise(setImmediate);
+      if (end === "close") engine.close(0);
+      else engine.unwatch();
+      ended = true;
+      for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+      engine.close(0);
+    }
+    assert.deepEqual({ calls, late }, { calls: 1, late: 0 });
+  });
+}
+
 /** The arrays of tables of a TOML file whose values are strings, numbers and arrays of strings. */
 function tables(text) {
   const found = {};

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import re
 import socket
 import subprocess
@@ -121,10 +122,36 @@ def test_a_wake_descriptor_is_written_to():
     theirs.close()
 
 
+def test_no_descriptor_is_written_to_after_close():
+    # The number of a closed descriptor goes to what is opened next: a late write would land there.
+    others = []
+    for index in range(100):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        engine = Engine('{"driver": "threaded"}')
+        engine.set_wake(theirs.fileno())
+        engine.serve_http(engine.server_new('{"name": "x", "version": "1"}'))
+        # Half of them while the first event is on its way.
+        if index % 2:
+            engine.wait(-1)
+        if index % 4 < 2:
+            engine.close(0)
+        else:
+            del engine
+        reader, writer = socket.socketpair()
+        os.dup2(writer.fileno(), theirs.fileno())
+        ours.close()
+        others.append((reader, writer, theirs))
+    for reader, *writers in others:
+        reader.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            reader.recv(1)
+        for each in (reader, *writers):
+            each.close()
+
+
 def test_importing_is_light():
     code = "import sys, trunnion; print([m for m in ('asyncio', 'inspect', 'logging') if m in sys.modules])"
-    import os
-
     path = os.pathsep.join(p for p in sys.path if p)
     out = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": path}

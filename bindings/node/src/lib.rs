@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Env, Function};
-use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
 
 use crate::error::guard;
@@ -22,6 +22,29 @@ use crate::lifetime::Lifetime;
 #[napi]
 pub fn version() -> &'static str {
     trunnion_facade::version()
+}
+
+/// A callback that other threads queue on the event loop.
+struct Wakeup(Option<Queued>);
+
+type Queued = ThreadsafeFunction<(), (), (), napi::Status, false, true>;
+
+impl Wakeup {
+    fn queue(&self) {
+        if let Some(callback) = &self.0 {
+            callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+}
+
+impl Drop for Wakeup {
+    fn drop(&mut self) {
+        if let Some(callback) = self.0.take() {
+            // An environment that ends has closed it already, which is the only error.
+            #[expect(deprecated, reason = "dropping it would still deliver what is queued")]
+            let _ = callback.abort();
+        }
+    }
 }
 
 /// One engine of one environment. The functions are those of `bindings/surface.toml`.
@@ -87,13 +110,12 @@ impl Engine {
         self.inner().wait(u64::try_from(timeout_ms).ok().map(Duration::from_millis))
     }
 
-    /// `set_wake`: `callback()` runs on the event loop; it does not keep the process alive.
+    /// `set_wake`: `callback()` runs on the event loop; it does not keep the process alive. It is not called any more
+    /// once `close`, `unwatch` or another `setWake` has returned.
     #[napi]
     pub fn set_wake(&self, callback: Function<'_, (), ()>) -> napi::Result<()> {
-        let wake = callback.build_threadsafe_function().weak::<true>().build()?;
-        self.inner().set_wake(Box::new(move || {
-            wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }));
+        let wake = Wakeup(Some(callback.build_threadsafe_function().weak::<true>().build()?));
+        self.inner().set_wake(Box::new(move || wake.queue()));
         Ok(())
     }
 

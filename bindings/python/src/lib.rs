@@ -107,7 +107,8 @@ impl Engine {
     /// Write eight bytes to a descriptor when the queue turns from empty to non-empty.
     ///
     /// The engine's threads never enter the interpreter, so what they signal is a descriptor (an eventfd, a
-    /// pipe or a socket, non-blocking), as with `signal.set_wakeup_fd`. The caller keeps it open until `close`.
+    /// pipe or a socket, non-blocking), as with `signal.set_wakeup_fd`. The caller keeps it open until `close`, or until
+    /// another `set_wake`, has returned: it is not written to afterwards.
     fn set_wake(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
         let engine = self.engine()?;
         let callback = wake::writer(fd)?;

@@ -15,6 +15,7 @@ mod server_auth;
 mod servers;
 mod stores;
 mod tables;
+mod wake;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,8 @@ struct Inner {
     closed: AtomicBool,
     pid: u32,
     telemetry: Option<Telemetry>,
+    /// How long the end waits for the runtime's threads.
+    join: Option<Duration>,
 }
 
 impl Engine {
@@ -88,6 +91,7 @@ impl Engine {
             closed: AtomicBool::new(false),
             pid: std::process::id(),
             telemetry,
+            join: None,
         })))
     }
 
@@ -160,7 +164,8 @@ impl Engine {
         ready && !self.0.queue.is_over()
     }
 
-    /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal.
+    /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal. Once this has
+    /// returned, the callback before is neither running nor called again; once [`Engine::close`] has, none is.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
         if !self.0.forked() {
             self.0.queue.set_wake(wake);
@@ -194,7 +199,12 @@ impl Engine {
     /// closed. Idempotent. To let handlers finish first, [`Engine::server_close`] and keep draining.
     pub fn close(&self, deadline: Duration) {
         let inner = &*self.0;
-        if inner.forked() || inner.closed.swap(true, Ordering::AcqRel) {
+        if inner.forked() {
+            return;
+        }
+        if inner.closed.swap(true, Ordering::AcqRel) {
+            // Another thread may be at it still, but this caller may now free what its callback uses.
+            inner.queue.disarm();
             return;
         }
         // Past what a clock can count is as good as for ever.
@@ -222,6 +232,15 @@ impl Engine {
             reactor.close();
         }
         inner.queue.end();
+    }
+
+    /// Close at once and wait until the engine's threads have ended, at most `limit`: none of their code runs
+    /// afterwards. Where the engine has other clones, their last one ends it. In a forked child nothing is waited for.
+    pub fn end(mut self, limit: Duration) {
+        self.close(Duration::ZERO);
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.join = Some(limit);
+        }
     }
 
     /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations,
@@ -278,9 +297,14 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.forked() {
-            // The threads are gone and the epoll set is shared with the parent: touch nothing.
+            // The threads are gone, with what they had locked, and the epoll set is shared with the parent: touch
+            // nothing. Channels in the tables and exporters of telemetry would wake tasks of that runtime.
             std::mem::forget(self.runtime.take());
             std::mem::forget(self.reactor.take());
+            std::mem::forget(self.telemetry.take());
+            std::mem::forget(self.driver.clone());
+            std::mem::forget(self.tables.clone());
+            std::mem::forget(self.queue.clone());
             return;
         }
         self.tables.begin_close();
@@ -288,9 +312,14 @@ impl Drop for Inner {
         if let Some(reactor) = self.reactor.take() {
             reactor.close();
         }
+        self.queue.end();
         if let Some(runtime) = self.runtime.take() {
-            // Everything of ours on it has been told to stop; blocking here would stall a host's collector.
-            runtime.shutdown_background();
+            // Everything of ours on it has been told to stop.
+            match self.join {
+                Some(limit) => runtime.shutdown_timeout(limit),
+                // Blocking would stall a host's collector.
+                None => runtime.shutdown_background(),
+            }
         }
     }
 }
@@ -355,5 +384,37 @@ fn outcome_of(outcome: u32, payload: &str) -> Outcome {
         4 => Outcome::ToolError(payload.to_owned()),
         5 => Outcome::Base64(payload.to_owned()),
         _ => internal("the handler answered with an unknown outcome"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_freed_in_a_forked_child_touches_nothing() {
+        for options in ["{}", r#"{"driver":"threaded"}"#] {
+            let mut engine = Engine::new(options).expect("an engine");
+            let server = engine.server_new(r#"{"name":"x","version":"1"}"#).expect("a server");
+            engine.serve_http(server, "{}").expect("serving");
+            let (tables, queue) = (Arc::downgrade(&engine.0.tables), Arc::downgrade(&engine.0.queue));
+            let (closing, owner) = (engine.0.tables.closing.subscribe(), engine.0.pid);
+            // As in a child, which has another number.
+            Arc::get_mut(&mut engine.0).expect("the only one").pid = owner + 1;
+            engine.end(Duration::MAX);
+            assert!(tables.strong_count() > 0 && queue.strong_count() > 0, "{options}");
+            assert!(closing.has_changed().is_ok_and(|changed| !changed), "{options}");
+        }
+    }
+
+    #[test]
+    fn threads_have_ended_when_the_end_returns() {
+        let engine = Engine::new(r#"{"driver":"threaded"}"#).expect("an engine");
+        let server = engine.server_new(r#"{"name":"x","version":"1"}"#).expect("a server");
+        engine.serve_http(server, "{}").expect("serving");
+        assert!(engine.wait(None));
+        let queue = Arc::downgrade(&engine.0.queue);
+        engine.end(Duration::MAX);
+        assert_eq!(queue.strong_count(), 0);
     }
 }

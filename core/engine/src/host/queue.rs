@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::wake::{Wake, Waker};
 use crate::driver::{Reactor, Signal};
 use crate::lock;
 
@@ -108,15 +109,13 @@ impl Notify {
     }
 }
 
-type Wake = Box<dyn Fn() + Send + Sync>;
-
 /// Events in the order they happened.
 pub(crate) struct Queue {
     events: Mutex<Waiting>,
     /// Whether more waits than should.
     full: watch::Sender<bool>,
     notify: Notify,
-    wake: Mutex<Option<Arc<Wake>>>,
+    waker: Waker,
     /// Nothing will follow: the engine is closed.
     ended: AtomicBool,
 }
@@ -134,7 +133,7 @@ impl Queue {
             events: Mutex::default(),
             full: watch::Sender::new(false),
             notify,
-            wake: Mutex::default(),
+            waker: Waker::default(),
             ended: AtomicBool::new(false),
         }
     }
@@ -163,10 +162,7 @@ impl Queue {
             // Under the lock, so that it cannot fall between a taker's last look and its clearing.
             self.notify.set();
         }
-        let wake = lock(&self.wake).clone();
-        if let Some(wake) = wake {
-            wake();
-        }
+        self.waker.call();
     }
 
     /// The next events, at most `most`. What is left keeps the descriptor readable.
@@ -191,11 +187,19 @@ impl Queue {
         taken
     }
 
-    /// Nothing will follow. Who waits is woken once more, to learn it.
+    /// Nothing will follow. Who waits is woken once more, to learn it; the callback is neither running nor called any more.
     pub fn end(&self) {
-        let _events = lock(&self.events);
-        self.ended.store(true, Ordering::Release);
-        self.notify.set();
+        {
+            let _events = lock(&self.events);
+            self.ended.store(true, Ordering::Release);
+            self.notify.set();
+        }
+        self.disarm();
+    }
+
+    /// Take the callback away for good: it is neither running nor called any more.
+    pub fn disarm(&self) {
+        self.waker.end();
     }
 
     /// Nothing is left and nothing will follow.
@@ -217,14 +221,11 @@ impl Queue {
         }
     }
 
+    /// Set the callback; what waits already is told to it.
     pub fn set_wake(&self, wake: Wake) {
-        let waiting = {
-            let wake = Arc::new(wake);
-            *lock(&self.wake) = Some(wake.clone());
-            (!lock(&self.events).events.is_empty()).then_some(wake)
-        };
-        if let Some(wake) = waiting {
-            wake();
+        self.waker.set(wake);
+        if !lock(&self.events).events.is_empty() {
+            self.waker.call();
         }
     }
 }
