@@ -3,7 +3,8 @@
 #
 #     bindings/c/install.sh PREFIX [PROFILE]      PROFILE: release (default) or dev
 #
-# DESTDIR is put before PREFIX when it is set, as packagers expect. The result may be moved.
+# DESTDIR is put before PREFIX when it is set, as packagers expect. The result may be moved. For a PREFIX that is not
+# yours to write, install into a DESTDIR as yourself and copy that as root, who needs no cargo then.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: $0 PREFIX [PROFILE]" >&2; exit 2; }
@@ -26,17 +27,30 @@ built=$target/$folder
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 if [ "${TRUNNION_PREBUILT:-}" = 1 ]; then
-    rustc --crate-type staticlib --print native-static-libs -o "$log/empty.a" - </dev/null 2>"$log/note"
+    rustc --crate-type staticlib --print native-static-libs -o "$log/empty.a" - </dev/null 2>"$log/note" ||
+        { cat "$log/note" >&2; exit 1; }
 else
-    cargo rustc --locked -p trunnion-c --lib --profile "$profile" -- --print native-static-libs 2>"$log/note"
-fi || { cat "$log/note" >&2; exit 1; }
+    echo "building libtrunnion $version ($profile), which takes some minutes the first time" >&2
+    # What cargo says is shown as it comes, and kept.
+    mkfifo "$log/said"
+    tee "$log/note" <"$log/said" >&2 &
+    built_well=true
+    cargo rustc --locked -p trunnion-c --lib --profile "$profile" -- --print native-static-libs 2>"$log/said" ||
+        built_well=false
+    wait "$!"
+    $built_well || exit 1
+fi
 private=$(sed -n 's/^note: native-static-libs: //p' "$log/note" | tail -n 1)
+# The C compiler adds its own: libgcc_s to a program with shared libraries, libgcc_eh to one without any.
+private=$(echo " $private " | sed 's/ -lgcc_s / /g; s/^ *//; s/ *$//')
 [ -n "$private" ] || { cat "$log/note" >&2; echo "the compiler named no native-static-libs" >&2; exit 1; }
 
-mkdir -p "$dest/include" "$dest/lib/pkgconfig" "$dest/lib/cmake/trunnion"
+mkdir -p "$dest/include" "$dest/lib/pkgconfig" "$dest/lib/cmake/trunnion" "$dest/lib/trunnion/static"
 put() { rm -f "$2" && cp "$1" "$2" && chmod "$3" "$2"; }
 put include/trunnion.h "$dest/include/trunnion.h" 644
 put "$built/libtrunnion_c.a" "$dest/lib/libtrunnion.a" 644
+# A folder without the shared library, for `pkg-config --static`.
+ln -sf ../../libtrunnion.a "$dest/lib/trunnion/static/libtrunnion.a"
 case $(uname -s) in
 Darwin)
     shared=libtrunnion.$version.dylib
@@ -59,6 +73,7 @@ fill() {
         -e "s|@SONAME@|$soname|g" -e "s|@SHARED@|$plain|g" "$1" >"$2"
 }
 fill trunnion.pc.in "$dest/lib/pkgconfig/trunnion.pc"
+fill trunnion-libdir.pc.in "$dest/lib/pkgconfig/trunnion-libdir.pc"
 fill cmake/trunnion-config.cmake.in "$dest/lib/cmake/trunnion/trunnion-config.cmake"
 fill cmake/trunnion-config-version.cmake.in "$dest/lib/cmake/trunnion/trunnion-config-version.cmake"
 echo "installed libtrunnion $version in $dest"

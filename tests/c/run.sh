@@ -49,7 +49,7 @@ step "tests, shared and static"
 PKG_CONFIG_PATH="$prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 export PKG_CONFIG_PATH
 shared="$(pkg-config --cflags --libs trunnion) -Wl,-rpath,$prefix/lib"
-private=$(pkg-config --libs --static trunnion | sed 's/-L[^ ]*//; s/-ltrunnion//')
+static=$(pkg-config --cflags --libs --static trunnion)
 for test in $tests dying_server search_server; do
     # shellcheck disable=SC2086
     $cc -std=c11 $warnings -O1 -g -o "$out/bin/$test" "$here/$test.c" -pthread $shared
@@ -57,8 +57,17 @@ done
 # shellcheck disable=SC2086
 $cc -std=c11 $warnings -O1 -g -o "$out/bin/test_vectors" "$here/test_vectors.c" "$here/vectors_server.c" -pthread $shared
 # shellcheck disable=SC2086
-$cc -std=c11 $warnings -O1 -g -o "$out/bin/test_local_static" "$here/test_local.c" -pthread \
-    $(pkg-config --cflags trunnion) "$prefix/lib/libtrunnion.a" $private
+$cc -std=c11 $warnings -O1 -g -o "$out/bin/test_local_static" "$here/test_local.c" -pthread $static
+if [ "$(uname -s)" = Linux ]; then
+    # No shared library of ours, and with -static-pie none at all.
+    if readelf -d "$out/bin/test_local_static" | grep 'NEEDED.*trunnion'; then exit 1; fi
+    readelf -d "$out/bin/test_local" | grep -q 'NEEDED.*libtrunnion\.so'
+    # shellcheck disable=SC2086
+    $cc -std=c11 $warnings -O1 -g -static-pie -o "$out/bin/test_json_static" "$here/test_json.c" -pthread $static \
+        2>"$out/static.log" || { cat "$out/static.log"; exit 1; }
+    if readelf -d "$out/bin/test_json_static" | grep NEEDED; then exit 1; fi
+    "$out/bin/test_json_static"
+fi
 # shellcheck disable=SC2086
 $cxx -std=c++11 $warnings -o "$out/bin/header_cxx" "$here/header.cpp" $shared
 "$out/bin/header_cxx"

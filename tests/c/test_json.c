@@ -119,12 +119,93 @@ static void text_without_an_end(void)
     trn_string_free(NULL);
 }
 
+static void a_writer_writes(void)
+{
+    char *text = NULL;
+    trn_str odd = {"\"\\\n\0\xc3\xa9", 6};
+    trn_json *json = trn_json_new();
+    trn_json_object_begin(json, NULL);
+    trn_json_put_string(json, "text \"1\"", odd);
+    trn_json_put_string(json, "empty", NONE);
+    trn_json_put_number(json, "half", 0.5);
+    trn_json_put_integer(json, "least", INT64_MIN);
+    trn_json_put_bool(json, "yes", true);
+    trn_json_put_null(json, "none");
+    trn_json_array_begin(json, "list");
+    trn_json_put_integer(json, NULL, 1);
+    trn_json_object_begin(json, NULL);
+    trn_json_object_end(json);
+    trn_json_array_begin(json, NULL);
+    trn_json_array_end(json);
+    trn_json_array_end(json);
+    trn_json_put_raw(json, "raw", trn_cstr(" {\"a\": [1]} "));
+    trn_json_object_end(json);
+    OK(trn_json_end(json, &text, &error));
+    CHECK_TEXT(text, "{\"text \\\"1\\\"\":\"\\\"\\\\\\n\\u0000\xc3\xa9\",\"empty\":\"\",\"half\":0.5,"
+                     "\"least\":-9223372036854775808,\"yes\":true,\"none\":null,\"list\":[1,{},[]],"
+                     "\"raw\":{\"a\": [1]}}");
+    trn_string_free(text);
+    json = trn_json_new();
+    trn_json_put_string(json, NULL, trn_cstr("alone"));
+    OK(trn_json_end(json, &text, &error));
+    CHECK_TEXT(text, "\"alone\"");
+    trn_string_free(text);
+    /* Given up. */
+    json = trn_json_new();
+    trn_json_array_begin(json, NULL);
+    OK(trn_json_end(json, NULL, &error));
+}
+
+#define REFUSED(words, steps)                                               \
+    do {                                                                    \
+        char *text = (char *)"";                                            \
+        trn_error *error = NULL;                                            \
+        trn_json *json = trn_json_new();                                    \
+        steps;                                                              \
+        trn_json_put_null(json, NULL); /* What comes later is not told. */  \
+        CHECK(trn_json_end(json, &text, &error) == TRN_STATUS_USAGE);       \
+        CHECK(text == NULL && error != NULL);                               \
+        CHECK_TEXT(error->message, "json: " words);                         \
+        trn_error_free(error);                                              \
+    } while (0)
+
+static void a_writer_says_what_did_not_fit(void)
+{
+    trn_str bad_utf8 = {"\xff\xfe", 2};
+    REFUSED("a value in an object needs a key", trn_json_object_begin(json, NULL); trn_json_put_bool(json, NULL, true));
+    REFUSED("key \"a\" outside of an object", trn_json_array_begin(json, NULL); trn_json_put_bool(json, "a", true));
+    REFUSED("key \"a\" outside of an object", trn_json_put_bool(json, "a", true));
+    REFUSED("there is a whole value already", trn_json_put_integer(json, NULL, 1));
+    REFUSED("no array is open here", trn_json_object_begin(json, NULL); trn_json_array_end(json));
+    REFUSED("no object is open here", trn_json_object_end(json));
+    REFUSED("an array is still open", trn_json_array_begin(json, NULL));
+    REFUSED("inf is not a finite number", trn_json_put_number(json, NULL, 1e308 * 10));
+    REFUSED("a raw value is not JSON: EOF while parsing an object at line 1 column 1",
+            trn_json_put_raw(json, NULL, trn_cstr("{")));
+    REFUSED("value is not UTF-8: invalid utf-8 sequence of 1 bytes from index 0",
+            trn_json_put_string(json, NULL, bad_utf8));
+
+    char *text = (char *)"";
+    trn_json *json = trn_json_new();
+    trn_json_object_begin(json, NULL);
+    trn_json_object_begin(json, "\xff");
+    CHECK_FAILS(USAGE, trn_json_end(json, &text, &error));
+    CHECK_FAILS(USAGE, trn_json_end(trn_json_new(), &text, &error));
+    CHECK_FAILS(USAGE, trn_json_end(NULL, &text, &error));
+    CHECK(text == NULL);
+    /* Without a writer nothing happens. */
+    trn_json_object_begin(NULL, NULL);
+    trn_json_put_null(NULL, NULL);
+    trn_json_array_end(NULL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(raw_text_is_borrowed_byte_for_byte), TEST(paths_are_names_or_pointers),        TEST(strings_are_decoded),
         TEST(numbers_and_truth),                  TEST(escape_and_back),
         TEST(bad_input_is_an_answer_not_a_crash), TEST(text_without_an_end),
+        TEST(a_writer_writes),                    TEST(a_writer_says_what_did_not_fit),
     };
     return run_tests(tests, COUNT(tests), argc, argv);
 }

@@ -3,6 +3,8 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
@@ -606,6 +608,64 @@ static void a_loop_that_is_woken(void)
     close(ends[1]);
 }
 
+/* What a callback uses: allocated for each engine, and freed with it. */
+struct woken {
+    atomic_int *calls, *late;
+    atomic_int alive;
+};
+
+static void slow_callback(void *user)
+{
+    struct woken *woken = user;
+    atomic_fetch_add(woken->calls, 1);
+    for (int i = 0; i < 200; i++) {
+        sched_yield();
+        atomic_fetch_add(woken->late, !atomic_load(&woken->alive));
+    }
+}
+
+/* Engines that end while their threads are calling back. */
+static void no_callback_after_the_end(void)
+{
+    static struct woken kept[48];
+    enum { FREED, CLOSED, REPLACED, WAYS };
+    atomic_int calls = 0, late = 0;
+    for (size_t i = 0; i < COUNT(kept); i++) {
+        struct world *world = open_world();
+        /* Some on the heap, for valgrind; the others stay, so that a late call can be counted. */
+        struct woken *woken = i % 2 == 0 ? malloc(sizeof *woken) : &kept[i];
+        woken->calls = &calls;
+        woken->late = &late;
+        atomic_init(&woken->alive, 1);
+        OK(trn_set_wake(world->engine, slow_callback, woken, &error));
+        for (int call = 0; call < 4; call++) {
+            uint64_t operation = 0;
+            OK(trn_request(world->engine, world->client, TRN_OP_CALL_TOOL, trn_cstr("{\"name\":\"fail\"}"), NONE,
+                           &operation, &error));
+        }
+        trn_batch *batch = NULL;
+        OK(trn_wait(world->engine, LONG_MS, &error));
+        OK(trn_drain(world->engine, NULL, 0, &batch, &error));
+        for (size_t at = 0; at < trn_batch_len(batch); at++) {
+            on_event(world->engine, trn_batch_at(batch, at), world);
+        }
+        trn_batch_free(batch);
+        switch (i / 2 % WAYS) {
+        case CLOSED: OK(trn_close(world->engine, 0, &error)); break;
+        case REPLACED: OK(trn_set_wake(world->engine, NULL, NULL, &error)); break;
+        default: trn_engine_free(world->engine); world->engine = NULL;
+        }
+        atomic_store(&woken->alive, 0);
+        if (i % 2 == 0) {
+            free(woken);
+        }
+        trn_engine_free(world->engine);
+        free(world);
+    }
+    CHECK(atomic_load(&calls) > 0);
+    CHECK(atomic_load(&late) == 0);
+}
+
 static void waiting_has_an_end(void)
 {
     struct world *world = open_world();
@@ -680,7 +740,7 @@ int main(int argc, char **argv)
         printf("driver %s\n", driver);
         run_tests(tests, COUNT(tests), argc, argv);
         if (strcmp(driver, "threaded") == 0) {
-            static const struct test threaded[] = {TEST(a_loop_that_is_woken)};
+            static const struct test threaded[] = {TEST(a_loop_that_is_woken), TEST(no_callback_after_the_end)};
             run_tests(threaded, COUNT(threaded), argc, argv);
         }
     }

@@ -243,11 +243,19 @@ static void a_fork_is_refused(void)
     for (size_t i = 0; i < COUNT(drivers); i++) {
         trn_engine *engine = NULL;
         OK(trn_engine_new(trn_cstr(drivers[i]), &engine, &error));
+        /* Tables that are not empty, with threads that wait for what is in them. */
+        uint64_t server = new_server(engine), serving = 0, client = 0;
+        char target[64];
+        OK(trn_serve_http(engine, server, NONE, &serving, &error));
+        snprintf(target, sizeof target, "{\"server\":%llu}", (unsigned long long)server);
+        OK(trn_connect(engine, trn_cstr(target), NONE, &client, &error));
+        OK(trn_run(engine, client, NULL, NULL, NULL, &error));
         fflush(NULL);
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
             child_is_right(engine, drivers[i]);
+            trn_engine_free(engine);
             /* Not _exit(0): valgrind would count what the threads that are not here had in hand as lost. */
             execlp("true", "true", (char *)NULL);
             _exit(1);

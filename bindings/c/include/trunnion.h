@@ -373,6 +373,13 @@ typedef struct trn_batch trn_batch;
 // One engine. Made by trn_engine_new, freed by trn_engine_free.
 typedef struct trn_engine trn_engine;
 
+// JSON text that is being written: one value, with commas, quotes and escapes put where they belong. Made by
+// trn_json_new, ended by trn_json_end. One thread at a time may use it.
+// In an object every value has a key; in an array, and for the whole value, the key is NULL. What does not fit (a
+// key that is missing, a text that is not UTF-8, a number that is not finite) is kept for trn_json_end to
+// report, so that nothing needs checking on the way.
+typedef struct trn_json trn_json;
+
 // Borrowed UTF-8 text: `len` bytes at `ptr`. It need not end with a NUL. {NULL, 0} is the empty text; where
 // JSON options are asked for, the empty text stands for {}.
 typedef struct {
@@ -417,7 +424,8 @@ typedef struct {
 } trn_completion;
 
 // Called when the queue turns from empty to non-empty. It may run on any thread and must only signal: no
-// function of this library may be called from it.
+// function of this library may be called from it. trn_set_wake, trn_close and trn_engine_free wait for a call that
+// is running, so it must not wait for a lock that their caller holds.
 typedef void (*trn_wake)(void *user);
 
 // Called for one event. Answer at once or later, from this thread or another. C++: do not throw.
@@ -450,7 +458,9 @@ void trn_error_free(trn_error *error);
 trn_status trn_engine_new(trn_str options, trn_engine **engine, trn_error **error);
 
 // Close the engine at once, if trn_close has not done so in its own time, and free it. NULL is allowed. No
-// other function may be running on the engine; batches, texts and errors it gave out stay valid.
+// other function may be running on the engine; batches, texts and errors it gave out stay valid. The callback of
+// trn_set_wake is not running, and not called any more, when this has returned. The engine's threads have ended too,
+// except one that the operating system keeps for longer than a second. In a forked child only memory is freed.
 void trn_engine_free(trn_engine *engine);
 
 // The one descriptor to watch: readable means there is something to drain. It belongs to the engine; do not
@@ -473,8 +483,12 @@ trn_status trn_drain(trn_engine *engine,
 trn_status trn_wait(trn_engine *engine, int64_t timeout_ms, trn_error **error);
 
 // Set the callback that tells a loop which cannot watch a descriptor to drain; NULL takes it away.
-// user: passed through. It must live until trn_engine_free has returned.
-trn_status trn_set_wake(trn_engine *engine, trn_wake wake, void *user, trn_error **error);
+// user: passed through. It must live until trn_close, trn_engine_free or another trn_set_wake has returned: after
+// each of these the callback is not running, and is not called any more.
+trn_status trn_set_wake(trn_engine *engine,
+                        trn_wake wake,
+                        void *user,
+                        trn_error **error);
 
 // Answer one exchange: the id of an event that asks something. Any thread may.
 // outcome: one of trn_outcome; it says what payload is.
@@ -676,6 +690,46 @@ bool trn_json_bool(trn_str json, const char *path, bool *value);
 
 // Text as a JSON string, quotes included, ready for a "%s". Free it with trn_string_free. NULL: not UTF-8.
 char *trn_json_escape(trn_str text);
+
+// A new writer. End it with trn_json_end.
+trn_json *trn_json_new(void);
+
+// Begin an object: the whole value and an element with key NULL, a member with its key.
+void trn_json_object_begin(trn_json *json, const char *key);
+
+// End the innermost object.
+void trn_json_object_end(trn_json *json);
+
+// Begin an array; the key is as for trn_json_object_begin.
+void trn_json_array_begin(trn_json *json, const char *key);
+
+// End the innermost array.
+void trn_json_array_end(trn_json *json);
+
+// Write a string. value: UTF-8 text, not yet escaped; NULs may be in it.
+void trn_json_put_string(trn_json *json, const char *key, trn_str value);
+
+// Write a number. It must be finite: JSON has no other.
+void trn_json_put_number(trn_json *json, const char *key, double value);
+
+// Write a whole number.
+void trn_json_put_integer(trn_json *json, const char *key, int64_t value);
+
+// Write true or false.
+void trn_json_put_bool(trn_json *json, const char *key, bool value);
+
+// Write null.
+void trn_json_put_null(trn_json *json, const char *key);
+
+// Write a value that is JSON text already, such as one of trn_json_raw.
+void trn_json_put_raw(trn_json *json, const char *key, trn_str value);
+
+// End the writer and free it.
+// text: receives the JSON text, or NULL if something did not fit; free it with trn_string_free. NULL: the writer is
+// only freed. TRN_STATUS_USAGE: the error says what was wrong first, or what is still open.
+trn_status trn_json_end(trn_json *json,
+                        char **text,
+                        trn_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

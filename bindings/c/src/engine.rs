@@ -12,7 +12,8 @@ use crate::status::{answer, guard, shield, trn_error};
 use crate::surface::{ABI, trn_status};
 
 /// Called when the queue turns from empty to non-empty. It may run on any thread and must only signal: no
-/// function of this library may be called from it.
+/// function of this library may be called from it. trn_set_wake, trn_close and trn_engine_free wait for a call that
+/// is running, so it must not wait for a lock that their caller holds.
 pub type trn_wake = Option<unsafe extern "C" fn(user: *mut c_void)>;
 
 /// Make an engine. Nothing runs until something is served or connected.
@@ -35,19 +36,19 @@ pub unsafe extern "C" fn trn_engine_new(
     }
 }
 
+/// Time that freeing an engine gives its threads to end. Only a lookup of names or a file takes longer.
+const JOIN: Duration = Duration::from_secs(1);
+
 /// Close the engine at once, if trn_close has not done so in its own time, and free it. NULL is allowed. No
-/// other function may be running on the engine; batches, texts and errors it gave out stay valid.
+/// other function may be running on the engine; batches, texts and errors it gave out stay valid. The callback of
+/// trn_set_wake is not running, and not called any more, when this has returned. The engine's threads have ended too,
+/// except one that the operating system keeps for longer than a second. In a forked child only memory is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_engine_free(engine: *mut trn_engine) {
     if !engine.is_null() {
         // SAFETY: an engine is made by trn_engine_new and freed once.
         let owned = unsafe { Box::from_raw(engine) };
-        shield((), move || {
-            // SAFETY: it is alive until the end of this block. After a fork there is nothing to close.
-            if let Ok(engine) = unsafe { self::engine(&raw const *owned) } {
-                engine.close(Duration::ZERO);
-            }
-        });
+        shield((), move || owned.free(JOIN));
     }
 }
 
@@ -103,7 +104,8 @@ pub unsafe extern "C" fn trn_wait(
 }
 
 /// Set the callback that tells a loop which cannot watch a descriptor to drain; NULL takes it away.
-/// user: passed through. It must live until trn_engine_free has returned.
+/// user: passed through. It must live until trn_close, trn_engine_free or another trn_set_wake has returned: after
+/// each of these the callback is not running, and is not called any more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_set_wake(
     engine: *mut trn_engine,

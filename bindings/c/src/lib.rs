@@ -14,3 +14,4 @@ mod run;
 mod server;
 mod status;
 mod surface;
+mod write;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use trunnion_facade::{Completion, Engine, Error, Event};
 
@@ -20,6 +21,11 @@ pub struct trn_engine {
 impl trn_engine {
     pub(crate) fn new(engine: Engine) -> Self {
         Self { engine, process: std::process::id(), unseen: Mutex::default() }
+    }
+
+    /// Close at once and wait at most `limit` for the threads.
+    pub(crate) fn free(self, limit: Duration) {
+        self.engine.end(limit);
     }
 
     /// The ends that nobody has seen.

@@ -64,7 +64,7 @@ macro_rules! line {
 }
 
 /// The sources of the header, in the order in which a reader wants them.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "src/surface.rs",
     "src/memory.rs",
     "src/status.rs",
@@ -73,6 +73,7 @@ const SOURCES: [&str; 8] = [
     "src/client.rs",
     "src/run.rs",
     "src/json.rs",
+    "src/write.rs",
 ];
 
 fn main() -> ExitCode {
