@@ -4,7 +4,9 @@ use trunnion_proto::client::ClientError;
 use trunnion_proto::error::{ErrorKind, RpcError};
 
 /// A failure, as every language sees it. Kinds and codes are listed in `bindings/surface.toml`.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// `Debug` writes the message alone, as `Display` does: it is what a program that returns the error from `main` shows.
+#[derive(Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// JSON-RPC code (negative, or the peer's own) or a local code (1 and up).
@@ -15,6 +17,12 @@ pub struct Error {
     pub message: String,
     /// JSON text of the error's `data`, if any.
     pub data: Option<String>,
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 /// The failures that never travel: code and name.
@@ -95,5 +103,17 @@ impl From<ClientError> for Error {
     fn from(error: ClientError) -> Error {
         let data = error.data.map(|data| data.get().to_owned());
         Error { code: error.code, kind: error.kind, message: error.message, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_main_returns_is_one_sentence() {
+        let error = Error::usage("tool \"go\": the server has no state of type Db").with_data(["x"]);
+        assert_eq!(format!("{error:?}"), "tool \"go\": the server has no state of type Db");
+        assert_eq!(format!("{error:#?}"), format!("{error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The errors of the attribute macros: what they say, and where the compiler shows them. The files beside this one carry
+//! The errors of the attribute macros and of the builder: what they say, and where the compiler shows them. The files beside this one carry
 //! both in comments, `//~ `text`: message`.
 
 use std::fs;
@@ -102,6 +102,11 @@ fn faults_that_the_macros_find() {
 #[test]
 fn faults_that_the_compiler_finds() {
     check("types.rs");
+}
+
+#[test]
+fn faults_that_the_compiler_finds_in_what_a_builder_is_given() {
+    check("builder.rs");
 }
 
 #[test]

@@ -30,8 +30,8 @@ pub use trunnion_proto::tasks::TaskSupport;
 pub use api::{
     Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
     ForTool, FromCall, HandlerFn, HttpBody, HttpServer, HttpService, IntoResult, Item, Json, Listening,
-    LogLevel, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State, Tool,
-    ToolError, Uri,
+    LogLevel, ParametersFn, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State,
+    Tool, ToolError, Uri,
 };
 #[cfg(feature = "macros")]
 pub use api::{completion, items, prompt, resource, tool};

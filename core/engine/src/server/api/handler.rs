@@ -16,6 +16,16 @@ use super::extract::{FromCall, Parts};
 use super::respond::IntoResult;
 use crate::server::call::{Call, Handler, Input, Start};
 
+/// A function of up to eight parameters, whatever they are.
+///
+/// Required beside [`HandlerFn`] and before it, so that the compiler knows the parameters by then, and names the one
+/// that does not implement [`FromCall`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler here",
+    note = "a handler is a function of up to eight parameters that implement `FromCall`"
+)]
+pub trait ParametersFn<M> {}
+
 /// An async function of up to eight parameters ([`FromCall`]) whose result fits what it is for ([`IntoResult`]).
 ///
 /// `K` is what it is for, such as [`ForTool`](super::ForTool); `M` only tells functions of different parameters apart.
@@ -60,6 +70,12 @@ pub trait BlockingFn<K, M>: Send + Sync + 'static {
 
 macro_rules! functions {
     ($(($($parameter:ident),*)),* $(,)?) => {$(
+        impl<F, R, $($parameter),*> ParametersFn<fn($($parameter),*)> for F
+        where
+            F: Fn($($parameter),*) -> R,
+        {
+        }
+
         #[allow(non_snake_case, unused_variables, reason = "type parameters name the values too")]
         impl<K, F, Work, R, $($parameter),*> HandlerFn<K, fn($($parameter),*)> for F
         where

@@ -13,7 +13,7 @@ use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use super::States;
 use super::asking::Ask;
-use super::handler::{Blocking, BlockingFn, HandlerFn, Recipe};
+use super::handler::{Blocking, BlockingFn, HandlerFn, ParametersFn, Recipe};
 use super::respond::{ForCompletion, ForPrompt, ForResource, ForTool};
 use crate::server::call::Handler;
 
@@ -144,13 +144,19 @@ describing!(Tool, model::Tool);
 impl Tool {
     /// A tool answered by an async function. Its input schema is that of its [`Args`](super::Args), its output schema
     /// that of the [`Json`](super::Json) it returns. It runs in its connection's task, so it must not block.
-    pub fn new<M: 'static>(name: impl Into<String>, handler: impl HandlerFn<ForTool, M>) -> Tool {
+    pub fn new<M: 'static>(
+        name: impl Into<String>,
+        handler: impl ParametersFn<M> + HandlerFn<ForTool, M>,
+    ) -> Tool {
         Tool::of(name.into(), handler)
     }
 
     /// A tool answered by a function that may block: it gets a thread of its own, from tokio's pool. When its caller
     /// leaves it goes on, and can ask [`Context::is_cancelled`](super::Context::is_cancelled).
-    pub fn blocking<M: 'static>(name: impl Into<String>, handler: impl BlockingFn<ForTool, M>) -> Tool {
+    pub fn blocking<M: 'static>(
+        name: impl Into<String>,
+        handler: impl ParametersFn<M> + BlockingFn<ForTool, M>,
+    ) -> Tool {
         Tool::of(name.into(), Blocking::new(handler))
     }
 
@@ -223,14 +229,17 @@ describing!(Resource, model::Resource);
 
 impl Resource {
     /// A resource read by an async function. It is named by its URI until [`Resource::name`] says otherwise.
-    pub fn new<M: 'static>(uri: impl Into<String>, handler: impl HandlerFn<ForResource, M>) -> Resource {
+    pub fn new<M: 'static>(
+        uri: impl Into<String>,
+        handler: impl ParametersFn<M> + HandlerFn<ForResource, M>,
+    ) -> Resource {
         Resource::of(uri.into(), handler)
     }
 
     /// A resource read by a function that may block; see [`Tool::blocking`].
     pub fn blocking<M: 'static>(
         uri: impl Into<String>,
-        handler: impl BlockingFn<ForResource, M>,
+        handler: impl ParametersFn<M> + BlockingFn<ForResource, M>,
     ) -> Resource {
         Resource::of(uri.into(), Blocking::new(handler))
     }
@@ -273,7 +282,7 @@ impl ResourceTemplate {
     /// [`Args`](super::Args), decoded.
     pub fn new<M: 'static>(
         uri_template: impl Into<String>,
-        handler: impl HandlerFn<ForResource, M>,
+        handler: impl ParametersFn<M> + HandlerFn<ForResource, M>,
     ) -> ResourceTemplate {
         ResourceTemplate::of(uri_template.into(), handler)
     }
@@ -281,7 +290,7 @@ impl ResourceTemplate {
     /// A template read by a function that may block; see [`Tool::blocking`].
     pub fn blocking<M: 'static>(
         uri_template: impl Into<String>,
-        handler: impl BlockingFn<ForResource, M>,
+        handler: impl ParametersFn<M> + BlockingFn<ForResource, M>,
     ) -> ResourceTemplate {
         ResourceTemplate::of(uri_template.into(), Blocking::new(handler))
     }
@@ -327,12 +336,18 @@ describing!(Prompt, model::Prompt);
 impl Prompt {
     /// A prompt filled in by an async function. Its arguments are the fields of its [`Args`](super::Args); their
     /// values are strings.
-    pub fn new<M: 'static>(name: impl Into<String>, handler: impl HandlerFn<ForPrompt, M>) -> Prompt {
+    pub fn new<M: 'static>(
+        name: impl Into<String>,
+        handler: impl ParametersFn<M> + HandlerFn<ForPrompt, M>,
+    ) -> Prompt {
         Prompt::of(name.into(), handler)
     }
 
     /// A prompt filled in by a function that may block; see [`Tool::blocking`].
-    pub fn blocking<M: 'static>(name: impl Into<String>, handler: impl BlockingFn<ForPrompt, M>) -> Prompt {
+    pub fn blocking<M: 'static>(
+        name: impl Into<String>,
+        handler: impl ParametersFn<M> + BlockingFn<ForPrompt, M>,
+    ) -> Prompt {
         Prompt::of(name.into(), Blocking::new(handler))
     }
 
@@ -363,7 +378,7 @@ impl Completion {
     /// Of a prompt's arguments. The handler answers for all of them: [`Partial`](super::Partial) says for which one.
     pub fn prompt<M: 'static>(
         name: impl Into<String>,
-        handler: impl HandlerFn<ForCompletion, M>,
+        handler: impl ParametersFn<M> + HandlerFn<ForCompletion, M>,
     ) -> Completion {
         let reference = model::CompletionReference::Prompt { name: name.into() };
         Completion { reference, offered: Offered::new(handler) }
@@ -372,7 +387,7 @@ impl Completion {
     /// Of the variables of a resource template.
     pub fn resource_template<M: 'static>(
         uri_template: impl Into<String>,
-        handler: impl HandlerFn<ForCompletion, M>,
+        handler: impl ParametersFn<M> + HandlerFn<ForCompletion, M>,
     ) -> Completion {
         let reference = model::CompletionReference::Resource { uri: uri_template.into() };
         Completion { reference, offered: Offered::new(handler) }

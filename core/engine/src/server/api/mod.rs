@@ -23,7 +23,7 @@ use trunnion_proto::server::{Notice, Settings, Stamp};
 
 pub use asking::{Answers, Ask, Elicited};
 pub use extract::{Args, Context, FromCall, LogLevel, Partial, Parts, State, Uri};
-pub use handler::{BlockingFn, HandlerFn};
+pub use handler::{BlockingFn, HandlerFn, ParametersFn};
 pub use http::{HttpServer, Listening};
 use items::Offered;
 pub use items::{Completion, Item, Prompt, Resource, ResourceTemplate, Tool};
