@@ -169,8 +169,7 @@ class Tool(Handler):
             self.input_schema: Mapping[str, Any] = signature.schema()
         else:
             self.input_schema = input_schema
-            if not signature.open:
-                self.only = frozenset(p.name for p in signature.parameters)
+            self.only = signature.names()
         for p in signature.parameters:
             load = None if p.hint is EMPTY else loader(p.hint)
             if load is not None:
@@ -191,6 +190,7 @@ class Resource(Handler):
     def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
         super().__init__(fn, name, signature, inline, mask)
         self.uri = any(p.name == "uri" for p in signature.parameters)
+        self.only = signature.names()
         self.loaders = _text_loaders(signature)
         self.encode = _resource_answer
 
@@ -209,6 +209,7 @@ class Prompt(Handler):
 
     def __init__(self, fn: Callable[..., Any], name: str, signature: Signature, inline: bool, mask: bool) -> None:
         super().__init__(fn, name, signature, inline, mask)
+        self.only = signature.names()
         self.loaders = _text_loaders(signature)
         self.encode = _prompt_answer
 

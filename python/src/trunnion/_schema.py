@@ -13,6 +13,8 @@ import types
 import typing
 from typing import Any, Callable, Mapping
 
+from ._names import hints_of
+
 Loader = Callable[[Any], Any]
 
 _CONSTRAINTS = {
@@ -233,7 +235,7 @@ def annotate(schema: dict[str, Any], metadata: tuple[Any, ...] | list[Any]) -> d
             value = getattr(item, attribute, None)
             if value is not None and not callable(value):
                 schema[keyword] = value
-        noun = {"array": "Items", "object": "Properties"}.get(schema.get("type", ""), "Length")
+        noun = {"array": "Items", "object": "Properties"}.get(_kind(schema), "Length")
         for attribute in ("min_length", "max_length"):
             value = getattr(item, attribute, None)
             if value is not None:
@@ -245,6 +247,32 @@ def annotate(schema: dict[str, Any], metadata: tuple[Any, ...] | list[Any]) -> d
         if isinstance(nested, (list, tuple)):
             annotate(schema, nested)
     return schema
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The type that a schema names; of one that takes null too, the other."""
+    branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
+    kind = branches[0].get("type", "") if len(branches) == 1 else schema.get("type", "")
+    return kind if isinstance(kind, str) else ""
+
+
+def or_none(tp: Any) -> Any:
+    """The type, or one that takes None too if it does not."""
+    origin, args = typing.get_origin(tp), typing.get_args(tp)
+    if origin is typing.Annotated:
+        inner = or_none(args[0])
+        parts: Any = (inner, *args[1:])
+        return tp if inner is args[0] else typing.Annotated[parts]
+    if tp in (Any, object, None, type(None)) or isinstance(tp, typing.TypeVar):
+        return tp
+    if _is_union(origin) and any(or_none(arg) is arg for arg in args):
+        return tp
+    if origin is typing.Literal and None in args:
+        return tp
+    value = getattr(tp, "__value__", None)
+    if value is not None and or_none(value) is value:
+        return tp
+    return typing.Optional[tp]
 
 
 def with_default(schema: dict[str, Any], default: Any) -> None:
@@ -262,7 +290,7 @@ def members(tp: Any) -> list[tuple[str, Any, Any]]:
 
     The default is `_MISSING` where the field is required, Ellipsis where it has one that is not a constant.
     """
-    hints = typing.get_type_hints(tp, include_extras=True)
+    hints = hints_of(tp)
     if hasattr(tp, "__dataclass_fields__"):
         rows = []
         for name, field in tp.__dataclass_fields__.items():
@@ -273,15 +301,15 @@ def members(tp: Any) -> list[tuple[str, Any, Any]]:
                 default = field.default
             elif field.default_factory is not _dataclass_missing():
                 default = Ellipsis
-            rows.append((name, hints[name], default))
+            rows.append((name, or_none(hints[name]) if default is None else hints[name], default))
         return rows
     if _is_typed_dict(tp):
         return [
             (name, hint, _MISSING if _is_required(tp, name, hint) else Ellipsis)
             for name, hint in hints.items()
         ]
-    defaults = tp._field_defaults
-    return [(name, hints.get(name, Any), defaults.get(name, _MISSING)) for name in tp._fields]
+    rows = [(name, hints.get(name, Any), tp._field_defaults.get(name, _MISSING)) for name in tp._fields]
+    return [(name, or_none(hint) if default is None else hint, default) for name, hint, default in rows]
 
 
 def loader(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:

@@ -6,7 +6,8 @@ import types
 import typing
 from typing import Any, Callable
 
-from ._schema import Schemas, annotate, with_default
+from ._names import around_function
+from ._schema import Schemas, annotate, or_none, with_default
 
 EMPTY: Any = object()
 _VARARGS, _VARKEYWORDS, _COROUTINE = 0x04, 0x08, 0x80
@@ -47,7 +48,7 @@ class Signature:
             if _is_context(hint):
                 self.context = name
             else:
-                self.parameters.append(Parameter(name, hint, default))
+                self.parameters.append(Parameter(name, hint if hint is EMPTY else _with_none(hint, default), default))
         self.description, self.docs = parse_doc(fn.__doc__ or "")
 
     def schema(self) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Signature:
 
         Raises:
             TypeError: a parameter's type has no schema; the message names the parameter.
+            NameError: a name in a parameter's type is not defined (yet).
         """
         schemas = Schemas()
         properties: dict[str, Any] = {}
@@ -62,8 +64,8 @@ class Signature:
         for parameter in self.parameters:
             try:
                 schema = schemas.of(Any if parameter.hint is EMPTY else parameter.hint)
-            except TypeError as error:
-                raise TypeError(f"parameter {parameter.name!r}: {error}") from None
+            except (TypeError, NameError) as error:
+                raise type(error)(f"parameter {parameter.name!r}: {error}") from None
             if parameter.name in self.docs:
                 schema.setdefault("description", self.docs[parameter.name])
             if parameter.default is EMPTY:
@@ -83,6 +85,10 @@ class Signature:
             root["required"] = required
         root["additionalProperties"] = self.open
         return schemas.root(root)
+
+    def names(self) -> frozenset[str] | None:
+        """The names of the arguments that it takes; None: any."""
+        return None if self.open else frozenset(p.name for p in self.parameters)
 
     def arguments(self) -> list[dict[str, Any]]:
         """The arguments of a prompt."""
@@ -164,8 +170,47 @@ def _hints(fn: Any) -> dict[str, Any]:
     from . import Context
 
     # A name imported for the type checker only is missing at run time; the context is the usual one.
-    names = {"Context": Context} if "Context" not in getattr(fn, "__globals__", {}) else None
-    return typing.get_type_hints(fn, localns=names, include_extras=True)
+    names = {} if "Context" in getattr(fn, "__globals__", {}) else {"Context": Context}
+    names.update(around_function(fn))
+    try:
+        return typing.get_type_hints(fn, localns=names, include_extras=True)
+    except NameError:
+        for name, hint in found.items():
+            _resolve(name, hint, getattr(fn, "__globals__", {}), names)
+        raise
+
+
+def _resolve(name: str, hint: Any, globals: dict[str, Any], names: dict[str, Any]) -> None:
+    """Raise a NameError that says which annotation it is of."""
+
+    def probe() -> None: ...
+
+    probe.__annotations__ = {name: hint}
+    try:
+        typing.get_type_hints(probe, globals, names)
+    except NameError as error:
+        where = "the return type" if name == "return" else f"parameter {name!r}"
+        raise NameError(f"{where}: {error}") from None
+
+
+def _with_none(hint: Any, default: Any) -> Any:
+    """The type that a parameter with this default takes: a default of None is a value like others."""
+    if _is_field_info(default) and not default.is_required():
+        default = default.get_default(call_default_factory=True)
+    return or_none(hint) if default is None else hint
+
+
+def is_unbound(fn: Any) -> bool:
+    """Whether it is a method that misses its object: a class method as it stands in the class, or a function whose
+    first parameter is `self` or `cls`, without an annotation."""
+    if isinstance(fn, classmethod):
+        return True
+    while not isinstance(fn, types.MethodType) and hasattr(fn, "__wrapped__") and not hasattr(fn, "__signature__"):
+        fn = fn.__wrapped__
+    if not isinstance(fn, types.FunctionType) or fn.__code__.co_argcount == 0:
+        return False
+    first = fn.__code__.co_varnames[0]
+    return first in ("self", "cls") and first not in fn.__annotations__
 
 
 def _is_forward(hint: Any) -> bool:

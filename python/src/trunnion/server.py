@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Mapping, Sequence, Typ
 from ._generated import OPTIONS
 from ._handler import Completer, Completers, Handler, Prompt, Resource, Tool, call_name
 from ._json import dumps
-from ._signature import Signature
+from ._signature import Signature, is_unbound
 
 if TYPE_CHECKING:
     from ._aio import AsyncHost
@@ -114,7 +114,8 @@ class Server:
         self._items: dict[tuple[str, str], _Item] = {}
         self._names: dict[Any, tuple[str, str]] = {}
         self._completers: dict[tuple[str, str], Completers] = {}
-        self._deferred: list[tuple[Callable[[], None], NameError]] = []
+        # What waits for names that are not defined yet: key, what errors call it, how to add it.
+        self._deferred: list[tuple[tuple[str, str], str, Callable[[], None]]] = []
         self._host: Any = None
         self._roots_changed: Callable[[], Any] | None = None
 
@@ -199,6 +200,8 @@ class Server:
     ) -> F:
         """`tool` as a plain call."""
         key = name or call_name(fn)
+        label = f"tool {key!r}"
+        _refuse_unbound(fn, label, "server.tool" if name is None else f"server.tool(name={name!r})")
 
         def build() -> None:
             signature = Signature(fn)
@@ -222,7 +225,7 @@ class Server:
             }
             self._add("tool", key, definition, options, tool, asks)
 
-        self._build(fn, ("tool", key), build)
+        self._build(fn, ("tool", key), label, build)
         return fn
 
     def resource(
@@ -254,6 +257,8 @@ class Server:
 
         def register(fn: F) -> F:
             title_ = name or call_name(fn)
+            label = f"resource {title_!r}"
+            _refuse_unbound(fn, label, f"server.resource({uri!r})")
             kind = "resource" if variables is None else "resource_template"
 
             def build() -> None:
@@ -261,7 +266,7 @@ class Server:
                 known = {"uri", *(variables or ())}
                 for p in signature.parameters:
                     if p.name not in known:
-                        raise TypeError(f"{title_}: {uri!r} has no variable {p.name!r}")
+                        raise TypeError(f"{uri!r} has no variable {p.name!r}")
                 definition = {
                     "uri" if variables is None else "uriTemplate": uri,
                     "name": title_,
@@ -276,7 +281,7 @@ class Server:
                 handler = Resource(fn, title_, signature, self._quick(inline), self._mask)
                 self._add(kind, uri, definition, _behaviour(timeout, scopes, visible_to), handler, asks)
 
-            self._build(fn, (kind, uri), build)
+            self._build(fn, (kind, uri), label, build)
             return fn
 
         return register
@@ -327,6 +332,8 @@ class Server:
     ) -> F:
         """`prompt` as a plain call."""
         key = name or call_name(fn)
+        label = f"prompt {key!r}"
+        _refuse_unbound(fn, label, "server.prompt" if name is None else f"server.prompt(name={name!r})")
 
         def build() -> None:
             signature = Signature(fn)
@@ -341,7 +348,7 @@ class Server:
             handler = Prompt(fn, key, signature, self._quick(inline), self._mask)
             self._add("prompt", key, definition, _behaviour(timeout, scopes, visible_to), handler, asks)
 
-        self._build(fn, ("prompt", key), build)
+        self._build(fn, ("prompt", key), label, build)
         return fn
 
     def completion(
@@ -374,6 +381,7 @@ class Server:
         options = _behaviour(timeout, scopes, visible_to)
 
         def register(fn: F) -> F:
+            _refuse_unbound(fn, f"completion {f'{owner}.{argument}'!r}", f"server.completion({argument!r}, {kind}={owner!r})")
             completer = Completer(fn, f"{owner}.{argument}", Signature(fn), self._quick(inline), self._mask)
             completers = self._completers.get((kind, owner))
             if completers is None:
@@ -433,6 +441,7 @@ class Server:
     def on_roots_changed(self, fn: F) -> F:
         """Register a function, `def` or `async def`, to call when a client says that its roots have changed;
         also a decorator. It takes no arguments; what it raises is logged under `trunnion`."""
+        _refuse_unbound(fn, "on_roots_changed", "server.on_roots_changed")
         self._roots_changed = fn
         return fn
 
@@ -528,7 +537,7 @@ class Server:
     def _quick(self, inline: bool | None) -> bool:
         return self._inline if inline is None else inline
 
-    def _build(self, fn: Any, key: tuple[str, str], build: Callable[[], None]) -> None:
+    def _build(self, fn: Any, key: tuple[str, str], label: str, build: Callable[[], None]) -> None:
         if key in self._names.values():
             raise ValueError(f"there is a {key[0].replace('_', ' ')} {key[1]!r} already")
         try:
@@ -539,16 +548,29 @@ class Server:
         try:
             build()
         except NameError as error:
+            if self._host is not None:
+                self._unname(key)
+                raise NameError(f"{label}: {error}") from None
             # A type hint of a class that is defined further down: try again when serving starts.
-            self._deferred.append((build, error))
+            self._deferred.append((key, label, build))
+        except TypeError as error:
+            self._unname(key)
+            raise TypeError(f"{label}: {error}") from error
         except BaseException:
-            self._names = {f: k for f, k in self._names.items() if k != key}
+            self._unname(key)
             raise
 
+    def _unname(self, key: tuple[str, str]) -> None:
+        self._names = {f: k for f, k in self._names.items() if k != key}
+
     def _settle(self) -> None:
-        deferred, self._deferred = self._deferred, []
-        for build, _ in deferred:
-            build()
+        while self._deferred:
+            _, label, build = self._deferred[0]
+            try:
+                build()
+            except (NameError, TypeError) as error:
+                raise type(error)(f"{label}: {error}") from error
+            del self._deferred[0]
 
     def _add(
         self,
@@ -571,11 +593,13 @@ class Server:
         self._handlers[target] = handler
 
     def _remove(self, item: str, key: str) -> bool:
+        waiting = len(self._deferred)
+        self._deferred = [deferred for deferred in self._deferred if deferred[0] != (item, key)]
         entry = self._items.pop((item, key), None)
+        self._unname((item, key))
         if entry is None:
-            return False
+            return len(self._deferred) < waiting
         self._handlers.pop(entry.target, None)
-        self._names = {f: k for f, k in self._names.items() if k != (item, key)}
         if self._host is not None:
             self._host.call("server_remove", self._host.handle, item, key)
         return True
@@ -652,6 +676,13 @@ def _behaviour(timeout: float | None, scopes: Sequence[str], visible_to: Visible
 def _no_carrying(options: Mapping[str, Any]) -> None:
     if "carried" in options:
         raise TypeError("HTTP that the program carries itself is what asgi() gives")
+
+
+def _refuse_unbound(fn: Any, label: str, how: str) -> None:
+    """Raise TypeError for a method that is registered in its class, where there is no object to call it on."""
+    if is_unbound(fn):
+        name = getattr(fn, "__name__", "method")
+        raise TypeError(f"{label}: a method needs its object; do not decorate it, register the bound one: {how}(obj.{name})")
 
 
 def refuse_options(what: str, left: Mapping[str, Any]) -> None:
