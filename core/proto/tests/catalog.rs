@@ -111,6 +111,29 @@ fn an_output_schema_is_shown_only_where_structured_results_are_sent() {
 }
 
 #[test]
+fn schemas_that_are_unions_of_objects_say_that_they_are_objects() {
+    let catalog = catalog();
+    let union = json!({"oneOf": [
+        {"type": "object", "properties": {"kind": {"const": "a"}}, "required": ["kind"]},
+        {"type": "object", "properties": {"kind": {"const": "b"}}, "required": ["kind"]},
+    ]});
+    let tool = json!({"name": "union", "inputSchema": union, "outputSchema": union});
+    add_tool(&catalog, tool, Behaviour::default(), Outcome::Value("{\"kind\":\"a\"}".into()));
+    for revision in REVISIONS {
+        let mut client = Client::new(&catalog, revision);
+        let tools = client.tools();
+        assert_eq!(tools[0]["inputSchema"]["type"], "object", "{revision}");
+        assert_eq!(tools[0]["inputSchema"]["oneOf"], union["oneOf"], "{revision}");
+        let called = |arguments| json!({"name": "union", "arguments": arguments});
+        let result = client.ask("tools/call", called(json!({"kind": "b"})));
+        assert_ne!(result["result"]["isError"], true, "{revision} {result}");
+        assert!(result["result"]["content"].is_array(), "{revision} {result}");
+        let result = client.ask("tools/call", called(json!({"kind": "c"})));
+        assert_eq!(result["result"]["isError"], true, "{revision} {result}");
+    }
+}
+
+#[test]
 fn what_was_offered_once_has_a_list() {
     let catalog = catalog();
     let mut clients = REVISIONS.map(|revision| Client::new(&catalog, revision));

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::requests::{call_tool, complete, find_resource, get_prompt, read_resource, require_tasks};
 use super::post::Headers;
-use super::schema::Schema;
+use super::schema::{Schema, name_object_type};
 use super::template::Template;
 use super::{Filter, Notice, Question, Request, Settings, Stamp};
 
@@ -657,12 +657,15 @@ fn prepare_tool<H>(
         return Err(Invalid(message));
     }
     let schema = members.entry("inputSchema").or_insert_with(|| json!({"type": "object"}));
+    name_object_type(schema);
     if schema.get("type") != Some(&json!("object")) {
-        return Err(Invalid(format!("tool {name:?}: inputSchema must have \"type\": \"object\"")));
+        let message = "inputSchema must have \"type\": \"object\", or branches that all describe objects";
+        return Err(Invalid(format!("tool {name:?}: {message}")));
     }
     entry.headers = param_headers(schema).map_err(|why| Invalid(format!("tool {name:?}: {why}")))?;
     entry.input = Some(Schema::compile(schema, &format!("tool {name:?}: inputSchema"))?);
-    if let Some(schema) = members.get("outputSchema") {
+    if let Some(schema) = members.get_mut("outputSchema") {
+        name_object_type(schema);
         entry.output = Some(Arc::new(Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?));
     }
     Ok(())

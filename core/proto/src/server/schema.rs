@@ -52,6 +52,45 @@ impl Schema {
     }
 }
 
+/// How many schemas are looked at to find out whether one describes objects; more are not understood.
+const MAX_BRANCHES: usize = 1000;
+
+/// Add `"type": "object"` to a schema that lets nothing but objects in and does not say so at its root, as a union of objects
+/// does. The root of a tool's input must say it (2026-07-28, schema, "Tool"; so must that of an output in older revisions).
+pub(crate) fn name_object_type(schema: &mut Value) {
+    let mut budget = MAX_BRANCHES;
+    if schema.get("type").is_none()
+        && describes_objects(schema, schema, &mut budget)
+        && let Some(members) = schema.as_object_mut()
+    {
+        members.insert("type".into(), "object".into());
+    }
+}
+
+/// Whether every value that a schema lets in is an object, as far as types, unions and references within `root` tell.
+fn describes_objects(schema: &Value, root: &Value, budget: &mut usize) -> bool {
+    if *budget == 0 {
+        return false;
+    }
+    *budget -= 1;
+    if let Some(kind) = schema.get("type") {
+        return kind == "object"
+            || kind.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "object"));
+    }
+    let branches =
+        |key: &str| schema.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let referred =
+        schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    referred
+        .and_then(|pointer| root.pointer(pointer))
+        .is_some_and(|target| describes_objects(target, root, budget))
+        || ["anyOf", "oneOf"].iter().any(|key| {
+            let branches = branches(key);
+            !branches.is_empty() && branches.iter().all(|branch| describes_objects(branch, root, budget))
+        })
+        || branches("allOf").iter().any(|branch| describes_objects(branch, root, budget))
+}
+
 fn shorten(text: &str) -> String {
     if text.chars().count() <= MAX_REPORT_CHARS {
         return text.to_owned();
@@ -63,6 +102,59 @@ fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn gets_a_type(schema: &Value) -> bool {
+        let mut named = schema.clone();
+        name_object_type(&mut named);
+        let mut expected = schema.clone();
+        if named.get("type") != schema.get("type") {
+            expected["type"] = json!("object");
+        }
+        assert_eq!(named, expected);
+        named != *schema
+    }
+
+    #[test]
+    fn a_union_of_objects_is_an_object() {
+        let (a, b) = (json!({"type": "object"}), json!({"type": "object", "required": ["b"]}));
+        let text = json!({"type": "string"});
+        for schema in [
+            json!({"anyOf": [a, b]}),
+            json!({"oneOf": [a, {"anyOf": [b, a]}]}),
+            json!({"allOf": [a, {"required": ["x"]}]}),
+            json!({"$ref": "#/$defs/a", "$defs": {"a": a}}),
+            json!({"anyOf": [{"$ref": "#/$defs/a~1b"}, b], "$defs": {"a/b": a}}),
+            json!({"anyOf": [{"type": ["object"]}, b]}),
+        ] {
+            assert!(gets_a_type(&schema), "{schema}");
+        }
+        for schema in [
+            json!({"anyOf": [a, text]}),
+            json!({"anyOf": []}),
+            json!({"oneOf": [a, {}]}),
+            json!({"type": "string", "anyOf": [a, b]}),
+            json!({"type": "object", "anyOf": [a, text]}),
+            json!({"$ref": "https://example.com/a"}),
+            json!({"$ref": "#/$defs/none"}),
+            json!({"properties": {"a": text}}),
+            json!(true),
+        ] {
+            assert!(!gets_a_type(&schema), "{schema}");
+        }
+    }
+
+    #[test]
+    fn references_that_go_round_or_multiply_are_given_up() {
+        let round =
+            json!({"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}});
+        assert!(!gets_a_type(&round));
+        let many: serde_json::Map<String, Value> = (0..60)
+            .map(|n| {
+                (format!("d{n}"), json!({"anyOf": vec![json!({"$ref": format!("#/$defs/d{}", n + 1)}); 2]}))
+            })
+            .collect();
+        assert!(!gets_a_type(&json!({"$ref": "#/$defs/d0", "$defs": many})));
+    }
 
     #[test]
     fn a_large_value_full_of_faults_is_not_described_in_full() {
