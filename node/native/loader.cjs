@@ -2,7 +2,7 @@
 // Finds and loads the native module; shared by the ESM and the CommonJS build.
 
 const { existsSync } = require("node:fs");
-const { join } = require("node:path");
+const { join, resolve, toNamespacedPath } = require("node:path");
 
 let loaded;
 
@@ -27,7 +27,7 @@ function isMusl() {
 function load() {
   if (loaded) return loaded;
   const override = process.env.TRUNNION_NATIVE;
-  if (override) return (loaded = open(override, "named by the environment variable TRUNNION_NATIVE"));
+  if (override) return (loaded = open(resolve(override), "named by the environment variable TRUNNION_NATIVE"));
 
   // The report that tells the C library apart is slow: first try what needs no telling.
   const here = (name) => join(__dirname, `trunnion.${name}.node`);
@@ -53,7 +53,11 @@ function load() {
 
 function open(file, whence) {
   try {
-    return require(file);
+    if (file.endsWith(".node")) return require(file);
+    // `require` would read it as JavaScript: a build of cargo ends in .so, .dylib or .dll.
+    const library = { exports: {} };
+    process.dlopen(library, toNamespacedPath(file));
+    return library.exports;
   } catch (cause) {
     const gone = existsSync(file) ? "cannot be loaded" : "does not exist";
     throw new Error(`trunnion: the native module ${file} (${whence}) ${gone}: ${cause.message}`, { cause });
