@@ -5,7 +5,7 @@ import type { McpError } from "./errors.js";
 import { CancelledError, ClosedError, LimitError } from "./generated.js";
 
 /** Bytes of a response that may wait for a reader when more comes. */
-const MAX_UNREAD = 16 << 20;
+export const MAX_UNREAD = 16 << 20;
 /** Responses of these have no body, not even an empty one. */
 const NO_BODY = new Set([204, 205, 304]);
 

@@ -530,5 +530,5 @@ function targetOf(target: ClientTarget): object {
 }
 
 function notATarget(target: unknown): string {
-  return `${JSON.stringify(target)} is no target: give a URL, a command as an array ["program", "argument"], or a Server`;
+  return `${JSON.stringify(target)} is not a target: give a URL, a command as an array ["program", "argument"], or a Server`;
 }

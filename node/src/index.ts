@@ -30,6 +30,7 @@ export type {
   ServerDescription,
 } from "./client.js";
 export { Context } from "./context.js";
+export type { NodeHandler, NodeRequest, NodeResponse } from "./incoming.js";
 export type { KeyOption, RequestInfo, TaskRun } from "./context.js";
 export { Engine } from "./engine.js";
 export type { EngineOptions, LiveCounters } from "./engine.js";
@@ -65,7 +66,7 @@ export type { Access, Claims, Introspection, JwtVerifier, ServerAuth, Visibility
 export { PromptResult, ReadResult, ToolResult } from "./results.js";
 export type { ToolResultFields } from "./results.js";
 export { jsonSchema } from "./schema.js";
-export type { OutputOf, Schema, StandardIssue, StandardResult, StandardSchema, TypedJsonSchema } from "./schema.js";
+export type { OutputOf, PlainSchema, Schema, StandardIssue, StandardResult, StandardSchema, TypedJsonSchema } from "./schema.js";
 export { Server, Server as McpServer } from "./server.js";
 export type {
   Asks,
@@ -85,6 +86,7 @@ export type {
   ToolDefinition,
   ToolReturn,
 } from "./server.js";
+export type { TemplateVariables } from "./template.js";
 export { Task } from "./tasks.js";
 export type { TaskAnswer, TaskRequestOptions, TaskState, TaskStatus } from "./tasks.js";
 export type * from "./types.js";

@@ -46,6 +46,11 @@ export type OutputOf<S> =
         : T
       : any;
 
+/** A plain JSON Schema whose members are no schemas of a library: `{ a: z.string() }` is none. */
+export type PlainSchema<S> = S extends StandardSchema<any, any>
+  ? unknown
+  : { readonly [K in keyof S]: S[K] extends { readonly "~standard": object } ? never : S[K] };
+
 /** Give a plain JSON Schema the TypeScript type of what it describes. */
 export function jsonSchema<T>(schema: JsonObject): TypedJsonSchema<T> {
   return schema as TypedJsonSchema<T>;
@@ -56,7 +61,8 @@ export function isStandard(schema: Schema): schema is StandardSchema {
   return "~standard" in schema && typeof schema["~standard"] === "object";
 }
 
-function isStandardValue(value: unknown): boolean {
+/** True for a Standard Schema, whatever else it may be. */
+export function isStandardValue(value: unknown): boolean {
   return (typeof value === "object" || typeof value === "function") && value !== null && isStandard(value as Schema);
 }
 

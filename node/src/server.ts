@@ -23,8 +23,21 @@ import {
   UsageError,
 } from "./generated.js";
 import { type Access, guardOf, type ServerAuth } from "./guard.js";
+import { type NodeHandler, nodeHandler } from "./incoming.js";
+import { promptArguments, promptReader } from "./prompts.js";
 import { type PromptResult, type ReadResult, ToolResult } from "./results.js";
-import { describeIssues, isStandard, type OutputOf, type Schema, type StandardResult, toJsonSchema } from "./schema.js";
+import {
+  describeIssues,
+  isStandard,
+  isStandardValue,
+  type OutputOf,
+  type PlainSchema,
+  type Schema,
+  type StandardResult,
+  type StandardSchema,
+  toJsonSchema,
+} from "./schema.js";
+import type { TemplateVariables } from "./template.js";
 import type {
   Annotations,
   CompletionValues,
@@ -79,6 +92,8 @@ export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port" | "unixS
 export interface ItemOptions extends Access {
   /** The handler's `signal` aborts and the caller is told after this long, in milliseconds. Default: 0, no limit. */
   timeoutMs?: number;
+  /** A schema is no definition: it goes into the option that it is for, such as `input`. */
+  readonly "~standard"?: never;
 }
 
 /** What is asked before a handler runs; the answers are in its context. And what every item has. */
@@ -99,9 +114,9 @@ export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
   /** What it does and when to use it, for the model. */
   description?: string;
   /** Schema of the arguments. The engine refuses arguments that break it before the handler runs. */
-  input?: I;
+  input?: I & PlainSchema<I>;
   /** Schema of the typed output. */
-  output?: O;
+  output?: O & PlainSchema<O>;
   annotations?: ToolAnnotations;
   icons?: Icon[];
   _meta?: Record<string, unknown>;
@@ -140,15 +155,20 @@ export type PromptArguments = Readonly<Record<string, Omit<PromptArgument, "name
 export interface PromptDefinition<A = PromptArguments, Q = Questions> extends Asks<Q> {
   title?: string;
   description?: string;
+  /**
+   * By name what each argument is, or a Standard Schema of an object. Arguments are texts: where the schema wants no text,
+   * such as a number, it is given what the text is as JSON. It is checked before the handler runs, and gives it its types.
+   */
   arguments?: A;
   icons?: Icon[];
   _meta?: Record<string, unknown>;
 }
 
-/** The arguments a prompt handler gets: required ones are there, the others may be. */
-export type PromptValues<A> = {
-  [K in keyof A]: A[K] extends { required: true } ? string : string | undefined;
-};
+/** The arguments a prompt handler gets: what the schema gives, or texts; required ones are there, the others may be. */
+export type PromptValues<A> =
+  A extends StandardSchema<any, infer Output>
+    ? Output
+    : { [K in keyof A]: A[K] extends { required: true } ? string : string | undefined };
 
 /** What a prompt handler may return: text (one user message), messages, or the whole result. */
 export type PromptReturn = string | PromptMessage[] | PromptResult | { description?: string; messages: PromptMessage[] };
@@ -226,9 +246,10 @@ export class Server implements AsyncDisposable {
     definition: ToolDefinition<I, O, Q>,
     handler: (args: OutputOf<I>, context: Context<Q>) => Awaitable<ToolReturn<O>>,
   ): this {
+    const where = `tool ${JSON.stringify(name)}`;
+    refuseSchema(definition, where, "a schema goes into { input: … }");
     const { input, output, asks, ...others } = definition;
     const [options, rest] = split(others, OPTION_KEYS.tool);
-    const where = `tool ${JSON.stringify(name)}`;
     // Those who come from the protocol's own names must not get a tool without a schema.
     for (const [wrong, right] of [["inputSchema", "input"], ["outputSchema", "output"]] as const) {
       if (wrong in rest) throw new UsageError(`${where}: the option is ${right}, not ${wrong}`);
@@ -250,15 +271,18 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Add a resource (a URI) or a resource template (a URI with `{variables}`, RFC 6570).
+   * Add a resource (a URI) or a resource template (a URI with `{variables}`, RFC 6570). The handler of a template gets the
+   * variables by name.
    *
    * @throws McpError of kind `usage` when it is there already or malformed.
    */
-  resource<const Q extends Questions = {}>(
-    uri: string,
-    { asks, timeoutMs, scopes, visibleTo, ...definition }: ResourceDefinition<Q>,
-    handler: (uri: string, params: Record<string, string>, context: Context<Q>) => Awaitable<ResourceReturn>,
+  resource<const U extends string, const Q extends Questions = {}>(
+    uri: U,
+    options: ResourceDefinition<Q>,
+    handler: (uri: string, params: TemplateVariables<U>, context: Context<Q>) => Awaitable<ResourceReturn>,
   ): this {
+    refuseSchema(options, `resource ${JSON.stringify(uri)}`, "a resource takes no schema, but { name: … }");
+    const { asks, timeoutMs, scopes, visibleTo, ...definition } = options;
     const [item, json] = uri.includes("{")
       ? ["resource_template", { uriTemplate: uri, ...definition }]
       : ["resource", { uri, ...definition }];
@@ -273,15 +297,19 @@ export class Server implements AsyncDisposable {
    *
    * @throws McpError of kind `usage` when the name is taken.
    */
-  prompt<const A extends PromptArguments = {}, const Q extends Questions = {}>(
+  prompt<const A extends PromptArguments | StandardSchema<any, any> = {}, const Q extends Questions = {}>(
     name: string,
-    { asks, timeoutMs, scopes, visibleTo, ...definition }: PromptDefinition<A, Q>,
+    options: PromptDefinition<A, Q>,
     handler: (args: PromptValues<A>, context: Context<Q>) => Awaitable<PromptReturn>,
   ): this {
-    const args = Object.entries(definition.arguments ?? {}).map(([name, argument]) => ({ name, ...argument }));
-    const json = { name, ...definition, arguments: args.length === 0 ? undefined : args };
+    const where = `prompt ${JSON.stringify(name)}`;
+    refuseSchema(options, where, "a schema goes into { arguments: … }");
+    const { asks, timeoutMs, scopes, visibleTo, arguments: described, ...definition } = options;
+    const json = { name, ...definition, arguments: promptArguments(described, where) };
+    const run = handler as (args: any, context: Context<any>) => unknown;
+    const read = promptReader(described, where);
     return this.#add("prompt", name, json, { asks, timeoutMs, scopes, visibleTo }, handler, {
-      invoke: (args, context: Context<any>) => handler(args, context),
+      invoke: read === undefined ? run : async (args, context) => run(await read(args), context),
       complete: completePrompt,
     });
   }
@@ -295,8 +323,10 @@ export class Server implements AsyncDisposable {
   completion(
     ref: CompletionRef,
     handler: (request: CompletionRequest, context: Context) => Awaitable<string[] | CompletionValues>,
-    { timeoutMs, scopes, visibleTo }: ItemOptions = {},
+    options: ItemOptions = {},
   ): this {
+    refuseSchema(options, `completion ${JSON.stringify(keyOf(ref))}`, "a completion takes no schema");
+    const { timeoutMs, scopes, visibleTo } = options;
     return this.#add("completion", keyOf(ref), { ref: wireRef(ref) }, { timeoutMs, scopes, visibleTo }, handler, {
       name: "prompt" in ref ? ref.prompt : ref.resource,
       invoke: ({ argument, arguments: others }, context) =>
@@ -382,6 +412,22 @@ export class Server implements AsyncDisposable {
    * from outside needs `publicUrl` or `allowedHosts`. Aborting the request cancels its call.
    */
   handler(options: CarriedHttpOptions = {}): FetchHandler {
+    const { endpoint, ended } = this.#carried(options);
+    return fetchHandler(this.engine, endpoint, ended);
+  }
+
+  /**
+   * What answers requests of Node's own HTTP server, as `(request, response) => void`: for `http.createServer`, Express
+   * (`app.all("/mcp", server.node())`) and Fastify (`reply.hijack()`, then with `request.raw`, `reply.raw` and `request.body`).
+   * An endpoint that is reached from outside needs `publicUrl` or `allowedHosts`. A caller who leaves cancels the call.
+   */
+  node(options: CarriedHttpOptions = {}): NodeHandler {
+    const { endpoint, ended } = this.#carried(options);
+    return nodeHandler(this.engine, endpoint, options.path ?? "/mcp", ended);
+  }
+
+  /** Serve HTTP that the host carries. */
+  #carried(options: CarriedHttpOptions): { endpoint: number; ended: Promise<void> } {
     let finish!: () => void;
     let fail!: (error: McpError) => void;
     const ended = new Promise<void>((resolve, reject) => ([finish, fail] = [resolve, reject]));
@@ -392,7 +438,7 @@ export class Server implements AsyncDisposable {
       reject: endOf(finish, fail),
     });
     this.#track(ended);
-    return fetchHandler(this.engine, endpoint, ended);
+    return { endpoint, ended };
   }
 
   /** End everything that is served, and forget the server. Calls in flight fail. Idempotent. */
@@ -450,6 +496,11 @@ export class Server implements AsyncDisposable {
     this.#serving.add(settled);
     return serving;
   }
+}
+
+/** A schema in the place of the options would be taken for options without any. */
+function refuseSchema(options: unknown, where: string, why: string): void {
+  if (isStandardValue(options)) throw new UsageError(`${where}: ${why}`);
 }
 
 /** What the engine knows a completion by. */

@@ -35,6 +35,7 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
     "stdio.js": "",
     "icons.js": "https://example.com/sun.png\nshine Error: no sun today\nshine failed\n",
     "fetch.js": "200 true\n",
+    "node-http.js": "{ total: 5 }\n",
     "asking.js":
       "form Where do you want to go? false\nBooked Rome-2-1: 2 nights. Old, warm, loud.\n" +
       "form Where to? false\naccept, 1 roots\n",

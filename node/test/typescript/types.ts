@@ -1,4 +1,5 @@
 // Compiled, never run: what TypeScript must accept and what it must refuse.
+import { createServer } from "node:http";
 import { connect, type Context, jsonSchema, MemoryStore, Question, Server, ToolResult, Visibility } from "trunnion";
 import { z } from "zod";
 
@@ -31,6 +32,32 @@ server.tool("none", {}, () => undefined);
 // @ts-expect-error: misspelt
 server.tool("misspelt", { descripton: "x" }, () => "");
 
+// @ts-expect-error: a schema goes into { input }
+server.tool("schema", z.object({ a: z.string() }), ({ a }) => String(a));
+// @ts-expect-error: one schema, not an object of schemas
+server.tool("schemas", { input: { a: z.string() } }, () => "");
+// @ts-expect-error: one schema, not an object of schemas
+server.tool("schemas", { output: { a: z.string() } }, () => ({}));
+const loose: Record<string, unknown> = { type: "object" };
+server.tool("loose", { input: loose, output: loose }, ({ anything }) => ({ anything }));
+server.tool("literal", { input: { type: "object", properties: { a: { type: "string" } }, required: ["a"] } as const }, ({ a }) => `${a}`);
+server.tool("union", { input: z.discriminatedUnion("k", [z.object({ k: z.literal("a"), n: z.number() }), z.object({ k: z.literal("b") })]) }, (shape) =>
+  shape.k === "a" ? shape.n.toFixed(1) : shape.k,
+);
+// @ts-expect-error: a schema goes into { arguments }
+server.prompt("schema", z.object({ a: z.string() }), () => "");
+// @ts-expect-error: a resource takes none
+server.resource("test://schema", z.object({ a: z.string() }), () => "");
+// @ts-expect-error: a completion takes none
+server.completion({ prompt: "p" }, () => [], z.object({ a: z.string() }));
+server.prompt("trip", { arguments: z.object({ city: z.enum(["Rome", "Oslo"]), nights: z.number().default(2) }) }, ({ city, nights }) => {
+  const where: "Rome" | "Oslo" = city;
+  const many: number = nights;
+  // @ts-expect-error: it is a number
+  const text: string = nights;
+  return where + many + text;
+});
+
 server.prompt("p", { arguments: { must: { required: true }, may: {} } }, ({ must, may }) => {
   const there: string = must;
   // @ts-expect-error: it may be missing
@@ -38,6 +65,18 @@ server.prompt("p", { arguments: { must: { required: true }, may: {} } }, ({ must
   return there + missing;
 });
 server.resource("test://{id}", { name: "r" }, (_uri, { id }) => `${id}`);
+server.resource("test://{id}/{+path}/{a,b:3}{?page,size*}", { name: "r" }, (_uri, { id, path, a, b, page, size }) => {
+  const there: string = id + path + a + b;
+  // @ts-expect-error: it may be missing
+  const missing: string = page;
+  const may: string | undefined = size;
+  return there + missing + may;
+});
+// @ts-expect-error: there is no such variable
+server.resource("test://{id}/only", { name: "r" }, (_uri, { other }) => `${other}`);
+const anyTemplate: string = "test://{x}";
+server.resource(anyTemplate, { name: "r" }, (_uri, params: Record<string, string>) => params["x"] ?? "");
+server.resource("test://y", { name: "r" }, (uri) => uri);
 // @ts-expect-error: a resource needs a name
 server.resource("test://x", {}, () => "");
 server.completion({ prompt: "p" }, ({ value }) => [value]);
@@ -68,6 +107,10 @@ async function helper(ctx: Context): Promise<string> {
   return (await ctx.listRoots()).map(({ name }) => name ?? "").join();
 }
 export const handler: (request: Request) => Promise<Response> = server.fetch;
+createServer(server.node({ publicUrl: "https://x.example/mcp" }));
+createServer((request, response) => server.node()(request, response, { parsed: true }));
+// @ts-expect-error: a carried endpoint binds no port
+server.node({ port: 1 });
 // @ts-expect-error: a carried endpoint binds no port
 server.handler({ port: 1 });
 
