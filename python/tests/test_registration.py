@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import functools
-from typing import Annotated, Any, List, NamedTuple, Optional, TypedDict, Union
+from collections import abc
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Tuple, TypedDict, Union
 
 import pytest
 
-from trunnion import Client, Field, Server, ToolError
+from trunnion import Client, Field, InvalidParamsError, Message, Server, ToolError, ToolResult
 
 
 def asked(server, ask):
@@ -354,3 +358,127 @@ def test_an_argument_that_a_prompt_does_not_have_is_ignored():
         return title
 
     assert asked(server, lambda client: client.get_prompt("ask", {"title": "x", "other": "y"})).text == "x"
+
+
+# ------------------------------------------------------------------------------------- what has no JSON form
+
+
+class Plain:
+    pass
+
+
+class Base(Protocol):
+    name: str
+
+
+class Listing:
+    def __iter__(self):
+        return iter([1])
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize("tp", [Plain, List[Plain], Optional[Plain], Dict[str, Plain], complex, Tuple[int, Plain]], ids=repr)
+def test_a_return_type_without_a_json_form_is_refused(tp):
+    server = Server("returns")
+
+    def give(): ...
+
+    give.__annotations__ = {"return": tp}
+    message = r"the return type: .*(Plain|complex) has no JSON form"
+    with pytest.raises(TypeError, match=f"tool 'give': {message}"):
+        server.tool(give)
+    with pytest.raises(TypeError, match=f"resource 'give': {message}"):
+        server.resource("give://it")(give)
+    with pytest.raises(TypeError, match=f"prompt 'give': {message}"):
+        server.prompt(give)
+    with pytest.raises(TypeError, match=message):
+        server.completion("x", prompt="p")(give)
+    assert not server._items
+
+
+@dataclasses.dataclass
+class Holder:
+    plain: Plain
+
+
+def test_nor_is_one_with_such_a_field():
+    server = Server("returns")
+    with pytest.raises(TypeError, match=r"tool 'hold': the return type: .*Plain has no JSON form"):
+
+        @server.tool
+        def hold() -> Holder: ...
+
+
+class Encoded(int):
+    pass
+
+
+@pytest.mark.parametrize(
+    "tp", [Fraction, Listing, Base, abc.Iterable, List[Listing], Encoded, Path, ToolResult, Message, Callable[[], int]], ids=repr
+)
+def test_a_return_type_whose_values_may_have_one_is_taken(tp):
+    server = Server("returns")
+
+    def give(): ...
+
+    give.__annotations__ = {"return": tp}
+    server.tool(give)
+    server.resource("give://it")(give)
+
+
+def test_what_such_a_type_returns():
+    server = Server("returns")
+
+    @server.tool
+    def third() -> Fraction:
+        return Fraction(1, 3)
+
+    @server.tool
+    def some() -> Listing:
+        return Listing()
+
+    @server.tool
+    async def later() -> Base:
+        return Guest("x")
+
+    assert called(server, "third") == "1/3"
+    assert called(server, "some") == [1]
+    assert called(server, "later") == {"name": "x", "age": None}
+
+
+# ------------------------------------------------------------------------------------------- texts to values
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+    LARGE = 2
+
+
+def test_a_variable_of_another_type_is_named_with_what_it_should_be():
+    server = Server("texts")
+
+    @server.resource("x://{n}/{f}/{b}/{l}/{s}")
+    def take(n: int, f: float, b: bool, l: Union[List[int], None], s: Size) -> str:  # noqa: E741
+        return repr((n, f, b, l, s))
+
+    def read(*parts):
+        return asked(server, lambda client: client.read_resource("x://" + "/".join(parts))).text
+
+    good = ("1", "1.5", "TRUE", "%5B1%5D", "2")
+    assert read(*good) == "(1, 1.5, True, [1], <Size.LARGE: 2>)"
+    for position, text, message in [
+        (0, "x", "invalid argument 'n': 'x' is not an integer"),
+        (0, "1.5", "invalid argument 'n': '1.5' is not an integer"),
+        (0, "true", "invalid argument 'n': 'true' is not an integer"),
+        (1, "x", "invalid argument 'f': 'x' is not a number"),
+        (1, "NaN", "invalid argument 'f': 'NaN' is not a number"),
+        (2, "1", "invalid argument 'b': '1' is not true or false"),
+        (3, "x", "invalid argument 'l': 'x' is not an array or null"),
+    ]:
+        parts = list(good)
+        parts[position] = text
+        with pytest.raises(InvalidParamsError) as error:
+            read(*parts)
+        assert error.value.message == message

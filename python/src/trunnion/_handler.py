@@ -27,7 +27,7 @@ from ._generated import (
 )
 from ._json import base64, dumps, loads
 from ._models import Completion, PromptResult, ResourceContents
-from ._schema import Schemas, dumper, is_object, loader
+from ._schema import Schemas, dumper, formless, is_object, loader
 from ._signature import EMPTY, Signature
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ class Handler:
         self.only: frozenset[str] | None = None
         self.loaders: dict[str, Callable[[Any], Any]] = {}
         self.defaults = signature.field_defaults()
+        found = None if signature.returns is EMPTY else formless(signature.returns)
+        if found is not None:
+            raise TypeError(f"the return type: {found.__module__}.{found.__qualname__} has no JSON form")
 
     def start(self, host: Host, id: int, payload: str) -> Done | None:
         """Run it for one exchange. Gives the completion, or None when it comes later."""
@@ -383,35 +386,51 @@ def _from_text(hint: Any) -> Callable[[Any], Any]:
     """Make a value of a type from text: as it is where the type takes text, else from JSON."""
     load = loader(hint)
     schema = Schemas().of(hint)
-    kinds = [s.get("type") for s in schema.get("anyOf", [schema])]
+    kinds: list[Any] = []
+    for choice in schema.get("anyOf", [schema]):
+        kind = choice.get("type")
+        kinds += kind if isinstance(kind, list) else [kind]
 
     def from_text(text: str) -> Any:
         value: Any = text
         if "string" not in kinds:
             value = loads_text(text)
             if not any(_is_kind(value, kind) for kind in kinds):
-                raise ValueError(f"{text!r} is not of type {' or '.join(map(str, kinds))}")
+                raise ValueError(f"{text!r} is not {' or '.join(_KINDS.get(kind, 'JSON') for kind in kinds)}")
         return value if load is None else load(value)
 
     return from_text
 
 
+_KINDS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_NOT_JSON: Any = object()
+
+
 def loads_text(text: str) -> Any:
-    """JSON of text that nobody has checked."""
+    """JSON of text that nobody has checked; `_NOT_JSON` if it is none."""
     import json
 
     lowered = text.strip().lower()
     if lowered in ("true", "false", "null"):
         return json.loads(lowered)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=lambda _: _NOT_JSON)
     except ValueError:
-        raise ValueError(f"{text!r} is not JSON") from None
+        return _NOT_JSON
 
 
 def _is_kind(value: Any, kind: Any) -> bool:
     if isinstance(kind, list):
         return any(_is_kind(value, k) for k in kind)
+    if value is _NOT_JSON:
+        return False
     if kind is None:
         return True
     expected: Any = {

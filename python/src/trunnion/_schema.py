@@ -374,6 +374,50 @@ def dumper(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
     return None
 
 
+def formless(tp: Any, busy: tuple[Any, ...] = ()) -> type | None:
+    """A class of which values have no JSON form, if there is one in a type. An abstract one may stand for others that have."""
+    if tp is Any or tp is object:
+        return None
+    origin, args = typing.get_origin(tp), typing.get_args(tp)
+    if origin is typing.Literal:
+        return None
+    if origin is not None:
+        if origin is typing.Annotated:
+            args = args[:1]
+        elif origin in _OBJECTS:
+            args = args[1:]
+        elif isinstance(origin, type) and not (origin is tuple or origin in _ARRAYS or origin in _SETS or _is_union(origin)):
+            # A generic class: what its arguments are for is its own affair.
+            return formless(origin, busy)
+        return next((found for arg in args if (found := formless(arg, busy)) is not None), None)
+    if not isinstance(tp, type):
+        alias = getattr(tp, "__value__", None) or getattr(tp, "__supertype__", None)
+        return None if alias is None else formless(alias, busy)
+    if tp in busy:
+        return None
+    if hasattr(tp, "__dataclass_fields__") or _is_typed_dict(tp) or _is_named_tuple(tp):
+        return next((f for _, hint, _ in members(tp) if (f := formless(hint, (*busy, tp))) is not None), None)
+    return None if _has_form(tp) else tp
+
+
+_WRITTEN = (str, int, float, type(None), list, tuple, dict, bytes, bytearray, memoryview, set, frozenset)
+_WRITTEN_BY = ("model_dump", "__trunnion_model__", "isoformat", "total_seconds", "__fspath__")
+
+
+def _has_form(tp: type) -> bool:
+    """Whether `_json.plain` knows a form of its values, or may know one of its subclasses'."""
+    return (
+        issubclass(tp, _WRITTEN)
+        or any(hasattr(tp, name) for name in _WRITTEN_BY)
+        or _is_enum(tp)
+        or tp.__name__ in ("UUID", "Decimal", "Fraction")
+        or (hasattr(tp, "__getitem__") and hasattr(tp, "keys"))
+        or (hasattr(tp, "__iter__") and hasattr(tp, "__len__"))
+        or bool(getattr(tp, "__abstractmethods__", None))
+        or getattr(tp, "_is_protocol", False)
+    )
+
+
 def _to_int(value: Any) -> Any:
     # JSON Schema calls 3.0 an integer; Python's `range` does not.
     return int(value) if type(value) is float else value
