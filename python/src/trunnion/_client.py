@@ -31,7 +31,10 @@ from ._results import ServerInfo
 from .server import Server, milliseconds, refuse_options, take_options
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ._context import Level
+    from ._options import EngineOptions
     from .auth import Auth
 
 Target = Union[str, Sequence[str], Server]
@@ -81,10 +84,11 @@ class Base:
         auth: Auth | None = None,
         tasks: bool | None = None,
         driver: str | None = None,
-        **options: Any,
+        **options: Unpack[EngineOptions],
     ) -> None:
-        self._engine_options = take_options("engine", options)
-        refuse_options(type(self).__name__, options)
+        left: dict[str, Any] = dict(options)
+        self._engine_options = take_options("engine", left)
+        refuse_options(type(self).__name__, left)
         self._driver = driver or "threaded"
         self._server: Server | None = None
         self._target: dict[str, Any] = {}

@@ -14,12 +14,16 @@ from ._json import dumps
 from ._signature import Signature, is_unbound
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ._aio import AsyncHost
     from ._asgi import AsgiApp
     from ._answers import Answerer
     from ._asking import Question
     from ._guard import ServerAuth, Visibility
     from ._host import Host
+    from ._options import CarriedOptions, RunOptions, ServeHttpOptions, ServerOptions
+    from ._serve import Serving
 
     VisibleTo = Union[Visibility, Mapping[str, Any]]
 
@@ -83,7 +87,7 @@ class Server:
         auth: ServerAuth | None = None,
         store: str | os.PathLike[str] | None = None,
         driver: str | None = None,
-        **options: Any,
+        **options: Unpack[ServerOptions],
     ) -> None:
         self.name = name
         self.version = version
@@ -100,8 +104,9 @@ class Server:
             "icons": icons,
         }
         self._definition = {k: v for k, v in definition.items() if v is not None}
-        self._engine_options = take_options("engine", options)
-        self._definition.update(take_options("server", options))
+        left: dict[str, Any] = dict(options)
+        self._engine_options = take_options("engine", left)
+        self._definition.update(take_options("server", left))
         if store is not None:
             self._definition["store"] = os.fspath(store)
         self._verifier: Answerer | None = None
@@ -109,7 +114,7 @@ class Server:
             from ._guard import server_auth
 
             self._definition["auth"], self._verifier = server_auth(auth)
-        refuse_options("Server", options)
+        refuse_options("Server", left)
         self._handlers: dict[int, Any] = {}
         self._items: dict[tuple[str, str], _Item] = {}
         self._names: dict[Any, tuple[str, str]] = {}
@@ -451,7 +456,7 @@ class Server:
 
     # --------------------------------------------------------------------------------------------- serving
 
-    def run(self, transport: str = "stdio", **options: Any) -> None:
+    def run(self, transport: str = "stdio", **options: Unpack[RunOptions]) -> None:
         """Serve until the client closes the stream, or Ctrl-C or SIGTERM stops the process.
 
         Args:
@@ -466,9 +471,10 @@ class Server:
         scope = _SCOPES.get(transport)
         if scope is None:
             raise ValueError(f"transport is 'stdio' or 'http', not {transport!r}")
-        _no_carrying(options)
-        text = dumps(take_options(scope, options))
-        refuse_options("run", options)
+        left: dict[str, Any] = dict(options)
+        _no_carrying(left)
+        text = dumps(take_options(scope, left))
+        refuse_options("run", left)
         self._settle()
         checks = self._verifier is not None and self._verifier.is_async
         if checks or any(_is_async(handler) for handler in self._handlers.values()):
@@ -489,7 +495,9 @@ class Server:
         async with Serving(self, "serve_stdio", "{}", listens=False) as serving:
             await serving.wait()
 
-    def serve_http(self, host: str | None = None, port: int | None = None, **options: Any) -> Any:
+    def serve_http(
+        self, host: str | None = None, port: int | None = None, **options: Unpack[ServeHttpOptions]
+    ) -> Serving:
         """Serve Streamable HTTP on the running loop.
 
         Args:
@@ -503,14 +511,14 @@ class Server:
         """
         from ._serve import Serving
 
-        given = {**options, "host": host, "port": port}
+        given: dict[str, Any] = {**options, "host": host, "port": port}
         given = {k: v for k, v in given.items() if v is not None}
         _no_carrying(given)
         text = dumps(take_options("serve_http", given))
         refuse_options("serve_http", given)
         return Serving(self, "serve_http", text, listens=True)
 
-    def asgi(self, **options: Any) -> AsgiApp:
+    def asgi(self, **options: Unpack[CarriedOptions]) -> AsgiApp:
         """The server as an ASGI 3 application, for a web server or framework of yours.
 
         It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. Where the web server
@@ -521,12 +529,13 @@ class Server:
         """
         from ._asgi import AsgiApp
 
+        left: dict[str, Any] = dict(options)
         for name in ("host", "port", "unix_socket"):
-            if name in options:
+            if name in left:
                 raise TypeError(f"asgi() has no option {name!r}")
-        _no_carrying(options)
-        settings = {**take_options("serve_http", options), "carried": True}
-        refuse_options("asgi", options)
+        _no_carrying(left)
+        settings = {**take_options("serve_http", left), "carried": True}
+        refuse_options("asgi", left)
         return AsgiApp(self, settings)
 
     # --------------------------------------------------------------------------------------------- internals

@@ -4,6 +4,7 @@ mod docs;
 mod models;
 mod node;
 mod python;
+mod python_options;
 mod surface;
 mod swift;
 
@@ -61,6 +62,7 @@ fn constants(log: &Log, check: bool) -> Result<(), String> {
     let surface = Surface::load()?;
     let files = [
         ("python/src/trunnion/_generated.py", python::file(&surface)),
+        ("python/src/trunnion/_options.py", python_options::file(&surface)),
         ("node/src/generated.ts", node::file(&surface)),
         ("swift/Sources/Trunnion/Generated.swift", swift::file(&surface)),
         ("docs/options.md", docs::options(&surface)),
