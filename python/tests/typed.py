@@ -26,9 +26,21 @@ server.run("http", ports=8000)  # type: ignore[call-arg]
 async def main() -> None:
     async with server.serve_http(port=0, public_url="https://x.example") as serving:
         url: str = serving.url
+    Client(url, max_depth="deep")  # type: ignore[arg-type]
+    SyncClient(url, maxdepth=1)  # type: ignore[call-arg]
     server.serve_http(colour="red")  # type: ignore[call-arg]
     async with Client(url, max_depth=10, timeout=1.5) as client:
         plain: CallResult = await client.call_tool("x")
         print(plain.text)
-    Client(url, max_depth="deep")  # type: ignore[arg-type]
-    SyncClient(url, maxdepth=1)  # type: ignore[call-arg]
+        receipt: Receipt = await client.call_tool("x", {"a": 1}, returns=Receipt)
+        print(receipt.total, (await client.call_tool("x", returns=list[int]))[0] + 1)
+        await client.call_tool("x", returns=Receipt).text  # type: ignore[attr-defined]
+        late: Receipt = await client.task("x").result(returns=Receipt)
+        print(late)
+
+
+def sync() -> int:
+    with SyncClient(server) as client:
+        print(client.call_tool("x", timeout=1).structured, client.task("x").result(returns=Receipt).total)
+        number: int = client.call_tool("x", returns=int)
+        return number

@@ -200,11 +200,21 @@ class Base:
             raise ClosedError(self._reason)
         return self._reason
 
-    def _called(self, raw: dict[str, Any], raise_on_error: bool | None) -> CallResult:
+    def _reader(self, tool: str | None, returns: Any) -> Callable[[CallResult], Any] | None:
+        if returns is None:
+            return None
+        from ._typed import reader
+
+        return reader(returns, "the task" if tool is None else f"tool {tool!r}")
+
+    def _called(
+        self, raw: dict[str, Any], raise_on_error: bool | None, convert: Callable[[CallResult], Any] | None = None
+    ) -> Any:
         result = read(CallResult.from_json, raw)
-        if result.is_error and (self._raise if raise_on_error is None else raise_on_error):
+        # Who wants a value of a type has no use for an error's result.
+        if result.is_error and (convert is not None or (self._raise if raise_on_error is None else raise_on_error)):
             raise ToolError(result.text, result)
-        return result
+        return result if convert is None else convert(result)
 
 
 def read(parse: Callable[[Any], R], raw: Any) -> R:

@@ -395,7 +395,7 @@ def _from_text(hint: Any) -> Callable[[Any], Any]:
         value: Any = text
         if "string" not in kinds:
             value = loads_text(text)
-            if not any(_is_kind(value, kind) for kind in kinds):
+            if not any(is_kind(value, kind) for kind in kinds):
                 raise ValueError(f"{text!r} is not {' or '.join(_KINDS.get(kind, 'JSON') for kind in kinds)}")
         return value if load is None else load(value)
 
@@ -410,26 +410,27 @@ _KINDS = {
     "object": "an object",
     "null": "null",
 }
-_NOT_JSON: Any = object()
+NOT_JSON: Any = object()
 
 
 def loads_text(text: str) -> Any:
-    """JSON of text that nobody has checked; `_NOT_JSON` if it is none."""
+    """JSON of text that nobody has checked; `NOT_JSON` if it is none."""
     import json
 
     lowered = text.strip().lower()
     if lowered in ("true", "false", "null"):
         return json.loads(lowered)
     try:
-        return json.loads(text, parse_constant=lambda _: _NOT_JSON)
+        return json.loads(text, parse_constant=lambda _: NOT_JSON)
     except ValueError:
-        return _NOT_JSON
+        return NOT_JSON
 
 
-def _is_kind(value: Any, kind: Any) -> bool:
+def is_kind(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of a type of JSON Schema, or of one of several."""
     if isinstance(kind, list):
-        return any(_is_kind(value, k) for k in kind)
-    if value is _NOT_JSON:
+        return any(is_kind(value, k) for k in kind)
+    if value is NOT_JSON:
         return False
     if kind is None:
         return True

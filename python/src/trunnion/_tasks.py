@@ -6,7 +6,7 @@ import _thread
 from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Literal
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Generator, Literal, TypeVar, overload
 
 from ._client import read
 from ._following import Following, SyncFollowing
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._models import CallResult
     from .client import Client, SyncClient
 
+T = TypeVar("T")
 TaskStatus = Literal["working", "input_required", "completed", "failed", "cancelled"]
 
 # States that may wait for a program that does not take them; older ones are left out.
@@ -172,23 +173,30 @@ class Task(_Task):
         if self.id is not None:
             await self._client._request(OP_CANCEL_TASK, self._params(), "{}")
 
-    async def result(self, *, raise_on_error: bool | None = None) -> CallResult:
+    @overload
+    async def result(self, *, raise_on_error: bool | None = ..., returns: None = ...) -> CallResult: ...
+    @overload
+    async def result(self, *, returns: type[T]) -> T: ...
+    @overload
+    async def result(self, *, returns: object) -> Any: ...
+    async def result(self, *, raise_on_error: bool | None = None, returns: Any = None) -> Any:
         """Wait for its result, as long as it takes; what it asks meanwhile is put to the client's handlers. Cancelling the wait
         does not cancel the task.
 
         Args:
-            raise_on_error: as of `Client.call_tool`.
+            raise_on_error, returns: as of `Client.call_tool`.
 
         Raises:
             ToolError: the tool failed.
             CancelledError: the task was cancelled.
             McpError: as the call itself would have failed.
         """
+        convert = self._client._reader(None, returns)
         raw = self._result
         if self.id is not None:
             raw = await self._client._request(OP_TASK_RESULT, self._params(), "{}")
         assert raw is not None
-        return self._client._called(raw, raise_on_error)
+        return self._client._called(raw, raise_on_error, convert)
 
 
 class SyncTask(_Task):
@@ -218,13 +226,20 @@ class SyncTask(_Task):
         if self.id is not None:
             self._client._request(OP_CANCEL_TASK, self._params(), "{}")
 
-    def result(self, *, raise_on_error: bool | None = None) -> CallResult:
+    @overload
+    def result(self, *, raise_on_error: bool | None = ..., returns: None = ...) -> CallResult: ...
+    @overload
+    def result(self, *, returns: type[T]) -> T: ...
+    @overload
+    def result(self, *, returns: object) -> Any: ...
+    def result(self, *, raise_on_error: bool | None = None, returns: Any = None) -> Any:
         """Wait for its result: see `Task.result`."""
+        convert = self._client._reader(None, returns)
         raw = self._result
         if self.id is not None:
             raw = self._client._request(OP_TASK_RESULT, self._params(), "{}")
         assert raw is not None
-        return self._client._called(raw, raise_on_error)
+        return self._client._called(raw, raise_on_error, convert)
 
 
 def made(raw: Any) -> tuple[str | None, TaskState | None, dict[str, Any] | None]:

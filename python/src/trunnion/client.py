@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, AsyncIterator, Iterator, Mapping
 
+from ._calling import Calling, SyncCalling
 from ._changes import Listening, SyncListening, wanted
 from ._client import (
     LISTS,
-    Base,
     ProgressCallback,
     completion,
     completion_params,
@@ -35,7 +35,6 @@ from ._generated import (
 )
 from ._json import dumps, loads
 from ._models import (
-    CallResult,
     Completion,
     PromptInfo,
     PromptResult,
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
 _FAREWELL = 10
 
 
-class Client(Base):
+class Client(Calling):
     """A client for asyncio: `async with Client(target) as client: ...`.
 
     Args:
@@ -180,43 +179,6 @@ class Client(Base):
             task = asyncio.get_running_loop().create_task(logged(answer))
             self._hearing.add(task)
             task.add_done_callback(self._hearing.discard)
-
-    async def call_tool(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        timeout: float | None = None,
-        total_timeout: float | None = None,
-        progress: ProgressCallback | None = None,
-        meta: Mapping[str, Any] | None = None,
-        task_ttl: float | None = None,
-        raise_on_error: bool | None = None,
-    ) -> CallResult:
-        """Call a tool. Cancelling the wait cancels the call.
-
-        Where the server makes a task of the call, the engine follows it: what it says of itself is progress, what it asks is put
-        to the client's handlers.
-
-        Args:
-            name: the tool's name.
-            arguments: values with a JSON form, by parameter.
-            timeout: seconds; progress, and a question of the server's, start them anew.
-            total_timeout: seconds that nothing starts anew.
-            progress: called with progress, total and message; may be `async def`. What it raises gives the
-                call up, and is raised here.
-            meta: entries for the request's metadata.
-            task_ttl: seconds that a legacy server is asked to keep the task; modern servers decide that themselves.
-            raise_on_error: this call's own choice of the client's `raise_on_error`.
-
-        Raises:
-            ToolError: the tool failed.
-            McpError: the call failed: no such tool, no answer in time, connection lost.
-        """
-        params = {"name": name, "arguments": arguments or {}}
-        options = request_options(timeout, total_timeout, progress, meta, task_ttl=task_ttl)
-        raw = await self._request(OP_CALL_TOOL, params, options, progress)
-        return self._called(raw, raise_on_error)
 
     async def start_task(
         self,
@@ -444,7 +406,7 @@ class Client(Base):
         return loads(payload)
 
 
-class SyncClient(Base):
+class SyncClient(SyncCalling):
     """A client for programs without an event loop: `with SyncClient(target) as client: ...`.
 
     It has the methods of `Client`, blocking, and may be used by several threads at a time. Its arguments are
@@ -522,24 +484,6 @@ class SyncClient(Base):
             finally:
                 self._farewells.discard(over)
         return self._why()
-
-    def call_tool(
-        self,
-        name: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        timeout: float | None = None,
-        total_timeout: float | None = None,
-        progress: ProgressCallback | None = None,
-        meta: Mapping[str, Any] | None = None,
-        task_ttl: float | None = None,
-        raise_on_error: bool | None = None,
-    ) -> CallResult:
-        """Call a tool: see `Client.call_tool`. `progress` is called on whichever thread drains."""
-        params = {"name": name, "arguments": arguments or {}}
-        options = request_options(timeout, total_timeout, progress, meta, task_ttl=task_ttl)
-        raw = self._request(OP_CALL_TOOL, params, options, progress)
-        return self._called(raw, raise_on_error)
 
     def start_task(
         self,
