@@ -1,7 +1,9 @@
 """Servers as ASGI applications, carried by a small web server of the test's own."""
 
 import asyncio
+import http.client
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -114,6 +116,53 @@ def test_calls(era):
     asyncio.run(main())
 
 
+def fastapi(mcp, how):
+    """A FastAPI application that carries the server."""
+    from fastapi import FastAPI
+
+    app = FastAPI()
+    if how == "route":
+        app.add_route("/mcp", mcp)
+    else:
+        app.mount("/", mcp)
+    app.aclose = mcp.aclose
+    return app
+
+
+@pytest.mark.parametrize("how", ["route", "mounted at the root"])
+def test_fastapi_carries_it_without_a_redirect(how):
+    pytest.importorskip("fastapi")
+
+    async def main():
+        async with Web(fastapi(make().asgi(), how)) as web:
+            status, _ = await asyncio.to_thread(posted, f"{web.url}/mcp")
+            assert status == 200
+            for era in ERAS:
+                async with Client(f"{web.url}/mcp", era=era) as client:
+                    assert (await client.call_tool("ok", {"text": era})).text == era
+
+    asyncio.run(main())
+
+
+def posted(url):
+    """Status and body of a modern request."""
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": meta}})
+    headers = {
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "server/discover",
+    }
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname, place.port)
+    connection.request("POST", place.path, body, headers)
+    response = connection.getresponse()
+    answer = response.status, response.read()
+    connection.close()
+    return answer
+
+
 @pytest.mark.parametrize("era", ERAS)
 def test_a_caller_who_leaves(era):
     async def main():
@@ -133,6 +182,9 @@ def test_where_it_answers():
         for root, path, there in (
             ("", "/mcp", True),
             ("", "/other", False),
+            # As Starlette has it where one is mounted at /mcp.
+            ("/mcp", "/mcp", True),
+            ("/mcp", "/mcp/", True),
             ("/tools", "/tools", True),
             ("/tools", "/tools/", True),
             ("/tools", "/tools/mcp", True),

@@ -482,3 +482,15 @@ def test_a_variable_of_another_type_is_named_with_what_it_should_be():
         with pytest.raises(InvalidParamsError) as error:
             read(*parts)
         assert error.value.message == message
+
+
+def test_arguments_are_checked_strictly():
+    server = Server("strict")
+
+    @server.tool
+    def order(count: int) -> int:
+        return count
+
+    with pytest.raises(ToolError) as error:
+        called(server, "order", {"count": "1"})
+    assert str(error.value) == 'invalid arguments: arguments.count: "1" is not of type "integer"'

@@ -521,7 +521,8 @@ class Server:
     def asgi(self, **options: Unpack[CarriedOptions]) -> AsgiApp:
         """The server as an ASGI 3 application, for a web server or framework of yours.
 
-        It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. Where the web server
+        It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. In FastAPI and Starlette it is a
+        route, `app.add_route("/mcp", server.asgi())`: `app.mount` would redirect `/mcp` to `/mcp/`. Where the web server
         speaks the lifespan protocol the engine lives as long as the application, else until `aclose()`.
 
         Args:
