@@ -3,6 +3,7 @@
 mod auth;
 mod auth_resource;
 mod catalog;
+mod framing;
 mod limits;
 mod models;
 #[path = "../../../tests/vectors/pattern.rs"]

@@ -522,18 +522,8 @@ impl ClientConn {
         }
     }
 
-    fn send(&mut self, mut bytes: Vec<u8>, head: PostHead) {
-        let post = if self.is_http() {
-            Some(Box::new(head))
-        } else {
-            // What the host gave may be spread over lines. Raw line ends stand only between JSON tokens.
-            for byte in &mut bytes {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
-            None
-        };
+    fn send(&mut self, bytes: Vec<u8>, head: PostHead) {
+        let post = self.is_http().then(|| Box::new(head));
         self.outputs.push_back(Output::Send { bytes, post });
     }
 

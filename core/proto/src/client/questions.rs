@@ -396,12 +396,7 @@ impl ClientConn {
 
     pub(super) fn reply(&mut self, id: &Id, answer: Result<Json, RpcError>) {
         let reply = match answer {
-            Ok(result) => {
-                let mut reply = jsonrpc::response_start(id, result.as_bytes().len());
-                reply.extend_from_slice(result.as_bytes());
-                reply.extend_from_slice(jsonrpc::RESPONSE_END);
-                reply
-            }
+            Ok(result) => jsonrpc::response(id, result.as_bytes()),
             Err(error) => jsonrpc::error(Some(id), &error),
         };
         self.send_other(reply);

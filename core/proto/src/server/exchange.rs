@@ -221,9 +221,7 @@ impl Exchange {
         if let Some(logger) = &entry.logger {
             params.push_str(&format!(",\"logger\":{}", json::string(logger)));
         }
-        // A message is one line; a line break in JSON stands between tokens only.
-        let data = entry.data.get().replace(['\n', '\r'], " ");
-        params.push_str(&format!(",\"data\":{data}}}"));
+        params.push_str(&format!(",\"data\":{}}}", entry.data.get()));
         Some(jsonrpc::notification(methods::by_role(Role::Log).name, &params))
     }
 

@@ -121,8 +121,8 @@ impl News {
         News {
             id: record.id.clone(),
             session: record.origin.session.clone(),
-            modern: one_line(record.detailed_members()),
-            legacy: one_line(record.legacy()),
+            modern: record.detailed_members(),
+            legacy: record.legacy(),
         }
     }
 
@@ -142,11 +142,6 @@ impl News {
             None => jsonrpc::notification(methods::by_role(Role::TaskStatus).name, &self.legacy),
         }
     }
-}
-
-/// Messages travel on one line. In valid JSON a raw newline can only be white space between tokens.
-fn one_line(text: String) -> String {
-    if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text }
 }
 
 fn is_error(result: &str) -> bool {

@@ -466,12 +466,7 @@ impl Session {
             return;
         }
         let message = match &result {
-            Ok(result) => {
-                let mut message = jsonrpc::response_start(id, result.as_bytes().len());
-                message.extend_from_slice(result.as_bytes());
-                message.push(b'}');
-                message
-            }
+            Ok(result) => jsonrpc::response(id, result.as_bytes()),
             Err(error) => jsonrpc::error(Some(id), error),
         };
         if let Ok(message) = String::from_utf8(message) {
