@@ -17,6 +17,14 @@ impl Default for Limits {
     }
 }
 
+/// Most bytes of a URI that clients name: every template may be held against it, and watched ones are kept.
+pub(crate) const MAX_URI: usize = 8 << 10;
+
+/// Whether a URI is not too long; or what to say of it. `what` names it.
+pub(crate) fn check_uri(what: &str, uri: &str) -> Result<(), String> {
+    if uri.len() > MAX_URI { Err(format!("{what} exceeds {MAX_URI} bytes")) } else { Ok(()) }
+}
+
 /// Deepest nesting of `[` and `{` outside strings, stopping early above `max`.
 ///
 /// Runs before the JSON parser, so it must hold on any bytes, valid JSON or not.

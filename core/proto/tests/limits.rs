@@ -209,6 +209,59 @@ fn bytes_of_what_is_watched() {
 }
 
 #[test]
+fn bytes_of_a_uri() {
+    let uri = |bytes: usize| format!("test://{}", "x".repeat(bytes - "test://".len()));
+    let mut server = Server::in_session("2025-11-25");
+    let template = r#"{"name":"n","uriTemplate":"test://{n}"}"#;
+    server.catalog.add(Item::ResourceTemplate, template, Behaviour::default(), ()).expect("valid");
+    let completion = r#"{"ref":{"type":"ref/resource","uri":"test://{n}"}}"#;
+    server.catalog.add(Item::Completion, completion, Behaviour::default(), ()).expect("valid");
+    let mut ask = |method: &str, params: Value| {
+        let request = json!({"jsonrpc": "2.0", "id": method, "method": method, "params": params});
+        let answers = server.hear(&request.to_string());
+        server.conn.recv(Bytes::from(
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": method}})
+                .to_string(),
+        ));
+        while server.conn.poll().is_some() {}
+        code(&answers)
+    };
+    let read = |uri: String| json!({ "uri": uri });
+    assert_eq!(ask("resources/read", read(uri(8 << 10))), None, "it runs");
+    assert_eq!(ask("resources/read", read(uri((8 << 10) + 1))), Some(-32602));
+    let reference = |uri: String| json!({"ref": {"type": "ref/resource", "uri": uri}, "argument": {"name": "n", "value": ""}});
+    assert_eq!(ask("completion/complete", reference("test://{n}".into())), None, "it runs");
+    let message = |params: Value| {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "completion/complete", "params": params});
+        server.hear(&request.to_string())[0]["error"]["message"].as_str().expect("refused").to_owned()
+    };
+    let mut message = message;
+    assert_eq!(message(reference(uri((8 << 10) + 1))), "params.ref.uri exceeds 8192 bytes");
+    assert_eq!(message(reference(uri(8 << 10))), "params.ref: nothing completes this");
+}
+
+#[test]
+fn steps_of_matching_in_one_request() {
+    let mut server = Server::new(Settings::default());
+    // Each takes some 80,000 steps for a URI of 8 KiB, and they are tried in two ways.
+    for n in 0..60 {
+        let template =
+            json!({"name": "n", "uriTemplate": format!("test://{{a}}-{{b}}-{{c}}-{{d}}{{?x{n}}}!")});
+        server
+            .catalog
+            .add(Item::ResourceTemplate, &template.to_string(), Behaviour::default(), ())
+            .expect("valid");
+    }
+    let mut read = |bytes: usize| {
+        let uri = format!("test://{}/!", "-".repeat(bytes - "test:///!".len()));
+        let answers = server.hear(&modern(1, "resources/read", json!({ "uri": uri })));
+        answers[0]["error"]["message"].as_str().expect("refused").to_owned()
+    };
+    assert!(read(1 << 10).starts_with("Resource not found: "));
+    assert!(read(8 << 10).starts_with("params.uri: too many templates could be meant by "));
+}
+
+#[test]
 fn what_a_client_says_of_itself() {
     let hello = |bytes: usize| {
         let said = |name: &str, able: &str| {

@@ -3,6 +3,7 @@
 
 mod lists;
 mod requests;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -19,9 +20,10 @@ use crate::tasks::{TaskBehaviour, TaskRequest, TaskSupport};
 use serde_json::{Map, Value, json};
 
 use self::requests::{call_tool, complete, find_resource, get_prompt, read_resource, require_tasks};
+use self::shelf::Shelf;
 use super::post::Headers;
 use super::schema::{Schema, name_object_type};
-use super::template::Template;
+use super::template::{Steps, Template};
 use super::{Filter, Notice, Question, Request, Settings, Stamp};
 
 /// What can be registered.
@@ -237,6 +239,25 @@ pub struct Catalog<H> {
     state: RwLock<Arc<State<H>>>,
 }
 
+/// Something to be registered: see [`Catalog::add_all`].
+pub struct New<'d, H> {
+    /// What it is.
+    pub item: Item,
+    /// The protocol's object for it, as JSON.
+    pub definition: std::borrow::Cow<'d, str>,
+    /// How it is run.
+    pub behaviour: Behaviour,
+    /// What answers for it.
+    pub handler: H,
+}
+
+/// One entry that is ready to be registered.
+struct Prepared<H> {
+    item: Item,
+    key: String,
+    entry: Entry<H>,
+}
+
 struct State<H> {
     entries: BTreeMap<Item, Shelf<H>>,
     /// What is declared to clients: whatever was registered ever. A client that was told of tools asks for their list when
@@ -248,32 +269,20 @@ struct State<H> {
     pages: Mutex<BTreeMap<(Item, Dress), Json>>,
 }
 
+impl<H> Clone for State<H> {
+    fn clone(&self) -> Self {
+        State {
+            entries: self.entries.clone(),
+            declared: self.declared.clone(),
+            has_tasks: self.has_tasks,
+            pages: Mutex::default(),
+        }
+    }
+}
+
 /// What makes the page of one revision differ from that of another: its era, whether it has structured results, and whether
 /// tools say in it that they have tasks.
 type Dress = (bool, bool, bool);
-
-/// Entries in the order of their registration: lists are deterministic.
-struct Shelf<H> {
-    order: Vec<String>,
-    by_key: BTreeMap<String, Arc<Entry<H>>>,
-    /// Entries that not everybody sees.
-    hidden: usize,
-    /// Entries that not everybody sees or may use.
-    restricted: usize,
-}
-
-impl<H> Clone for Shelf<H> {
-    fn clone(&self) -> Self {
-        let (order, by_key) = (self.order.clone(), self.by_key.clone());
-        Shelf { order, by_key, hidden: self.hidden, restricted: self.restricted }
-    }
-}
-
-impl<H> Default for Shelf<H> {
-    fn default() -> Self {
-        Shelf { order: Vec::new(), by_key: BTreeMap::new(), hidden: 0, restricted: 0 }
-    }
-}
 
 impl<H> Catalog<H> {
     /// An empty one.
@@ -315,111 +324,41 @@ impl<H> Catalog<H> {
     /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
     /// client trips over it.
     pub fn add(&self, item: Item, definition: &str, behaviour: Behaviour, handler: H) -> Result<(), Invalid> {
-        let value: Value = serde_json::from_str(definition)
-            .map_err(|error| Invalid(format!("the definition is not valid JSON: {error}")))?;
-        let Value::Object(mut members) = value else {
-            return Err(Invalid("the definition must be a JSON object".into()));
-        };
-        let key = key_of(item, &members)?;
-        let Behaviour { timeout, asks, task, scopes, visible_to } = behaviour;
-        let scopes =
-            crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
-        if !asks.is_empty() && item == Item::Completion {
-            return Err(Invalid("completions cannot ask anything".into()));
-        }
-        if task.support != TaskSupport::Never && item != Item::Tool {
-            return Err(Invalid("only calls of tools become tasks".into()));
-        }
-        if task.support == TaskSupport::Never && task != TaskBehaviour::default() {
-            return Err(Invalid(format!("{key:?} has options for tasks, and its calls never become any")));
-        }
-        if task.concurrency == Some(0) {
-            return Err(Invalid(format!("{key:?}: at least one task must be worked on")));
-        }
-        let mut entry = Entry::internal(handler);
-        (entry.timeout, entry.asks, entry.task) = (timeout, asks, task);
-        (entry.scopes, entry.visible_to) = (scopes, visible_to);
-        entry.mime_type = members.get("mimeType").and_then(Value::as_str).map(str::to_owned);
-        match item {
-            Item::Tool => prepare_tool(&key, &mut members, &mut entry)?,
-            Item::Prompt => {
-                entry.required_arguments = members
-                    .get("arguments")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten()
-                    .filter(|argument| argument.get("required").and_then(Value::as_bool) == Some(true))
-                    .filter_map(|argument| argument.get("name").and_then(Value::as_str).map(str::to_owned))
-                    .collect();
-            }
-            Item::ResourceTemplate => entry.template = Some(Template::parse(&key)?),
-            Item::Resource | Item::Completion => {}
-        }
-        if matches!(item, Item::Resource | Item::ResourceTemplate) && !members.contains_key("name") {
-            members.insert("name".into(), Value::from(key.clone()));
-        }
-        if item == Item::Tool {
-            // What it would say comes from how it is registered.
-            members.remove("execution");
-        }
-        let output = if item == Item::Tool { members.remove("outputSchema") } else { None };
-        if let Some(output) = output {
-            // A client that sees the schema wants the result that fits it.
-            entry.plain_definition = Some(Value::Object(members.clone()).to_string());
-            // The schemas of 2025-06-18 and 2025-11-25 refuse a whole page for one tool whose schema has another root.
-            entry.modern_output = output.get("type") != Some(&json!("object"));
-            members.insert("outputSchema".into(), output);
-        }
-        if task.support != TaskSupport::Never {
-            let mut members = members.clone();
-            if entry.modern_output {
-                members.remove("outputSchema");
-            }
-            members.insert("execution".into(), json!({"taskSupport": task.support.wire()}));
-            entry.task_definition = Some(Value::Object(members).to_string());
-        }
-        entry.definition = Value::Object(members).to_string();
+        self.add_all([New { item, definition: definition.into(), behaviour, handler }])
+    }
 
-        self.change(|state| {
-            let shelf = state.entries.entry(item).or_default();
-            shelf.hidden += usize::from(entry.visible_to.is_some());
-            shelf.restricted += usize::from(entry.is_restricted());
-            if shelf.by_key.insert(key.clone(), Arc::new(entry)).is_some() {
+    /// Register several at once: all of them, or none where one is refused.
+    pub fn add_all<'d>(&self, items: impl IntoIterator<Item = New<'d, H>>) -> Result<(), Invalid>
+    where
+        H: 'd,
+    {
+        let mut prepared = Vec::new();
+        for New { item, definition, behaviour, handler } in items {
+            prepared.push(prepare(item, &definition, behaviour, handler)?);
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = BTreeSet::new();
+        for Prepared { item, key, .. } in &prepared {
+            if state.get(*item, key).is_some() || !keys.insert((*item, key.as_str())) {
                 return Err(Invalid(format!("{key:?} is registered already")));
             }
-            shelf.order.push(key);
+        }
+        let state = edited(&mut state);
+        for Prepared { item, key, entry } in prepared {
             state.declared.insert(item);
-            state.has_tasks |= task.support != TaskSupport::Never;
-            Ok(())
-        })
+            state.has_tasks |= entry.task.support != TaskSupport::Never;
+            state.entries.entry(item).or_default().insert(item, key, entry);
+        }
+        Ok(())
     }
 
     /// Take something off. False: it was not there.
     pub fn remove(&self, item: Item, key: &str) -> bool {
-        self.change(|state| {
-            let Some(shelf) = state.entries.get_mut(&item) else { return Ok(false) };
-            let removed = shelf.by_key.remove(key);
-            if let Some(entry) = &removed {
-                shelf.hidden -= usize::from(entry.visible_to.is_some());
-                shelf.restricted -= usize::from(entry.is_restricted());
-                shelf.order.retain(|known| known != key);
-            }
-            Ok(removed.is_some())
-        })
-        .unwrap_or(false)
-    }
-
-    fn change<T>(&self, edit: impl FnOnce(&mut State<H>) -> Result<T, Invalid>) -> Result<T, Invalid> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = State {
-            entries: state.entries.clone(),
-            declared: state.declared.clone(),
-            has_tasks: state.has_tasks,
-            pages: Mutex::default(),
-        };
-        let result = edit(&mut next)?;
-        *state = Arc::new(next);
-        Ok(result)
+        if state.get(item, key).is_none() {
+            return false;
+        }
+        edited(&mut state).entries.get_mut(&item).is_some_and(|shelf| shelf.remove(key))
     }
 
     fn snapshot(&self) -> Arc<State<H>> {
@@ -495,7 +434,7 @@ impl<H> Catalog<H> {
             Role::Complete => complete(state, request),
             // Nothing can be told of what is not there.
             Role::Subscribe => {
-                let (entry, _) = find_resource(state, &request.name, &request.access)?;
+                let (entry, _) = find_resource(state, &request.name, &request.access, &mut Steps::new())?;
                 Ok(entry.forbids(request).unwrap_or_else(|| Dispatch::Answer(Outcome::Result("{}".into()))))
             }
             Role::Unsubscribe => Ok(Dispatch::Answer(Outcome::Result("{}".into()))),
@@ -533,7 +472,13 @@ impl<H> Entry<H> {
 
 impl<H> State<H> {
     fn get(&self, item: Item, key: &str) -> Option<&Arc<Entry<H>>> {
-        self.entries.get(&item).and_then(|shelf| shelf.by_key.get(key))
+        self.entries.get(&item).and_then(|shelf| shelf.get(key))
+    }
+
+    /// The resource of an equivalent URI, if the caller sees it.
+    fn equivalent(&self, canonical: &str, access: &Access) -> Option<&Arc<Entry<H>>> {
+        let shelf = self.entries.get(&Item::Resource)?;
+        shelf.equivalent(canonical).find(|entry| entry.is_visible(access))
     }
 
     /// The entry of a key, if the caller sees it.
@@ -547,10 +492,11 @@ impl<H> State<H> {
         if !self.restricts_resources() {
             return filter;
         }
-        filter.watching(|uri| match find_resource(self, uri, access) {
+        let mut steps = Steps::new();
+        filter.watching(|uri| match find_resource(self, uri, access, &mut steps) {
             Ok((entry, _)) => access.may(&entry.scopes),
             // What is not there yet may come. So might what is hidden: nothing is told of it, nor that it is there.
-            Err(_) => true,
+            Err(error) => error.kind() == ErrorKind::ResourceNotFound,
         })
     }
 
@@ -559,10 +505,15 @@ impl<H> State<H> {
         if !self.restricts_resources() {
             return true;
         }
-        match find_resource(self, uri, access) {
+        let mut steps = Steps::new();
+        match find_resource(self, uri, access, &mut steps) {
             Ok((entry, _)) => access.may(&entry.scopes),
             // What nobody sees hides nothing.
-            Err(_) => find_resource(self, uri, &Access::Local).is_err(),
+            Err(error) => {
+                error.kind() == ErrorKind::ResourceNotFound
+                    && find_resource(self, uri, &Access::Local, &mut steps)
+                        .is_err_and(|error| error.kind() == ErrorKind::ResourceNotFound)
+            }
         }
     }
 
@@ -623,6 +574,88 @@ impl<H> State<H> {
     }
 }
 
+/// Check a definition and compile what requests need of it.
+fn prepare<H>(
+    item: Item,
+    definition: &str,
+    behaviour: Behaviour,
+    handler: H,
+) -> Result<Prepared<H>, Invalid> {
+    let value: Value = serde_json::from_str(definition)
+        .map_err(|error| Invalid(format!("the definition is not valid JSON: {error}")))?;
+    let Value::Object(mut members) = value else {
+        return Err(Invalid("the definition must be a JSON object".into()));
+    };
+    let key = key_of(item, &members)?;
+    let Behaviour { timeout, asks, task, scopes, visible_to } = behaviour;
+    let scopes =
+        crate::auth::scope::union(&[], scopes).map_err(|error| Invalid(format!("scopes: {error}")))?;
+    if !asks.is_empty() && item == Item::Completion {
+        return Err(Invalid("completions cannot ask anything".into()));
+    }
+    if task.support != TaskSupport::Never && item != Item::Tool {
+        return Err(Invalid("only calls of tools become tasks".into()));
+    }
+    if task.support == TaskSupport::Never && task != TaskBehaviour::default() {
+        return Err(Invalid(format!("{key:?} has options for tasks, and its calls never become any")));
+    }
+    if task.concurrency == Some(0) {
+        return Err(Invalid(format!("{key:?}: at least one task must be worked on")));
+    }
+    let mut entry = Entry::internal(handler);
+    (entry.timeout, entry.asks, entry.task) = (timeout, asks, task);
+    (entry.scopes, entry.visible_to) = (scopes, visible_to);
+    entry.mime_type = members.get("mimeType").and_then(Value::as_str).map(str::to_owned);
+    match item {
+        Item::Tool => prepare_tool(&key, &mut members, &mut entry)?,
+        Item::Prompt => {
+            entry.required_arguments = members
+                .get("arguments")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter(|argument| argument.get("required").and_then(Value::as_bool) == Some(true))
+                .filter_map(|argument| argument.get("name").and_then(Value::as_str).map(str::to_owned))
+                .collect();
+        }
+        Item::ResourceTemplate => entry.template = Some(Template::parse(&key)?),
+        Item::Resource | Item::Completion => {}
+    }
+    if matches!(item, Item::Resource | Item::ResourceTemplate) && !members.contains_key("name") {
+        members.insert("name".into(), Value::from(key.clone()));
+    }
+    if item == Item::Tool {
+        // What it would say comes from how it is registered.
+        members.remove("execution");
+    }
+    let output = if item == Item::Tool { members.remove("outputSchema") } else { None };
+    if let Some(output) = output {
+        // A client that sees the schema wants the result that fits it.
+        entry.plain_definition = Some(Value::Object(members.clone()).to_string());
+        // The schemas of 2025-06-18 and 2025-11-25 refuse a whole page for one tool whose schema has another root.
+        entry.modern_output = output.get("type") != Some(&json!("object"));
+        members.insert("outputSchema".into(), output);
+    }
+    if task.support != TaskSupport::Never {
+        let mut members = members.clone();
+        if entry.modern_output {
+            members.remove("outputSchema");
+        }
+        members.insert("execution".into(), json!({"taskSupport": task.support.wire()}));
+        entry.task_definition = Some(Value::Object(members).to_string());
+    }
+    entry.definition = Value::Object(members).to_string();
+
+    Ok(Prepared { item, key, entry })
+}
+
+/// The state to be changed. Requests that look at it keep the one they have; while none does, it is changed in place.
+fn edited<H>(state: &mut Arc<State<H>>) -> &mut State<H> {
+    let state = Arc::make_mut(state);
+    *state.pages.get_mut().unwrap_or_else(PoisonError::into_inner) = BTreeMap::new();
+    state
+}
+
 fn key_of(item: Item, members: &Map<String, Value>) -> Result<String, Invalid> {
     let missing = || Invalid(format!("the definition needs a {:?}", item.key()));
     match (item, members.get(item.key())) {
@@ -669,4 +702,52 @@ fn prepare_tool<H>(
         entry.output = Some(Arc::new(Schema::compile(schema, &format!("tool {name:?}: outputSchema"))?));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog<()> {
+        let stamp = Stamp::new(r#"{"name":"s","version":"1"}"#, 0, "private");
+        Catalog::new(Settings::default(), Offer { stamp, instructions: None, page_size: 10 })
+    }
+
+    fn tool(name: &str) -> New<'_, ()> {
+        let definition = format!("{{\"name\":\"{name}\"}}").into();
+        New { item: Item::Tool, definition, behaviour: Behaviour::default(), handler: () }
+    }
+
+    #[test]
+    fn registration_copies_nothing_unless_a_request_looks_at_it() {
+        let catalog = catalog();
+        let place = || Arc::as_ptr(&catalog.snapshot());
+        let before = place();
+        for n in 0..100 {
+            catalog.add_all([tool(&format!("t{n}"))]).expect("valid");
+        }
+        assert!(catalog.remove(Item::Tool, "t7"));
+        assert_eq!(place(), before);
+
+        let seen = catalog.snapshot();
+        catalog.add_all([tool("more")]).expect("valid");
+        assert!(seen.get(Item::Tool, "more").is_none(), "a request sees one state");
+        assert!(catalog.tool("more").is_some());
+    }
+
+    #[test]
+    fn several_items_are_registered_together_or_not_at_all() {
+        let catalog = catalog();
+        catalog.add_all([tool("a")]).expect("valid");
+        for (second, why) in [
+            (tool("a"), "\"a\" is registered already"),
+            (tool("b"), "\"b\" is registered already"),
+            (tool("b c"), "tool name \"b c\": 1 to 128 letters, digits, '_', '-' and '.' only"),
+        ] {
+            assert_eq!(catalog.add_all([tool("b"), second]), Err(Invalid(why.into())));
+            assert!(catalog.tool("b").is_none());
+        }
+        catalog.add_all([tool("b"), tool("c")]).expect("valid");
+        assert!(catalog.tool("b").is_some() && catalog.tool("c").is_some());
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::RpcError;
 use crate::json;
 use crate::jsonrpc::{self, Id};
+use crate::limits::MAX_URI;
 use crate::meta;
 use crate::methods::{self, Role};
 use crate::server::request::invalid;
@@ -16,8 +17,7 @@ use crate::tasks::News;
 
 /// Most resources, or tasks, that one session or stream may watch.
 const MAX_WATCHED: usize = 1024;
-/// Most bytes of the URI of one of them, and of all together: they are kept for as long as they are watched.
-const MAX_WATCHED_URI: usize = 8 << 10;
+/// Most bytes of the URIs or ids of all together: they are kept for as long as they are watched. Of one: [`MAX_URI`].
 const MAX_WATCHED_BYTES: usize = 256 << 10;
 
 /// Whether these can be watched, by their URIs or ids; or why not.
@@ -28,8 +28,8 @@ pub(crate) fn check_watched<'a>(
     if watched.clone().count() > MAX_WATCHED {
         return Err(format!("more than {MAX_WATCHED} {what} cannot be watched"));
     }
-    if watched.clone().any(|name| name.len() > MAX_WATCHED_URI) {
-        return Err(format!("{what} whose name exceeds {MAX_WATCHED_URI} bytes cannot be watched"));
+    if watched.clone().any(|name| name.len() > MAX_URI) {
+        return Err(format!("{what} whose name exceeds {MAX_URI} bytes cannot be watched"));
     }
     if watched.map(String::len).sum::<usize>() > MAX_WATCHED_BYTES {
         return Err(format!(
@@ -163,7 +163,7 @@ impl Filter {
     }
 
     /// Without the resources that do not fit.
-    pub(crate) fn watching(mut self, fits: impl Fn(&str) -> bool) -> Filter {
+    pub(crate) fn watching(mut self, mut fits: impl FnMut(&str) -> bool) -> Filter {
         self.resource_subscriptions.retain(|uri| fits(uri));
         self
     }

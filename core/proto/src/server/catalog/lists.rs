@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::super::Request;
-use super::{Catalog, Dispatch, Dress, Item, Shelf, State};
+use super::{Catalog, Dispatch, Dress, Entry, Item, Shelf, State};
 use crate::error::{ErrorKind, RpcError};
 use crate::json::Json;
 use crate::outcome::Outcome;
@@ -33,20 +33,7 @@ impl<H> Catalog<H> {
                 .list_visible(shelf, dress, request)
                 .map(|text| Dispatch::Answer(Outcome::Prepared(text.into())));
         }
-        let start = match &request.cursor {
-            None => 0,
-            Some(cursor) => after_cursor(shelf, cursor)
-                .ok_or_else(|| RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here"))?,
-        };
-        let end = shelf.order.len().min(start.saturating_add(self.offer.page_size));
-        let definitions: Vec<&str> =
-            shelf.order[start..end].iter().map(|key| shelf.by_key[key].definition(dress)).collect();
-        let member = request.method.list.expect("list methods name their member");
-        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
-        if end < shelf.order.len() {
-            let cursor = URL_SAFE_NO_PAD.encode(&shelf.order[end - 1]);
-            members.push_str(&format!(",\"nextCursor\":\"{cursor}\""));
-        }
+        let members = self.page(shelf, dress, request, |_| true)?;
         let page = Json::from(self.offer.stamp.result(era, request.method.cacheable, &members));
         if request.cursor.is_none() {
             state.pages.lock().unwrap_or_else(PoisonError::into_inner).insert((item, dress), page.clone());
@@ -56,35 +43,37 @@ impl<H> Catalog<H> {
 
     /// A page of what the caller sees. It is written for each request, and for nobody else.
     fn list_visible(&self, shelf: &Shelf<H>, dress: Dress, request: &Request) -> Result<String, RpcError> {
+        let members = self.page(shelf, dress, request, |entry| entry.is_visible(&request.access))?;
         let era = request.revision.era();
-        let broken = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
-        let sees = |key: &String| shelf.by_key[key].is_visible(&request.access);
-        let start = match &request.cursor {
-            None => 0,
-            Some(cursor) => {
-                let start = after_cursor(shelf, cursor).ok_or_else(broken)?;
-                // A cursor must not tell whether there is something of that name.
-                if !sees(&shelf.order[start - 1]) {
-                    return Err(broken());
-                }
-                start
-            }
-        };
-        let mut rest = shelf.order[start..].iter().filter(|key| sees(key));
-        let page: Vec<&String> = rest.by_ref().take(self.offer.page_size).collect();
-        let definitions: Vec<&str> = page.iter().map(|key| shelf.by_key[*key].definition(dress)).collect();
-        let member = request.method.list.expect("list methods name their member");
-        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
-        if let (Some(last), Some(_)) = (page.last(), rest.next()) {
-            members.push_str(&format!(",\"nextCursor\":\"{}\"", URL_SAFE_NO_PAD.encode(last)));
-        }
         Ok(self.offer.stamp.private_result(era, request.method.cacheable, &members))
     }
-}
 
-/// Where the page after a cursor begins. A cursor is the key of the last entry that was sent, so pages stay
-/// right while entries are added.
-fn after_cursor<H>(shelf: &Shelf<H>, cursor: &str) -> Option<usize> {
-    let key = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    Some(shelf.order.iter().position(|known| *known == key)? + 1)
+    /// The members of a page. A cursor is the key of the last entry that was sent, so pages stay right while entries are added.
+    fn page(
+        &self,
+        shelf: &Shelf<H>,
+        dress: Dress,
+        request: &Request,
+        sees: impl Fn(&Entry<H>) -> bool,
+    ) -> Result<String, RpcError> {
+        let broken = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
+        let key = match &request.cursor {
+            None => None,
+            Some(cursor) => {
+                let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|key| String::from_utf8(key).ok());
+                // A cursor must not tell whether there is something of that name.
+                let key = key.filter(|key| shelf.get(key).is_some_and(|entry| sees(entry)));
+                Some(key.ok_or_else(broken)?)
+            }
+        };
+        let mut rest = shelf.after(key.as_deref()).ok_or_else(broken)?.filter(|(_, entry)| sees(entry));
+        let page: Vec<_> = rest.by_ref().take(self.offer.page_size).collect();
+        let definitions: Vec<&str> = page.iter().map(|(_, entry)| entry.definition(dress)).collect();
+        let member = request.method.list.expect("list methods name their member");
+        let mut members = format!("\"{member}\":[{}]", definitions.join(","));
+        if let (Some((last, _)), Some(_)) = (page.last(), rest.next()) {
+            members.push_str(&format!(",\"nextCursor\":\"{}\"", URL_SAFE_NO_PAD.encode(last)));
+        }
+        Ok(members)
+    }
 }

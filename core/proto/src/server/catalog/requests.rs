@@ -7,10 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::super::Request;
 use super::super::post::{Headers, check_params};
-use super::{Dispatch, Entry, Input, Item, State, completion_key};
+use super::super::template::{self, Reading, Steps};
+use super::{Dispatch, Entry, Input, Item, Shelf, State, completion_key};
 use crate::auth::resource::Access;
 use crate::error::{ErrorKind, RpcError};
 use crate::json::Json;
+use crate::limits::check_uri;
 use crate::methods;
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
@@ -122,7 +124,7 @@ fn missing_tasks() -> RpcError {
 }
 
 pub(super) fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
-    let (entry, params) = find_resource(state, &request.name, &request.access)?;
+    let (entry, params) = find_resource(state, &request.name, &request.access, &mut Steps::new())?;
     if let Some(forbidden) = entry.forbids(request) {
         return Ok(forbidden);
     }
@@ -132,26 +134,39 @@ pub(super) fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Di
 /// The resource or template of a URI, with the template's variables.
 pub(super) type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
 
+/// Find it in the steps that are left to the request: [`ErrorKind::ResourceNotFound`] where there is none.
 pub(super) fn find_resource<'s, H>(
     state: &'s State<H>,
     uri: &str,
     access: &Access,
+    steps: &mut Steps,
 ) -> Result<Found<'s, H>, RpcError> {
     if let Some(entry) = state.get(Item::Resource, uri).filter(|entry| entry.is_visible(access)) {
         return Ok((entry, Vec::new()));
     }
+    check_uri("params.uri", uri).map_err(|why| RpcError::new(ErrorKind::InvalidParams, why))?;
+    let canonical = template::canonical(uri);
+    if let Some(entry) = state.equivalent(&canonical, access) {
+        return Ok((entry, Vec::new()));
+    }
     let templates = state.entries.get(&Item::ResourceTemplate);
-    let matched = templates
-        .into_iter()
-        .flat_map(|shelf| shelf.order.iter().map(|key| &shelf.by_key[key]))
-        .filter(|entry| entry.is_visible(access))
-        .find_map(|entry| {
-            entry.template.as_ref().and_then(|template| template.matches(uri)).map(|params| (entry, params))
+    for reading in [Reading::Exact, Reading::Lenient] {
+        let mut entries =
+            templates.into_iter().flat_map(Shelf::entries).filter(|entry| entry.is_visible(access));
+        let matched = entries.find_map(|entry| {
+            let params = entry.template.as_ref()?.matches(&canonical, reading, steps)?;
+            Some((entry, params))
         });
-    matched.ok_or_else(|| {
-        RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
-            .with_data(json!({ "uri": uri }))
-    })
+        if let Some(found) = matched {
+            return Ok(found);
+        }
+    }
+    if steps.are_spent() {
+        let message = format!("params.uri: too many templates could be meant by {}", shown(uri));
+        return Err(RpcError::new(ErrorKind::InvalidParams, message));
+    }
+    Err(RpcError::new(ErrorKind::ResourceNotFound, format!("Resource not found: {}", shown(uri)))
+        .with_data(json!({ "uri": uri })))
 }
 
 pub(super) fn get_prompt<H>(state: &State<H>, request: &Request) -> Result<Dispatch<H>, RpcError> {
@@ -177,6 +192,9 @@ pub(super) fn complete<H>(state: &State<H>, request: &Request) -> Result<Dispatc
     let invalid = |message: &str| RpcError::new(ErrorKind::InvalidParams, message);
     let reference: Value =
         serde_json::from_str(request.reference.as_str()).map_err(|_| invalid("params.ref is required"))?;
+    if let Some(uri) = reference.get("uri").and_then(Value::as_str) {
+        check_uri("params.ref.uri", uri).map_err(|why| invalid(&why))?;
+    }
     let key = completion_key(&reference).ok_or_else(|| invalid("params.ref is not valid"))?;
     let argument: Value = serde_json::from_str(request.argument.as_str())
         .map_err(|_| invalid("params.argument is required"))?;
