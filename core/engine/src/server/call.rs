@@ -1,6 +1,5 @@
 //! One call of a handler: what it may say while it works, and how it learns that the caller has left.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -20,7 +19,7 @@ use trunnion_proto::server::memory::{self, MAX_KEPT, Memory};
 use trunnion_proto::server::{LogEntry, Notice, Progress, Question, Request};
 
 use super::asking::{Asked, Reply, SUSPENDED, answers_json};
-use super::notices::Listener;
+pub(crate) use super::inbox::{Inbox, Missed};
 use super::tasks::Hold;
 use crate::error::{Error, local};
 use crate::lock;
@@ -550,6 +549,8 @@ pub(crate) enum Say {
     Done(Outcome),
     /// Not of a call: something has changed that the connection may want to hear of.
     Notice(Notice),
+    /// Not of a call: changes that were not kept, because too much waited to be sent.
+    Missed(Missed),
 }
 
 /// What a handler stores.
@@ -590,122 +591,6 @@ impl Drop for ToStore {
 impl std::fmt::Debug for ToStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("ToStore").field(&self.what).finish()
-    }
-}
-
-/// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller who does not
-/// read must not make the server keep what a busy handler has to say.
-const MAX_WAITING: usize = 1 << 20;
-
-impl Say {
-    /// About how many bytes it holds, if it may be dropped; an answer may not.
-    fn size(&self) -> usize {
-        match self {
-            Say::Progress(step) => size_of::<Say>() + step.message.as_ref().map_or(0, String::len),
-            Say::Log(entry) => {
-                size_of::<Say>() + entry.data.get().len() + entry.logger.as_ref().map_or(0, String::len)
-            }
-            Say::Notice(Notice::Resource(uri)) => size_of::<Say>() + uri.len(),
-            Say::Notice(Notice::Task(news)) => size_of::<Say>() + news.size(),
-            Say::Ask(_) | Say::CloseStream | Say::Store(_) | Say::Done(_) | Say::Notice(_) => 0,
-        }
-    }
-}
-
-/// Where the calls of one connection speak to it.
-#[derive(Default)]
-pub(crate) struct Inbox(Mutex<InboxState>);
-
-#[derive(Default)]
-struct InboxState {
-    queue: VecDeque<(u64, Say)>,
-    /// The sizes of what is queued.
-    waiting: usize,
-    waker: Option<Waker>,
-    closed: bool,
-}
-
-impl Inbox {
-    fn push(&self, key: u64, say: Say) -> bool {
-        let waker = {
-            let mut state = lock(&self.0);
-            if state.closed {
-                return false;
-            }
-            let size = say.size();
-            if size > 0 && state.waiting > 0 && state.waiting + size > MAX_WAITING {
-                return false;
-            }
-            state.waiting += size;
-            state.queue.push_back((key, say));
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        true
-    }
-
-    /// Say that something has changed, once for as long as it has not been heard.
-    pub(crate) fn push_notice(&self, notice: &Notice) {
-        {
-            let mut state = lock(&self.0);
-            for (_, said) in &mut state.queue {
-                match (said, notice) {
-                    (Say::Notice(known), notice) if known == notice => return,
-                    // Only where a task is now is news.
-                    (Say::Notice(Notice::Task(known)), Notice::Task(news)) if known.id == news.id => {
-                        let (old, new) = (known.size(), news.size());
-                        *known = news.clone();
-                        state.waiting = state.waiting.saturating_sub(old) + new;
-                        return;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.push(0, Say::Notice(notice.clone()));
-    }
-
-    /// The next thing said; pending registers the waker.
-    pub(crate) fn poll_next(&self, cx: &std::task::Context<'_>) -> Poll<(u64, Say)> {
-        let mut state = lock(&self.0);
-        match state.queue.pop_front() {
-            Some(said) => {
-                state.waiting -= said.1.size();
-                Poll::Ready(said)
-            }
-            None => {
-                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    state.waker = Some(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Nothing waits to be heard.
-    pub(crate) fn is_empty(&self) -> bool {
-        lock(&self.0).queue.is_empty()
-    }
-
-    /// The connection is gone: nobody listens any more.
-    pub(crate) fn close(&self) {
-        let unheard = {
-            let mut state = lock(&self.0);
-            state.closed = true;
-            state.waiting = 0;
-            state.waker = None;
-            std::mem::take(&mut state.queue)
-        };
-        // Questions among it are told that they are cancelled: not under the lock.
-        drop(unheard);
-    }
-}
-
-impl Listener for Inbox {
-    fn notice(&self, notice: &Notice) {
-        self.push_notice(notice);
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod asking;
 pub mod auth;
 pub(crate) mod call;
 pub(crate) mod http;
+mod inbox;
 pub(crate) mod notices;
 pub(crate) mod seal;
 pub(crate) mod stream;

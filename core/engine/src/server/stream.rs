@@ -18,7 +18,7 @@ use trunnion_proto::server::catalog::{Entry, Input};
 use trunnion_proto::server::{Notice, Output, Request, ServerConn};
 
 use super::asking::{self, Asked, Asks, recall, suspend};
-use super::call::{Call, Handler, Inbox, Say, Start};
+use super::call::{Call, Handler, Inbox, Missed, Say, Start};
 use super::notices::{Listener, Membership};
 use super::seal::random_id;
 use super::tasks::{Granted, Watch};
@@ -205,6 +205,7 @@ impl Link {
                         self.conn.notice(&notice);
                     }
                 }
+                Say::Missed(missed) => self.tell_again(missed),
             }
             self.obey();
         }
@@ -233,6 +234,20 @@ impl Link {
             }
         }
         heard
+    }
+
+    /// Some changes were not kept: whatever is watched may have changed.
+    fn tell_again(&mut self, missed: Missed) {
+        if missed.resources {
+            for uri in self.conn.watched_resources() {
+                let notice = Notice::Resource(uri);
+                if self.server.catalog.tells(&notice, &lock(&self.access)) {
+                    self.conn.notice(&notice);
+                }
+            }
+        }
+        let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
+        self.server.tasks.tell_again(missed.tasks, listener);
     }
 
     /// Listen for tasks: where they are comes first.

@@ -1,6 +1,6 @@
 //! A byte stream that carries both eras: stdio, a pipe, a socket, a pair in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -216,6 +216,14 @@ impl ServerConn {
         }
         let streams = self.live.values().filter_map(|live| live.exchange.notice(notice));
         self.out.extend(streams.map(Output::Send));
+    }
+
+    /// The resources that anybody here watches.
+    pub fn watched_resources(&self) -> BTreeSet<String> {
+        let session = self.session.iter().flat_map(Session::watched);
+        let streams =
+            self.live.values().filter_map(|live| live.exchange.filter()).flat_map(Filter::resources);
+        session.chain(streams).map(str::to_owned).collect()
     }
 
     /// Whether anybody could want to hear of changes.

@@ -237,6 +237,11 @@ impl Exchange {
         self.filter.is_some()
     }
 
+    /// What is listened for on it.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
     /// The notification of a change, if it is listened for.
     pub fn notice(&self, notice: &Notice) -> Option<Vec<u8>> {
         let wanted = !self.over && self.filter.as_ref().is_some_and(|filter| filter.covers(notice));

@@ -143,6 +143,11 @@ impl Filter {
         self.task_ids.iter().map(String::as_str)
     }
 
+    /// The resources it is about.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.resource_subscriptions.iter().map(String::as_str)
+    }
+
     /// Leave out the tasks that are not to be told of.
     pub fn retain_tasks(&mut self, keep: impl Fn(&str) -> bool) {
         self.task_ids.retain(|id| keep(id));

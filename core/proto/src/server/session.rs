@@ -118,6 +118,11 @@ impl Session {
         self.watched.remove(uri);
     }
 
+    /// The resources that it watches.
+    pub fn watched(&self) -> impl Iterator<Item = &str> {
+        self.watched.iter().map(String::as_str)
+    }
+
     /// Whether the client is to be told: lists always, a resource when it is watched, a task when this session, which goes by
     /// this name, has made it.
     pub fn wants(&self, notice: &Notice, name: &str) -> bool {

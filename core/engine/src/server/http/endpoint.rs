@@ -473,7 +473,7 @@ impl Endpoint {
                     refuse_ask(asked);
                     None
                 }
-                Say::CloseStream | Say::Store(_) | Say::Notice(_) => None,
+                Say::CloseStream | Say::Store(_) | Say::Notice(_) | Say::Missed(_) => None,
             };
             let Some(first) = message.filter(|_| accepts.events) else { continue };
             let pending = VecDeque::from([event(&first)]);

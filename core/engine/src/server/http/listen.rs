@@ -16,7 +16,7 @@ use super::Phase;
 use super::answer::{Events, event};
 use crate::driver::Sleep;
 use crate::server::ServerCore;
-use crate::server::call::{Inbox, Say};
+use crate::server::call::{Inbox, Missed, Say};
 use crate::server::notices::{Listener, Membership};
 use crate::server::tasks::Watch;
 
@@ -87,6 +87,27 @@ impl ListenEvents {
     }
 }
 
+impl ListenEvents {
+    fn told(&self, notice: &Notice) -> Option<Bytes> {
+        let message = self.exchange.notice(notice)?;
+        self.server.catalog.tells(notice, &self.access).then(|| event(&message))
+    }
+
+    /// Some changes were not kept: whatever is watched may have changed.
+    fn tell_again(&mut self, mut missed: Missed) {
+        let Some(filter) = self.exchange.filter() else { return };
+        if missed.resources {
+            let notices: Vec<Notice> =
+                filter.resources().map(|uri| Notice::Resource(uri.to_owned())).collect();
+            let told: Vec<Bytes> = notices.iter().filter_map(|notice| self.told(notice)).collect();
+            self.first.extend(told);
+        }
+        missed.tasks.retain(|id| filter.tasks().any(|known| known == id));
+        let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
+        self.server.tasks.tell_again(missed.tasks, listener);
+    }
+}
+
 impl Events for ListenEvents {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(first) = self.first.pop_front() {
@@ -96,11 +117,16 @@ impl Events for ListenEvents {
             return Poll::Ready(None);
         }
         while let Poll::Ready((_, said)) = self.inbox.poll_next(cx) {
-            if let Say::Notice(notice) = said
-                && let Some(message) = self.exchange.notice(&notice)
-                && self.server.catalog.tells(&notice, &self.access)
-            {
-                return Poll::Ready(Some(event(&message)));
+            let told = match said {
+                Say::Notice(notice) => self.told(&notice),
+                Say::Missed(missed) => {
+                    self.tell_again(missed);
+                    self.first.pop_front()
+                }
+                _ => None,
+            };
+            if told.is_some() {
+                return Poll::Ready(told);
             }
         }
         std::task::ready!(Pin::new(&mut self.draining).poll(cx));

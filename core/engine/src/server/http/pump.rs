@@ -53,7 +53,7 @@ impl Pump {
         let message = match say {
             Say::Progress(step) => self.exchange.progress(&step),
             Say::Log(entry) => self.exchange.log(&entry),
-            Say::Notice(_) | Say::Store(_) => None,
+            Say::Notice(_) | Say::Missed(_) | Say::Store(_) => None,
             Say::CloseStream => {
                 self.stream.close_reader();
                 None

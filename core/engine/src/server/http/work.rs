@@ -106,7 +106,7 @@ impl Events for WorkEvents {
                     refuse_ask(asked);
                     None
                 }
-                Say::CloseStream | Say::Store(_) | Say::Notice(_) => None,
+                Say::CloseStream | Say::Store(_) | Say::Notice(_) | Say::Missed(_) => None,
                 Say::Done(outcome) => {
                     self.over = true;
                     let stamp = self.work.server.catalog.stamp();

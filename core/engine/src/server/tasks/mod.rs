@@ -10,13 +10,14 @@ mod run;
 mod store;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch as tokio_watch};
 use trunnion_proto::error::{ErrorKind, RpcError};
+use trunnion_proto::server::Notice;
 use trunnion_proto::tasks::{News, Record};
 
 pub(crate) use hand_over::Serving;
@@ -27,7 +28,7 @@ use store::Held;
 pub(crate) use watch::{Granted, Watch};
 
 use super::ServerCore;
-use super::notices::{Following, Line};
+use super::notices::{Following, Line, Listener};
 use crate::driver::Driver;
 use crate::lock;
 use crate::store::{MemoryStore, TaskStore};
@@ -180,6 +181,20 @@ impl Tasks {
         if wanted {
             self.line.hub().task(News::of(record));
         }
+    }
+
+    /// Tell somebody who has missed that they changed where these tasks are now.
+    pub fn tell_again(&self, ids: BTreeSet<String>, listener: Weak<dyn Listener>) {
+        let (false, Some(runtime)) = (ids.is_empty(), self.runtime.get()) else { return };
+        let tasks = self.me.clone();
+        runtime.spawn(async move {
+            for id in ids {
+                let Some(tasks) = tasks.upgrade() else { return };
+                let Ok(Held { record, .. }) = tasks.load(&id).await else { continue };
+                let Some(listener) = listener.upgrade() else { return };
+                listener.notice(&Notice::Task(News::of(&record)));
+            }
+        });
     }
 
     /// What another process has changed, or what may have been missed.

@@ -426,7 +426,7 @@ impl Worker {
                 Err(Over(None))
             }
             // No stream is there to send them on (extension, "Task Status Notifications").
-            Say::Log(_) | Say::CloseStream | Say::Notice(_) => Ok(()),
+            Say::Log(_) | Say::CloseStream | Say::Notice(_) | Say::Missed(_) => Ok(()),
         }
     }
 
