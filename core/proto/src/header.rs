@@ -143,8 +143,17 @@ fn walk(
                     path.pop();
                 }
             }
+            // Their members are named as their author likes, and are schemas.
+            (
+                "$defs" | "definitions" | "dependentSchemas" | "dependencies" | "patternProperties",
+                Value::Object(named),
+            ) => {
+                for schema in named.values() {
+                    walk(schema, path, false, seen, found)?;
+                }
+            }
             // Data, not schemas: an "x-mcp-header" in there annotates nothing.
-            ("default" | "const" | "enum" | "examples", _) => {}
+            ("default" | "const" | "enum" | "examples" | "dependentRequired" | "$vocabulary", _) => {}
             _ => walk(value, path, false, seen, found)?,
         }
     }
@@ -201,6 +210,24 @@ mod tests {
         assert!(param_headers(&schema(items)).is_err());
         let twice = json!({"properties": {"a": {"type": "string", "x-mcp-header": "N"}, "b": {"type": "string", "x-mcp-header": "n"}}});
         assert!(param_headers(&twice).is_err());
+    }
+
+    #[test]
+    fn a_name_is_no_annotation() {
+        let named = json!({"x-mcp-header": {"type": "string"}});
+        for keyword in
+            ["properties", "$defs", "definitions", "dependentSchemas", "dependencies", "patternProperties"]
+        {
+            let schema = json!({"type": "object", keyword: named});
+            assert_eq!(param_headers(&schema), Ok(Vec::new()), "{keyword}");
+            // What is annotated there is so in vain.
+            let annotated = json!({"type": "string", "x-mcp-header": "N"});
+            let schema = json!({"type": "object", keyword: {"x-mcp-header": annotated}});
+            assert_eq!(param_headers(&schema).is_ok(), keyword == "properties", "{keyword}");
+        }
+        let required = json!({"x-mcp-header": ["a"], "a": ["x-mcp-header"]});
+        let schema = json!({"type": "object", "dependentRequired": required, "required": ["x-mcp-header"]});
+        assert_eq!(param_headers(&schema), Ok(Vec::new()));
     }
 
     #[test]

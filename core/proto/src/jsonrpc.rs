@@ -14,9 +14,35 @@ use crate::limits::{Limits, exceeds_depth};
 /// Most digits of an id that is a number.
 const MAX_DIGITS: usize = 64;
 
-/// A request id as its JSON text, so that it is echoed as it came: `1` and `"1"` are different ids.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A request id as its JSON text, so that it is echoed as it came: `1` and `"1"` are different ids, `1` and `1.0` are one.
+#[derive(Debug, Clone)]
 pub struct Id(Box<str>);
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Id) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl Eq for Id {}
+
+impl std::hash::Hash for Id {
+    fn hash<S: std::hash::Hasher>(&self, state: &mut S) {
+        self.value().hash(state);
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Id) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Id) -> std::cmp::Ordering {
+        self.value().cmp(other.value())
+    }
+}
 
 impl Id {
     /// An id of our own making.
@@ -31,14 +57,27 @@ impl Id {
 
     /// The value of an id made by [`Id::number`].
     pub fn as_number(&self) -> Option<u64> {
-        self.0.parse().ok()
+        self.value().parse().ok()
     }
 
-    /// Accepts a string or an integer; one of very many digits is a number that peers could not read back.
+    /// What tells it from others: an integer without the fraction that some peers write it with.
+    fn value(&self) -> &str {
+        match self.0.split_once('.') {
+            Some((integer, _)) if !self.0.starts_with('"') => integer,
+            _ => &self.0,
+        }
+    }
+
+    /// Accepts a string or an integer, which may be written as `5.0`; one of very many digits is a number that peers could
+    /// not read back.
     pub fn from_json(text: &str) -> Option<Id> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let integer =
-            (1..=MAX_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.strip_prefix('-').unwrap_or(text);
+        let (digits, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let integer = (1..=MAX_DIGITS).contains(&number.len())
+            && !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !fraction.is_empty()
+            && fraction.bytes().all(|byte| byte == b'0');
         (integer || text.starts_with('"')).then(|| Id(text.into()))
     }
 }
@@ -158,9 +197,14 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
 /// Most messages of one batch.
 const MAX_BATCH: usize = 100;
 
+/// A frame without the byte order mark that some peers begin it with (RFC 8259, 8.1 lets a reader ignore it).
+fn unmarked(frame: &[u8]) -> &[u8] {
+    frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame)
+}
+
 /// Whether a frame holds a batch: an array.
 pub(crate) fn is_batch(frame: &[u8]) -> bool {
-    frame.trim_ascii_start().first() == Some(&b'[')
+    unmarked(frame).trim_ascii_start().first() == Some(&b'[')
 }
 
 /// The messages of a batch, unread (2025-03-26, "Batching").
@@ -173,7 +217,7 @@ pub(crate) fn batch(frame: &Bytes, limits: &Limits) -> Result<Vec<Bytes>, Malfor
     if exceeds_depth(frame, limits.depth) {
         return Err(invalid(format!("message nests deeper than {}", limits.depth)));
     }
-    let messages: Vec<&RawValue> = serde_json::from_slice(frame).map_err(|_| Malformed {
+    let messages: Vec<&RawValue> = serde_json::from_slice(unmarked(frame)).map_err(|_| Malformed {
         id: None,
         error: RpcError::new(ErrorKind::ParseError, "message is not valid JSON"),
     })?;
@@ -204,6 +248,7 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         let message = format!("message exceeds {} bytes", limits.message_bytes);
         return Err(malformed(salvage_id(frame), ErrorKind::InvalidRequest, message));
     }
+    let frame = unmarked(frame);
     let text = std::str::from_utf8(frame)
         .map_err(|_| malformed(None, ErrorKind::ParseError, "message is not UTF-8".into()))?;
     if exceeds_depth(frame, limits.depth) {
@@ -246,12 +291,14 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         let Ok(method) = serde_json::from_str::<Borrowed<'a>>(method.get()) else {
             return Err(malformed(id, ErrorKind::InvalidRequest, "method must be a string".into()));
         };
-        if envelope.params.is_some_and(|params| !params.get().starts_with('{')) {
+        // Null is what some peers write for none.
+        let params = envelope.params.filter(|params| params.get() != "null");
+        if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(malformed(id, ErrorKind::InvalidRequest, "params must be an object".into()));
         }
         return Ok(match id {
-            Some(id) => Message::Request { id, method: method.0, params: envelope.params },
-            None => Message::Notification { method: method.0, params: envelope.params },
+            Some(id) => Message::Request { id, method: method.0, params },
+            None => Message::Notification { method: method.0, params },
         });
     }
     match (envelope.result, envelope.error) {
@@ -430,13 +477,50 @@ mod tests {
 
     #[test]
     fn ids_keep_their_type_and_text() {
-        for id in ["0", "-5", "\"a\\u0041\"", "12345678901234567890123"] {
+        for id in ["0", "-5", "\"a\\u0041\"", "12345678901234567890123", "5.0", "-3.000", "\"5.0\""] {
             let frame = format!(r#"{{"method":"x","id":{id},"jsonrpc":"2.0"}}"#);
             let Ok(Message::Request { id: parsed, .. }) = parse(frame.as_bytes(), &Limits::default()) else {
                 panic!("{id} is a valid id");
             };
             assert_eq!(parsed.as_json(), id);
         }
+    }
+
+    #[test]
+    fn an_integer_is_one_id_however_it_is_written() {
+        let id = |text| Id::from_json(text);
+        assert_eq!(id("3.0"), id("3"));
+        assert_eq!(id("3.0").and_then(|id| id.as_number()), Some(3));
+        assert_ne!(id("\"3\""), id("3"));
+        assert_ne!(id("\"3.0\""), id("\"3\""));
+        for none in ["3.", ".0", "3.1", "3.01", "-", "-.0", "3.0.0", "", "null", "true"] {
+            assert_eq!(id(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn null_parameters_are_none() {
+        for (frame, request) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null}"#, true),
+            (r#"{"jsonrpc":"2.0","method":"x","params": null }"#, false),
+        ] {
+            match parse(frame.as_bytes(), &Limits::default()) {
+                Ok(Message::Request { params: None, .. }) if request => {}
+                Ok(Message::Notification { params: None, .. }) if !request => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let frame = "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}";
+        assert!(matches!(parse(frame.as_bytes(), &Limits::default()), Ok(Message::Request { .. })));
+        let many = Bytes::from(format!("\u{feff}[{}]", frame.trim_start_matches('\u{feff}')));
+        assert!(is_batch(&many));
+        assert_eq!(batch(&many, &Limits::default()).expect("a batch").len(), 1);
+        // One, and at the beginning.
+        assert_eq!(code("\u{feff}\u{feff}{}"), (None, -32700));
     }
 
     #[test]
