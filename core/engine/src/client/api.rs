@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -98,8 +99,14 @@ enum Heard {
 }
 
 struct Waiter {
-    answer: oneshot::Sender<Result<Json, ClientError>>,
+    answer: oneshot::Sender<Answer>,
     on_progress: Option<OnProgress>,
+}
+
+enum Answer {
+    Ended(Result<Json, ClientError>),
+    /// The program's progress callback panicked, with this message.
+    Panicked(String),
 }
 
 impl Client {
@@ -508,9 +515,16 @@ impl<R: FromResult + Send + 'static> IntoFuture for Request<R> {
             inner.shared.lock().insert(op, Waiter { answer, on_progress: self.on_progress });
             let guard = CancelOnDrop { inner, op };
             inner.handle.start(op, self.method, params, self.options);
-            let result = answered.await;
+            let result = match answered.await {
+                Ok(Answer::Ended(result)) => result.map_err(Error::from),
+                Ok(Answer::Panicked(message)) => {
+                    drop(guard);
+                    return Err(Error::internal(format!("the progress callback panicked: {message}")));
+                }
+                Err(_) => Err(closed()),
+            };
             std::mem::forget(guard);
-            R::from_result(self.method, result.map_err(|_| closed())??)
+            R::from_result(self.method, result?)
         })
     }
 }
@@ -540,13 +554,19 @@ impl Shared {
             ClientEvent::Error { op, error } => self.answer(op, Err(error)),
             ClientEvent::Progress { op, payload } => {
                 let callback = self.lock().get(&op).and_then(|waiter| waiter.on_progress.clone());
-                if let (Some(callback), Ok(progress)) = (callback, serde_json::from_str(payload.as_str())) {
-                    callback(progress);
+                if let (Some(callback), Ok(progress)) = (callback, serde_json::from_str(payload.as_str()))
+                    && let Err(message) = caught(|| callback(progress))
+                    && let Some(waiter) = self.lock().remove(&op)
+                {
+                    let _ = waiter.answer.send(Answer::Panicked(message));
                 }
             }
             ClientEvent::Notification { event, params } => {
-                if let Some(callback) = &self.on_notification {
-                    callback(event, serde_json::from_str(params.as_str()).unwrap_or_default());
+                let params = serde_json::from_str(params.as_str()).unwrap_or_default();
+                if let Some(callback) = &self.on_notification
+                    && let Err(message) = caught(|| callback(event, params))
+                {
+                    tracing::error!(event, message, "the notification callback panicked");
                 }
             }
             ClientEvent::Told { op, event, params } => {
@@ -561,7 +581,24 @@ impl Shared {
                 self.asking.ask(question, kind, &params, reply);
             }
             ClientEvent::Withdrawn { question, .. } => self.asking.withdraw(question),
-            ClientEvent::Closed { .. } => drop(self.closed.send_replace(true)),
+            ClientEvent::Closed { reason } => {
+                self.end_all(&reason);
+                self.closed.send_replace(true);
+            }
+        }
+    }
+
+    /// End whatever still waits. After an orderly end there is nothing.
+    fn end_all(&self, reason: &str) {
+        let error = || ClientError::local(kind::CLOSED, reason);
+        self.connected(Err(error()));
+        let waiting = std::mem::take(&mut *self.lock());
+        for waiter in waiting.into_values() {
+            let _ = waiter.answer.send(Answer::Ended(Err(error())));
+        }
+        let listening = std::mem::take(&mut *lock(&self.listening));
+        for heard in listening.into_values() {
+            heard.end(Err(error().into()));
         }
     }
 
@@ -575,17 +612,38 @@ impl Shared {
     fn answer(&self, op: u64, result: Result<Json, ClientError>) {
         let waiter = self.lock().remove(&op);
         if let Some(waiter) = waiter {
-            let _ = waiter.answer.send(result);
+            let _ = waiter.answer.send(Answer::Ended(result));
             return;
         }
-        let result = result.map(drop).map_err(Error::from);
         let heard = lock(&self.listening).remove(&op);
-        match heard {
-            Some(Heard::Changes(feed)) => feed.end(result),
-            Some(Heard::Task(feed)) => feed.end(result),
-            None => {}
+        if let Some(heard) = heard {
+            heard.end(result.map(drop).map_err(Error::from));
         }
     }
+}
+
+impl Heard {
+    fn end(self, result: Result<(), Error>) {
+        match self {
+            Heard::Changes(feed) => feed.end(result),
+            Heard::Task(feed) => feed.end(result),
+        }
+    }
+}
+
+/// Call the program's code. It runs in the task of the connection, which must outlive its panics: the message of one is
+/// the error.
+fn caught(callback: impl FnOnce()) -> Result<(), String> {
+    let panic = match std::panic::catch_unwind(AssertUnwindSafe(callback)) {
+        Ok(()) => return Ok(()),
+        Err(panic) => panic,
+    };
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let text = text.to_owned();
+    // A payload may be anything, also something that panics when it is dropped.
+    std::mem::forget(panic);
+    Err(text)
 }
 
 /// What a request brings, made from the result on the wire.

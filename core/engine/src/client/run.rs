@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -40,10 +41,55 @@ enum Event {
     Http(HttpEvent),
 }
 
+/// What has to be ended in whatever way the connection's task ends: it may panic, or its runtime may be dropped.
+struct Ending {
+    conn: ClientConn,
+    commands: mpsc::UnboundedReceiver<Command>,
+    sink: Arc<Sink>,
+    /// It ended in order.
+    told: bool,
+}
+
+impl Ending {
+    /// What was sent and will not be carried out any more.
+    fn refuse_commands(&mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Start { op, .. } = command {
+                (self.sink)(closed(op));
+            }
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        let reason = "the client's task has broken off";
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            self.conn.broken(ClientError::local(kind::CLOSED, reason));
+            while let Some(output) = self.conn.poll() {
+                match output {
+                    Output::Error { op, error } => (self.sink)(ClientEvent::Error { op, error }),
+                    Output::ConnectFailed(error) => (self.sink)(ClientEvent::ConnectFailed(error)),
+                    _ => {}
+                }
+            }
+            self.refuse_commands();
+            (self.sink)(ClientEvent::Closed { reason: reason.to_owned() });
+        }));
+        if ended.is_err() {
+            tracing::error!("who is told of a client's end has panicked");
+        }
+    }
+}
+
 pub(super) async fn run(
     target: Target,
     options: ConnectOptions,
-    mut commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<Command>,
     questions: mpsc::WeakUnboundedSender<Command>,
     sink: Arc<Sink>,
     mut full: Option<watch::Receiver<bool>>,
@@ -98,7 +144,8 @@ pub(super) async fn run(
     };
 
     let mut clock = Clock::new();
-    let mut conn = ClientConn::new(config);
+    let mut ending = Ending { conn: ClientConn::new(config), commands, sink, told: false };
+    let Ending { conn, commands, sink, .. } = &mut ending;
     conn.connect(Duration::ZERO);
     if let Link::Failed(error) = &mut link
         && let Some(error) = error.take()
@@ -111,7 +158,7 @@ pub(super) async fn run(
     let mut unknown = key;
     let mut token = link.token();
     loop {
-        carry_out(&mut conn, &mut link, &sink, &questions, &mut farewell);
+        carry_out(conn, &mut link, sink, &questions, &mut farewell);
         if let Some(facts) = conn.facts().filter(|_| conn.is_ready())
             && let Some(key) = unknown.take()
             && !conn.is_guess()
@@ -137,34 +184,30 @@ pub(super) async fn run(
         }
         tokio::select! {
             command = commands.recv() => {
-                apply(&mut conn, command, clock.now());
+                apply(conn, command, clock.now());
                 // What came in together goes out together.
                 while let Ok(command) = commands.try_recv() {
-                    apply(&mut conn, Some(command), clock.now());
+                    apply(conn, Some(command), clock.now());
                 }
             }
             () = relief(&mut full), if is_behind => {}
-            event = link.next(), if !is_behind => take_in(&mut conn, &mut link, event, clock.now()),
+            event = link.next(), if !is_behind => take_in(conn, &mut link, event, clock.now()),
             () = &mut sleep, if deadline.is_some() => {
                 armed = None;
                 conn.on_deadline(clock.now());
             }
         }
     }
-    commands.close();
-    while let Ok(command) = commands.try_recv() {
-        if let Command::Start { op, .. } = command {
-            sink(closed(op));
-        }
-    }
+    ending.refuse_commands();
     match link {
         Link::Child(child) => child.end().await,
-        Link::Http(http) => http.end(conn.session_end()).await,
+        Link::Http(http) => http.end(ending.conn.session_end()).await,
         Link::Memory(_) | Link::Failed(_) => {}
     }
     // Last of all: who hears of it may end this task's runtime, and the process would not be reaped.
     if let Some(event) = farewell {
-        sink(event);
+        ending.told = true;
+        (ending.sink)(event);
     }
 }
 

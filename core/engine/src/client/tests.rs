@@ -17,6 +17,7 @@ use super::{
     Client, ClientEvent, ClientHandle, ConnectOptions, MemoryEnd, RequestOptions, Sink, Target, memory_pair,
 };
 
+mod callbacks;
 mod peer;
 mod sse;
 mod streams;
