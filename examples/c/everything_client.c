@@ -353,33 +353,37 @@ static trn_str told(const char *context, const char *name)
 static char *auth_of(const char *name, const char *context)
 {
     trn_str id = told(context, "client_id"), secret = told(context, "client_secret");
+    /* The suite says of few clients where they belong, and runs servers of its own. */
+    const char *trusting = "\"trustFirstIssuer\": true";
     const char *user = "\"redirectUri\": \"http://localhost:3000/callback\"";
     if (strcmp(name, "auth/client-credentials-basic") == 0) {
-        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"clientSecret\": %.*s}", (int)id.len,
-                      id.ptr, (int)secret.len, secret.ptr);
+        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"clientSecret\": %.*s, %s}", (int)id.len,
+                      id.ptr, (int)secret.len, secret.ptr, trusting);
     }
     if (strcmp(name, "auth/client-credentials-jwt") == 0) {
         trn_str key = told(context, "private_key_pem");
-        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"signingKey\": %.*s}", (int)id.len,
-                      id.ptr, (int)key.len, key.ptr);
+        return format("{\"grant\": \"client_credentials\", \"clientId\": %.*s, \"signingKey\": %.*s, %s}", (int)id.len,
+                      id.ptr, (int)key.len, key.ptr, trusting);
     }
     if (strcmp(name, "auth/wif-jwt-bearer") == 0) {
         trn_str assertion = told(context, "valid_jwt");
-        return format("{\"grant\": \"jwt_bearer\", \"clientId\": %.*s, \"assertion\": %.*s}", (int)id.len, id.ptr,
-                      (int)assertion.len, assertion.ptr);
+        return format("{\"grant\": \"jwt_bearer\", \"clientId\": %.*s, \"assertion\": %.*s, %s}", (int)id.len, id.ptr,
+                      (int)assertion.len, assertion.ptr, trusting);
     }
     if (strcmp(name, "auth/enterprise-managed-authorization") == 0) {
         trn_str endpoint = told(context, "idp_token_endpoint"), issuer = told(context, "idp_issuer");
         trn_str at_idp = told(context, "idp_client_id"), subject = told(context, "idp_id_token");
-        return format("{\"grant\": \"enterprise\", \"clientId\": %.*s, \"clientSecret\": %.*s, \"enterprise\":"
+        return format("{\"grant\": \"enterprise\", \"clientId\": %.*s, \"clientSecret\": %.*s, %s, \"enterprise\":"
                       " {\"tokenEndpoint\": %.*s, \"issuer\": %.*s, \"clientId\": %.*s, \"subject\": %.*s}}",
-                      (int)id.len, id.ptr, (int)secret.len, secret.ptr, (int)endpoint.len, endpoint.ptr,
+                      (int)id.len, id.ptr, (int)secret.len, secret.ptr, trusting, (int)endpoint.len, endpoint.ptr,
                       (int)issuer.len, issuer.ptr, (int)at_idp.len, at_idp.ptr, (int)subject.len, subject.ptr);
     }
     if (strcmp(name, "auth/pre-registration") == 0) {
         trn_str issuer = told(context, "issuer");
-        return format("{%s, \"clientId\": %.*s, \"clientSecret\": %.*s, \"issuer\": %.*s}", user, (int)id.len, id.ptr,
-                      (int)secret.len, secret.ptr, (int)issuer.len, issuer.ptr);
+        int named = issuer.len > 0 && issuer.ptr[0] == '"';
+        return format("{%s, \"clientId\": %.*s, \"clientSecret\": %.*s, \"issuer\": %.*s%s%s}", user, (int)id.len,
+                      id.ptr, (int)secret.len, secret.ptr, (int)issuer.len, issuer.ptr, named ? "" : ", ",
+                      named ? "" : trusting);
     }
     if (strcmp(name, "auth/dpop") == 0 || strcmp(name, "auth/dpop-nonce") == 0) {
         return format("{%s, \"dpop\": true}", user);

@@ -106,13 +106,16 @@ def agree(page: str) -> str:
 
 
 def auth_of(scenario: str) -> Auth:
-    """How to get into a server of a scenario: what a user of such a server would configure."""
+    """How to get into a server of a scenario: what a user of such a server would configure.
+
+    The suite says of few clients where they belong, and runs servers of its own: the first one they name is trusted.
+    """
     if scenario == "auth/client-credentials-basic":
-        return ClientCredentials(CONTEXT["client_id"], CONTEXT["client_secret"])
+        return ClientCredentials(CONTEXT["client_id"], CONTEXT["client_secret"], trust_first_issuer=True)
     if scenario == "auth/client-credentials-jwt":
-        return ClientCredentials(CONTEXT["client_id"], signing_key=CONTEXT["private_key_pem"])
+        return ClientCredentials(CONTEXT["client_id"], signing_key=CONTEXT["private_key_pem"], trust_first_issuer=True)
     if scenario == "auth/wif-jwt-bearer":
-        return JwtBearer(CONTEXT["client_id"], CONTEXT["valid_jwt"])
+        return JwtBearer(CONTEXT["client_id"], CONTEXT["valid_jwt"], trust_first_issuer=True)
     if scenario == "auth/enterprise-managed-authorization":
         return Enterprise(
             CONTEXT["client_id"],
@@ -121,6 +124,7 @@ def auth_of(scenario: str) -> Auth:
             idp_issuer=CONTEXT["idp_issuer"],
             idp_client_id=CONTEXT["idp_client_id"],
             subject=CONTEXT["idp_id_token"],
+            trust_first_issuer=True,
         )
     if scenario == "auth/pre-registration":
         return AuthorizationCode(
@@ -129,6 +133,7 @@ def auth_of(scenario: str) -> Auth:
             client_id=CONTEXT["client_id"],
             client_secret=CONTEXT["client_secret"],
             issuer=CONTEXT.get("issuer"),
+            trust_first_issuer="issuer" not in CONTEXT,
         )
     if scenario in ("auth/dpop", "auth/dpop-nonce"):
         return AuthorizationCode(agree, REDIRECT_URI, dpop=True)

@@ -53,7 +53,16 @@ export class MemoryStore implements CredentialStore {
 
 /** What every way in may say. */
 export interface CommonAuthOptions
-  extends Pick<Generated, "issuer" | "signingKey" | "signingKeyId" | "offlineAccess" | "timeoutMs" | "userTimeoutMs"> {
+  extends Pick<
+    Generated,
+    | "issuer"
+    | "trustFirstIssuer"
+    | "signingKey"
+    | "signingKeyId"
+    | "offlineAccess"
+    | "timeoutMs"
+    | "userTimeoutMs"
+  > {
   /**
    * How the client proves itself at the token endpoint. Default: the strongest way that it and the authorization server
    * can do.

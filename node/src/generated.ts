@@ -428,8 +428,10 @@ export interface AuthOptions {
   clientSecret?: string;
   /** How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do. Default: `the strongest`. */
   clientAuthMethod?: string;
-  /** The authorization server that clientId belongs to: its id and secret are shown to no other. Default: `the first one named`. */
+  /** The authorization server that clientId belongs to: its id and secret are shown to no other. With clientSecret, signingKey or an assertion it is needed, unless the store has a record of it or trustFirstIssuer is set; without, the call fails with reason issuer_not_named, and the message names the server that was found. Default: `the first one named`. */
   issuer?: string;
+  /** Without issuer, show clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them. Default: `false`. */
+  trustFirstIssuer?: boolean;
   /** URL of the client id metadata document, https with a path. Default: `none`. */
   clientMetadataUrl?: string;
   /** The name under which the client registers itself. Default: `trunnion`. */
@@ -487,6 +489,6 @@ export const OPTION_KEYS = {
   tool: ["scopes", "visibleTo", "task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth"],
-  auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],
+  auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "trustFirstIssuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "ask"],
 } as const;

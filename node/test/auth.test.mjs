@@ -50,12 +50,13 @@ for (const options of ENGINES) {
     });
 
     check("clients act for themselves", async (world, connected) => {
-      const me = { clientId: "me", clientSecret: "s3cret" };
+      const trustFirstIssuer = true;
+      const me = { clientId: "me", clientSecret: "s3cret", trustFirstIssuer };
       for (const auth of [
         { grant: "client_credentials", ...me },
         { grant: "client_credentials", ...me, clientAuthMethod: "client_secret_post" },
-        { grant: "client_credentials", clientId: "me", signingKey: P256, signingKeyId: "k1" },
-        { grant: "jwt_bearer", clientId: "me", assertion: "h.e.y" },
+        { grant: "client_credentials", clientId: "me", signingKey: P256, signingKeyId: "k1", trustFirstIssuer },
+        { grant: "jwt_bearer", clientId: "me", assertion: "h.e.y", trustFirstIssuer },
       ]) {
         const client = await connected(auth);
         assert.equal(await hello(client), "hello");

@@ -58,8 +58,8 @@ describe("docs/typescript.md", { timeout: 120_000 }, () => {
   }
 
   test("signing-in.js", () =>
-    withWorld(async ({ mcp }) => {
-      const env = { SHOP_URL: mcp, SHOP_ID: "shop", SHOP_SECRET: "s3cret" };
+    withWorld(async ({ mcp, issuer }) => {
+      const env = { SHOP_URL: mcp, SHOP_ID: "shop", SHOP_SECRET: "s3cret", SHOP_ISSUER: issuer };
       const { code, stdout, stderr } = await run([join(folder, "build", "signing-in.js")], { env });
       assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: "hello 2\n", stderr: "" });
     }));

@@ -96,10 +96,10 @@ def test_the_browser_of_this_machine(world, tmp_path, monkeypatch):
 def test_clients_act_for_themselves(world):
     async def main():
         for auth in (
-            ClientCredentials("me", "s3cret"),
-            ClientCredentials("me", "s3cret", client_auth_method="client_secret_post"),
-            ClientCredentials("me", signing_key=P256, signing_key_id="k1"),
-            JwtBearer("me", "h.e.y"),
+            ClientCredentials("me", "s3cret", trust_first_issuer=True),
+            ClientCredentials("me", "s3cret", client_auth_method="client_secret_post", trust_first_issuer=True),
+            ClientCredentials("me", signing_key=P256, signing_key_id="k1", trust_first_issuer=True),
+            JwtBearer("me", "h.e.y", trust_first_issuer=True),
         ):
             async with Client(world.mcp, auth=auth) as client:
                 assert await hello(client) == "hello"

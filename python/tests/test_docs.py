@@ -60,6 +60,7 @@ def test_snippet(snippet, monkeypatch, request):
     monkeypatch.chdir(ROOT)
     if "SHOP_URL" in snippet:
         shop = {"SHOP_URL": request.getfixturevalue("world").mcp, "SHOP_ID": "shop", "SHOP_SECRET": "s3cret"}
+        shop["SHOP_ISSUER"] = request.getfixturevalue("world").issuer
         for name, value in shop.items():
             monkeypatch.setenv(name, value)
     out = io.StringIO()

@@ -238,7 +238,7 @@ static void a_client_acts_for_itself(void)
     struct world world;
     begin(&world);
     uint64_t client = connected(
-        &world, "{\"grant\":\"client_credentials\",\"clientId\":\"me\",\"clientSecret\":\"s3cret\"}");
+        &world, "{\"grant\":\"client_credentials\",\"clientId\":\"me\",\"clientSecret\":\"s3cret\",\"trustFirstIssuer\":true}");
     hello(&world, client);
     CHECK(world.pages == 0 && seen(&world, "me:s3cret") == 1);
     leave(&world, client);

@@ -214,7 +214,9 @@
  *   clientAuthMethod (string, default the strongest)
  *     How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do.
  *   issuer (string, default the first one named)
- *     The authorization server that clientId belongs to: its id and secret are shown to no other.
+ *     The authorization server that clientId belongs to: its id and secret are shown to no other. With clientSecret, signingKey or an assertion it is needed, unless the store has a record of it or trustFirstIssuer is set; without, the call fails with reason issuer_not_named, and the message names the server that was found.
+ *   trustFirstIssuer (boolean, default false)
+ *     Without issuer, show clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them.
  *   clientMetadataUrl (string, default none)
  *     URL of the client id metadata document, https with a path.
  *   clientName (string, default trunnion)

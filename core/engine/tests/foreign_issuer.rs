@@ -103,29 +103,31 @@ async fn tokens_of_a_certified_server() {
     let Some(provider) = Provider::start() else { return };
     let issuer = &provider.issuer;
 
+    let machine = || Way::client_credentials("machine", SECRET).issuer(issuer);
+
     // Signed tokens, keys by discovery.
     let signed = serve(Auth::new().jwt(JwtVerifier::new(issuer))).await;
-    let machine = ask(&signed, Way::client_credentials("machine", SECRET)).await;
-    assert_eq!(machine.call_tool("whoami", json!({})).await.expect("in").text(), "machine files:read");
-    let bound = Way::client_credentials("machine", SECRET).dpop(SigningKey::generate().expect("a key"));
+    let known = ask(&signed, machine()).await;
+    assert_eq!(known.call_tool("whoami", json!({})).await.expect("in").text(), "machine files:read");
+    let bound = machine().dpop(SigningKey::generate().expect("a key"));
     let bound = ask(&signed, bound).await;
     assert_eq!(bound.call_tool("whoami", json!({})).await.expect("in").text(), "machine files:read");
 
     // A user in a browser, who steps up.
     let way = || Way::authorization_code("http://127.0.0.1:3999/callback", sign_in);
-    let user = ask(&signed, way().client_id("browser").client_secret(SECRET)).await;
+    let user = ask(&signed, way().client_id("browser").client_secret(SECRET).issuer(issuer)).await;
     assert_eq!(user.call_tool("whoami", json!({})).await.expect("in").text(), "ann files:read");
     assert_eq!(user.call_tool("write", json!({})).await.expect("in").text(), "written");
 
     // Tokens that only the provider can read.
     let asked = Introspection::new(format!("{issuer}/token/introspection"), "resource", SECRET);
     let asked = serve(Auth::new().authorization_server(issuer).introspection(asked)).await;
-    let opaque = ask(&asked, Way::client_credentials("opaque", SECRET)).await;
+    let opaque = ask(&asked, Way::client_credentials("opaque", SECRET).issuer(issuer)).await;
     assert_eq!(opaque.call_tool("whoami", json!({})).await.expect("in").text(), "opaque files:read");
 
     // A token for one server is none for another.
     let other = serve(Auth::new().jwt(JwtVerifier::new(issuer)).resource("https://else.example/mcp")).await;
-    let way = Way::client_credentials("machine", SECRET);
+    let way = machine();
     let error = Client::builder().auth(way).connect(other.url()).await.expect_err("not for it");
     assert_eq!(error.kind, "unauthorized", "{error:?}");
 }

@@ -206,6 +206,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "client_secret": "clientSecret",
         "client_auth_method": "clientAuthMethod",
         "issuer": "issuer",
+        "trust_first_issuer": "trustFirstIssuer",
         "client_metadata_url": "clientMetadataUrl",
         "client_name": "clientName",
         "redirect_uri": "redirectUri",

@@ -101,8 +101,11 @@ class Auth:
     Args:
         client_auth_method: how the client proves itself at the token endpoint; by default the strongest way that it and
             the authorization server can do.
-        issuer: the authorization server that `client_id` belongs to: id and secret are shown to no other. By default the
-            first one that the MCP server names.
+        issuer: the authorization server that `client_id` belongs to: id and secret are shown to no other. With a
+            `client_secret`, a `signing_key` or an `assertion` it is needed, unless the store has a record of it; without,
+            the call fails with reason `issuer_not_named`, and the message names the server that was found.
+        trust_first_issuer: instead of `issuer`, show them to the first authorization server that the MCP server names, and
+            to no other after it. For MCP servers that may see them.
         signing_key: the private key that the client proves itself with (`private_key_jwt`), in PEM: PKCS #8 with P-256,
             P-384, Ed25519 or RSA.
         signing_key_id: its `kid`, if the authorization server knows several keys of the client.
@@ -122,6 +125,7 @@ class Auth:
     _: KW_ONLY
     client_auth_method: ClientAuthMethod | None = None
     issuer: str | None = None
+    trust_first_issuer: bool | None = None
     signing_key: str | None = None
     signing_key_id: str | None = None
     dpop: bool | str | None = None

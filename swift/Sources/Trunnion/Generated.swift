@@ -428,8 +428,10 @@ public struct AuthOptions: Sendable, Hashable, Codable {
     public var clientSecret: String?
     /// How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do. Default: the strongest.
     public var clientAuthMethod: String?
-    /// The authorization server that clientId belongs to: its id and secret are shown to no other. Default: the first one named.
+    /// The authorization server that clientId belongs to: its id and secret are shown to no other. With clientSecret, signingKey or an assertion it is needed, unless the store has a record of it or trustFirstIssuer is set; without, the call fails with reason issuer_not_named, and the message names the server that was found. Default: the first one named.
     public var issuer: String?
+    /// Without issuer, show clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them. Default: false.
+    public var trustFirstIssuer: Bool?
     /// URL of the client id metadata document, https with a path. Default: none.
     public var clientMetadataUrl: String?
     /// The name under which the client registers itself. Default: trunnion.
@@ -466,6 +468,7 @@ public struct AuthOptions: Sendable, Hashable, Codable {
         clientSecret: String? = nil,
         clientAuthMethod: String? = nil,
         issuer: String? = nil,
+        trustFirstIssuer: Bool? = nil,
         clientMetadataUrl: String? = nil,
         clientName: String? = nil,
         redirectUri: String? = nil,
@@ -486,6 +489,7 @@ public struct AuthOptions: Sendable, Hashable, Codable {
         self.clientSecret = clientSecret
         self.clientAuthMethod = clientAuthMethod
         self.issuer = issuer
+        self.trustFirstIssuer = trustFirstIssuer
         self.clientMetadataUrl = clientMetadataUrl
         self.clientName = clientName
         self.redirectUri = redirectUri

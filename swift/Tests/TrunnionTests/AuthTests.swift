@@ -143,11 +143,12 @@ private final class Keychain: CredentialStore {
 
     @Test func clientsActForThemselves() async throws {
         let world = try World()
-        try await world.hello(.clientCredentials(clientId: "me", clientSecret: "s3cret"))
-        let posting = AuthOptions(clientAuthMethod: "client_secret_post")
+        let trusting = AuthOptions(trustFirstIssuer: true)
+        try await world.hello(.clientCredentials(clientId: "me", clientSecret: "s3cret", options: trusting))
+        let posting = AuthOptions(clientAuthMethod: "client_secret_post", trustFirstIssuer: true)
         try await world.hello(.clientCredentials(clientId: "me", clientSecret: "s3cret", options: posting))
-        try await world.hello(.clientCredentials(clientId: "me", signingKey: p256))
-        try await world.hello(.jwtBearer(clientId: "me", assertion: "h.e.y"))
+        try await world.hello(.clientCredentials(clientId: "me", signingKey: p256, options: trusting))
+        try await world.hello(.jwtBearer(clientId: "me", assertion: "h.e.y", options: trusting))
         let forms = try await world.seen()["forms"]?.arrayValue ?? []
         try #require(forms.count == 4)
         #expect(forms[0]["basic"] == "me:s3cret" && forms[1]["client_secret"] == "s3cret")

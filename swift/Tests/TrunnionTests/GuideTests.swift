@@ -279,7 +279,8 @@ func printReceipt() async throws -> Int { 7 }
         }
 
         // A program for itself, with a secret; with `signingKey:` it signs instead (private_key_jwt).
-        let program = Auth.clientCredentials(clientId: "my-id", clientSecret: "my-secret")
+        let program = Auth.clientCredentials(
+            clientId: "my-id", clientSecret: "my-secret", options: AuthOptions(issuer: "https://auth.example.com"))
 
         do {
             let client = try await Client(.url(shopURL), auth: program)

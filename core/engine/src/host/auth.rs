@@ -78,6 +78,7 @@ struct AuthOptions {
     client_secret: Option<Secret>,
     client_auth_method: Option<AuthMethod>,
     issuer: Option<String>,
+    trust_first_issuer: bool,
     client_metadata_url: Option<String>,
     client_name: Option<String>,
     redirect_uri: Option<String>,
@@ -150,6 +151,9 @@ pub(super) fn auth(
     }
     if let Some(issuer) = &options.issuer {
         auth = auth.issuer(issuer);
+    }
+    if options.trust_first_issuer {
+        auth = auth.trust_first_issuer(true);
     }
     if let Some(url) = &options.client_metadata_url {
         auth = auth.client_metadata_url(url);
@@ -238,6 +242,7 @@ impl AuthOptions {
             ("clientSecret", self.client_secret.is_some()),
             ("clientAuthMethod", self.client_auth_method.is_some()),
             ("issuer", self.issuer.is_some()),
+            ("trustFirstIssuer", self.trust_first_issuer),
             ("signingKey", self.signing_key.is_some()),
         ];
         if self.client_id.as_deref().is_none_or(str::is_empty) {
@@ -247,6 +252,9 @@ impl AuthOptions {
             if let Some((option, _)) = of_client.iter().find(|(_, given)| *given) {
                 return Err(wrong(&format!("{option} needs the clientId that it belongs to")));
             }
+        }
+        if self.trust_first_issuer && self.issuer.is_some() {
+            return Err(wrong("issuer and trustFirstIssuer exclude each other"));
         }
         if self.signing_key_id.is_some() && self.signing_key.is_none() {
             return Err(wrong("signingKeyId needs the signingKey that it names"));

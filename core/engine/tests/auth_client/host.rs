@@ -281,6 +281,7 @@ async fn options_are_refused_by_name() {
     wrong(me(json!({"store": ""})), "path of a directory");
     wrong(me(json!({"store": {"id": ""}})), "store.id");
     wrong(me(json!({"store": {"id": "x", "path": "y"}})), "auth.store");
+    wrong(me(json!({"issuer": "https://a", "trustFirstIssuer": true})), "exclude each other");
     wrong(json!({"clientSecret": "s3cret"}), "clientSecret needs the clientId");
     wrong(json!({"redirectUri": REDIRECT, "loopbackPort": 1}), "exclude each other");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -297,7 +297,7 @@ async fn whoever_signs_in_next_is_who_is_signed_in() {
 async fn a_program_and_a_user_have_their_own_tokens() {
     let (world, directory) = (World::new().await, Directory::new("program"));
     let user = || world.auth().store(directory.store());
-    let program = || Auth::client_credentials("svc", "s3cret").store(directory.store());
+    let program = || Auth::client_credentials("svc", "s3cret").trust_first_issuer(true).store(directory.store());
     world.connect(user()).await.expect("connected").close().await;
     let before = world.state.lock().shown.clone();
     world.connect(program()).await.expect("connected").close().await;
@@ -315,7 +315,7 @@ async fn a_program_and_a_user_have_their_own_tokens() {
 async fn configured_secrets_are_not_kept() {
     let (world, directory) = (World::new().await, Directory::new("secret"));
     let auth = |secret| {
-        let auth = world.auth().client_id("by-hand").client_secret(secret);
+        let auth = world.auth().client_id("by-hand").client_secret(secret).trust_first_issuer(true);
         auth.store(directory.store())
     };
     world.connect(auth("f1rst-s3cret")).await.expect("connected").close().await;

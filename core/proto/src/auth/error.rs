@@ -159,6 +159,15 @@ pub enum AuthError {
         /// Issuer the server names.
         issuer: String,
     },
+    /// A secret, a key or an assertion is configured, and not for whom: the MCP server could name anybody.
+    #[error(
+        "the server names the authorization server {issuer}, and the configured client does not say that it belongs \
+         there; set issuer to it if it is the right one"
+    )]
+    IssuerNotNamed {
+        /// Issuer the server names.
+        issuer: String,
+    },
     /// The authorization server wants a client authentication that is not available.
     #[error("client authentication {method} is not possible: {reason}")]
     ClientAuthentication {
@@ -257,6 +266,7 @@ impl AuthError {
             AuthError::NoRegistration { .. } => "no_registration",
             AuthError::RegistrationRefused { .. } => "registration_refused",
             AuthError::ClientOfAnotherIssuer { .. } => "client_of_another_issuer",
+            AuthError::IssuerNotNamed { .. } => "issuer_not_named",
             AuthError::ClientAuthentication { .. } => "client_authentication",
             AuthError::StateMismatch => "state_mismatch",
             AuthError::BadCallback { .. } => "bad_callback",

@@ -12,8 +12,11 @@ use super::url::{AddressClass, cut};
 /// A client that was registered by hand.
 #[derive(Debug, Clone)]
 pub struct Preregistered {
-    /// Issuer it was registered at. `None`: the first one the server names, and no other after it.
+    /// Issuer it was registered at. `None`: the first one the server names, and no other after it; where something
+    /// secret would be shown, only with `trust_first_issuer` or if a record of the store says that it was used there.
     pub issuer: Option<String>,
+    /// Without an `issuer`, show secrets to the first one that the MCP server names.
+    pub trust_first_issuer: bool,
     /// `client_id`.
     pub id: String,
     /// `client_secret`.

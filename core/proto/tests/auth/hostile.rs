@@ -223,7 +223,8 @@ fn what_servers_say_of_secrets_is_not_repeated() {
     let mut with_secret = config();
     with_secret.grant = Grant::ClientCredentials;
     with_secret.identity.preregistered = Some(Preregistered {
-        issuer: None,
+        issuer: Some(AS.into()),
+        trust_first_issuer: false,
         id: "me".into(),
         secret: Some(Secret::new("s3cr3t")),
         method: None,

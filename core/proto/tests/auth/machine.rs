@@ -26,6 +26,7 @@ fn of(grant: Grant, secret: Option<&str>) -> Config {
     config.grant = grant;
     config.identity.preregistered = Some(Preregistered {
         issuer: Some(AS.into()),
+        trust_first_issuer: false,
         id: "me".into(),
         secret: secret.map(Secret::new),
         method: None,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use trunnion_proto::auth::credentials::AuthMethod;
-use trunnion_proto::auth::flow::AGAIN_AFTER;
+use trunnion_proto::auth::dpop::ClientKey;
+use trunnion_proto::auth::flow::{AGAIN_AFTER, Grant};
 use trunnion_proto::auth::pkce;
 use trunnion_proto::auth::registration::{Identity, Preregistered};
 use trunnion_proto::auth::{AuthError, Challenge, Flow, HttpResponse, Input, Secret};
@@ -88,6 +89,7 @@ fn client_ids() {
         let mut config = config();
         config.identity.preregistered = Some(Preregistered {
             issuer: issuer.map(str::to_owned),
+            trust_first_issuer: false,
             id: "pre".into(),
             secret: Some(Secret::new("s3cr3t")),
             method: None,
@@ -219,7 +221,13 @@ fn another_authorization_server_never_sees_the_first_ones_client() {
     // A client that was configured without an issuer belongs to the first it was used at.
     let mut config = config();
     config.identity = Identity {
-        preregistered: Some(Preregistered { issuer: None, id: "pre".into(), secret: None, method: None }),
+        preregistered: Some(Preregistered {
+            issuer: None,
+            trust_first_issuer: false,
+            id: "pre".into(),
+            secret: None,
+            method: None,
+        }),
         ..Identity::default()
     };
     let mut world = World::new();
@@ -229,6 +237,49 @@ fn another_authorization_server_never_sees_the_first_ones_client() {
     world.put(&format!("{second}/.well-known/oauth-authorization-server"), metadata(second, json!({})));
     let error = world.play(&mut flow, unauthorized(None)).expect_err("another issuer");
     assert!(matches!(error, AuthError::ClientOfAnotherIssuer { .. }), "{error}");
+}
+
+#[test]
+fn secrets_go_to_no_authorization_server_that_was_not_named() {
+    let of = |grant: Grant, issuer: Option<&str>, secret: Option<&str>, key: bool| {
+        let mut config = config();
+        config.grant = grant;
+        config.client_key = key.then(|| ClientKey { algorithm: "ES256".into(), id: None });
+        config.identity.preregistered = Some(Preregistered {
+            issuer: issuer.map(str::to_owned),
+            trust_first_issuer: false,
+            id: "me".into(),
+            secret: secret.map(Secret::new),
+            method: None,
+        });
+        config
+    };
+    let browser = || Grant::Browser { redirect_uri: REDIRECT.into() };
+    let assertion = || Grant::JwtBearer { assertion: Secret::new("h.e.y") };
+    let methods = json!(["client_secret_basic", "private_key_jwt", "none"]);
+    let world = || World::with(json!({"token_endpoint_auth_methods_supported": methods}));
+    for (grant, secret, key) in [
+        (browser(), Some("s3cr3t"), false),
+        (Grant::ClientCredentials, Some("s3cr3t"), false),
+        (Grant::ClientCredentials, None, true),
+        (assertion(), None, false),
+    ] {
+        let mut first = world();
+        let error = first.run(of(grant.clone(), None, secret, key)).expect_err("nobody said where");
+        assert_eq!(error, AuthError::IssuerNotNamed { issuer: AS.into() });
+        assert!(error.to_string().contains(AS), "{error}");
+        assert!(first.posted.is_empty() && !first.reached("BROWSER"), "nothing was shown");
+
+        // Named, or trusted in so many words; and from then on kept to it by the record.
+        let record = world().run(of(grant.clone(), Some(AS), secret, key)).expect("tokens");
+        let mut trusting = of(grant.clone(), None, secret, key);
+        trusting.identity.preregistered.as_mut().expect("a client").trust_first_issuer = true;
+        world().run(trusting).expect("tokens");
+        let mut flow = Flow::new(of(grant, None, secret, key), Some(record)).expect("a good configuration");
+        world().play(&mut flow, unauthorized(None)).expect("the issuer is in the record");
+    }
+    // A public client has nothing to hide.
+    world().run(of(browser(), None, None, false)).expect("tokens");
 }
 
 #[test]

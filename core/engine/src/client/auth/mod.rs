@@ -190,14 +190,28 @@ impl Auth {
     }
 
     /// The authorization server that [`Auth::client_id`] belongs to: its id and secret are shown to no other. By default
-    /// the first one that the MCP server names.
+    /// the first one that the MCP server names, if the client has neither a secret nor a key nor an assertion; with one of
+    /// them the call fails with kind `unauthorized` and reason `issuer_not_named`, and the message has the name.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Auth {
         self.client().issuer = Some(issuer.into());
         self
     }
 
+    /// Without [`Auth::issuer`], show the secret, a signature of the key, or the assertion to the first authorization server
+    /// that the MCP server names, and to no other after it: for MCP servers that may see them. Default: false.
+    pub fn trust_first_issuer(mut self, trust: bool) -> Auth {
+        self.client().trust_first_issuer = trust;
+        self
+    }
+
     fn client(&mut self) -> &mut Preregistered {
-        let unknown = || Preregistered { issuer: None, id: String::new(), secret: None, method: None };
+        let unknown = || Preregistered {
+            issuer: None,
+            trust_first_issuer: false,
+            id: String::new(),
+            secret: None,
+            method: None,
+        };
         self.identity.preregistered.get_or_insert_with(unknown)
     }
 

@@ -147,6 +147,9 @@ impl Flow {
             let (bound, issuer) = (bound.clone(), found.server.issuer.clone());
             return Err(AuthError::ClientOfAnotherIssuer { bound, issuer });
         }
+        if self.bound.is_none() && self.config.needs_issuer() {
+            return Err(AuthError::IssuerNotNamed { issuer: found.server.issuer.clone() });
+        }
         let choice = self.config.identity.choose(&found.server, redirect_uri)?;
         self.bound = Some(found.server.issuer.clone());
         match choice {

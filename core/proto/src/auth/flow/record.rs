@@ -24,6 +24,15 @@ impl Config {
         grant && same
     }
 
+    /// Is something secret configured without saying for which authorization server?
+    pub(super) fn needs_issuer(&self) -> bool {
+        let Some(client) = &self.identity.preregistered else { return false };
+        let secret = client.secret.is_some()
+            || self.identity.has_key
+            || matches!(self.grant, Grant::JwtBearer { .. });
+        secret && client.issuer.is_none() && !client.trust_first_issuer
+    }
+
     fn is_document(&self, client: &Client) -> bool {
         self.identity.metadata_url.as_ref() == Some(&client.id)
     }
