@@ -44,8 +44,15 @@ export type ClientTarget =
 
 /** How to connect. */
 export interface ClientOptions
-  extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport" | "auth">,
+  extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport" | "auth" | "stderr">,
     EngineOptions {
+  /**
+   * Where the standard error of a command goes. `inherit`: where that of this process goes. `null`: nowhere. `lines`: to the
+   * event `stderr`, and to `onStderr`. Default: `lines` with `onStderr`, else `inherit`.
+   */
+  stderr?: "inherit" | "null" | "lines";
+  /** Told of every line that a command writes to its standard error, from its start on. */
+  onStderr?: (line: string) => void;
   /** Who the client says it is. */
   clientInfo?: { name: string; version: string; title?: string };
   /** HTTP headers added to every request. */
@@ -120,6 +127,8 @@ export interface ClientEvents {
   elicitation_complete: { elicitationId: string };
   /** A task has changed that no call and no handle here follows. */
   task_changed: TaskState;
+  /** A command has written a line to its standard error. `lost`: how many before it nobody took in time. */
+  stderr: { line: string; lost?: number };
   /** The connection is over. */
   closed: { reason?: string };
 }
@@ -196,7 +205,7 @@ export class Client implements AsyncDisposable {
 
   /** Connects on `connect()` or with the first request. */
   constructor(target: ClientTarget, options: ClientOptions = {}) {
-    const { engine, signal, onElicit, elicitModes, onSample, auth, onError = printError, ...rest } = options;
+    const { engine, signal, onElicit, elicitModes, onSample, auth, onError = printError, onStderr, ...rest } = options;
     const [engineOptions, connectOptions] = split(rest, [...OPTION_KEYS.engine, "wake"]);
     const signingIn = auth === undefined ? undefined : authOf(auth, onError);
     const given = engine ?? (isServer(target) ? target.engine : undefined);
@@ -211,6 +220,10 @@ export class Client implements AsyncDisposable {
       connectOptions["capabilities"] = { ...declared, ...connectOptions["capabilities"] };
     }
     if (signingIn !== undefined) connectOptions["auth"] = signingIn.wire;
+    if (onStderr !== undefined) {
+      connectOptions["stderr"] ??= "lines";
+      this.on("stderr", ({ line }) => onStderr(line));
+    }
     this.#options = connectOptions;
     this.#answerers = {
       ...signingIn?.targets,

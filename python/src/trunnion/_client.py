@@ -69,6 +69,8 @@ class Base:
         headers: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        inherit_env: bool | None = None,
+        stderr: str | None = None,
         era: str | None = None,
         raise_on_error: bool = True,
         on_notification: NotificationCallback | None = None,
@@ -121,6 +123,8 @@ class Base:
             "transport": transport,
             "auth": None if auth is None else auth_settings(auth),
             "tasks": tasks,
+            "inheritEnv": inherit_env,
+            "stderr": stderr,
         }
         self._options = dumps({k: v for k, v in settings.items() if v is not None})
         self._raise = raise_on_error

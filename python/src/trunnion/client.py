@@ -68,6 +68,10 @@ class Client(Calling):
         connect_timeout: seconds connecting may take, by default 10.
         headers: HTTP headers of every request.
         env, cwd: environment variables to add and the directory, for a command.
+        inherit_env: whether a command gets all of this process's environment, secrets included. By default it gets
+            HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER.
+        stderr: where the standard error of a command goes: `inherit`, where that of this process goes, by default;
+            `null`; or `lines`, to `on_notification` as `stderr` with `{"line": ..., "lost": ...}`, from its start on.
         era: `auto`, or `modern` or `legacy` to speak that one only.
         revision: the revision that the server is known to speak, which saves finding it out.
         transport: `auto`, `http`, or `sse` for the HTTP with SSE of 2024-11-05.

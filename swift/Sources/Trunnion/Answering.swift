@@ -15,22 +15,28 @@ public struct ClientHandlers: Sendable {
     public var onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)?
     /// The places that servers may work in; nil declares none.
     public var roots: [Root]?
+    /// Told of every line that a command writes to its standard error, from its start on. It must not block. Without it the
+    /// lines go where `ConnectOptions.stderr` says, by default where those of this process go.
+    public var onStderr: (@Sendable (String) -> Void)?
 
     public init(
         elicitModes: Set<String> = ["form"], roots: [Root]? = nil,
         onElicit: (@Sendable (ElicitRequest) async throws -> ElicitResult)? = nil,
-        onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)? = nil
+        onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)? = nil,
+        onStderr: (@Sendable (String) -> Void)? = nil
     ) {
         self.onElicit = onElicit
         self.elicitModes = elicitModes
         self.onSample = onSample
         self.roots = roots
+        self.onStderr = onStderr
     }
 
     /// The options with what the handlers declare.
     func declared(in options: ConnectOptions) -> ConnectOptions {
         var options = options
         if let roots { options.roots = roots.map(\.json) }
+        if onStderr != nil { options.stderr = "lines" }
         var capabilities: [String: JSONValue] = [:]
         if onElicit != nil {
             let modes = elicitModes.map { ($0, JSONValue.object([:])) }

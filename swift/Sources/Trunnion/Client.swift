@@ -64,7 +64,7 @@ public final class Client: Sendable {
         let answerer = Auth.answerer(with: handlers.answerer, signingIn: auth?.answerer)
         let shared = server?.runtime ?? runtime
         let connected = try shared ?? Runtime()
-        let hub = Hub()
+        let hub = Hub(onStderr: handlers.onStderr)
         let handle = Locked(UInt64(0))
         let info = try await connected.core.run(client: hub.heard, answerer: answerer, handle: handle) {
             try $0.connect(target: targetText, options: optionsText)
@@ -336,6 +336,11 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
 /// Hands a client's notifications to its readers, and knows when the connection has ended.
 private final class Hub: Sendable {
     private let state = Locked(State())
+    private let onStderr: (@Sendable (String) -> Void)?
+
+    init(onStderr: (@Sendable (String) -> Void)?) {
+        self.onStderr = onStderr
+    }
 
     private struct State {
         var readers: [Int: AsyncStream<ServerNotification>.Continuation] = [:]
@@ -348,6 +353,9 @@ private final class Hub: Sendable {
         switch kind {
         case .notification:
             guard let notification = try? JSON.decode(ServerNotification.self, from: payload) else { return }
+            if notification.event == "stderr", let onStderr, let line = notification.params?["line"]?.stringValue {
+                onStderr(line)
+            }
             state.withLock { $0.readers.values.forEach { $0.yield(notification) } }
         case .closed:
             let (readers, waiters) = state.withLock { state in

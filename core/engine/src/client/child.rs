@@ -2,8 +2,8 @@
 //!
 //! The child leads a process group of its own, and the whole group ends with the connection.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod stderr;
+
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 use trunnion_proto::client::{ClientError, kind};
+use trunnion_proto::json::Json;
 
+use self::stderr::Lines;
+use super::command::{ServerCommand, Stderr};
 use super::run::LinkEvent;
 use crate::driver::sigpipe;
 
@@ -22,18 +25,27 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the output of a process that has ended is waited for, should a descendant keep it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const READ_SIZE: usize = 64 << 10;
+/// What a server gets of this program's environment: it may be a stranger's program, and the rest may hold secrets.
+const SAFE_ENV: [&str; 11] =
+    ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
 pub(super) struct ChildLink {
-    argv: Vec<String>,
-    env: BTreeMap<String, String>,
-    cwd: Option<PathBuf>,
+    command: ServerCommand,
     limit: usize,
     process: Process,
     unread: BytesMut,
     /// Bytes of `unread` that are known to hold no line end.
     scanned: usize,
     unsent: BytesMut,
-    exited: Option<(String, Instant)>,
+    exited: Option<Exit>,
+}
+
+struct Exit {
+    reason: String,
+    /// Until when its output is read on.
+    deadline: Instant,
+    /// Its output has ended.
+    is_silent: bool,
 }
 
 struct Process {
@@ -41,21 +53,16 @@ struct Process {
     group: Option<Pid>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
+    /// Of its standard error, if they are wanted.
+    lines: Option<Lines>,
 }
 
 impl ChildLink {
     /// Start the program. The error is for a person.
-    pub(super) fn spawn(
-        argv: Vec<String>,
-        env: BTreeMap<String, String>,
-        cwd: Option<PathBuf>,
-        limit: usize,
-    ) -> Result<ChildLink, String> {
-        let process = Process::spawn(&argv, &env, cwd.as_ref())?;
+    pub(super) fn spawn(command: ServerCommand, limit: usize) -> Result<ChildLink, String> {
+        let process = Process::spawn(&command)?;
         Ok(ChildLink {
-            argv,
-            env,
-            cwd,
+            command,
             limit,
             process,
             unread: BytesMut::new(),
@@ -68,7 +75,7 @@ impl ChildLink {
     /// End the process at once and start the program again.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.process.kill();
-        self.process = Process::spawn(&self.argv, &self.env, self.cwd.as_ref())?;
+        self.process = Process::spawn(&self.command)?;
         self.unread.clear();
         self.unsent.clear();
         (self.scanned, self.exited) = (0, None);
@@ -111,12 +118,22 @@ impl ChildLink {
                 return LinkEvent::Broken(ClientError::local(kind::LIMIT, message));
             }
             self.unread.reserve(READ_SIZE);
-            let Process { child, stdin, stdout, .. } = &mut self.process;
-            if let Some((reason, since)) = &self.exited {
-                match timeout_at(*since + LAST_WORDS, stdout.read_buf(&mut self.unread)).await {
-                    Ok(Ok(count)) if count > 0 => continue,
-                    _ => return LinkEvent::Closed(reason.clone()),
+            let Process { child, stdin, stdout, lines, .. } = &mut self.process;
+            if let Some(exit) = &mut self.exited {
+                if !exit.is_silent {
+                    let read = timeout_at(exit.deadline, stdout.read_buf(&mut self.unread)).await;
+                    exit.is_silent = !matches!(read, Ok(Ok(1..)));
+                    continue;
                 }
+                // Its last line may lack its end.
+                if !self.unread.is_empty() {
+                    self.unread.extend_from_slice(b"\n");
+                    continue;
+                }
+                return match timeout_at(exit.deadline, next_line(lines)).await {
+                    Ok(Some(line)) => LinkEvent::Stderr(line),
+                    _ => LinkEvent::Closed(exit.reason.clone()),
+                };
             }
             tokio::select! {
                 read = stdout.read_buf(&mut self.unread) => match read {
@@ -127,7 +144,8 @@ impl ChildLink {
                             Ok(status) => ended(status),
                             Err(_) => "the server closed its output".to_owned(),
                         };
-                        self.exited = Some((reason, Instant::now() - LAST_WORDS));
+                        let deadline = Instant::now() + LAST_WORDS;
+                        self.exited = Some(Exit { reason, deadline, is_silent: true });
                     }
                 },
                 written = write(stdin, &self.unsent), if !self.unsent.is_empty() => match written {
@@ -138,7 +156,11 @@ impl ChildLink {
                         self.unsent.clear();
                     }
                 },
-                status = child.wait() => self.exited = Some((ended(status), Instant::now())),
+                Some(line) = next_line(lines) => return LinkEvent::Stderr(line),
+                status = child.wait() => {
+                    let deadline = Instant::now() + LAST_WORDS;
+                    self.exited = Some(Exit { reason: ended(status), deadline, is_silent: false });
+                }
             }
         }
     }
@@ -166,6 +188,14 @@ impl ChildLink {
     }
 }
 
+/// The next line of its standard error; `None` after the last, and at once where none are wanted.
+async fn next_line(lines: &mut Option<Lines>) -> Option<Json> {
+    match lines {
+        Some(lines) => lines.next().await,
+        None => None,
+    }
+}
+
 async fn write(stdin: &mut Option<ChildStdin>, bytes: &[u8]) -> std::io::Result<usize> {
     match stdin {
         Some(stdin) => stdin.write(bytes).await,
@@ -181,22 +211,28 @@ fn ended(status: std::io::Result<ExitStatus>) -> String {
 }
 
 impl Process {
-    fn spawn(
-        argv: &[String],
-        env: &BTreeMap<String, String>,
-        cwd: Option<&PathBuf>,
-    ) -> Result<Process, String> {
-        let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
+    fn spawn(of: &ServerCommand) -> Result<Process, String> {
+        let (program, arguments) = of.argv.split_first().ok_or("the command is empty")?;
         let mut command = Command::new(program);
+        if !of.inherit_env {
+            command.env_clear();
+            // A value that begins like this is a function that a shell has exported.
+            let safe = SAFE_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+            command.envs(safe.filter(|(_, value)| !value.as_encoded_bytes().starts_with(b"()")));
+        }
         command
             .args(arguments)
-            .envs(env)
+            .envs(&of.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(match of.stderr {
+                Stderr::Inherit => stderr::inherited(),
+                Stderr::Null => Stdio::null(),
+                Stderr::Lines => Stdio::piped(),
+            })
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(cwd) = cwd {
+        if let Some(cwd) = &of.cwd {
             command.current_dir(cwd);
         }
         let mut child = sigpipe::inherited(|| command.spawn())
@@ -204,7 +240,8 @@ impl Process {
         let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("the process has no output")?;
-        Ok(Process { child, group, stdin, stdout })
+        let lines = child.stderr.take().map(Lines::of);
+        Ok(Process { child, group, stdin, stdout, lines })
     }
 
     fn signal(&self, signal: Signal) {

@@ -20,8 +20,6 @@ mod tasks;
 mod tests;
 mod verdicts;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +43,7 @@ use crate::telemetry::{Telemetry, Tracer};
 
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Request, Server};
 pub use changes::{Change, Changes, Listen};
-pub use command::ServerCommand;
+pub use command::{ServerCommand, Stderr};
 pub use memory::{MemoryEnd, memory_pair};
 pub use pages::Page;
 pub use reply::Reply;
@@ -57,14 +55,7 @@ pub enum Target {
     /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or `http+unix://`.
     Url(String),
     /// A child process that speaks on its standard streams.
-    Command {
-        /// Program and arguments.
-        argv: Vec<String>,
-        /// Variables added to the environment.
-        env: BTreeMap<String, String>,
-        /// Working directory.
-        cwd: Option<PathBuf>,
-    },
+    Command(ServerCommand),
     /// A server in this process.
     Memory(MemoryEnd),
 }
@@ -74,7 +65,7 @@ impl Target {
     fn transport(&self) -> &'static str {
         match self {
             Target::Url(_) => "http",
-            Target::Command { .. } => "stdio",
+            Target::Command(_) => "stdio",
             Target::Memory(_) => "memory",
         }
     }

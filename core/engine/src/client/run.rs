@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 use trunnion_proto::client::{
     ClientConfig, ClientConn, ClientError, EraPolicy, Output, Transport, TransportFailure, kind,
 };
+use trunnion_proto::json::Json;
 
 use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
@@ -22,6 +23,8 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// What a link of frames tells.
 pub(super) enum LinkEvent {
     Frame(bytes::Bytes),
+    /// What the server says on its standard error: the parameters of the event `stderr`.
+    Stderr(Json),
     /// The peer is gone, for this reason.
     Closed(String),
     /// The peer broke a limit.
@@ -96,11 +99,11 @@ pub(super) async fn run(
 ) {
     // What is found out about a server by probing is worth keeping.
     let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
-    let known = || key.as_deref().and_then(verdicts::recall);
+    let known = || key.and_then(verdicts::recall);
     let mut config = ClientConfig {
         transport: match &target {
             Target::Url(_) => Transport::Http,
-            Target::Command { .. } => Transport::Stream { restartable: true },
+            Target::Command(_) => Transport::Stream { restartable: true },
             Target::Memory(_) => Transport::Stream { restartable: false },
         },
         era: options.era,
@@ -134,12 +137,10 @@ pub(super) async fn run(
             let reason = "auth is for servers over HTTP";
             Link::Failed(Some(ClientError::local(kind::USAGE, reason)))
         }
-        Target::Command { argv, env, cwd } => {
-            match ChildLink::spawn(argv, env, cwd, options.limits.message_bytes) {
-                Ok(child) => Link::Child(Box::new(child)),
-                Err(reason) => Link::Failed(Some(ClientError::local(kind::TRANSPORT, reason))),
-            }
-        }
+        Target::Command(command) => match ChildLink::spawn(command, options.limits.message_bytes) {
+            Ok(child) => Link::Child(Box::new(child)),
+            Err(reason) => Link::Failed(Some(ClientError::local(kind::TRANSPORT, reason))),
+        },
         Target::Memory(end) => Link::Memory(end),
     };
 
@@ -163,7 +164,7 @@ pub(super) async fn run(
             && let Some(key) = unknown.take()
             && !conn.is_guess()
         {
-            verdicts::remember(&key, facts.revision);
+            verdicts::remember(key, facts.revision);
         }
         if conn.is_closed() {
             break;
@@ -191,7 +192,12 @@ pub(super) async fn run(
                 }
             }
             () = relief(&mut full), if is_behind => {}
-            event = link.next(), if !is_behind => take_in(conn, &mut link, event, clock.now()),
+            event = link.next(), if !is_behind => match event {
+                Event::Link(LinkEvent::Stderr(params)) => {
+                    sink(ClientEvent::Notification { event: "stderr", params });
+                }
+                event => take_in(conn, &mut link, event, clock.now()),
+            },
             () = &mut sleep, if deadline.is_some() => {
                 armed = None;
                 conn.on_deadline(clock.now());
@@ -316,6 +322,8 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, now: Duration) 
                 }
             }
         }
+        // Told where it was read.
+        Event::Link(LinkEvent::Stderr(_)) => {}
         Event::Link(LinkEvent::Closed(reason)) => conn.peer_closed(&reason),
         Event::Link(LinkEvent::Broken(error)) => conn.broken(error),
         Event::Http(HttpEvent::Session { post, session }) => conn.session_assigned(post, &session),

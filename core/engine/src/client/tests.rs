@@ -18,6 +18,7 @@ use super::{
 };
 
 mod callbacks;
+mod children;
 mod peer;
 mod sse;
 mod streams;

@@ -1,7 +1,8 @@
 //! Which revision servers have turned out to speak, so that the next connection need not find out again. One table
 //! per process: programs make a client per task or per user, and all of them meet the same servers.
 
-use std::sync::Mutex;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use trunnion_proto::revision::Revision;
@@ -14,38 +15,43 @@ const LIFE: Duration = Duration::from_secs(600);
 static VERDICTS: Mutex<Verdicts> = Mutex::new(Verdicts(Vec::new()));
 
 /// In the order in which they were found out.
-struct Verdicts(Vec<(String, Revision, Instant)>);
+struct Verdicts(Vec<(u64, Revision, Instant)>);
 
 impl Verdicts {
-    fn recall(&self, key: &str, now: Instant) -> Option<Revision> {
-        let known = self.0.iter().find(|(known, _, found)| known == key && now - *found < LIFE);
+    fn recall(&self, key: u64, now: Instant) -> Option<Revision> {
+        let known = self.0.iter().find(|(known, _, found)| *known == key && now - *found < LIFE);
         known.map(|(_, revision, _)| *revision)
     }
 
-    fn remember(&mut self, key: &str, revision: Revision, now: Instant) {
-        self.0.retain(|(known, _, found)| known != key && now - *found < LIFE);
+    fn remember(&mut self, key: u64, revision: Revision, now: Instant) {
+        self.0.retain(|(known, _, found)| *known != key && now - *found < LIFE);
         if self.0.len() >= MAX {
             self.0.remove(0);
         }
-        self.0.push((key.to_owned(), revision, now));
+        self.0.push((key, revision, now));
     }
 }
 
-/// What a target is called in the table; `None` for servers of this process.
-pub(super) fn key(target: &Target) -> Option<String> {
+/// What a target is called in the table; `None` for servers of this process. A keyed hash: URLs, arguments and environments
+/// may hold secrets, and the table outlives the client.
+pub(super) fn key(target: &Target) -> Option<u64> {
+    static HASH: OnceLock<RandomState> = OnceLock::new();
+    let hash = HASH.get_or_init(RandomState::new);
     match target {
-        Target::Url(url) => Some(url.clone()),
-        Target::Command { argv, env, cwd } => Some(format!("{argv:?} {env:?} {cwd:?}")),
+        Target::Url(url) => Some(hash.hash_one(url)),
+        Target::Command(command) => {
+            Some(hash.hash_one((&command.argv, &command.env, command.inherit_env, &command.cwd)))
+        }
         Target::Memory(_) => None,
     }
 }
 
-pub(super) fn recall(key: &str) -> Option<Revision> {
+pub(super) fn recall(key: u64) -> Option<Revision> {
     // A table that is in use is done without: it may be locked for ever in the child of a fork.
     VERDICTS.try_lock().ok()?.recall(key, Instant::now())
 }
 
-pub(super) fn remember(key: &str, revision: Revision) {
+pub(super) fn remember(key: u64, revision: Revision) {
     if let Ok(mut verdicts) = VERDICTS.try_lock() {
         verdicts.remember(key, revision, Instant::now());
     }
@@ -59,15 +65,15 @@ mod tests {
     fn as_many_as_are_remembered_and_as_long() {
         let (mut verdicts, now) = (Verdicts(Vec::new()), Instant::now());
         for server in 0..257 {
-            verdicts.remember(&server.to_string(), Revision::LATEST, now);
+            verdicts.remember(server, Revision::LATEST, now);
         }
-        assert_eq!(verdicts.recall("0", now), None, "the oldest went");
-        assert_eq!(verdicts.recall("1", now), Some(Revision::LATEST));
-        verdicts.remember("2", Revision::V2025_06_18, now);
-        assert_eq!(verdicts.recall("2", now), Some(Revision::V2025_06_18));
+        assert_eq!(verdicts.recall(0, now), None, "the oldest went");
+        assert_eq!(verdicts.recall(1, now), Some(Revision::LATEST));
+        verdicts.remember(2, Revision::V2025_06_18, now);
+        assert_eq!(verdicts.recall(2, now), Some(Revision::V2025_06_18));
         assert_eq!(verdicts.0.len(), 256, "instead of what was thought before");
         let almost = now + LIFE - Duration::from_secs(1);
-        assert!(verdicts.recall("1", almost).is_some() && verdicts.recall("1", now + LIFE).is_none());
+        assert!(verdicts.recall(1, almost).is_some() && verdicts.recall(1, now + LIFE).is_none());
         assert_eq!(LIFE, Duration::from_secs(10 * 60));
     }
 }

@@ -13,11 +13,13 @@ use trunnion_proto::revision::Revision;
 use trunnion_proto::server::LogLevel;
 
 use super::asking::EXCHANGE_OPS;
-use super::options::{self, Connect, ConnectTarget, RequestOptions};
+use super::options::{self, ChildOptions, Connect, ConnectTarget, RequestOptions};
 use super::queue::{Event, kind};
 use super::tables::{Operation, Question, Questioner, Tables};
 use super::{Engine, Inner};
-use crate::client::{self, ClientEvent, ClientHandle, ConnectOptions, Sink, Target, memory_pair};
+use crate::client::{
+    self, ClientEvent, ClientHandle, ConnectOptions, ServerCommand, Sink, Target, memory_pair,
+};
 use crate::error::{Error, local};
 use crate::lock;
 use crate::server::http::Phase;
@@ -43,11 +45,12 @@ impl Engine {
         let target = options::parse("target", target)?;
         let mut options: Connect = options::parse("options", options)?;
         let (runtime, id) = (inner.runtime()?, inner.tables.next_id());
+        let child = options.child();
         let auth = options.auth.take();
         let auth = auth.map(|auth| super::auth::auth(&auth, &inner.tables, id, runtime)).transpose()?;
         let options = ConnectOptions { auth, ..connect_options(options, inner)? };
         // Last of what can fail: a server of this process begins to serve.
-        let target = inner.target(target)?;
+        let target = inner.target(target, child)?;
         let connecting = Arc::new(AtomicBool::new(true));
         // Under the lock: the first events may come before the entry is in its table.
         let mut clients = lock(&inner.tables.clients);
@@ -130,7 +133,10 @@ impl Engine {
 }
 
 impl Inner {
-    fn target(&self, target: ConnectTarget) -> Result<Target, Error> {
+    fn target(&self, target: ConnectTarget, options: ChildOptions) -> Result<Target, Error> {
+        if target.command.is_none() && options.are_given() {
+            return Err(Error::usage("options: inheritEnv and stderr are for a command"));
+        }
         match target {
             ConnectTarget { url: Some(url), command: None, server: None, .. } => {
                 client::server_url(&url).map_err(Error::usage)?;
@@ -140,7 +146,13 @@ impl Inner {
                 if argv.is_empty() {
                     return Err(Error::usage("command must name a program"));
                 }
-                Ok(Target::Command { argv, env, cwd: cwd.map(Into::into) })
+                let mut command =
+                    ServerCommand::of(argv).inherit_env(options.inherit_env()).stderr(options.stderr()?);
+                command = env.into_iter().fold(command, |command, (name, value)| command.env(name, value));
+                Ok(Target::Command(match cwd {
+                    Some(cwd) => command.current_dir(cwd),
+                    None => command,
+                }))
             }
             ConnectTarget { url: None, command: None, server: Some(server), .. } => {
                 let (core, mut phase) = self.server(server)?;

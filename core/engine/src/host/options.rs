@@ -15,6 +15,7 @@ use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use super::auth::Hidden;
 use super::server_auth::AuthOptions;
+use crate::client::Stderr;
 use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
@@ -330,6 +331,39 @@ pub(crate) struct Connect {
     pub transport: String,
     pub headers: BTreeMap<String, String>,
     pub(super) auth: Option<Hidden>,
+    inherit_env: Option<bool>,
+    stderr: Option<String>,
+}
+
+/// The options of a child.
+pub(crate) struct ChildOptions {
+    inherit_env: Option<bool>,
+    stderr: Option<String>,
+}
+
+impl Connect {
+    pub fn child(&mut self) -> ChildOptions {
+        ChildOptions { inherit_env: self.inherit_env.take(), stderr: self.stderr.take() }
+    }
+}
+
+impl ChildOptions {
+    pub fn are_given(&self) -> bool {
+        self.inherit_env.is_some() || self.stderr.is_some()
+    }
+
+    pub fn inherit_env(&self) -> bool {
+        self.inherit_env.unwrap_or(false)
+    }
+
+    pub fn stderr(&self) -> Result<Stderr, Error> {
+        match self.stderr.as_deref() {
+            None | Some("inherit") => Ok(Stderr::Inherit),
+            Some("null") => Ok(Stderr::Null),
+            Some("lines") => Ok(Stderr::Lines),
+            Some(other) => Err(Error::usage(format!("options: stderr {other:?}: inherit, null or lines"))),
+        }
+    }
 }
 
 impl Default for Connect {
@@ -349,6 +383,8 @@ impl Default for Connect {
             transport: "auto".into(),
             headers: BTreeMap::new(),
             auth: None,
+            inherit_env: None,
+            stderr: None,
         }
     }
 }

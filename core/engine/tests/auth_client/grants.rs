@@ -35,7 +35,10 @@ async fn the_user_agrees_once() {
 #[tokio::test]
 async fn a_client_that_the_server_knows_registers_nowhere() {
     let world = World::new().await;
-    world.connect(world.auth().client_id("by-hand").client_secret("s3cret").trust_first_issuer(true)).await.expect("connected");
+    world
+        .connect(world.auth().client_id("by-hand").client_secret("s3cret").trust_first_issuer(true))
+        .await
+        .expect("connected");
     world.state.lock().metadata = json!({"client_id_metadata_document_supported": true});
     let url = "https://client.example/metadata.json";
     world.connect(world.auth().client_metadata_url(url)).await.expect("connected");
@@ -144,7 +147,10 @@ async fn keys_of_every_kind_sign() {
         let world = World::new().await;
         let key = SigningKey::from_pem(pem).expect("a key");
         assert_eq!(key.algorithm(), name);
-        world.connect(Auth::client_credentials_jwt("me", key).trust_first_issuer(true)).await.expect("connected");
+        world
+            .connect(Auth::client_credentials_jwt("me", key).trust_first_issuer(true))
+            .await
+            .expect("connected");
         let assertion = world.state.lock().forms[0]["client_assertion"].clone();
         let (input, signature) = assertion.rsplit_once('.').expect("three parts");
         let head = URL_SAFE_NO_PAD.decode(input.split('.').next().expect("a head")).expect("base64url");

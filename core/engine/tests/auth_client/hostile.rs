@@ -50,7 +50,8 @@ async fn what_the_user_does_is_told() {
 async fn a_token_endpoint_that_hangs_is_given_up() {
     let world = World::new().await;
     world.state.lock().hangs = true;
-    let auth = Auth::client_credentials("me", "s3cret").trust_first_issuer(true).timeout(Duration::from_millis(50));
+    let auth =
+        Auth::client_credentials("me", "s3cret").trust_first_issuer(true).timeout(Duration::from_millis(50));
     let (reason, text) = world.refused(auth).await;
     assert!(reason == "timeout" && text.contains("/token") && !text.contains("s3cret"), "{text}");
 }

@@ -297,7 +297,8 @@ async fn whoever_signs_in_next_is_who_is_signed_in() {
 async fn a_program_and_a_user_have_their_own_tokens() {
     let (world, directory) = (World::new().await, Directory::new("program"));
     let user = || world.auth().store(directory.store());
-    let program = || Auth::client_credentials("svc", "s3cret").trust_first_issuer(true).store(directory.store());
+    let program =
+        || Auth::client_credentials("svc", "s3cret").trust_first_issuer(true).store(directory.store());
     world.connect(user()).await.expect("connected").close().await;
     let before = world.state.lock().shown.clone();
     world.connect(program()).await.expect("connected").close().await;

@@ -27,9 +27,8 @@ impl Config {
     /// Is something secret configured without saying for which authorization server?
     pub(super) fn needs_issuer(&self) -> bool {
         let Some(client) = &self.identity.preregistered else { return false };
-        let secret = client.secret.is_some()
-            || self.identity.has_key
-            || matches!(self.grant, Grant::JwtBearer { .. });
+        let secret =
+            client.secret.is_some() || self.identity.has_key || matches!(self.grant, Grant::JwtBearer { .. });
         secret && client.issuer.is_none() && !client.trust_first_issuer
     }
 
