@@ -8,6 +8,7 @@ import type { McpError } from "./errors.js";
 import {
   CancelledError,
   ClosedError,
+  ProtocolError,
   type ConnectOptions as GeneratedOptions,
   OPTION_KEYS,
   OUTCOME,
@@ -93,7 +94,7 @@ type Awaitable<T> = T | Promise<T>;
 export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
 /** How to ask. */
-export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress" | "task" | "taskTtlMs" | "ask"> {
+export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress" | "task" | "taskTtlMs" | "ask" | "all"> {
   /** Gives up the request: the server is told, and the call fails with a `CancelledError`. */
   signal?: AbortSignal;
   /** Ask for progress, and hear of it. */
@@ -134,15 +135,21 @@ export interface ClientEvents {
 }
 
 /**
- * A list from the server. Awaited, it is an array of everything; iterated (`for await`), its pages are fetched as
- * they are needed.
+ * A list from the server. Awaited, it is an array of everything, of at most 1000 pages; iterated (`for await`), its pages
+ * are fetched as they are needed. One that does not end is an error, which has in its `data` what there was when the list
+ * was awaited.
  */
 export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
   readonly #page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>;
+  readonly #all: () => Promise<T[]>;
 
   /** @internal */
-  constructor(page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>) {
+  constructor(
+    page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>,
+    all: () => Promise<T[]>,
+  ) {
     this.#page = page;
+    this.#all = all;
   }
 
   /** One page: the first, or the one that `cursor` leads to. Without a `nextCursor` it is the last. */
@@ -153,12 +160,15 @@ export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
   /** The pages, one array each. */
   async *pages(): AsyncGenerator<T[], void, void> {
     let cursor: string | undefined;
+    const seen = new Set<string>();
     for (;;) {
       const { items, nextCursor } = await this.#page(cursor);
       yield items;
-      // A cursor that comes again would never end.
-      if (nextCursor === undefined || nextCursor === null || nextCursor === cursor) return;
-      cursor = nextCursor;
+      if (nextCursor === undefined || nextCursor === null || nextCursor === "") return;
+      if (seen.has(nextCursor)) {
+        throw new ProtocolError(`the server's list has no end: it gave the cursor ${JSON.stringify(nextCursor)} twice`);
+      }
+      seen.add((cursor = nextCursor));
     }
   }
 
@@ -171,12 +181,6 @@ export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
     rejected?: ((reason: any) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     return this.#all().then(fulfilled, rejected);
-  }
-
-  async #all(): Promise<T[]> {
-    const all: T[] = [];
-    for await (const page of this.pages()) all.push(...page);
-    return all;
   }
 }
 
@@ -444,10 +448,13 @@ export class Client implements AsyncDisposable {
   }
 
   #list<T>(op: Op, key: string, options: RequestOptions): Listing<T> {
-    return new Listing<T>(async (cursor) => {
-      const { [key]: items, nextCursor } = await this.#request(op, { cursor }, options);
-      return { items, nextCursor };
-    });
+    return new Listing<T>(
+      async (cursor) => {
+        const { [key]: items, nextCursor } = await this.#request(op, { cursor }, options);
+        return { items, nextCursor };
+      },
+      async () => (await this.#request(op, {}, { ...options, all: true }))[key],
+    );
   }
 
   readonly #ask: Ask = (op, params, options, tell) => this.#request(op, params, options, tell);
@@ -455,7 +462,7 @@ export class Client implements AsyncDisposable {
   async #request(
     op: Op,
     params: object,
-    options: CallOptions & { task?: boolean; ask?: boolean },
+    options: CallOptions & { task?: boolean; ask?: boolean; all?: boolean },
     notification?: (payload: any) => void,
   ): Promise<any> {
     if (this.#closed !== undefined || this.#closing !== undefined) {

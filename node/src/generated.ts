@@ -416,6 +416,10 @@ export interface ConnectOptions {
   headers?: Readonly<Record<string, unknown>>;
   /** How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error. Default: `none`. */
   auth?: Readonly<Record<string, unknown>>;
+  /** Of a command: it gets all of this process's environment, secrets included. Without, it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, and what env adds. Default: `false`. */
+  inheritEnv?: boolean;
+  /** Where the standard error of a command goes. inherit: where that of this process goes. null: nowhere. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process on. A line is cut after 8 KiB; while 256 wait further ones are dropped, and counted in lost of the next. Default: `inherit`. */
+  stderr?: string;
 }
 
 /** Options of scope `auth`. */
@@ -478,6 +482,8 @@ export interface RequestOptions {
   task?: boolean;
   /** Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves. Default: `the server's`. */
   taskTtlMs?: number;
+  /** Of a list: all of its pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs is of each page, totalMs of all. A list that does not end fails with kind limit, timeout, or protocol where a cursor comes again; what there was until then is in the error's data. Default: `false`. */
+  all?: boolean;
   /** Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task. Default: `true`. */
   ask?: boolean;
 }
@@ -488,7 +494,7 @@ export const OPTION_KEYS = {
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks"],
   tool: ["scopes", "visibleTo", "task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
-  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth"],
+  connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth", "inheritEnv", "stderr"],
   auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "trustFirstIssuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],
-  request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "ask"],
+  request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "all", "ask"],
 } as const;

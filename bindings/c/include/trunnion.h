@@ -203,6 +203,10 @@
  *     HTTP headers added to every request.
  *   auth (object, default none)
  *     How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error.
+ *   inheritEnv (boolean, default false)
+ *     Of a command: it gets all of this process's environment, secrets included. Without, it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, and what env adds.
+ *   stderr (string, default inherit)
+ *     Where the standard error of a command goes. inherit: where that of this process goes. null: nowhere. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process on. A line is cut after 8 KiB; while 256 wait further ones are dropped, and counted in lost of the next.
  *
  * auth
  *   grant (string, default authorization_code)
@@ -261,6 +265,8 @@
  *     Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it.
  *   taskTtlMs (integer, default the server's)
  *     Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves.
+ *   all (boolean, default false)
+ *     Of a list: all of its pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs is of each page, totalMs of all. A list that does not end fails with kind limit, timeout, or protocol where a cursor comes again; what there was until then is in the error's data.
  *   ask (boolean, default true)
  *     Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task.
  */

@@ -55,9 +55,10 @@ impl Id {
         &self.0
     }
 
-    /// The value of an id made by [`Id::number`].
+    /// The value of an id made by [`Id::number`]. Peers are known to give it back as a string, or with a fraction of zero.
     pub fn as_number(&self) -> Option<u64> {
-        self.value().parse().ok()
+        let text = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        text.unwrap_or(self.value()).parse().ok()
     }
 
     /// What tells it from others: an integer without the fraction that some peers write it with.
@@ -80,6 +81,11 @@ impl Id {
             && fraction.bytes().all(|byte| byte == b'0');
         (integer || text.starts_with('"')).then(|| Id(text.into()))
     }
+}
+
+/// A frame without the byte order mark that some peers begin it with (RFC 8259, 8.1 lets a reader ignore it).
+pub(crate) fn without_mark(frame: &[u8]) -> &[u8] {
+    frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame)
 }
 
 /// One message, borrowed from the frame it came in.
@@ -182,6 +188,21 @@ pub(crate) fn salvage_id(frame: &[u8]) -> Option<Id> {
     None
 }
 
+/// The id of an answer that is no JSON: whoever waits for it need not wait any longer.
+pub(crate) fn salvage_answer(frame: &[u8]) -> Option<Id> {
+    let has = |key: &[u8]| frame.windows(key.len()).any(|window| window == key);
+    if has(br#""result""#) || has(br#""error""#) { salvage_id(frame) } else { None }
+}
+
+/// What stands where a frame stops being JSON, for a message; `None` where it is JSON, or no text.
+pub(crate) fn fault(frame: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(without_mark(frame)).ok()?;
+    let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
+    let line = text.lines().nth(error.line().checked_sub(1)?)?;
+    let near: Vec<char> = line.get(error.column().saturating_sub(1)..)?.chars().take(20).collect();
+    (!near.is_empty()).then(|| near.into_iter().filter(|c| !c.is_control()).collect())
+}
+
 /// Where the string that begins at `start` has ended.
 fn string_end(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
@@ -197,14 +218,9 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
 /// Most messages of one batch.
 const MAX_BATCH: usize = 100;
 
-/// A frame without the byte order mark that some peers begin it with (RFC 8259, 8.1 lets a reader ignore it).
-fn unmarked(frame: &[u8]) -> &[u8] {
-    frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame)
-}
-
 /// Whether a frame holds a batch: an array.
 pub(crate) fn is_batch(frame: &[u8]) -> bool {
-    unmarked(frame).trim_ascii_start().first() == Some(&b'[')
+    without_mark(frame).trim_ascii_start().first() == Some(&b'[')
 }
 
 /// The messages of a batch, unread (2025-03-26, "Batching").
@@ -217,7 +233,7 @@ pub(crate) fn batch(frame: &Bytes, limits: &Limits) -> Result<Vec<Bytes>, Malfor
     if exceeds_depth(frame, limits.depth) {
         return Err(invalid(format!("message nests deeper than {}", limits.depth)));
     }
-    let messages: Vec<&RawValue> = serde_json::from_slice(unmarked(frame)).map_err(|_| Malformed {
+    let messages: Vec<&RawValue> = serde_json::from_slice(without_mark(frame)).map_err(|_| Malformed {
         id: None,
         error: RpcError::new(ErrorKind::ParseError, "message is not valid JSON"),
     })?;
@@ -248,7 +264,7 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         let message = format!("message exceeds {} bytes", limits.message_bytes);
         return Err(malformed(salvage_id(frame), ErrorKind::InvalidRequest, message));
     }
-    let frame = unmarked(frame);
+    let frame = without_mark(frame);
     let text = std::str::from_utf8(frame)
         .map_err(|_| malformed(None, ErrorKind::ParseError, "message is not UTF-8".into()))?;
     if exceeds_depth(frame, limits.depth) {
@@ -291,8 +307,12 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
         let Ok(method) = serde_json::from_str::<Borrowed<'a>>(method.get()) else {
             return Err(malformed(id, ErrorKind::InvalidRequest, "method must be a string".into()));
         };
-        // Null is what some peers write for none.
-        let params = envelope.params.filter(|params| params.get() != "null");
+        // Some peers write null for none, and of notifications, which nobody can refuse, an empty array.
+        let empty = |params: &&RawValue| match params.get().strip_prefix('[') {
+            Some(rest) => id.is_none() && rest.trim_start() == "]",
+            None => params.get() == "null",
+        };
+        let params = envelope.params.filter(|params| !empty(params));
         if params.is_some_and(|params| !params.get().starts_with('{')) {
             return Err(malformed(id, ErrorKind::InvalidRequest, "params must be an object".into()));
         }
@@ -303,7 +323,8 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
     }
     match (envelope.result, envelope.error) {
         (Some(result), None) => Ok(Message::Response { id, result: Ok(result) }),
-        (None, Some(error)) => Ok(Message::Response {
+        // With a result of null beside it too: the error is what was meant.
+        (_, Some(error)) => Ok(Message::Response {
             id,
             result: Err(RpcError { code: error.code, message: error.message.into_owned(), data: error.data }),
         }),

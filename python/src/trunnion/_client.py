@@ -228,6 +228,17 @@ def read(parse: Callable[[Any], R], raw: Any) -> R:
         raise ProtocolError(f"the server's answer is not of the protocol's shape: {error!r}") from error
 
 
+def next_page(page: dict[str, Any], seen: set[str]) -> dict[str, Any] | None:
+    """The parameters of the page after this one; None after the last."""
+    cursor = page.get("nextCursor")
+    if not cursor:
+        return None
+    if cursor in seen:
+        raise ProtocolError(f"the server's list has no end: it gave the cursor {cursor!r} twice")
+    seen.add(cursor)
+    return {"cursor": cursor}
+
+
 def completion(raw: dict[str, Any]) -> Completion:
     return Completion.from_json(raw["completion"])
 
@@ -240,14 +251,17 @@ def request_options(
     cache: bool | None = None,
     task: bool = False,
     task_ttl: float | None = None,
+    whole: bool = False,
 ) -> str:
     """The engine's options of one request."""
     if timeout is None and total_timeout is None and progress is None and meta is None and cache is None and not task:
-        if task_ttl is None:
+        if task_ttl is None and not whole:
             return "{}"
     options: dict[str, Any] = {}
     if task:
         options["task"] = True
+    if whole:
+        options["all"] = True
     if task_ttl is not None:
         options["taskTtlMs"] = milliseconds("task_ttl", task_ttl)
     if total_timeout is not None:

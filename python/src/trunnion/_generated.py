@@ -199,6 +199,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "revision": "revision",
         "headers": "headers",
         "auth": "auth",
+        "inherit_env": "inheritEnv",
+        "stderr": "stderr",
     },
     "auth": {
         "grant": "grant",
@@ -230,6 +232,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "meta": "meta",
         "task": "task",
         "task_ttl_ms": "taskTtlMs",
+        "all": "all",
         "ask": "ask",
     },
 }

@@ -13,6 +13,7 @@ from ._client import (
     completion,
     completion_params,
     logged,
+    next_page,
     prompt_arguments,
     read,
     reporter,
@@ -53,6 +54,12 @@ if TYPE_CHECKING:
 
 # Seconds until a connection that does not end is left to the engine.
 _FAREWELL = 10
+
+
+def _entries(op: str, result: dict[str, Any]) -> list[Any]:
+    """The entries of a list, or of a page of it."""
+    key, make = LISTS.get(op, ("tasks", TaskState.from_json))
+    return [read(make, item) for item in result.get(key) or []]
 
 
 class Client(Calling):
@@ -224,14 +231,17 @@ class Client(Calling):
         Raises:
             MethodNotFoundError: the modern era has no such request.
         """
-        return [item async for item in self._list(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta))]
+        return await self._whole(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta, whole=True))
 
     async def list_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> list[ToolInfo]:
-        """All tools, of all pages."""
-        return [item async for item in self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))]
+        """All tools, of all pages.
+
+        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is an error, which
+        has in its `data` what there was."""
+        return await self._whole(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -245,7 +255,7 @@ class Client(Calling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceInfo]:
         """All resources, of all pages."""
-        return [item async for item in self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))]
+        return await self._whole(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_resources(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -259,7 +269,7 @@ class Client(Calling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceTemplateInfo]:
         """All resource templates, of all pages."""
-        return [item async for item in self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))]
+        return await self._whole(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_resource_templates(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -273,7 +283,7 @@ class Client(Calling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[PromptInfo]:
         """All prompts, of all pages."""
-        return [item async for item in self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))]
+        return await self._whole(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_prompts(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -373,18 +383,19 @@ class Client(Calling):
         era are asked with every request from now on."""
         await self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
+    async def _whole(self, op: str, options: str) -> list[Any]:
+        return _entries(op, await self._request(op, {}, options))
+
     async def _list(self, op: str, options: str) -> AsyncIterator[Any]:
-        key, make = LISTS.get(op, ("tasks", TaskState.from_json))
-        params: dict[str, Any] = {}
+        params: dict[str, Any] | None = {}
+        seen: set[str] = set()
         while True:
             page = await self._request(op, params, options)
-            for item in page.get(key) or []:
-                yield read(make, item)
-            cursor = page.get("nextCursor")
-            # One that comes again would never end.
-            if cursor is None or cursor == params.get("cursor"):
+            for entry in _entries(op, page):
+                yield entry
+            params = next_page(page, seen)
+            if params is None:
                 return
-            params = {"cursor": cursor}
 
     async def _request(
         self,
@@ -516,14 +527,17 @@ class SyncClient(SyncCalling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[TaskState]:
         """All tasks of this caller; legacy sessions only: see `Client.list_tasks`."""
-        return list(self._list(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta)))
+        return self._whole(OP_LIST_TASKS, request_options(timeout, total_timeout, meta=meta, whole=True))
 
     def list_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> list[ToolInfo]:
-        """All tools, of all pages."""
-        return list(self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache)))
+        """All tools, of all pages.
+
+        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is an error, which
+        has in its `data` what there was."""
+        return self._whole(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -537,7 +551,7 @@ class SyncClient(SyncCalling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceInfo]:
         """All resources, of all pages."""
-        return list(self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache)))
+        return self._whole(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_resources(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -551,7 +565,7 @@ class SyncClient(SyncCalling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[ResourceTemplateInfo]:
         """All resource templates, of all pages."""
-        return list(self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache)))
+        return self._whole(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_resource_templates(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -565,7 +579,7 @@ class SyncClient(SyncCalling):
         meta: Mapping[str, Any] | None = None,
     ) -> list[PromptInfo]:
         """All prompts, of all pages."""
-        return list(self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache)))
+        return self._whole(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_prompts(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
@@ -658,18 +672,19 @@ class SyncClient(SyncCalling):
         era are asked with every request from now on."""
         self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
+    def _whole(self, op: str, options: str) -> list[Any]:
+        return _entries(op, self._request(op, {}, options))
+
     def _list(self, op: str, options: str) -> Iterator[Any]:
-        key, make = LISTS.get(op, ("tasks", TaskState.from_json))
-        params: dict[str, Any] = {}
+        params: dict[str, Any] | None = {}
+        seen: set[str] = set()
         while True:
             page = self._request(op, params, options)
-            for item in page.get(key) or []:
-                yield read(make, item)
-            cursor = page.get("nextCursor")
-            # One that comes again would never end.
-            if cursor is None or cursor == params.get("cursor"):
+            for entry in _entries(op, page):
+                yield entry
+            params = next_page(page, seen)
+            if params is None:
                 return
-            params = {"cursor": cursor}
 
     def _request(
         self,

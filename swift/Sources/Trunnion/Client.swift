@@ -289,9 +289,12 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
     let key: String
     let options: RequestOptions
 
-    /// All elements of all pages.
+    /// All elements of all pages, of which there are at most 1000. `totalMs` of the options is the limit of all of them. A
+    /// list that does not end is an error, which has in its `data` what there was.
     public func all() async throws -> [Element] {
-        try await reduce(into: []) { $0.append($1) }
+        var options = options
+        options.all = true
+        return try await page(options: options).elements
     }
 
     /// One page. Pass nil for the first one, then what came back as `next` until that is nil.
@@ -316,6 +319,7 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
         private var elements: ArraySlice<Element> = []
         private var next: String?
         private var isFirst = true
+        private var seen: Set<String> = []
 
         init(pages: Paged) { self.pages = pages }
 
@@ -325,8 +329,10 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
                 isFirst = false
                 let page = try await pages.page(after: next)
                 elements = page.elements[...]
-                // A cursor that comes again would never end.
-                next = page.next == next ? nil : page.next
+                next = page.next == "" ? nil : page.next
+                if let next, !seen.insert(next).inserted {
+                    throw McpError(.protocol, "the server's list has no end: it gave the cursor \"\(next)\" twice")
+                }
             }
             return elements.removeFirst()
         }

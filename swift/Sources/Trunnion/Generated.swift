@@ -383,6 +383,10 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var headers: [String: JSONValue]?
     /// How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error. Default: none.
     public var auth: [String: JSONValue]?
+    /// Of a command: it gets all of this process's environment, secrets included. Without, it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, and what env adds. Default: false.
+    public var inheritEnv: Bool?
+    /// Where the standard error of a command goes. inherit: where that of this process goes. null: nowhere. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process on. A line is cut after 8 KiB; while 256 wait further ones are dropped, and counted in lost of the next. Default: inherit.
+    public var stderr: String?
 
     /// Name only what should differ from the default.
     public init(
@@ -399,7 +403,9 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         tasks: Bool? = nil,
         revision: String? = nil,
         headers: [String: JSONValue]? = nil,
-        auth: [String: JSONValue]? = nil
+        auth: [String: JSONValue]? = nil,
+        inheritEnv: Bool? = nil,
+        stderr: String? = nil
     ) {
         self.clientInfo = clientInfo
         self.capabilities = capabilities
@@ -415,6 +421,8 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
         self.revision = revision
         self.headers = headers
         self.auth = auth
+        self.inheritEnv = inheritEnv
+        self.stderr = stderr
     }
 }
 
@@ -523,6 +531,8 @@ public struct RequestOptions: Sendable, Hashable, Codable {
     public var task: Bool?
     /// Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves. Default: the server's.
     public var taskTtlMs: Int?
+    /// Of a list: all of its pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs is of each page, totalMs of all. A list that does not end fails with kind limit, timeout, or protocol where a cursor comes again; what there was until then is in the error's data. Default: false.
+    public var all: Bool?
     /// Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task. Default: true.
     public var ask: Bool?
 
@@ -535,6 +545,7 @@ public struct RequestOptions: Sendable, Hashable, Codable {
         meta: [String: JSONValue]? = nil,
         task: Bool? = nil,
         taskTtlMs: Int? = nil,
+        all: Bool? = nil,
         ask: Bool? = nil
     ) {
         self.timeoutMs = timeoutMs
@@ -544,6 +555,7 @@ public struct RequestOptions: Sendable, Hashable, Codable {
         self.meta = meta
         self.task = task
         self.taskTtlMs = taskTtlMs
+        self.all = all
         self.ask = ask
     }
 }

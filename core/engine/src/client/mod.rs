@@ -127,6 +127,8 @@ pub struct RequestOptions {
     pub task_ttl: Option<Duration>,
     /// What a task asks is not told as [`ClientEvent::Ask`].
     pub unasked: bool,
+    /// Of a list: all of its pages as one result; see [`CallOptions::all`].
+    pub all: bool,
 }
 
 /// What a client tells. Every operation ends with one `Result` or one `Error`; connecting with one `Ready` or
@@ -269,6 +271,7 @@ impl ClientHandle {
             task: options.task,
             task_ttl: options.task_ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
             unasked: options.unasked,
+            all: options.all,
         };
         if self.commands.send(Command::Start { op, method, params, options }).is_err() {
             (self.sink)(closed(op));

@@ -1,4 +1,8 @@
 //! Lists, a page at a time or whole.
+//!
+//! A whole list has at most 1000 pages and 16 times the bytes of a message; each page has the time limit of a request, all
+//! of them the total one. One that does not end fails, with kind `limit`, `timeout`, or `protocol` where a cursor comes
+//! again; what there was until then is in the error's data, as a result.
 
 use serde::de::DeserializeOwned;
 use trunnion_proto::json::{self, Json};
@@ -25,7 +29,7 @@ impl Client {
 
     /// All tools, page after page.
     pub async fn list_all_tools(&self) -> Result<Vec<Tool>, Error> {
-        all(|| self.list_tools()).await
+        all(self.list_tools()).await
     }
 
     /// One page of the resources.
@@ -35,7 +39,7 @@ impl Client {
 
     /// All resources, page after page.
     pub async fn list_all_resources(&self) -> Result<Vec<Resource>, Error> {
-        all(|| self.list_resources()).await
+        all(self.list_resources()).await
     }
 
     /// One page of the resource templates.
@@ -45,7 +49,7 @@ impl Client {
 
     /// All resource templates, page after page.
     pub async fn list_all_resource_templates(&self) -> Result<Vec<ResourceTemplate>, Error> {
-        all(|| self.list_resource_templates()).await
+        all(self.list_resource_templates()).await
     }
 
     /// One page of the prompts.
@@ -55,29 +59,17 @@ impl Client {
 
     /// All prompts, page after page.
     pub async fn list_all_prompts(&self) -> Result<Vec<Prompt>, Error> {
-        all(|| self.list_prompts()).await
+        all(self.list_prompts()).await
     }
 }
 
-async fn all<T>(first: impl Fn() -> Request<Page<T>>) -> Result<Vec<T>, Error>
+/// The engine puts the pages together, and bounds them.
+async fn all<T>(mut first: Request<Page<T>>) -> Result<Vec<T>, Error>
 where
     T: DeserializeOwned + Send + 'static,
 {
-    let mut all = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let request = match &cursor {
-            Some(cursor) => first().cursor(cursor),
-            None => first(),
-        };
-        let page = request.await?;
-        all.extend(page.items);
-        // A server that hands out the same cursor again would keep us here for ever.
-        if page.next_cursor.is_none() || page.next_cursor == cursor {
-            return Ok(all);
-        }
-        cursor = page.next_cursor;
-    }
+    first.options.all = true;
+    Ok(first.await?.items)
 }
 
 impl<T> Request<Page<T>> {

@@ -399,6 +399,10 @@ fn carry_out(
                 }
                 continue;
             }
+            Output::EntryDropped { list, entry, reason } => {
+                tracing::warn!(list, entry, reason, "an entry of a list of the server is left out");
+                continue;
+            }
             Output::ToolDropped { tool, reason } => {
                 tracing::warn!(
                     tool,

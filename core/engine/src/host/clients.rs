@@ -80,7 +80,7 @@ impl Engine {
             return Err(Error::usage("params must be a JSON object"));
         }
         let options: RequestOptions = options::parse("options", options)?;
-        options.check(method.role)?;
+        options.check(method)?;
         let options = client::RequestOptions {
             timeout: options.timeout_ms.map(Duration::from_millis),
             total: options.total_ms.map(Duration::from_millis),
@@ -90,6 +90,7 @@ impl Engine {
             task: options.task,
             task_ttl: options.task_ttl_ms.map(Duration::from_millis),
             unasked: options.ask == Some(false),
+            all: options.all,
         };
         let clients = lock(&inner.tables.clients);
         let Some(entry) = clients.get(&client) else {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use trunnion_proto::json;
 use trunnion_proto::limits::Limits;
-use trunnion_proto::methods::Role;
+use trunnion_proto::methods::{Method, Role};
 use trunnion_proto::tasks::{TaskBehaviour, TaskSupport};
 
 use super::auth::Hidden;
@@ -400,11 +400,16 @@ pub(crate) struct RequestOptions {
     pub task: bool,
     pub task_ttl_ms: Option<u64>,
     pub ask: Option<bool>,
+    pub all: bool,
 }
 
 impl RequestOptions {
-    /// What is said of tasks must mean something for this request.
-    pub fn check(&self, role: Role) -> Result<(), Error> {
+    /// What is said of tasks and lists must mean something for this request.
+    pub fn check(&self, method: &Method) -> Result<(), Error> {
+        let role = method.role;
+        if self.all && method.list.is_none() {
+            return Err(Error::usage("options: all: this request is for no list"));
+        }
         let (call, follow) = (role == Role::CallTool, role == Role::TaskResult);
         for (key, given, fits) in [
             ("task", self.task, call),

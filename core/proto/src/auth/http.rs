@@ -2,6 +2,7 @@
 
 use super::error::{AuthError, harmless};
 use super::{MAX_RESPONSE_BYTES, credentials::Secret};
+use crate::jsonrpc::without_mark;
 use crate::limits::exceeds_depth;
 
 /// Media type of the bodies of token requests.
@@ -92,7 +93,8 @@ impl HttpResponse {
     /// Is it meant as JSON? Pages that stand in for missing ones are HTML.
     pub(crate) fn is_json(&self) -> bool {
         match &self.content_type {
-            None => true,
+            // A page of HTML, too, may come without.
+            None => without_mark(&self.body).trim_ascii_start().first() == Some(&b'{'),
             Some(value) => {
                 let essence = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
                 essence == "application/json" || essence.ends_with("+json")
@@ -109,7 +111,8 @@ impl HttpResponse {
         // What serde says of bad data may quote it, and answers of a token endpoint hold tokens: only the kind of
         // mistake is told.
         let value: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&self.body).map_err(|_| malformed("it is not a JSON object".into()))?;
+            serde_json::from_slice(without_mark(&self.body))
+                .map_err(|_| malformed("it is not a JSON object".into()))?;
         serde_json::from_value(serde_json::Value::Object(value)).map_err(|error| {
             let text = error.to_string();
             // "missing field `x`" names our own member; anything else is a wrong type.
@@ -141,6 +144,14 @@ impl HttpResponse {
 
     pub(crate) fn is_redirect(&self) -> bool {
         (300..400).contains(&self.status)
+    }
+}
+
+/// A number of seconds. Some servers send it as a string or with a fraction; what is neither counts as not said.
+pub(crate) fn seconds(value: &serde_json::Value) -> Option<u64> {
+    match value {
+        serde_json::Value::String(text) => text.parse().ok(),
+        value => value.as_u64().or(value.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64)),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::credentials::{AuthMethod, Client, Secret};
 use super::error::{AuthError, tame};
-use super::http::{HttpRequest, HttpResponse};
+use super::http::{HttpRequest, HttpResponse, seconds};
 use super::metadata::ServerMetadata;
 use super::url::{AddressClass, cut};
 
@@ -203,7 +203,7 @@ impl Identity {
             #[serde(default)]
             client_secret: Option<Secret>,
             #[serde(default)]
-            client_secret_expires_at: Option<u64>,
+            client_secret_expires_at: Option<serde_json::Value>,
             #[serde(default)]
             token_endpoint_auth_method: Option<String>,
         }
@@ -211,8 +211,8 @@ impl Identity {
         if response.is_redirect() {
             return Err(AuthError::Redirect { what: WHAT, status: response.status });
         }
-        if !matches!(response.status, 200 | 201) {
-            let (code, description) = response.error(&[]);
+        let (code, description) = response.error(&[]);
+        if !matches!(response.status, 200 | 201) || !code.is_empty() {
             return Err(AuthError::RegistrationRefused { status: response.status, code, description });
         }
         let body: Body = response.parse(WHAT)?;
@@ -231,7 +231,7 @@ impl Identity {
             id: body.client_id,
             secret: body.client_secret,
             method,
-            secret_expires_at: body.client_secret_expires_at.filter(|at| *at != 0),
+            secret_expires_at: body.client_secret_expires_at.as_ref().and_then(seconds).filter(|at| *at != 0),
         })
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::credentials::{AuthMethod, Client, Secret, Tokens};
 use super::error::{AuthError, harmless, tame};
-use super::http::{FORM, Form, HttpRequest, HttpResponse};
+use super::http::{FORM, Form, HttpRequest, HttpResponse, seconds};
 use super::scope;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -160,17 +160,17 @@ fn body(response: &HttpResponse, shown: &[Secret]) -> Result<Body, AuthError> {
     if response.is_redirect() {
         return Err(AuthError::Redirect { what: WHAT, status: response.status });
     }
-    if response.status != 200 {
-        let (code, description) = response.error(shown);
+    let (code, description) = response.error(shown);
+    // Some say what is wrong with status 200, and some that tokens were created with 201.
+    if !matches!(response.status, 200 | 201) || !code.is_empty() {
         return Err(AuthError::TokenEndpoint { status: response.status, code, description });
     }
-    let body: Body = response.parse(WHAT)?;
+    let mut body: Body = response.parse(WHAT)?;
+    body.refresh_token = body.refresh_token.filter(|token| !token.expose().is_empty());
     let visible = |secret: &Secret| {
         !secret.expose().is_empty() && secret.expose().bytes().all(|byte| byte.is_ascii_graphic())
     };
-    if !visible(&body.access_token)
-        || body.refresh_token.as_ref().is_some_and(|token| token.expose().is_empty())
-    {
+    if !visible(&body.access_token) {
         // Such a token would break the header it is sent in.
         return Err(AuthError::Malformed {
             what: WHAT,
@@ -188,16 +188,12 @@ pub fn tokens(response: &HttpResponse, shown: &[Secret], dpop: bool, now: u64) -
     if !body.token_type.eq_ignore_ascii_case(wanted) {
         return Err(AuthError::TokenType { token_type: harmless(&body.token_type, shown), wanted });
     }
-    // Some servers send the number as a string; what is neither counts as not said.
-    let seconds = body.expires_in.and_then(|value| match value {
-        serde_json::Value::String(text) => text.parse().ok(),
-        value => value.as_u64().or(value.as_f64().filter(|n| *n >= 0.0).map(|n| n as u64)),
-    });
+    let life = body.expires_in.as_ref().and_then(seconds);
     Ok(Tokens {
         access: body.access_token,
         dpop,
         refresh: body.refresh_token,
-        expires_at: seconds.map(|seconds: u64| now.saturating_add(seconds)),
+        expires_at: life.map(|life| now.saturating_add(life)),
         scope: body.scope,
     })
 }

@@ -80,7 +80,10 @@ impl ClientConn {
         let modern = self.revision.era() == Era::Modern;
         let result = match role {
             Role::Ping | Role::Listen => Json::from_static("{}"),
-            Role::ListTools => self.screen(result),
+            Role::ListTools | Role::ListResources | Role::ListResourceTemplates | Role::ListPrompts => {
+                let page = self.without_odd_entries(entry.method, result);
+                if role == Role::ListTools { self.screen(page) } else { page }
+            }
             Role::CallTool if entry.options.task => tasks::plain(&result),
             Role::GetTask | Role::UpdateTask | Role::CancelTask | Role::ListTasks => {
                 match self.on_task_told(op, role, &result) {
@@ -99,6 +102,9 @@ impl ClientConn {
         {
             let key = cache::key(entry.method, &entry.params, &entry.options.meta);
             self.cache.keep(now, entry.epoch, role, &entry.params, key, &result);
+        }
+        if self.ops.get(&op).is_some_and(|entry| entry.gathered.is_some()) {
+            return self.on_page(op, result);
         }
         self.end(op, Ok(result));
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::answers::check_meta;
 use super::cache::Cache;
@@ -12,6 +13,7 @@ use super::connecting::State;
 use super::declared::Declared;
 use super::error::{ClientError, kind};
 use super::listen::{self, Filter, Listening, Subscriptions};
+use super::lists::Gathered;
 use super::lower::{self, Headers, Salient};
 use super::questions::{Question, Rounds};
 use super::streams::Streams;
@@ -84,6 +86,8 @@ pub(super) struct Op {
     pub(super) augmented: bool,
     /// It follows a task to its end.
     pub(super) followed: Option<Box<Followed>>,
+    /// All of a list is wanted; this much there is.
+    pub(super) gathered: Option<Box<Gathered>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,7 +263,11 @@ impl ClientConn {
                 Err(error) => return self.outputs.push_back(Output::Error { op, error }),
             }
         }
-        if let Some(result) = self.kept(now, method, &params, &options) {
+        let gathered = options.all.then(|| Gathered::of(method, &params)).flatten();
+        let kept = self.kept(now, method, &params, &options);
+        if gathered.is_none()
+            && let Some(result) = kept
+        {
             return self.outputs.push_back(Output::Result { op, result });
         }
         let entry = Op {
@@ -279,10 +287,13 @@ impl ClientConn {
             listening,
             augmented: false,
             followed: None,
+            gathered,
         };
         self.note_due(entry.due());
         self.ops.insert(op, entry);
-        if self.state == State::Ready {
+        if let Some(page) = kept {
+            self.on_page(op, page);
+        } else if self.state == State::Ready {
             self.send_op(op);
         } else {
             self.waiting.push_back(op);
@@ -333,14 +344,24 @@ impl ClientConn {
     }
 
     fn on_malformed(&mut self, post: Option<u64>, frame: &[u8], malformed: Malformed) {
-        let Some(id) = malformed.id.and_then(|id| id.as_number()).or(post) else { return };
         let what = &malformed.error.message;
-        let error = if frame.len() > self.config.limits.message_bytes {
+        let too_long = frame.len() > self.config.limits.message_bytes;
+        let error = if too_long {
             ClientError::local(kind::LIMIT, format!("the server's {what} (maxMessageBytes)"))
         } else {
-            ClientError::local(kind::PROTOCOL, format!("the server's answer is no valid message: {what}"))
+            let near = jsonrpc::fault(frame).map(|near| format!(" near {near:?}")).unwrap_or_default();
+            let message = format!("the server's answer is no valid message: {what}{near}");
+            ClientError::local(kind::PROTOCOL, message)
         };
-        self.fail_exchange(id, error);
+        let id = malformed.id.or_else(|| jsonrpc::salvage_answer(frame)).and_then(|id| id.as_number());
+        match (id, post) {
+            (Some(id), _) if self.connecting_expects(id) => self.connect_failed(error),
+            (Some(id), _) => self.fail_exchange(id, error),
+            (None, Some(post)) if too_long => self.fail_exchange(post, error),
+            // An event that is no message, such as a heartbeat: the answer may follow.
+            (None, Some(post)) if self.is_pending(post) => self.streams.note_odd(post, error),
+            _ => {}
+        }
     }
 
     /// Requests carry another token from now on: what was kept is of another authorization context, even if it is the same user
@@ -372,7 +393,8 @@ impl ClientConn {
     pub fn stream_ended(&mut self, now: Duration, post: u64) {
         self.now = now;
         if !self.on_stream_end(now, post, None) && !self.on_connecting_end(now, post) {
-            let error = ClientError::local(kind::TRANSPORT, "the response ended without an answer");
+            let without = || ClientError::local(kind::TRANSPORT, "the response ended without an answer");
+            let error = self.streams.odd(post).unwrap_or_else(without);
             if !self.errand_failed(post, error.clone()) {
                 self.fail_exchange(post, error);
             }
@@ -446,6 +468,10 @@ impl ClientConn {
         }
         self.subscribe_anew();
         self.send_waiting();
+    }
+
+    pub(super) fn wait_to_send(&mut self, op: u64) {
+        self.waiting.push_back(op);
     }
 
     pub(super) fn send_waiting(&mut self) {
@@ -675,7 +701,13 @@ impl ClientConn {
         }
         self.outputs.push_back(match result {
             Ok(result) => Output::Result { op, result },
-            Err(error) => Output::Error { op, error },
+            Err(mut error) => {
+                if let (Some(gathered), Some(list), None) = (&entry.gathered, entry.method.list, &error.data)
+                {
+                    error.data = RawValue::from_string(gathered.whole(list)).ok();
+                }
+                Output::Error { op, error }
+            }
         });
     }
 

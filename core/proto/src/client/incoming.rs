@@ -99,7 +99,7 @@ impl ClientConn {
             message: Option<&'a RawValue>,
         }
         let Ok(said) = serde_json::from_str::<Progress<'_>>(params.as_str()) else { return };
-        let request = said.token.get().parse().ok();
+        let request = Id::from_json(said.token.get()).and_then(|token| token.as_number());
         let of_task = || request.and_then(|token| self.following_with(token));
         let Some(op) = request.and_then(|request| self.op_of(request)).or_else(of_task) else { return };
         let Some(entry) = self.ops.get_mut(&op) else { return };
@@ -133,5 +133,6 @@ fn subscription(params: &Json) -> Option<u64> {
         #[serde(rename = "_meta", default)]
         meta: serde_json::Map<String, serde_json::Value>,
     }
-    serde_json::from_str::<Meta>(params.as_str()).ok()?.meta.get(meta::SUBSCRIPTION_ID)?.as_u64()
+    let said = serde_json::from_str::<Meta>(params.as_str()).ok()?;
+    Id::from_json(&said.meta.get(meta::SUBSCRIPTION_ID)?.to_string())?.as_number()
 }

@@ -17,6 +17,7 @@ mod error;
 mod form;
 mod incoming;
 mod listen;
+mod lists;
 mod lower;
 mod questions;
 mod streams;
@@ -179,6 +180,9 @@ pub struct CallOptions {
     pub task_ttl: Option<u64>,
     /// Of following a task: its questions are not put to the host, who answers them by `update_task`.
     pub unasked: bool,
+    /// Of a list: all of its pages as one result without a cursor. The time limit is of each page, the total one of all. What
+    /// was had when it fails is in the error's data.
+    pub all: bool,
 }
 
 /// What a server asks of the host.
@@ -357,6 +361,15 @@ pub enum Output {
         event: &'static str,
         /// Its parameters.
         params: Json,
+    },
+    /// An entry of a list was left out because it lacks what such entries have. Worth a warning in the log.
+    EntryDropped {
+        /// The list: `tools`, `resources`, `resourceTemplates` or `prompts`.
+        list: &'static str,
+        /// Its name, or its place in the page.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A listed tool was left out because its header annotations are invalid. Worth a warning in the log.
     ToolDropped {

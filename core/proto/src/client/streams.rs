@@ -44,6 +44,8 @@ pub(super) struct Streams {
     standalone: Option<Stream>,
     /// What the response streams of requests have said, by request.
     marks: BTreeMap<u64, StreamMark>,
+    /// What came instead of an answer and is no message, by request: it is told if nothing else comes.
+    odd: BTreeMap<u64, ClientError>,
     /// The streams that go on for such a stream, by request.
     resumed: BTreeMap<u64, Stream>,
     /// The session that is being replaced.
@@ -109,6 +111,7 @@ impl Streams {
             random: seed,
             standalone: None,
             marks: BTreeMap::new(),
+            odd: BTreeMap::new(),
             resumed: BTreeMap::new(),
             lost: None,
             session_since: 0,
@@ -119,6 +122,15 @@ impl Streams {
         let resumption = self.resumed.values().filter_map(Stream::due).min();
         // What a request waits for goes first.
         resumption.or_else(|| self.standalone.as_ref().and_then(Stream::due))
+    }
+
+    pub(super) fn note_odd(&mut self, request: u64, error: ClientError) {
+        self.odd.insert(request, error);
+    }
+
+    /// What came instead of the answer to this request.
+    pub(super) fn odd(&mut self, request: u64) -> Option<ClientError> {
+        self.odd.remove(&request)
     }
 
     /// Whether a session that ended is being replaced.
@@ -154,8 +166,8 @@ impl Streams {
         delay.saturating_add(delay / 1024 * (mixed % 256) as u32)
     }
 
-    /// The stream's next round, after its last one has ended. `None`: there have been enough.
-    fn next_round(&mut self, mut stream: Stream) -> Option<Stream> {
+    /// The stream's next round, after its last one has ended, or was `lost`. `None`: there have been enough.
+    fn next_round(&mut self, mut stream: Stream, lost: bool) -> Option<Stream> {
         if let Round::Open { since, fruitful, .. } = stream.round {
             let worthwhile = fruitful || self.now.saturating_sub(since) >= WORTHWHILE;
             stream.barren = if worthwhile { 0 } else { stream.barren + 1 };
@@ -165,6 +177,8 @@ impl Streams {
         }
         let retry = stream.mark.retry();
         let delay = match stream.barren {
+            // All clients of a server that was restarted come back now; what a server asks for while it polls is kept to.
+            0 if lost => self.spread(retry),
             0 => retry,
             barren => {
                 let longer = retry.saturating_mul(1 << (barren - 1));
@@ -266,7 +280,9 @@ impl ClientConn {
         }
         match failure {
             Some(TransportFailure::Status { status: 404, .. }) => self.on_session_refused(post),
-            None | Some(TransportFailure::Connection(_)) => mark.is_some_and(|mark| self.resume(post, mark)),
+            None | Some(TransportFailure::Connection(_)) => {
+                mark.is_some_and(|mark| self.resume(post, mark, failure.is_some()))
+            }
             Some(_) => false,
         }
     }
@@ -303,6 +319,11 @@ impl ClientConn {
             let mut marks = std::mem::take(&mut self.streams.marks);
             marks.retain(|request, _| self.is_pending(*request));
             self.streams.marks = marks;
+        }
+        if !self.streams.odd.is_empty() {
+            let mut odd = std::mem::take(&mut self.streams.odd);
+            odd.retain(|request, _| self.is_pending(*request));
+            self.streams.odd = odd;
         }
         while let Some(request) = self.streams.resumed.keys().copied().find(|id| !self.is_pending(*id)) {
             let stream = self.streams.resumed.remove(&request);
@@ -347,7 +368,7 @@ impl ClientConn {
         let Some(stream) = self.streams.standalone.take() else { return };
         let passing = failure.is_none_or(TransportFailure::is_passing);
         if passing {
-            self.streams.standalone = self.streams.next_round(stream);
+            self.streams.standalone = self.streams.next_round(stream, failure.is_some());
             if self.streams.standalone.is_none() {
                 let reason = "the server does not keep its event stream open".to_owned();
                 self.output(Output::StreamLost { reason });
@@ -367,11 +388,12 @@ impl ClientConn {
     }
 
     /// The response to a request broke off, or was ended by the server for now. False: it cannot be resumed.
-    fn resume(&mut self, request: u64, mark: StreamMark) -> bool {
+    fn resume(&mut self, request: u64, mark: StreamMark, lost: bool) -> bool {
         if mark.resumption().is_none() || !self.is_pending(request) || self.was_lost(request) {
             return false;
         }
-        let until = self.streams.now.saturating_add(mark.retry());
+        let delay = if lost { self.streams.spread(mark.retry()) } else { mark.retry() };
+        let until = self.streams.now.saturating_add(delay);
         self.streams.resumed.insert(request, Stream::new(mark, Round::Waiting { until }));
         true
     }
@@ -380,7 +402,7 @@ impl ClientConn {
         let Some(stream) = self.streams.resumed.remove(&request) else { return };
         if failure.is_none_or(TransportFailure::is_passing)
             && stream.mark.resumption().is_some()
-            && let Some(stream) = self.streams.next_round(stream)
+            && let Some(stream) = self.streams.next_round(stream, failure.is_some())
         {
             self.streams.resumed.insert(request, stream);
             return;

@@ -243,6 +243,54 @@ fn what_servers_say_of_secrets_is_not_repeated() {
 }
 
 #[test]
+fn odd_answers_of_authorization_servers_are_understood() {
+    // Tokens that were "created", and a refresh token that is none.
+    let mut world = World::new();
+    let mut created = token(json!({"refresh_token": "", "expires_in": "60"}));
+    created.status = 201;
+    created.body.splice(0..0, *b"\xef\xbb\xbf");
+    world.tokens = vec![created];
+    let tokens = world.run(config()).expect("tokens").tokens.expect("tokens");
+    assert_eq!((tokens.refresh, tokens.expires_at.is_some()), (None, true));
+
+    // An error is one by its name, whatever the status.
+    let mut world = World::new();
+    world.tokens = vec![described(200, "invalid_grant", "the code is used")];
+    let error = world.run(config()).expect_err("refused");
+    assert!(
+        matches!(&error, AuthError::TokenEndpoint { status: 200, code, .. } if code == "invalid_grant"),
+        "{error}"
+    );
+    let mut world = World::new();
+    world.registration = described(200, "invalid_redirect_uri", "no");
+    let error = world.run(config()).expect_err("refused");
+    assert!(
+        matches!(&error, AuthError::RegistrationRefused { code, .. } if code == "invalid_redirect_uri"),
+        "{error}"
+    );
+
+    // A time as a number with a fraction.
+    let mut world = World::new();
+    world.registration =
+        HttpResponse::json(201, r#"{"client_id":"dcr","client_secret_expires_at":1999999999.0}"#);
+    let client = world.run(config()).expect("tokens").client.expect("a client");
+    assert_eq!(client.secret_expires_at, Some(1_999_999_999));
+
+    // A page without a type where the metadata could be: the next place has them.
+    for page in ["<!doctype html><title>Not found</title>", "", "\u{feff} <html>"] {
+        let mut world = World::new();
+        let at_path = "http://localhost:1/.well-known/oauth-protected-resource/mcp";
+        let body = page.as_bytes().to_vec();
+        world.put(at_path, HttpResponse { status: 200, body, ..HttpResponse::default() });
+        world.put(
+            "http://localhost:1/.well-known/oauth-protected-resource",
+            resource("http://localhost:1", AS),
+        );
+        world.run(config()).expect("tokens");
+    }
+}
+
+#[test]
 fn options_that_are_wrong() {
     let wrong = |change: &dyn Fn(&mut trunnion_proto::auth::Config)| {
         let mut config = config();

@@ -208,7 +208,7 @@ impl Model {
                     assert!(!event.is_empty());
                     assert!(serde_json::from_str::<Value>(params.as_str()).expect("JSON").is_object());
                 }
-                Output::ToolDropped { .. } => {}
+                Output::ToolDropped { .. } | Output::EntryDropped { .. } => {}
                 Output::Closed { .. } => {
                     assert!(self.live.is_empty(), "every operation ends before the connection does");
                     assert!(self.ready || self.connect_failed);

@@ -53,6 +53,235 @@ fn only_complete_results_are_taken() {
     }
 }
 
+/// All pages of a list are wanted; the answers to what is asked, in order, are these. What came of it.
+fn whole_list(rig: &mut Rig, pages: &[Value]) -> Result<Value, ClientError> {
+    rig.start_with(1, "list_tools", json!({}), CallOptions { all: true, ..CallOptions::default() });
+    let mut cursor = Value::Null;
+    for page in pages {
+        let (id, params) = rig.sent("tools/list");
+        assert_eq!(params["cursor"], cursor);
+        cursor = page["nextCursor"].clone();
+        rig.answer(id, page.clone());
+    }
+    rig.ended(1).map(|result| serde_json::from_str(result.as_str()).expect("JSON"))
+}
+
+fn page_of(names: &[&str], next: Option<&str>) -> Value {
+    let tools: Vec<Value> = names.iter().map(|name| json!({"name": name, "inputSchema": {}})).collect();
+    json!({"tools": tools, "nextCursor": next, "resultType": "complete"})
+}
+
+fn names_in(result: &Value) -> Vec<&str> {
+    let tools = result["tools"].as_array().expect("a list");
+    tools.iter().map(|tool| tool["name"].as_str().expect("a name")).collect()
+}
+
+#[test]
+fn the_pages_of_a_whole_list_are_put_together() {
+    for mut rig in [modern(STREAM), legacy(STREAM)] {
+        let pages = [page_of(&["a", "b"], Some("x")), page_of(&[], Some("y")), page_of(&["c"], None)];
+        let whole = whole_list(&mut rig, &pages).expect("a list");
+        assert_eq!(names_in(&whole), ["a", "b", "c"]);
+        // Some write an empty cursor where they mean none.
+        let whole = whole_list(&mut rig, &[page_of(&["a"], Some(""))]).expect("a list");
+        assert_eq!(names_in(&whole), ["a"]);
+        assert_eq!(whole.get("nextCursor"), None);
+    }
+}
+
+#[test]
+fn a_list_whose_cursors_come_again_ends_with_what_there_is() {
+    let mut rig = modern(STREAM);
+    let pages = [page_of(&["a"], Some("x")), page_of(&["b"], Some("y")), page_of(&["c"], Some("x"))];
+    let error = whole_list(&mut rig, &pages).expect_err("it has no end");
+    assert_eq!(error.kind, "protocol");
+    assert!(error.message.contains(r#"the cursor "x" twice"#), "{}", error.message);
+    let data: Value = serde_json::from_str(error.data.expect("what there is").get()).expect("JSON");
+    assert_eq!(names_in(&data), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_whole_list_is_bounded_in_pages_bytes_and_time() {
+    let mut rig = modern(STREAM);
+    let cursors: Vec<String> = (0..1000).map(|page| page.to_string()).collect();
+    let pages: Vec<Value> = cursors.iter().map(|cursor| page_of(&["a"], Some(cursor))).collect();
+    let error = whole_list(&mut rig, &pages).expect_err("too many");
+    assert_eq!(error.kind, "limit");
+    assert!(error.message.contains("1000 pages"), "{}", error.message);
+
+    let limits = Limits { message_bytes: 1000, ..Limits::default() };
+    let mut rig = modern_of(ClientConfig { transport: STREAM, limits, ..ClientConfig::default() });
+    let name = "n".repeat(800);
+    let pages: Vec<Value> = (0..20).map(|page| page_of(&[&name], Some(&cursors[page]))).collect();
+    let error = whole_list(&mut rig, &pages).expect_err("too much");
+    assert!(error.message.contains("16000 bytes (16 times maxMessageBytes)"), "{}", error.message);
+
+    let mut rig = modern(STREAM);
+    let second = Duration::from_secs(1);
+    let options = CallOptions {
+        all: true,
+        timeout: Some(2 * second),
+        total: Some(3 * second),
+        ..CallOptions::default()
+    };
+    rig.start_with(1, "list_tools", json!({}), options);
+    for page in 0..2 {
+        let (id, _) = rig.sent("tools/list");
+        rig.pass(second);
+        rig.answer(id, page_of(&["a"], Some(&cursors[page])));
+    }
+    rig.sent("tools/list");
+    rig.pass(second);
+    let outputs = rig.take();
+    let Some(Output::Error { op: 1, error }) = outputs.last() else { panic!("{outputs:?}") };
+    assert_eq!(error.kind, "timeout");
+    let data: Value = serde_json::from_str(error.data.as_ref().expect("what there is").get()).expect("JSON");
+    assert_eq!(names_in(&data), ["a", "a"]);
+}
+
+#[test]
+fn an_entry_that_is_none_hides_no_others() {
+    let cases = [
+        ("list_tools", "tools", json!({"name": "odd"}), json!({"name": "fine", "inputSchema": {}})),
+        ("list_resources", "resources", json!({"name": "odd"}), json!({"name": "fine", "uri": "a://b"})),
+        (
+            "list_resource_templates",
+            "resourceTemplates",
+            json!({"name": "odd"}),
+            json!({"name": "fine", "uriTemplate": "a"}),
+        ),
+        ("list_prompts", "prompts", json!(7), json!({"name": "fine"})),
+    ];
+    for mut rig in [modern(STREAM), modern(Transport::Http), legacy(STREAM)] {
+        for (op, list, odd, fine) in &cases {
+            rig.start(1, op, json!({}));
+            let (message, _) = rig.sent_message();
+            rig.answer(message["id"].as_u64().expect("an id"), json!({*list: [odd, fine], "ttlMs": 1}));
+            let outputs = rig.take();
+            let [Output::EntryDropped { list: of, entry, .. }, Output::Result { result, .. }] = &outputs[..]
+            else {
+                panic!("{outputs:?}")
+            };
+            assert_eq!((*of, entry.as_str()), (*list, if odd.is_object() { "odd" } else { "#0" }));
+            let result: Value = serde_json::from_str(result.as_str()).expect("JSON");
+            assert_eq!(result, json!({*list: [fine], "ttlMs": 1}));
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_json_fails_its_call_at_once() {
+    let nan = |id: u64| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"a":NaN}}}}"#).into_bytes();
+    let latin = |id: u64| {
+        let mut frame = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"a":"caf"#).into_bytes();
+        frame.extend_from_slice(b"\xe9\"}}");
+        frame
+    };
+    for transport in [STREAM, Transport::Http] {
+        let mut rig = modern(transport);
+        let frames: [(&dyn Fn(u64) -> Vec<u8>, &str); 2] =
+            [(&nan, "not valid JSON near \"NaN}}\""), (&latin, "not UTF-8")];
+        for (frame, complaint) in frames {
+            rig.start(1, "call_tool", json!({"name": "t"}));
+            let (id, _) = rig.sent("tools/call");
+            let post = (transport == Transport::Http).then_some(id);
+            rig.conn.recv(rig.now, post, Bytes::from(frame(id)));
+            let error = rig.ended(1).expect_err("no JSON");
+            assert_eq!(error.kind, "protocol");
+            assert!(error.message.contains(complaint), "{}", error.message);
+        }
+        // The connection lives.
+        rig.start(2, "call_tool", json!({"name": "t"}));
+        let (id, _) = rig.sent("tools/call");
+        rig.answer(id, json!({"content": []}));
+        rig.ended(2).expect("a result");
+    }
+    // So does the probe not wait for its time limit.
+    let mut rig = rig(STREAM, EraPolicy::Auto);
+    let (id, _) = rig.sent("server/discover");
+    rig.conn.recv(rig.now, None, Bytes::from(nan(id)));
+    assert_eq!(rig.connect_failure().kind, "protocol");
+}
+
+#[test]
+fn events_that_are_no_messages_are_skipped() {
+    let mut rig = modern(Transport::Http);
+    rig.start(1, "call_tool", json!({"name": "t"}));
+    let (id, _) = rig.sent("tools/call");
+    for odd in [
+        r#"{"type":"heartbeat"}"#,
+        r#"{"level":"info","msg":"x"}"#,
+        " ",
+        "ping",
+        "[]",
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":null}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":[ ]}"#,
+    ] {
+        rig.conn.recv(rig.now, Some(id), Bytes::from(odd.to_owned()));
+    }
+    let events: Vec<&str> = rig
+        .take()
+        .iter()
+        .map(|output| match output {
+            Output::Notification { event, .. } => *event,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(events, ["log", "tools_changed"]);
+    rig.conn.recv(rig.now, Some(id), Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)));
+    rig.ended(1).expect("a result");
+
+    // Where nothing else comes, that is what is told.
+    rig.start(1, "call_tool", json!({"name": "t"}));
+    let (id, _) = rig.sent("tools/call");
+    rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"<html>"));
+    rig.conn.stream_ended(rig.now, id);
+    let error = rig.ended(1).expect_err("no answer");
+    assert_eq!(error.kind, "protocol");
+    assert!(error.message.contains("near \"<html>\""), "{}", error.message);
+}
+
+#[test]
+fn odd_spellings_of_an_answer_are_understood() {
+    let mut rig = modern(STREAM);
+    let mut call = |frame: &dyn Fn(u64) -> String| {
+        rig.start(1, "call_tool", json!({"name": "t"}));
+        let (id, _) = rig.sent("tools/call");
+        rig.conn.recv(rig.now, None, Bytes::from(frame(id)));
+        rig.ended(1)
+    };
+    call(&|id| format!(r#"{{"jsonrpc":"2.0","id":{id}.0,"result":{{}}}}"#)).expect("a result");
+    call(&|id| format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{{}}}}"#)).expect("a result");
+    call(&|id| format!("\u{feff}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}")).expect("a result");
+    for result in ["null", "{}"] {
+        let error = call(&|id| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{result},"error":{{"code":-32602,"message":"no"}}}}"#
+            )
+        });
+        assert_eq!(error.expect_err("the error counts").kind, "invalid_params");
+    }
+    call(&|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}},"error":null}}"#)).expect("a result");
+}
+
+#[test]
+fn progress_is_matched_by_odd_spellings_of_its_token_too() {
+    let mut rig = modern(STREAM);
+    rig.start_with(
+        1,
+        "call_tool",
+        json!({"name": "t"}),
+        CallOptions { progress: true, ..CallOptions::default() },
+    );
+    let (id, _) = rig.sent("tools/call");
+    for token in [format!("{id}"), format!("\"{id}\""), format!("{id}.0")] {
+        let params = format!(r#"{{"progressToken":{token},"progress":1}}"#);
+        let frame = format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
+        rig.conn.recv(rig.now, None, Bytes::from(frame));
+        assert!(matches!(rig.take().as_slice(), [Output::Progress { op: 1, .. }]), "{token}");
+    }
+}
+
 #[test]
 fn hosts_get_told_what_they_did_wrong() {
     let mut rig = modern(STREAM);
@@ -127,7 +356,7 @@ fn stray_answers_mean_nothing() {
     rig.start(1, "list_tools", json!({}));
     let (id, _) = rig.sent("tools/list");
     rig.answer(id + 7, json!({}));
-    rig.recv(json!({"jsonrpc": "2.0", "id": id.to_string(), "result": {}}));
+    rig.recv(json!({"jsonrpc": "2.0", "id": format!("x{id}"), "result": {}}));
     rig.recv(json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32700, "message": "?"}}));
     rig.conn.recv(rig.now, None, Bytes::from_static(b"Server started on port 3000"));
     rig.recv(json!({"jsonrpc": "2.0", "id": 5, "method": "sampling/createMessage"}));
@@ -230,7 +459,13 @@ fn http_failures_end_their_own_call() {
         (|rig, id| rig.conn.stream_ended(rig.now, id), "transport"),
         (|rig, id| rig.conn.failed(rig.now, id, TransportFailure::Limit("big".into())), "limit"),
         (|rig, id| rig.conn.failed(rig.now, id, TransportFailure::Connection("reset".into())), "transport"),
-        (|rig, id| rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"{")), "protocol"),
+        (
+            |rig, id| {
+                rig.conn.recv(rig.now, Some(id), Bytes::from_static(b"{"));
+                rig.conn.stream_ended(rig.now, id);
+            },
+            "protocol",
+        ),
         (
             |rig, id| {
                 let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
