@@ -32,6 +32,8 @@ pub struct SseDecoder {
     last_id: Option<String>,
     retry: Option<u64>,
     marked: bool,
+    /// Comments of the stream.
+    comments: u64,
     after_cr: bool,
     at_start: bool,
 }
@@ -49,6 +51,7 @@ impl SseDecoder {
             last_id: None,
             retry: None,
             marked: false,
+            comments: 0,
             after_cr: false,
             at_start: true,
         }
@@ -63,6 +66,11 @@ impl SseDecoder {
     /// The reconnection time the stream has set, in milliseconds.
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry
+    }
+
+    /// How many comments there have been; servers send them to show that they are there.
+    pub fn comments(&self) -> u64 {
+        self.comments
     }
 
     /// Whether the stream has set an id or a reconnection time since this was last asked.
@@ -116,6 +124,7 @@ impl SseDecoder {
         };
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
+            b"" => self.comments += 1,
             b"data" => {
                 if self.has_data {
                     self.data.push(b'\n');

@@ -78,6 +78,11 @@ impl ClientConn {
         let Some(entry) = self.ops.get(&op) else { return };
         let role = entry.method.role;
         let modern = self.revision.era() == Era::Modern;
+        if role == Role::CallTool
+            && let Err(error) = self.outputs_of_tools.check(&entry.params, &result)
+        {
+            return self.end(op, Err(error));
+        }
         let result = match role {
             Role::Ping | Role::Listen => Json::from_static("{}"),
             Role::ListTools | Role::ListResources | Role::ListResourceTemplates | Role::ListPrompts => {

@@ -15,6 +15,7 @@ use super::error::{ClientError, kind};
 use super::listen::{self, Filter, Listening, Subscriptions};
 use super::lists::Gathered;
 use super::lower::{self, Headers, Salient};
+use super::outputs::Outputs;
 use super::questions::{Question, Rounds};
 use super::streams::Streams;
 use super::tasks::{self, Errand, Followed, Tasks};
@@ -55,6 +56,7 @@ pub struct ClientConn {
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) annotations: Annotations,
     pub(super) cache: Cache,
+    pub(super) outputs_of_tools: Outputs,
     pub(super) questions: BTreeMap<u64, Question>,
     pub(super) subscriptions: Subscriptions,
     pub(super) tasks: Tasks,
@@ -165,6 +167,7 @@ impl ClientConn {
             pending: BTreeMap::new(),
             annotations: Annotations::new(),
             cache: Cache::default(),
+            outputs_of_tools: Outputs::default(),
             questions: BTreeMap::new(),
             subscriptions: Subscriptions::new(),
             outputs: VecDeque::new(),

@@ -44,6 +44,7 @@ impl ClientConn {
             Role::ToolsChanged | Role::PromptsChanged | Role::ResourcesChanged | Role::ResourceUpdated => {
                 if row.role == Role::ToolsChanged {
                     self.tasks.forget_tools();
+                    self.outputs_of_tools.forget();
                 }
                 if !self.cache.is_empty() || self.ops.values().any(|op| op.method.cacheable) {
                     let uri = (row.role == Role::ResourceUpdated).then(|| uri_in(params.as_str())).flatten();

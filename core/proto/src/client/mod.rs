@@ -19,6 +19,7 @@ mod incoming;
 mod listen;
 mod lists;
 mod lower;
+mod outputs;
 mod questions;
 mod streams;
 mod tasks;

@@ -111,6 +111,7 @@ pub(super) fn next_cursor(page: &Json) -> Option<String> {
 impl ClientConn {
     pub(super) fn screen(&mut self, page: Json) -> Json {
         self.tasks.learn_tools(&page);
+        self.outputs_of_tools.learn(&page);
         if self.revision.era() == Era::Legacy || !self.is_http() {
             return page;
         }

@@ -11,7 +11,7 @@ pub mod memory;
 mod notice;
 pub mod post;
 mod request;
-mod schema;
+pub(crate) mod schema;
 mod session;
 mod template;
 

@@ -33,6 +33,13 @@ impl Schema {
         })
     }
 
+    /// Compile a schema of a stranger's, of any draft. Its patterns take no more time than their texts are long; `None` where
+    /// they would have to, or where it is no schema.
+    pub(crate) fn compile_foreign(schema: &Value) -> Option<Schema> {
+        let patterns = jsonschema::PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20);
+        jsonschema::options().with_pattern_options(patterns).build(schema).map(Schema).ok()
+    }
+
     /// What is wrong with a value, for the model to read; `None` where it is valid. `size`: the bytes of its text.
     pub(crate) fn violations(&self, value: &Value, root: &str, size: usize) -> Option<String> {
         if self.0.is_valid(value) {

@@ -29,10 +29,12 @@ fn keys_are_kept_then_renewed_then_used_on_for_a_while() {
     let mut ring = ring();
     let use_a = Plan::Try(vec![key("a")]);
     assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH - 1), use_a);
-    assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH), Plan::Fetch);
+    let refresh_a = Plan::Refresh(vec![key("a")]);
+    assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH), refresh_a, "nobody waits for the issuer");
+    assert_eq!(ring.plan(Some("b"), ALG, NOW + FRESH), Plan::Fetch, "who needs a new key does");
     ring.fail(NOW + FRESH);
     assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH), use_a, "the issuer is down");
-    assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH + FAILED_PAUSE), Plan::Fetch);
+    assert_eq!(ring.plan(Some("a"), ALG, NOW + FRESH + FAILED_PAUSE), refresh_a);
     let end = NOW + FRESH + STALE;
     ring.fail(end - 1);
     assert_eq!(ring.plan(Some("a"), ALG, end - 1), use_a);

@@ -68,6 +68,8 @@ impl Jwk {
 pub enum Plan {
     /// One of these has signed it, or nobody has.
     Try(Vec<Jwk>),
+    /// The same; and it is time to ask the issuer for its keys, for which nobody has to wait.
+    Refresh(Vec<Jwk>),
     /// Ask the issuer for its keys, and plan again.
     Fetch,
     /// No key of the issuer is meant.
@@ -91,12 +93,12 @@ impl KeyRing {
         let age = self.fetched.map(|at| now.saturating_sub(at));
         let resting = self.failed.is_some_and(|at| now.saturating_sub(at) < FAILED_PAUSE);
         match age {
-            Some(age) if age < FRESH => {}
-            // They are used while the issuer is asked no more often than it can bear.
-            Some(age) if age < FRESH + STALE && resting => {}
+            // They are used on while the issuer is asked, or cannot be.
+            Some(age) if age < FRESH + STALE => {}
             _ if resting => return Plan::Unavailable,
             _ => return Plan::Fetch,
         }
+        let due = self.is_due(now);
         let meant = |key: &&Jwk| match (key_id, key.text("kid")) {
             (Some(wanted), Some(id)) => wanted == id,
             (Some(_), None) => false,
@@ -105,7 +107,10 @@ impl KeyRing {
         let fit: Vec<Jwk> =
             self.keys.iter().filter(meant).filter(|key| key.is_for(algorithm)).cloned().collect();
         if !fit.is_empty() {
-            return Plan::Try(fit);
+            return if due { Plan::Refresh(fit) } else { Plan::Try(fit) };
+        }
+        if due {
+            return Plan::Fetch;
         }
         // A key of that id and another kind is no reason to ask: that is what confusion of algorithms looks like.
         let named = key_id.is_some() && self.keys.iter().any(|key| key.text("kid") == key_id);
@@ -115,6 +120,12 @@ impl KeyRing {
             (false, true) => Plan::Unavailable,
             (false, false) => Plan::Fetch,
         }
+    }
+
+    /// Is it time to ask the issuer, though its keys are used on?
+    pub fn is_due(&self, now: u64) -> bool {
+        let old = self.fetched.is_none_or(|at| now.saturating_sub(at) >= FRESH);
+        old && self.failed.is_none_or(|at| now.saturating_sub(at) >= FAILED_PAUSE)
     }
 
     /// The issuer's answer is here.

@@ -34,6 +34,39 @@ fn notifications_go_by_their_neutral_names() {
 }
 
 #[test]
+fn structured_content_is_held_against_the_schema_of_its_tool() {
+    for mut rig in [modern(STREAM), legacy(STREAM)] {
+        rig.start(1, "list_tools", json!({}));
+        let (id, _) = rig.sent("tools/list");
+        let output =
+            json!({"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]});
+        rig.answer(id, json!({"tools": [{"name": "add", "inputSchema": {}, "outputSchema": output}]}));
+        rig.ended(1).expect("a list");
+        let call = |rig: &mut Rig, name: &str, result: Value| {
+            rig.start(2, "call_tool", json!({"name": name}));
+            let (message, _) = rig.sent_message();
+            rig.answer(message["id"].as_u64().expect("an id"), result);
+            rig.ended(2)
+        };
+        let brings = |content: Value| json!({"content": [], "structuredContent": content});
+        call(&mut rig, "add", brings(json!({"sum": 3}))).expect("it fits");
+        let error = call(&mut rig, "add", brings(json!({"sum": "3"}))).expect_err("it does not fit");
+        assert_eq!(error.kind, "protocol");
+        for part in ["\"add\"", "outputSchema", "structuredContent.sum"] {
+            assert!(error.message.contains(part), "{part} in {}", error.message);
+        }
+        let failed = json!({"content": [], "isError": true, "structuredContent": {"sum": "3"}});
+        call(&mut rig, "add", failed).expect("what failed is not checked");
+        call(&mut rig, "add", json!({"content": []})).expect("nothing to check");
+        call(&mut rig, "other", brings(json!({"sum": "3"}))).expect("another tool");
+        // The tool may be another one now.
+        rig.recv(json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
+        rig.take();
+        call(&mut rig, "add", brings(json!({"sum": "3"}))).expect("its schema is not known");
+    }
+}
+
+#[test]
 fn annotated_parameters_are_mirrored() {
     let mut rig = modern(Transport::Http);
     rig.start(1, "list_tools", json!({}));
