@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
+use trunnion_facade::Completion;
 
 /// Connect in process, over HTTP, and over HTTP in the legacy era, with both drivers.
 fn each(test: impl Fn(&mut Host, u64)) {
@@ -129,4 +130,38 @@ fn what_is_no_url_is_refused_at_once() {
         .expect_err("no such transport");
     assert!(error.kind == "usage" && error.message.contains("pigeon"), "{}", error.message);
     assert_eq!(host.engine.live(), NOTHING_ALIVE);
+}
+
+#[test]
+fn what_a_carried_server_says_waits_for_a_host_that_is_behind() {
+    const REQUESTS: usize = 10;
+    const ANSWER: usize = 4 << 20;
+    let host = host("hosted");
+    let server = host.server();
+    let endpoint = host.engine.serve_http(server, r#"{"carried":true}"#).expect("serving");
+    let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "hang", "_meta": meta}});
+    let head = json!({"method": "POST", "target": "/mcp", "headers": [["host", "localhost"],
+        ["content-type", "application/json"], ["accept", "application/json, text/event-stream"],
+        ["mcp-protocol-version", "2026-07-28"], ["mcp-method", "tools/call"], ["mcp-name", "hang"]]});
+    for _ in 0..REQUESTS {
+        let body = call.to_string();
+        host.engine.http_request(endpoint, &head.to_string(), body.as_bytes()).expect("begins");
+    }
+    let mut calls = Vec::new();
+    while calls.len() < REQUESTS {
+        let events = host.engine.drain(Vec::new());
+        calls.extend(events.into_iter().filter(|event| event.kind == 1).map(|event| event.id));
+    }
+    let answer = |id| Completion { id, outcome: 1, payload: "x".repeat(ANSWER) };
+    let mut events = host.engine.drain(calls.into_iter().map(answer).collect());
+    let mut ended = 0;
+    while ended < REQUESTS {
+        let bytes: usize = events.iter().map(|event| event.payload.len()).sum();
+        assert!(bytes < (8 << 20) + 2 * ANSWER, "{bytes} bytes wait at once");
+        ended += events.iter().filter(|event| event.kind == 10).count();
+        events = host.engine.drain(Vec::new());
+    }
 }

@@ -126,7 +126,12 @@ async fn carry(
         .collect();
     let payload = format!("{{\"status\":{},\"headers\":[{}]}}", head.status.as_u16(), headers.join(","));
     tables.queue.push(Event { kind: kind::HTTP_HEAD, id: op, target: 0, payload });
-    while let Some(Ok(frame)) = body.frame().await {
+    // What is taken from the body counts as sent, and what waits in the queue counts for nobody: nothing more is taken while the
+    // host is behind.
+    let mut full = tables.queue.fullness();
+    while full.wait_for(|full| !full).await.is_ok()
+        && let Some(Ok(frame)) = body.frame().await
+    {
         let Ok(data) = frame.into_data() else { continue };
         // Everything an endpoint says is text.
         let payload = json::string(&String::from_utf8_lossy(&data));

@@ -84,6 +84,7 @@ impl Engine {
             task_options,
         );
         core.telemetry = inner.telemetry.clone();
+        core.behind = Some(inner.tables.queue.fullness());
         if let Some(auth) = definition.auth {
             let runtime = || inner.runtime().cloned();
             let auth = auth.auth(id, &inner.tables, &inner.driver, runtime)?;

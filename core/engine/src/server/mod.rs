@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
+use tokio::sync::watch;
 use trunnion_proto::error::{ErrorKind, RpcError};
 pub use trunnion_proto::limits::Limits;
 pub use trunnion_proto::outcome::Outcome;
@@ -61,6 +62,8 @@ pub(crate) struct ServerCore {
     pub telemetry: Option<Telemetry>,
     /// Whom it lets in over HTTP; `None`: everybody.
     pub auth: Option<Auth>,
+    /// Whether whoever answers the calls is behind: until it is not, streams read nothing more. `None`: handlers are here.
+    pub behind: Option<watch::Receiver<bool>>,
     /// Somebody could have seen what it offers.
     served: AtomicBool,
 }
@@ -86,6 +89,7 @@ impl ServerCore {
             on_roots_changed,
             telemetry: None,
             auth: None,
+            behind: None,
             served: AtomicBool::new(false),
         }
     }

@@ -97,6 +97,7 @@ pub(crate) async fn serve_as(
         closing: false,
         cancelled: false,
         given_up: false,
+        relief: None,
         server,
         driver,
         transport,
@@ -155,6 +156,8 @@ struct Link {
     cancelled: bool,
     /// The peer does not read what is left for it.
     given_up: bool,
+    /// Completes when whoever answers the calls is not behind any more.
+    relief: Option<BoxFuture<'static, ()>>,
 }
 
 impl Link {
@@ -291,7 +294,7 @@ impl Link {
     /// One frame at a time, so that the answers to what was read together cannot pile up above the mark.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progressed = false;
-        while !self.closing && self.out.len() <= OUT_HIGH_WATER {
+        while !self.closing && self.out.len() <= OUT_HIGH_WATER && !self.is_host_behind(cx) {
             match self.unread.pop_front() {
                 Some(Frame::Message(frame)) => self.conn.recv(frame),
                 Some(Frame::Oversized(beginning)) => self.conn.oversized(&beginning),
@@ -310,6 +313,23 @@ impl Link {
             self.obey();
         }
         progressed
+    }
+
+    /// Whether whoever answers the calls has not taken what waits for it; wakes the task when it has.
+    fn is_host_behind(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(behind) = self.server.behind.as_ref().filter(|behind| *behind.borrow()) else {
+            self.relief = None;
+            return false;
+        };
+        let mut behind = behind.clone();
+        let relief = self
+            .relief
+            .get_or_insert_with(|| Box::pin(async move { drop(behind.wait_for(|behind| !behind).await) }));
+        let waits = relief.as_mut().poll(cx).is_pending();
+        if !waits {
+            self.relief = None;
+        }
+        waits
     }
 
     fn begin_to_close(&mut self) {
@@ -649,6 +669,43 @@ mod tests {
         serve(server.clone(), driver, carrier, "stdio", std::future::pending()).await;
         assert!(server.counters.is_idle());
         began.elapsed()
+    }
+
+    /// Counts its calls, and never answers.
+    struct Counting(Arc<std::sync::atomic::AtomicUsize>);
+
+    impl Handler for Counting {
+        fn start(&self, _: Call, _: Input) -> Start {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Start::Later
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_the_host_is_behind() {
+        let offer = Offer { stamp: Stamp::new("{}", 0, "private"), instructions: None, page_size: 10 };
+        let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
+        let calls = Arc::default();
+        let tool = Arc::new(Counting(Arc::clone(&calls)));
+        catalog.add(Item::Tool, r#"{"name":"t"}"#, Behaviour::default(), tool).expect("valid");
+        let sealer = Sealer::new(&[], DEFAULT_TTL).expect("a key");
+        let mut core = ServerCore::new(catalog, Arc::default(), sealer, None, None, None, Default::default());
+        let behind = tokio::sync::watch::Sender::new(true);
+        core.behind = Some(behind.subscribe());
+        let (ours, theirs) = crate::client::memory_pair();
+        let call = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+        theirs.outgoing.send(bytes::Bytes::from_static(call)).expect("sent");
+        let driver = Driver::Tokio(tokio::runtime::Handle::current());
+        let serving = serve(Arc::new(core), driver, Carrier::Memory(ours), "memory", std::future::pending());
+        let mut serving = std::pin::pin!(serving);
+        let called = || calls.load(std::sync::atomic::Ordering::Relaxed);
+        for _ in 0..10 {
+            assert!(futures_util::poll!(serving.as_mut()).is_pending());
+        }
+        assert_eq!(called(), 0);
+        behind.send_replace(false);
+        assert!(futures_util::poll!(serving.as_mut()).is_pending());
+        assert_eq!(called(), 1);
     }
 
     #[tokio::test(start_paused = true)]
