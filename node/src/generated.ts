@@ -380,8 +380,12 @@ export interface ServeHttpOptions {
   sessions?: boolean;
   /** After how long without use a session ends, in milliseconds. Default: `1800000`. */
   sessionIdleMs?: number;
-  /** Most sessions at a time. Default: `10000`. */
+  /** Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503. Default: `10000`. */
   maxSessions?: number;
+  /** The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: `1000`. */
+  maxSessionsPerOwner?: number;
+  /** Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503. Default: `536870912`. */
+  maxKeptBytes?: number;
   /** No listener: the host gives the requests by http_request. Default: `false`. */
   carried?: boolean;
 }
@@ -493,7 +497,7 @@ export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
   server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks"],
   tool: ["scopes", "visibleTo", "task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
-  serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "carried"],
+  serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "maxSessionsPerOwner", "maxKeptBytes", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth", "inheritEnv", "stderr"],
   auth: ["grant", "clientId", "clientSecret", "clientAuthMethod", "issuer", "trustFirstIssuer", "clientMetadataUrl", "clientName", "redirectUri", "loopbackPort", "signingKey", "signingKeyId", "dpop", "offlineAccess", "store", "addresses", "timeoutMs", "userTimeoutMs", "assertion", "enterprise"],
   request: ["timeoutMs", "totalMs", "cache", "progress", "meta", "task", "taskTtlMs", "all", "ask"],

@@ -170,7 +170,11 @@
  *   sessionIdleMs (integer, default 1800000)
  *     After how long without use a session ends, in milliseconds.
  *   maxSessions (integer, default 10000)
- *     Most sessions at a time.
+ *     Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503.
+ *   maxSessionsPerOwner (integer, default 1000)
+ *     The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's.
+ *   maxKeptBytes (integer, default 536870912)
+ *     Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503.
  *   carried (boolean, default false)
  *     No listener: the host gives the requests by http_request.
  *

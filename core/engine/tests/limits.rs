@@ -49,13 +49,19 @@ async fn wait(context: Context, gate: State<Gate>) -> &'static str {
     "done"
 }
 
-/// 200 KiB of progress.
+/// 960 KiB of progress.
 async fn chatty(context: Context) -> &'static str {
     let text = "x".repeat(10 << 10);
-    for step in 1..=20 {
+    for step in 1..=96 {
         context.progress(f64::from(step), None, Some(&text));
     }
     "done"
+}
+
+/// Progress and an answer of a mebibyte.
+async fn large(context: Context) -> String {
+    context.progress(1.0, None, None);
+    mebibyte().await
 }
 
 /// 10 MiB of progress, once the test lets it go.
@@ -84,6 +90,7 @@ fn builder(gate: &Gate) -> ServerBuilder {
         .tool(Tool::new("wait", wait))
         .tool(Tool::new("chatty", chatty))
         .tool(Tool::new("flood", flood))
+        .tool(Tool::new("large", large))
         .tool(Tool::new("mebibyte", mebibyte))
 }
 
@@ -249,29 +256,91 @@ async fn a_client_that_stays_away() {
 async fn events_that_were_sent_are_kept() {
     let peer = Peer::legacy(&server(), "2025-11-25", json!({})).await;
     let mut stream = peer.ask(1, "tools/call", progress_of("chatty")).await.stream();
-    let mut ids = Vec::new();
-    while let Some(event) = stream.next().await {
-        ids.push(event.id.expect("an id"));
+    let first = stream.next().await.and_then(|event| event.id).expect("an id");
+    stream.message().await;
+    // The rest is in the hands of the kernels, or on its way there.
+    drop(stream);
+    peer.call(2, "hello", json!({})).await;
+    let mut again = peer.get(Some(&first)).await.stream();
+    for step in 1..=96 {
+        assert_eq!(again.message().await["params"]["progress"], step);
     }
-    assert_eq!(ids.len(), 22, "the priming event, the steps, the answer");
-    assert_eq!(peer.get(Some(&ids[0])).await.status(), 400, "200 KiB ago");
-    let mut again = peer.get(Some(&ids[18])).await.stream();
-    assert_eq!(again.next().await.and_then(|event| event.id).as_ref(), Some(&ids[19]), "20 KiB ago");
+    assert_eq!(again.message().await["id"], 1, "the answer");
+    assert!(again.next().await.is_none());
+}
+
+/// The call's answer was not read, and the connection is closed.
+async fn call_and_leave(peer: &Peer, id: u64, tool: &str) -> Result<String, u16> {
+    match peer.ask(id, "tools/call", progress_of(tool)).await {
+        Answer::Json(status, _) => Err(status),
+        Answer::Stream(mut stream) => {
+            let begun = stream.next().await.and_then(|event| event.id).expect("a priming event");
+            Ok(begun)
+        }
+    }
 }
 
 #[tokio::test]
-async fn ended_streams_are_kept() {
-    let gate = Gate::default();
-    let peer = Peer::legacy(&builder(&gate).build().expect("valid"), "2025-11-25", json!({})).await;
+async fn answers_are_kept_for_who_comes_back_however_many_there_are() {
+    let peer = Peer::legacy(&server(), "2025-11-25", json!({})).await;
     let mut begun = Vec::new();
-    for id in 1..=17 {
-        gate.go.notify_one();
-        let mut stream = peer.ask(id, "tools/call", progress_of("wait")).await.stream();
-        begun.push(stream.next().await.and_then(|event| event.id).expect("a priming event"));
-        while stream.next().await.is_some() {}
+    for id in 1..=20 {
+        begun.push((id, call_and_leave(&peer, id, "chatty").await.expect("a stream")));
     }
-    assert_eq!(peer.get(Some(&begun[0])).await.status(), 400);
-    assert!(matches!(peer.get(Some(&begun[1])).await, Answer::Stream(_)));
+    for (id, event) in begun {
+        let mut again = peer.get(Some(&event)).await.stream();
+        let mut last = again.message().await;
+        while let Some(event) = again.next().await {
+            last = event.message();
+        }
+        assert_eq!(last["id"], id);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_kept_for_a_session() {
+    // A session has a mebibyte.
+    let listening = server().http().max_kept_bytes(16 << 20).bind("127.0.0.1:0").await.expect("listening");
+    let mut peer = Peer::of(listening, "2025-11-25");
+    peer.initialize(json!({})).await.expect("a session");
+    let begun = call_and_leave(&peer, 1, "large").await.expect("a stream");
+    let mut id = 2;
+    while call_and_leave(&peer, id, "large").await.is_ok() {
+        id += 1;
+        assert!(id < 10, "what is kept grows without end");
+    }
+    assert_eq!(call_and_leave(&peer, id, "large").await, Err(503));
+    let refused = peer.call(id, "hello", json!({})).await;
+    assert_eq!(refused.status(), 503);
+    let refused = refused.json();
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(id), &json!(-32603)), "{refused}");
+    // Nothing of the first was lost to it.
+    let mut again = peer.get(Some(&begun)).await.stream();
+    assert_eq!(again.message().await["method"], "notifications/progress");
+    assert_eq!(again.message().await["id"], 1);
+    // Others have their share.
+    peer.session = None;
+    peer.initialize(json!({})).await.expect("a session");
+    call_and_leave(&peer, 1, "large").await.expect("a stream");
+}
+
+#[tokio::test]
+async fn bytes_of_bodies_that_wait_for_an_answer() {
+    let gate = Gate::default();
+    let server = builder(&gate).build().expect("valid");
+    let listening = server.http().max_kept_bytes(4 << 10).bind("127.0.0.1:0").await.expect("listening");
+    let peer = Arc::new(Peer::of(listening, "2026-07-28"));
+    let call = |id: u64| {
+        let peer = peer.clone();
+        async move { peer.call(id, "wait", json!({"text": "x".repeat(4 << 10)})).await }
+    };
+    let held = tokio::spawn(call(1));
+    gate.begun.notified().await;
+    assert_eq!(peer.call(2, "hello", json!({})).await.status(), 503);
+    gate.go.notify_one();
+    assert_eq!(held.await.expect("no panic").status(), 200);
+    gate.go.notify_one();
+    assert_eq!(call(3).await.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

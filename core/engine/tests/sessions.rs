@@ -1,11 +1,13 @@
 //! Sessions of legacy HTTP clients, as they see them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::common::{Gate, Peer, Told, hello, later, text, with_progress};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tower_service::Service;
 use trunnion::Era;
 use trunnion::server::{Context, Resource, Server, State, Tool};
 
@@ -60,10 +62,78 @@ async fn sessions_can_be_left_out_and_are_limited() {
     let listening = server.http().max_sessions(1).bind("127.0.0.1:0").await.expect("an address");
     let mut peer = Peer::of(listening, "2025-11-25");
     assert_eq!(peer.initialize(json!({})).await, Ok(()));
+    assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
     let first = peer.session.take();
     assert_eq!(peer.initialize(json!({})).await, Err(503));
     peer.session = first;
     assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
+}
+
+#[tokio::test]
+async fn sessions_that_were_never_used_make_room_for_new_ones() {
+    let server = server(&Gate::default());
+    let listening = server.http().max_sessions(3).bind("127.0.0.1:0").await.expect("an address");
+    let mut peer = Peer::of(listening, "2025-11-25");
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        peer.session = None;
+        peer.initialize(json!({})).await.expect("a session");
+        open.push(peer.session.clone());
+    }
+    peer.session = open[0].clone();
+    assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
+    for _ in 0..100 {
+        peer.session = None;
+        peer.initialize(json!({})).await.expect("whoever is new is let in");
+        open.push(peer.session.clone());
+    }
+    let mut alive = Vec::new();
+    for (index, session) in open.into_iter().enumerate() {
+        peer.session = session;
+        if peer.call(1, "hello", json!({})).await.status() == 200 {
+            alive.push(index);
+        }
+    }
+    assert_eq!(alive, [0, 101, 102], "the one that was used, and the newest");
+}
+
+#[tokio::test]
+async fn one_address_fills_its_share_of_the_sessions_only() {
+    let server = server(&Gate::default());
+    let http = server.http().max_sessions(10).max_sessions_per_owner(2);
+    let service = http.trusted_proxy([192, 0, 2, 9].into()).tower_service().expect("a service");
+    let post = async |last: u8, session: Option<&str>, body: Value| {
+        let request = http::Request::post("/mcp")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .extension(SocketAddr::from(([192, 0, 2, last], 1)));
+        let request = session.into_iter().fold(request, |request, id| request.header("mcp-session-id", id));
+        let request = request.body(http_body_util::Full::from(body.to_string())).expect("a request");
+        let response = service.clone().call(request).await.expect("an answer");
+        let id = response.headers().get("mcp-session-id").map(|id| id.to_str().expect("ASCII").to_owned());
+        (response.status().as_u16(), id)
+    };
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+    let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    // One that uses its sessions is refused a third; its unused ones go first.
+    let (_, first) = post(1, None, hello.clone()).await;
+    for _ in 0..5 {
+        assert_eq!(post(1, None, hello.clone()).await.0, 200);
+    }
+    assert_eq!(post(1, first.as_deref(), ping.clone()).await.0, 404);
+    for _ in 0..2 {
+        let (_, id) = post(1, None, hello.clone()).await;
+        assert_eq!(post(1, id.as_deref(), ping.clone()).await.0, 200);
+    }
+    assert_eq!(post(1, None, hello.clone()).await.0, 503);
+    // Others, and proxies with whoever is behind them, are not its.
+    assert_eq!(post(2, None, hello.clone()).await.0, 200);
+    for _ in 0..4 {
+        let (_, id) = post(9, None, hello.clone()).await;
+        assert_eq!(post(9, id.as_deref(), ping.clone()).await.0, 200);
+    }
 }
 
 #[tokio::test]

@@ -182,6 +182,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "sessions": "sessions",
         "session_idle_ms": "sessionIdleMs",
         "max_sessions": "maxSessions",
+        "max_sessions_per_owner": "maxSessionsPerOwner",
+        "max_kept_bytes": "maxKeptBytes",
         "carried": "carried",
     },
     "connect": {

@@ -109,7 +109,13 @@ class CarriedOptions(TypedDict, total=False):
     """`session_idle` in milliseconds."""
 
     max_sessions: int
-    """Most sessions at a time. Default: 10000."""
+    """Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503. Default: 10000."""
+
+    max_sessions_per_owner: int
+    """The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: 1000."""
+
+    max_kept_bytes: int
+    """Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503. Default: 536870912."""
 
 
 class ServeHttpOptions(CarriedOptions, total=False):

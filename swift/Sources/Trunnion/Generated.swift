@@ -316,8 +316,12 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var sessions: Bool?
     /// After how long without use a session ends, in milliseconds. Default: 1800000.
     public var sessionIdleMs: Int?
-    /// Most sessions at a time. Default: 10000.
+    /// Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503. Default: 10000.
     public var maxSessions: Int?
+    /// The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: 1000.
+    public var maxSessionsPerOwner: Int?
+    /// Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503. Default: 536870912.
+    public var maxKeptBytes: Int?
     /// No listener: the host gives the requests by http_request. Default: false.
     public var carried: Bool?
 
@@ -335,6 +339,8 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
         sessions: Bool? = nil,
         sessionIdleMs: Int? = nil,
         maxSessions: Int? = nil,
+        maxSessionsPerOwner: Int? = nil,
+        maxKeptBytes: Int? = nil,
         carried: Bool? = nil
     ) {
         self.host = host
@@ -349,6 +355,8 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
         self.sessions = sessions
         self.sessionIdleMs = sessionIdleMs
         self.maxSessions = maxSessions
+        self.maxSessionsPerOwner = maxSessionsPerOwner
+        self.maxKeptBytes = maxKeptBytes
         self.carried = carried
     }
 }

@@ -250,6 +250,8 @@ pub(crate) struct ServeHttp {
     pub sessions: bool,
     pub session_idle_ms: u64,
     pub max_sessions: usize,
+    pub max_sessions_per_owner: usize,
+    pub max_kept_bytes: usize,
     pub carried: bool,
 }
 
@@ -268,6 +270,8 @@ impl Default for ServeHttp {
             sessions: true,
             session_idle_ms: 30 * 60 * 1000,
             max_sessions: 10_000,
+            max_sessions_per_owner: 1000,
+            max_kept_bytes: 512 << 20,
             carried: false,
         }
     }
@@ -298,6 +302,8 @@ impl ServeHttp {
             sessions: self.sessions,
             session_idle: Duration::from_millis(self.session_idle_ms),
             max_sessions: self.max_sessions,
+            max_sessions_per_owner: self.max_sessions_per_owner,
+            max_kept_bytes: self.max_kept_bytes,
             stores,
         })
     }

@@ -81,9 +81,25 @@ impl HttpServer {
         self
     }
 
-    /// Most sessions at a time; more are refused. Default: 10,000.
+    /// Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more
+    /// than `initialize`; where there is none, `initialize` is refused with 503. Default: 10,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.options.max_sessions = sessions;
+        self
+    }
+
+    /// The same for the sessions of one owner: a principal or, where nobody signs in, an IPv4 address or IPv6 network of 64
+    /// bits. Loopback addresses and trusted proxies are nobody's. Default: 1000.
+    pub fn max_sessions_per_owner(mut self, sessions: usize) -> Self {
+        self.options.max_sessions_per_owner = sessions;
+        self
+    }
+
+    /// Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until
+    /// they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503.
+    /// Default: 512 MiB.
+    pub fn max_kept_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_kept_bytes = bytes;
         self
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use trunnion_proto::auth::resource::Access;
@@ -162,6 +162,13 @@ pub(super) fn json(status: u16, body: Vec<u8>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody(Content::Full(Bytes::from(body))));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// More is kept than may be: what would need more is to come again once some of it is forgotten.
+pub(super) fn busy(body: Vec<u8>) -> Response<ResponseBody> {
+    let mut response = json(503, body);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
     response
 }
 

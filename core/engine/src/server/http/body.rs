@@ -8,8 +8,11 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
+use trunnion_proto::jsonrpc;
 
-use super::answer::{ResponseBody, plain, refusal};
+use super::answer::{ResponseBody, busy, plain, refusal};
+use super::budget::Charge;
+use super::pump::no_room;
 use crate::driver::Driver;
 
 /// How long a client may take to send a request's body, besides a second for each [`RATE`] bytes of it.
@@ -20,12 +23,13 @@ const RATE: u64 = 1024;
 /// A response that ends a request before the protocol sees it.
 pub(super) type Refusal = Box<Response<ResponseBody>>;
 
-/// The whole body of a request, at most `limit` bytes.
+/// The whole body of a request, at most `limit` bytes. What has come is charged for.
 pub(super) async fn read<B: Body<Data = Bytes>>(
     driver: &Driver,
     body: B,
     headers: &HeaderMap,
     limit: usize,
+    charge: &mut Charge,
 ) -> Result<Bytes, Refusal> {
     let too_large = || Box::new(refusal(413, format!("message exceeds {limit} bytes (maxMessageBytes)")));
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -63,12 +67,15 @@ pub(super) async fn read<B: Body<Data = Bytes>>(
                 if first.len().max(rest.len()) + data.len() > limit {
                     return Err(too_large());
                 }
+                if !charge.grow(data.len()) {
+                    return Err(Box::new(busy(jsonrpc::error(None, &no_room()))));
+                }
                 // One frame is the common case, and needs no copy.
                 if first.is_empty() && rest.is_empty() {
                     first = data;
                 } else {
                     if rest.is_empty() {
-                        rest.reserve(declared.unwrap_or(0) as usize);
+                        // Not the declared length: memory is taken for what has come.
                         rest.extend_from_slice(&first);
                     }
                     rest.extend_from_slice(&data);

@@ -26,12 +26,13 @@ use trunnion_proto::server::{Exchange, Request, Session as Facts};
 
 use super::answer::{self, ResponseBody, empty, event, json, plain, refusal};
 use super::body::{self, Refusal};
+use super::budget::{self, Charge, Owner};
 use super::caller::{Accepts, HeaderView, is_json};
 use super::follow::FollowEvents;
 use super::listen::ListenEvents;
 use super::log::{self, After, StreamLog};
 use super::older::Channels;
-use super::pump::{OpenCalls, Pump};
+use super::pump::{OpenCalls, Pump, no_room};
 use super::sessions::{InSession, NoSession, Session, Sessions};
 use super::shared;
 use super::work::{Work, WorkEvents, refuse_ask};
@@ -69,6 +70,18 @@ struct Place<'a> {
     session: Option<Arc<Session>>,
     accepts: Accepts,
     access: Access,
+    owner: Owner,
+    /// The body counts until its request is answered.
+    charge: Arc<Charge>,
+}
+
+impl Place<'_> {
+    /// Whether more may be kept for the session, if what its sender asks for may have to be. Its client works with it.
+    fn has_room(&self) -> bool {
+        let Some(session) = &self.session else { return true };
+        session.works();
+        !self.accepts.events || session.has_room()
+    }
 }
 
 impl Endpoint {
@@ -84,8 +97,7 @@ impl Endpoint {
         // First: a server that had closed does not look after its tasks.
         let serving = server.tasks.serving();
         server.serves(&driver);
-        let (idle, most) = (options.session_idle, options.max_sessions);
-        let sessions = Sessions::new(server.clone(), driver.clone(), idle, most, &options.stores);
+        let sessions = Sessions::new(server.clone(), driver.clone(), &options);
         let channels = Arc::default();
         Endpoint { server, driver, options, guard, bound, sessions, channels, phase, serving }
     }
@@ -107,10 +119,12 @@ impl Endpoint {
         if !older && head.uri.path() != self.options.path {
             return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
         }
-        let Some(guard) = &self.guard else { return self.admitted(head, body, older, Access::Anybody).await };
+        let Some(guard) = &self.guard else {
+            return self.admitted(head, body, older, Access::Anybody, peer).await;
+        };
         match guard.admit(head, &self.server.sealer).await {
             Ok(Admitted { caller, nonce }) => {
-                let mut response = self.admitted(head, body, older, Access::Known(caller)).await;
+                let mut response = self.admitted(head, body, older, Access::Known(caller), peer).await;
                 if let Some(nonce) = nonce {
                     response.headers_mut().insert("dpop-nonce", nonce);
                 }
@@ -127,9 +141,11 @@ impl Endpoint {
         body: B,
         older: bool,
         access: Access,
+        peer: Option<IpAddr>,
     ) -> Response<ResponseBody> {
+        let owner = budget::owner(&access, peer, &self.options.callers.trusted_proxies);
         if older {
-            return self.older(head, body, access).await;
+            return self.older(head, body, access, &owner).await;
         }
         let of_session = matches!(head.method, Method::GET | Method::DELETE) && self.has_sessions();
         if of_session
@@ -138,8 +154,8 @@ impl Endpoint {
             return json(400, jsonrpc::error(None, &error));
         }
         match head.method {
-            Method::POST => self.post(&head.headers, body, access).await,
-            Method::GET if of_session => self.get(&head.headers, access).await,
+            Method::POST => self.post(&head.headers, body, access, owner).await,
+            Method::GET if of_session => self.get(&head.headers, access, &owner).await,
             Method::DELETE if of_session => self.delete(&head.headers, access).await,
             _ => {
                 let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
@@ -173,6 +189,7 @@ impl Endpoint {
         head: &Parts,
         body: B,
         access: Access,
+        owner: &Owner,
     ) -> Response<ResponseBody> {
         let path = head.uri.path();
         match head.method {
@@ -188,8 +205,8 @@ impl Endpoint {
                 plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into())
             }
             Method::POST => {
-                let limit = self.server.catalog.settings().limits.message_bytes;
-                let body = match body::read(&self.driver, body, &head.headers, limit).await {
+                let mut charge = Charge::of(self.sessions.budget.of(owner));
+                let body = match self.read(body, &head.headers, &mut charge).await {
                     Ok(body) => body,
                     Err(refusal) => return *refusal,
                 };
@@ -204,18 +221,33 @@ impl Endpoint {
         }
     }
 
+    async fn read<B: Body<Data = Bytes>>(
+        &self,
+        body: B,
+        headers: &HeaderMap,
+        charge: &mut Charge,
+    ) -> Result<Bytes, Refusal> {
+        let limit = self.server.catalog.settings().limits.message_bytes;
+        body::read(&self.driver, body, headers, limit, charge).await
+    }
+
     fn has_sessions(&self) -> bool {
         self.options.sessions && self.server.catalog.settings().legacy
     }
 
     /// The session that a request names, if it names one.
-    async fn session(&self, headers: &HeaderMap, access: &Access) -> Result<Option<Arc<Session>>, Refusal> {
+    async fn session(
+        &self,
+        headers: &HeaderMap,
+        access: &Access,
+        owner: &Owner,
+    ) -> Result<Option<Arc<Session>>, Refusal> {
         let Some(id) = headers.get(header::SESSION_ID).filter(|_| self.has_sessions()) else {
             return Ok(None);
         };
         // No id of ours is anything else.
         let found = match id.to_str() {
-            Ok(id) => self.sessions.find(id, access).await,
+            Ok(id) => self.sessions.find(id, access, owner).await,
             Err(_) => Err(NoSession::Unknown),
         };
         found.map(Some).map_err(|why| Box::new(self.no_session(why, None)))
@@ -239,6 +271,11 @@ impl Endpoint {
                 let message = format!("more than {} sessions (maxSessions)", self.options.max_sessions);
                 RpcError::new(ErrorKind::InternalError, message)
             }
+            NoSession::TooManyOfOwner => {
+                let most = self.options.max_sessions_per_owner;
+                let message = format!("more than {most} sessions of one caller (maxSessionsPerOwner)");
+                RpcError::new(ErrorKind::InternalError, message)
+            }
             NoSession::Failed(error) => error,
         };
         json(503, jsonrpc::error(id, &error))
@@ -249,6 +286,7 @@ impl Endpoint {
         headers: &HeaderMap,
         body: B,
         access: Access,
+        owner: Owner,
     ) -> Response<ResponseBody> {
         if !is_json(headers) {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json".into());
@@ -259,12 +297,13 @@ impl Endpoint {
             return plain(StatusCode::NOT_ACCEPTABLE, message.into());
         }
         let settings = self.server.catalog.settings();
-        let body = match body::read(&self.driver, body, headers, settings.limits.message_bytes).await {
+        let mut charge = Charge::of(self.sessions.budget.of(&owner));
+        let body = match self.read(body, headers, &mut charge).await {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
         // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
-        let session = self.session(headers, &access).await;
+        let session = self.session(headers, &access, &owner).await;
         let revision = match &session {
             Ok(Some(session)) => Some(session.revision),
             _ => self.revision_of_nobody(headers),
@@ -277,7 +316,7 @@ impl Endpoint {
             Err(_) if modern => None,
             Err(refusal) => return *refusal,
         };
-        let place = Place { headers, session, accepts, access };
+        let place = Place { headers, session, accepts, access, owner, charge: Arc::new(charge) };
         match admission {
             Admission::Refused { status, body } => json(status, body),
             Admission::Notification(note) => self.note(&place, note),
@@ -289,8 +328,13 @@ impl Endpoint {
             }
             Admission::Request(admitted) => {
                 let (exchange, request) = *admitted;
-                self.request(&place, exchange, request).await
+                if place.has_room() {
+                    self.request(&place, exchange, request).await
+                } else {
+                    answer::busy(jsonrpc::error(Some(exchange.id()), &no_room()))
+                }
             }
+            Admission::Batch(_) if !place.has_room() => answer::busy(jsonrpc::error(None, &no_room())),
             Admission::Batch(batch) => self.batch(&place, batch).await,
         }
     }
@@ -329,7 +373,7 @@ impl Endpoint {
             self.server.dispatch(&mut request, Some(&HeaderView(place.headers)), TRANSPORT, id, id);
         match dispatch {
             Dispatch::Answer(outcome) if request.method.role == Role::Initialize => {
-                self.initialize(&mut exchange, &request, outcome).await
+                self.initialize(&mut exchange, &request, outcome, &place.owner).await
             }
             Dispatch::Answer(outcome) => {
                 self.sessions.answers(place.session.as_ref(), &request, &outcome).await;
@@ -380,11 +424,12 @@ impl Endpoint {
         exchange: &mut Exchange,
         request: &Request,
         outcome: Outcome,
+        owner: &Owner,
     ) -> Response<ResponseBody> {
         if !self.has_sessions() {
             return self.answer(exchange, outcome);
         }
-        let session = match self.sessions.open(Facts::of(request), &request.access).await {
+        let session = match self.sessions.open(Facts::of(request), &request.access, owner).await {
             Ok(session) => session,
             Err(why) => return self.no_session(why, Some(exchange.id())),
         };
@@ -421,8 +466,16 @@ impl Endpoint {
         }
         let start = asking::start(entry, &call, input);
         let server = self.server.clone();
-        let mut work =
-            Work { call: call.clone(), inbox, future: None, limit: None, server, asked: Vec::new() };
+        let (call, charge) = (call.clone(), place.charge.clone());
+        let mut work = Work {
+            call: call.clone(),
+            inbox,
+            future: None,
+            limit: None,
+            server,
+            asked: Vec::new(),
+            _charge: charge,
+        };
         match start {
             // What it said on the way comes before its answer.
             Start::Done(outcome) if work.inbox.is_empty() => {
@@ -507,8 +560,10 @@ impl Endpoint {
             }
         };
         let stream = guard.session.new_stream();
+        // Ended even if the connection breaks while the store is asked.
+        let open = OpenCalls::new(&guard.session, stream.clone(), &self.driver);
         stream.begin().await;
-        let mut pump = self.pump(exchange, work, guard, Arc::new(OpenCalls(stream.clone())));
+        let mut pump = self.pump(exchange, work, guard, open);
         // Whoever reads is there before the first message: it may ask to close the connection.
         let reader = stream.read(0, pump.guard.session.revision.primes_streams());
         pump.say(first);
@@ -520,7 +575,7 @@ impl Endpoint {
     }
 
     fn pump(&self, exchange: Exchange, work: Work, guard: InSession, open: Arc<OpenCalls>) -> Pump {
-        let stream = open.0.clone();
+        let stream = open.stream.clone();
         Pump { exchange, work, guard, stream, _open: open, driver: self.driver.clone(), abandoned: None }
     }
 
@@ -531,7 +586,7 @@ impl Endpoint {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
         }
         let stream = session.new_stream();
-        let all = Arc::new(OpenCalls(stream.clone()));
+        let all = OpenCalls::new(session, stream.clone(), &self.driver);
         let mut asks = false;
         for admission in batch {
             match admission {
@@ -539,13 +594,13 @@ impl Endpoint {
                 Admission::Response(id, result) => session.answered(&id, result),
                 Admission::Refused { body, .. } => {
                     asks = true;
-                    stream.append(&body);
+                    stream.answer(&body);
                 }
                 Admission::Request(admitted) => {
                     asks = true;
                     let (exchange, request) = *admitted;
                     if let Some(answer) = self.batched(place, session, &all, exchange, request).await {
-                        stream.append(&answer);
+                        stream.answer(&answer);
                     }
                 }
                 Admission::Batch(_) => {}
@@ -561,8 +616,9 @@ impl Endpoint {
 
     /// The same where there are no sessions: all answers together, once they are there.
     async fn batch_of_nobody(&self, place: &Place<'_>, batch: Vec<Admission>) -> Response<ResponseBody> {
-        let (headers, access) = (place.headers, place.access.clone());
-        let place = &Place { headers, session: None, accepts: Accepts { json: true, events: false }, access };
+        let accepts = Accepts { json: true, events: false };
+        let (access, owner, charge) = (place.access.clone(), place.owner.clone(), place.charge.clone());
+        let place = &Place { headers: place.headers, session: None, accepts, access, owner, charge };
         let answers = batch.into_iter().map(async |admission| match admission {
             Admission::Request(admitted) => {
                 let (mut exchange, request) = *admitted;
@@ -627,15 +683,16 @@ impl Endpoint {
     }
 
     /// The standing stream of a session, or the rest of one that was broken off.
-    async fn get(&self, headers: &HeaderMap, access: Access) -> Response<ResponseBody> {
+    async fn get(&self, headers: &HeaderMap, access: Access, owner: &Owner) -> Response<ResponseBody> {
         if !Accepts::of(headers).events {
             return plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into());
         }
-        let session = match self.session(headers, &access).await {
+        let session = match self.session(headers, &access, owner).await {
             Ok(Some(session)) => session,
             Ok(None) => return refusal(400, "Mcp-Session-Id is required"),
             Err(refusal) => return *refusal,
         };
+        session.works();
         let Some(id) = headers.get("last-event-id") else {
             let own = session.standing.id();
             session.reads(own, session.standing.sent()).await;

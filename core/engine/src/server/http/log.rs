@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answer::Events;
+use super::budget::Purse;
 use super::shared::{self, Backing};
 use crate::lock;
 use crate::server::notices::News;
 use crate::store::{Append, StoredEvent};
 
-/// Bytes of events that are kept after they were sent, for clients that come back.
-const KEPT: usize = 64 << 10;
+/// Bytes of events that are kept after they were sent, for clients that come back: about what the kernels on the way may hold
+/// of a connection that breaks, for a client has got nothing of that.
+pub(super) const KEPT: usize = 4 << 20;
+/// The same where there is no more room for events.
+const KEPT_AT_LEAST: usize = 64 << 10;
+/// What a stream takes without any event, about.
+const OVERHEAD: usize = 1 << 10;
 /// Bytes of unsent events above which the writer has to wait.
 const FULL: usize = 1 << 20;
 /// When a client is to come back after its stream was closed.
@@ -27,12 +33,20 @@ pub(super) struct StreamLog {
     state: Mutex<State>,
     /// Where they are kept for other processes too.
     backing: Option<Backing>,
+    /// What is kept here counts in it.
+    purse: Arc<Purse>,
 }
 
 #[derive(Default)]
 struct State {
     events: VecDeque<(u64, Bytes)>,
+    /// The first event that is an answer: nothing is dropped from there on, however often it was sent.
+    answer: Option<u64>,
+    /// Bytes of events from there on.
+    answers: usize,
     bytes: usize,
+    /// Of `bytes`, those of events that were not sent.
+    unsent: usize,
     /// Of what was sent to the reader, or was had by it when it came, the newest.
     sent: u64,
     next: u64,
@@ -81,10 +95,11 @@ fn message_of(event: &Bytes) -> Bytes {
 }
 
 impl StreamLog {
-    pub fn new(id: u64, backing: Option<Backing>) -> Arc<StreamLog> {
+    pub fn new(id: u64, backing: Option<Backing>, purse: Arc<Purse>) -> Arc<StreamLog> {
+        purse.add(OVERHEAD);
         let kept = Kept { holds: backing.is_some(), ..Kept::default() };
         let state = State { next: 1, left: Some(Instant::now()), kept, ..State::default() };
-        Arc::new(StreamLog { id, state: Mutex::new(state), backing })
+        Arc::new(StreamLog { id, state: Mutex::new(state), backing, purse })
     }
 
     pub fn id(&self) -> u64 {
@@ -102,14 +117,37 @@ impl StreamLog {
         Some((stream.parse().ok()?, event.parse().ok()?))
     }
 
+    /// Whether more may be kept of this and of what it shares its budget with.
+    pub fn has_room(&self) -> bool {
+        self.purse.has_room()
+    }
+
     /// Add a message.
     pub fn append(self: &Arc<Self>, message: &[u8]) {
+        self.push(message, false);
+    }
+
+    /// Add the answer to a request, which is kept until [`RESUME_LIMIT`](super::pump::RESUME_LIMIT) after the stream's end.
+    pub fn answer(self: &Arc<Self>, message: &[u8]) {
+        self.push(message, true);
+    }
+
+    fn push(self: &Arc<Self>, message: &[u8], is_answer: bool) {
         self.change(|state| {
             let number = state.next;
             state.next += 1;
             let event = event(self.id, number, message);
-            state.bytes += event.len();
+            let len = event.len();
+            state.bytes += len;
+            state.unsent += len;
+            self.purse.add(len);
             state.events.push_back((number, event));
+            if is_answer {
+                state.answer.get_or_insert(number);
+            }
+            if state.answer.is_some() {
+                state.answers += len;
+            }
         });
         self.keep();
     }
@@ -119,6 +157,7 @@ impl StreamLog {
         let waits = {
             let state = lock(&self.state);
             state.is_full()
+                || !self.has_room()
                 || state.events.iter().rev().take_while(|(event, _)| *event > state.sent).any(|(_, sent)| {
                     // The message stands before the empty line that ends the event.
                     sent.strip_suffix(b"\n\n").is_some_and(|sent| sent.ends_with(message))
@@ -181,8 +220,9 @@ impl StreamLog {
         let unsent = state.events.iter().filter(|(number, _)| *number > sent);
         let messages =
             unsent.map(|(_, event)| String::from_utf8_lossy(&message_of(event)).into_owned()).collect();
-        state.sent = state.next - 1;
-        state.trim();
+        let newest = state.next - 1;
+        state.set_sent(newest);
+        state.trim(&self.purse);
         messages
     }
 
@@ -190,8 +230,9 @@ impl StreamLog {
     pub fn sent_elsewhere(&self, sent: u64) {
         {
             let mut state = lock(&self.state);
-            state.sent = state.sent.max(sent.min(state.next - 1));
-            state.trim();
+            let sent = state.sent.max(sent.min(state.next - 1));
+            state.set_sent(sent);
+            state.trim(&self.purse);
             if state.left.is_some() {
                 state.left = Some(Instant::now());
             }
@@ -213,6 +254,18 @@ impl StreamLog {
         if state.is_full() && !state.over { Poll::Pending } else { Poll::Ready(()) }
     }
 
+    /// Pending as long as somebody reads; wakes the task then. Ready: since when nobody does.
+    pub fn poll_left(&self, cx: &Context<'_>) -> Poll<Instant> {
+        let mut state = lock(&self.state);
+        match state.left {
+            Some(left) => Poll::Ready(left),
+            None => {
+                state.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
     /// Since when nobody has read.
     pub fn left(&self) -> Option<Instant> {
         lock(&self.state).left
@@ -229,7 +282,7 @@ impl StreamLog {
         state.generation += 1;
         state.left = None;
         // What was sent on a connection that broke may never have arrived: the reader says what has.
-        state.sent = after;
+        state.set_sent(after);
         let replaced = state.reader.take();
         let generation = state.generation;
         drop(state);
@@ -338,18 +391,41 @@ impl StreamLog {
     }
 }
 
+impl Drop for StreamLog {
+    fn drop(&mut self) {
+        self.purse.sub(lock(&self.state).bytes + OVERHEAD);
+    }
+}
+
 impl State {
     fn is_full(&self) -> bool {
-        self.bytes > FULL
+        self.unsent > FULL
     }
 
-    /// Drop what was sent and is more than is kept.
-    fn trim(&mut self) {
-        while self.bytes > KEPT
+    /// The reader has the events up to this one, whatever it was thought to have.
+    fn set_sent(&mut self, sent: u64) {
+        let first = self.events.front().map_or(self.next, |(event, _)| *event);
+        let at = |event: u64| usize::try_from((event + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let (low, high) = (at(self.sent.min(sent)), at(self.sent.max(sent)).min(self.events.len()));
+        let bytes: usize = self.events.range(low.min(high)..high).map(|(_, event)| event.len()).sum();
+        if sent > self.sent {
+            self.unsent -= bytes;
+        } else {
+            self.unsent += bytes;
+        }
+        self.sent = sent;
+    }
+
+    /// Drop what was sent and is more than is kept, but no answer and nothing after it.
+    fn trim(&mut self, purse: &Purse) {
+        while self.bytes - self.answers > KEPT_AT_LEAST
+            && (self.bytes - self.answers > KEPT || !purse.has_room())
             && let Some((event, bytes)) = self.events.front()
             && *event <= self.sent
+            && self.answer.is_none_or(|answer| *event < answer)
         {
             self.bytes -= bytes.len();
+            purse.sub(bytes.len());
             self.events.pop_front();
         }
     }
@@ -383,8 +459,9 @@ impl Events for LogReader {
         let is_held = next.as_ref().is_some_and(|(event, _)| state.kept.holds && *event > state.kept.newest);
         if let Some((event, bytes)) = next.filter(|_| !is_held) {
             self.after = event;
-            state.sent = state.sent.max(event);
-            state.trim();
+            let sent = state.sent.max(event);
+            state.set_sent(sent);
+            state.trim(&self.log.purse);
             let writer = state.writer.take();
             drop(state);
             if let Some(writer) = writer {
@@ -441,9 +518,13 @@ mod tests {
         }
     }
 
+    fn purse() -> Arc<Purse> {
+        Purse::new(usize::MAX, None)
+    }
+
     #[test]
     fn who_comes_back_gets_what_it_has_missed() {
-        let log = StreamLog::new(7, None);
+        let log = StreamLog::new(7, None, purse());
         let mut first = log.read(0, true).expect("a reader");
         assert_eq!(next(&mut first).as_deref(), Some("id: 7-0\nretry: 1000\ndata: \n\n"));
         log.append(b"{\"a\":1}");
@@ -475,7 +556,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_and_did_not_arrive_is_kept_for_who_reads() {
-        let log = StreamLog::new(3, None);
+        let log = StreamLog::new(3, None, purse());
         for _ in 0..10 {
             log.append(b"{}");
         }
@@ -491,9 +572,9 @@ mod tests {
 
     #[test]
     fn a_reader_ends_before_what_is_gone() {
-        let log = StreamLog::new(3, None);
+        let log = StreamLog::new(3, None, purse());
         for _ in 0..20 {
-            log.append(&vec![b'1'; 10 << 10]);
+            log.append(&vec![b'1'; KEPT / 10]);
         }
         let mut reader = log.read(5, false).expect("a reader");
         assert!(next(&mut reader).is_some_and(|event| event.starts_with("id: 3-6\n")));
@@ -505,7 +586,7 @@ mod tests {
 
     #[test]
     fn a_new_reader_takes_the_place_of_the_old() {
-        let log = StreamLog::new(1, None);
+        let log = StreamLog::new(1, None, purse());
         let mut old = log.read(0, false).expect("a reader");
         let mut new = log.read(0, false).expect("a reader");
         log.append(b"{}");
@@ -517,7 +598,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_does_not_grow_and_is_not_repeated() {
-        let log = StreamLog::new(1, None);
+        let log = StreamLog::new(1, None, purse());
         log.append_once(b"{\"x\":1}");
         log.append_once(b"{\"x\":1}");
         log.append_once(b"{\"y\":1}");
@@ -533,7 +614,41 @@ mod tests {
         let mut reader = log.read(0, false).expect("a reader");
         while next(&mut reader).is_some_and(|event| event != "pending") {}
         assert!(log.poll_room(&cx).is_ready());
+        assert!(log.read(0, false).is_some(), "it may not have arrived");
+        for _ in 0..KEPT / large.len() + 1 {
+            log.append(&large);
+            while next(&mut reader).is_some_and(|event| event != "pending") {}
+        }
+        assert!(log.read(0, false).is_some(), "a reader that was replaced takes nothing");
+        let mut reader = log.read(4, false).expect("a reader");
+        while next(&mut reader).is_some_and(|event| event != "pending") {}
         assert!(lock(&log.state).bytes <= KEPT + large.len());
         assert!(log.read(0, false).is_none(), "its beginning is gone");
+    }
+
+    #[test]
+    fn an_answer_is_kept_however_much_comes_after_it_and_counts() {
+        let purse = Purse::new(64 << 10, None);
+        let log = StreamLog::new(1, None, purse.clone());
+        let mut reader = log.read(0, false).expect("a reader");
+        let large = vec![b'1'; 40 << 10];
+        log.append(&large);
+        log.append(&large);
+        assert_eq!(numbers(&mut reader), [1, 2]);
+        drop(reader);
+        assert!(log.read(0, false).is_none(), "without room little is kept of what was sent");
+        let mut reader = log.read(2, false).expect("a reader");
+        log.answer(&large);
+        log.answer(&large);
+        assert_eq!(numbers(&mut reader), [3, 4]);
+        drop(reader);
+        assert_eq!(numbers(&mut log.read(2, false).expect("all answers")), [3, 4]);
+        assert!(!log.has_room());
+        log.append_once(b"{}");
+        assert_eq!(lock(&log.state).next, 5, "nothing that can wait is taken");
+        drop(log);
+        assert!(purse.has_room());
+        purse.add((64 << 10) - 1);
+        assert!(purse.has_room(), "all of it was given back");
     }
 }

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod budget;
 mod caller;
 mod endpoint;
 mod follow;
@@ -55,6 +56,10 @@ pub(crate) struct HttpOptions {
     pub session_idle: Duration,
     /// Most sessions.
     pub max_sessions: usize,
+    /// Most sessions of one owner.
+    pub max_sessions_per_owner: usize,
+    /// Most bytes that are kept for clients.
+    pub max_kept_bytes: usize,
     /// Where they are kept beyond this process.
     pub stores: Stores,
 }
@@ -69,6 +74,8 @@ impl Default for HttpOptions {
             sessions: true,
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 10_000,
+            max_sessions_per_owner: 1000,
+            max_kept_bytes: 512 << 20,
             stores: Stores::default(),
         }
     }

@@ -1,10 +1,13 @@
 //! Sessions of legacy clients: what their ids stand for (2025-11-25, Streamable HTTP, "Session Management").
 
+mod room;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use trunnion_proto::auth::resource::Access;
 use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::json::Json;
@@ -15,9 +18,11 @@ use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Revision;
 use trunnion_proto::server::{Exchange, Notice, Request, Session as Facts};
 
+use super::HttpOptions;
+use super::budget::{Budget, Owner, Purse};
 use super::follow::Follower;
 use super::log::StreamLog;
-use super::shared::{self, Backing, Shared, Stores};
+use super::shared::{self, Backing, Shared};
 use crate::driver::Driver;
 use crate::lock;
 use crate::server::asking::{Asked, Asks};
@@ -26,8 +31,8 @@ use crate::server::notices::{Listener, Membership, News, Sharing};
 use crate::server::seal::random_id;
 use crate::server::{Counted, Kind, ServerCore};
 
-/// Streams that have ended and are kept for clients that have missed the end.
-const MAX_ENDED: usize = 16;
+/// Sessions that are touched in a store at the same time.
+const TOUCHES: usize = 32;
 /// How often sessions that nobody uses are looked for, at most.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -38,7 +43,11 @@ pub(super) struct Sessions {
     table: Mutex<HashMap<String, Arc<Session>>>,
     idle: Duration,
     most: usize,
+    per_owner: usize,
+    pub budget: Budget,
     sweeping: AtomicBool,
+    /// Those in a store are being touched.
+    touching: AtomicBool,
     /// Where they are kept beyond this process.
     shared: Option<Arc<Shared>>,
 }
@@ -47,21 +56,18 @@ pub(super) struct Sessions {
 pub(super) enum NoSession {
     /// There is none of that id.
     Unknown,
-    /// There are as many as there can be.
+    /// There are as many as there can be, and all of them are in use.
     TooMany,
+    /// There are as many of one owner.
+    TooManyOfOwner,
     /// A store has failed.
     Failed(RpcError),
 }
 
 impl Sessions {
-    /// `idle`: after how long without use a session ends. `most`: how many there can be.
-    pub fn new(
-        server: Arc<ServerCore>,
-        driver: Driver,
-        idle: Duration,
-        most: usize,
-        stores: &Stores,
-    ) -> Arc<Sessions> {
+    pub fn new(server: Arc<ServerCore>, driver: Driver, options: &HttpOptions) -> Arc<Sessions> {
+        let HttpOptions { session_idle: idle, max_sessions: most, stores, .. } = options;
+        let (idle, most, per_owner) = (*idle, *most, options.max_sessions_per_owner);
         let shared = stores.sessions.clone().map(|sessions| {
             Arc::new(Shared {
                 sessions,
@@ -72,8 +78,11 @@ impl Sessions {
                 keep: idle.saturating_mul(2),
             })
         });
-        let (table, sweeping) = (Mutex::default(), AtomicBool::new(false));
-        let sessions = Arc::new(Sessions { server, driver, table, idle, most, sweeping, shared });
+        let (table, sweeping, touching) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
+        let budget = Budget::new(options.max_kept_bytes);
+        let sessions =
+            Sessions { server, driver, table, idle, most, per_owner, budget, sweeping, touching, shared };
+        let sessions = Arc::new(sessions);
         if sessions.shared.is_some() {
             let sharing: Weak<dyn Sharing> = Arc::<Sessions>::downgrade(&sessions);
             sessions.server.line.hub().share(sharing);
@@ -82,20 +91,29 @@ impl Sessions {
     }
 
     /// Open one by its `initialize`.
-    pub async fn open(self: &Arc<Self>, facts: Facts, access: &Access) -> Result<Arc<Session>, NoSession> {
-        if lock(&self.table).len() >= self.most {
-            return Err(NoSession::TooMany);
-        }
+    pub async fn open(
+        self: &Arc<Self>,
+        facts: Facts,
+        access: &Access,
+        owner: &Owner,
+    ) -> Result<Arc<Session>, NoSession> {
+        self.make_room(owner, true)?;
         let id = random_id();
         if let Some(shared) = &self.shared {
             let inserted = shared.sessions.insert(&id, &facts.to_record(), shared.keep).await;
             inserted.map_err(|error| NoSession::Failed(shared::failed("sessions", &error)))?;
         }
-        self.put(Session::new(&self.server, id, 1, facts, access, self.shared.clone(), true))
+        let place = self.place(owner, true);
+        self.put(Session::new(&self.server, id, 1, facts, access, place))
     }
 
     /// The session of an id, wherever it was opened, if it is the caller's.
-    pub async fn find(self: &Arc<Self>, id: &str, access: &Access) -> Result<Arc<Session>, NoSession> {
+    pub async fn find(
+        self: &Arc<Self>,
+        id: &str,
+        access: &Access,
+        owner: &Owner,
+    ) -> Result<Arc<Session>, NoSession> {
         if let Some(session) = self.get(id) {
             session.check_owner(access)?;
             session.touch(access);
@@ -107,8 +125,9 @@ impl Sessions {
         if facts.principal.as_deref() != access.principal().map(|principal| &**principal) {
             return Err(NoSession::Unknown);
         }
-        let stores = self.shared.clone();
-        let adopted = Session::new(&self.server, id.to_owned(), version, facts, access, stores, false);
+        self.make_room(owner, false)?;
+        let place = self.place(owner, false);
+        let adopted = Session::new(&self.server, id.to_owned(), version, facts, access, place);
         let session = self.put(adopted)?;
         // What was changed or ended since it was loaded was told to nobody here.
         let looked = shared.load(id).await;
@@ -121,6 +140,11 @@ impl Sessions {
             Err(error) => return Err(NoSession::Failed(error)),
         }
         Ok(session)
+    }
+
+    fn place(&self, owner: &Owner, is_home: bool) -> Place {
+        let purse = self.budget.session(owner);
+        Place { shared: self.shared.clone(), owner: owner.clone(), purse, is_home }
     }
 
     /// Under its id, unless another is there.
@@ -255,14 +279,15 @@ impl Sessions {
             .filter(|session| session.is_touch_due(now, self.idle / 4))
             .cloned()
             .collect();
-        for session in due {
+        let touched = stream::iter(due).for_each_concurrent(TOUCHES, async |session| {
             match shared.sessions.touch(&session.id, shared.keep).await {
                 Ok(true) => session.was_touched(now).await,
                 // Ended, and the news of it got lost.
                 Ok(false) => drop(self.forget(&session.id, true)),
                 Err(error) => shared::report("sessions", &error),
             }
-        }
+        });
+        touched.await;
     }
 }
 
@@ -282,9 +307,16 @@ async fn sweep(sessions: Weak<Sessions>, driver: Driver) {
         driver.sleep(pause.max(Duration::from_millis(10))).await;
         let Some(sessions) = sessions.upgrade() else { return };
         sessions.sweep();
-        if let Some(shared) = &sessions.shared {
-            sessions.touch(shared).await;
-        }
+        let Some(shared) =
+            sessions.shared.clone().filter(|_| !sessions.touching.swap(true, Ordering::AcqRel))
+        else {
+            continue;
+        };
+        // Beside the sweeps: a store that hangs keeps none of them.
+        sessions.driver.clone().spawn(async move {
+            sessions.touch(&shared).await;
+            sessions.touching.store(false, Ordering::Release);
+        });
     }
 }
 
@@ -299,7 +331,20 @@ pub(super) struct Session {
     state: Mutex<State>,
     membership: OnceLock<Membership>,
     shared: Option<Arc<Shared>>,
+    owner: Owner,
+    /// What its streams keep counts in it.
+    purse: Arc<Purse>,
+    /// Its client has done more than to say hello.
+    works: AtomicBool,
     _counted: Counted,
+}
+
+/// Where a session is: among whose, and here or also elsewhere.
+struct Place {
+    shared: Option<Arc<Shared>>,
+    owner: Owner,
+    purse: Arc<Purse>,
+    is_home: bool,
 }
 
 struct State {
@@ -329,11 +374,11 @@ impl Session {
         version: u64,
         facts: Facts,
         access: &Access,
-        shared: Option<Arc<Shared>>,
-        is_home: bool,
+        place: Place,
     ) -> Arc<Session> {
+        let Place { shared, owner, purse, is_home } = place;
         let first = if shared.is_some() { shared::first_number() } else { 0 };
-        let standing = StreamLog::new(first, Backing::of(shared.as_ref(), &id, first));
+        let standing = StreamLog::new(first, Backing::of(shared.as_ref(), &id, first), purse.clone());
         let now = Instant::now();
         let state = State {
             version,
@@ -360,6 +405,9 @@ impl Session {
             state: Mutex::new(state),
             membership: OnceLock::new(),
             shared,
+            owner,
+            purse,
+            works: AtomicBool::new(!is_home),
             _counted: server.counters.count(Kind::Session),
         })
     }
@@ -368,6 +416,22 @@ impl Session {
     fn check_owner(&self, access: &Access) -> Result<(), NoSession> {
         let caller = access.principal().map(|principal| &**principal);
         if self.principal.as_deref() == caller { Ok(()) } else { Err(NoSession::Unknown) }
+    }
+
+    /// Its client does more than to say hello.
+    pub fn works(&self) {
+        self.works.store(true, Ordering::Relaxed);
+    }
+
+    /// Since when its client has done nothing, if it never did more than to say hello.
+    fn unused_since(&self) -> Option<Instant> {
+        let state = lock(&self.state);
+        (!self.works.load(Ordering::Relaxed) && !self.is_busy(&state)).then_some(state.used)
+    }
+
+    /// Whether more may be kept for it.
+    pub fn has_room(&self) -> bool {
+        self.purse.has_room()
     }
 
     fn touch(&self, access: &Access) {
@@ -629,26 +693,15 @@ impl Session {
 
     /// A new stream for the answers of a POST.
     pub fn new_stream(&self) -> Arc<StreamLog> {
-        let (stream, dropped) = {
-            let mut state = lock(&self.state);
-            state.next_stream += 1;
-            let id = state.next_stream;
-            let stream = StreamLog::new(id, Backing::of(self.shared.as_ref(), &self.id, id));
-            if state.closed {
-                stream.abandon();
-                return stream;
-            }
-            let ended: Vec<u64> =
-                state.streams.iter().filter(|(_, stream)| stream.is_over()).map(|(id, _)| *id).collect();
-            let dropped: Vec<u64> =
-                ended.iter().copied().take(ended.len().saturating_sub(MAX_ENDED - 1)).collect();
-            for id in &dropped {
-                state.streams.remove(id);
-            }
-            state.streams.insert(id, stream.clone());
-            (stream, dropped)
-        };
-        dropped.into_iter().for_each(|id| self.forget_events(id));
+        let mut state = lock(&self.state);
+        state.next_stream += 1;
+        let id = state.next_stream;
+        let stream = StreamLog::new(id, Backing::of(self.shared.as_ref(), &self.id, id), self.purse.clone());
+        if state.closed {
+            stream.abandon();
+            return stream;
+        }
+        state.streams.insert(id, stream.clone());
         stream
     }
 

@@ -12,6 +12,7 @@ use trunnion_proto::revision::Era;
 use trunnion_proto::server::Exchange;
 
 use super::answer::{Events, event};
+use super::budget::Charge;
 use crate::driver::Sleep;
 use crate::server::ServerCore;
 use crate::server::asking::{Asked, suspend};
@@ -26,6 +27,8 @@ pub(super) struct Work {
     pub server: Arc<ServerCore>,
     /// What a modern call has asked, until its run is ended.
     pub asked: Vec<Asked>,
+    /// What the request takes counts for as long as it is worked on.
+    pub _charge: Arc<Charge>,
 }
 
 impl Work {
