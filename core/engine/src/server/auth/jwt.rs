@@ -16,8 +16,9 @@ use crate::Error;
 use crate::client::auth::{Failure, Fetcher};
 use crate::lock;
 
-/// Takes JWTs of one issuer. Its keys are fetched when they are first needed, kept for ten minutes, asked for again when a
-/// token names one that is not known (twice a minute at most), and used for an hour more while the issuer does not answer.
+/// Takes JWTs of one issuer. Its keys are fetched when they are first needed, asked for again when a token names one that is
+/// not known (twice a minute at most), and refreshed after ten minutes, which no request waits for. While the issuer does not
+/// answer they are used for an hour more.
 /// Cheap to clone; clones share the keys.
 #[derive(Clone)]
 pub struct JwtVerifier {
@@ -138,8 +139,21 @@ impl JwtVerifier {
         }
         match planned {
             Plan::Try(keys) => Ok(keys),
+            Plan::Refresh(keys) => {
+                let this = self.clone();
+                runtime.spawn(async move { this.refresh().await });
+                Ok(keys)
+            }
             Plan::Unknown => Err(Refusal::UnknownKey),
             Plan::Fetch | Plan::Unavailable => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Bring newer keys, unless somebody does.
+    async fn refresh(&self) {
+        let Ok(_flight) = self.keys.flight.try_lock() else { return };
+        if lock(&self.keys.ring).is_due(now()) {
+            self.fetch().await;
         }
     }
 
