@@ -13,7 +13,8 @@ use crate::process::{Cmd, cmd, copy_if_newer, exists, read, write};
 use crate::session::{Log, Session, Task, root, target};
 
 /// The Python packages of the test environment, besides the package's own dependencies.
-const PYTHON_TOOLS: &[&str] = &["pytest==8.4.2", "mypy==2.4.1", "ruff==0.14.6", "pydantic>=2.11,<3", "fastapi==0.121.3"];
+const PYTHON_TOOLS: &[&str] =
+    &["pytest==8.4.2", "mypy==2.4.1", "ruff==0.14.6", "pydantic>=2.11,<3", "fastapi==0.121.3"];
 /// What it takes to build and link C programs.
 const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.

@@ -9,7 +9,7 @@ Every option of the engine with its default. The keys are those of C, whose opti
 
 - Rust: methods of the builders, named alike (`page_size`, `timeout`), which take `Duration`s; [rust.md](rust.md) and `cargo doc` have them.
 - TypeScript: members of the options objects, spelled like the key. `driver` is `hosted` where it can be. In the place of `carried` there is
-  `server.handler()`, of `progress` the function `onProgress`, of `task` and `ask` `client.startTask()`, of `host` in a server's `auth` the
+  `server.handler()` or `server.node()`, of `progress` the function `onProgress`, of `task` and `ask` `client.startTask()`, of `host` in a server's `auth` the
   function `verify`, and of `{id}` in a client's `auth` the store itself.
 - Swift: members of `EngineOptions`, `ServerOptions` and so on, spelled like the key, and parameters beside them (`timeout:`, `scopes:`,
   `visibleTo:`, `asks:`, `task:`, `auth:`). In the place of `carried` there is `server.endpoint()`, of `progress` a closure.

@@ -61,7 +61,9 @@ pub fn file(surface: &Surface) -> String {
         let base = class.base.unwrap_or("TypedDict");
         out += &format!("\n\nclass {}({base}, total=False):\n    \"\"\"{}\"\"\"\n", class.name, class.doc);
         let options = surface.options.iter().find(|(scope, _)| *scope == class.scope);
-        for option in options.iter().flat_map(|(_, options)| options).filter(|option| (class.has)(&option.key)) {
+        for option in
+            options.iter().flat_map(|(_, options)| options).filter(|option| (class.has)(&option.key))
+        {
             out += &members(option);
         }
     }
