@@ -389,13 +389,11 @@ class Client(Calling):
     async def _list(self, op: str, options: str) -> AsyncIterator[Any]:
         params: dict[str, Any] | None = {}
         seen: set[str] = set()
-        while True:
+        while params is not None:
             page = await self._request(op, params, options)
             for entry in _entries(op, page):
                 yield entry
             params = next_page(page, seen)
-            if params is None:
-                return
 
     async def _request(
         self,
@@ -678,13 +676,11 @@ class SyncClient(SyncCalling):
     def _list(self, op: str, options: str) -> Iterator[Any]:
         params: dict[str, Any] | None = {}
         seen: set[str] = set()
-        while True:
+        while params is not None:
             page = self._request(op, params, options)
             for entry in _entries(op, page):
                 yield entry
             params = next_page(page, seen)
-            if params is None:
-                return
 
     def _request(
         self,
