@@ -64,6 +64,8 @@ impl Conversation {
 
     /// The peer sent this; it may be anything.
     pub fn heard(&mut self, frame: &[u8]) {
+        // Some peers begin a frame with a byte order mark.
+        let frame = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
         let Ok(message) = serde_json::from_slice::<Value>(frame) else { return };
         if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
             let revision = self.revision_of_request(method, &message);
