@@ -43,17 +43,26 @@ public struct HTTPResponse: Sendable {
 }
 
 /// The body of a response. Letting go of it before its end, or cancelling the task that reads it, tells the server that
-/// the caller has left. A reader that falls behind by more than 1024 pieces gets an `McpError` of kind `limit`.
+/// the caller has left. A reader that is behind by more than 16 MiB when more comes gets an `McpError` of kind `limit`.
 public struct HTTPBody: AsyncSequence, Sendable {
     let pieces: AsyncThrowingStream<Data, any Error>
+    /// Bytes of what has not been read.
+    let unread: Locked<Int>
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         var pieces: AsyncThrowingStream<Data, any Error>.Iterator
+        let unread: Locked<Int>
 
-        public mutating func next() async throws -> Data? { try await pieces.next() }
+        public mutating func next() async throws -> Data? {
+            guard let piece = try await pieces.next() else { return nil }
+            unread.withLock { $0 -= piece.count }
+            return piece
+        }
     }
 
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pieces: pieces.makeAsyncIterator()) }
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(pieces: pieces.makeAsyncIterator(), unread: unread)
+    }
 
     /// All of it. (What answers a GET, and a call that reports progress, comes as long as it lasts.)
     public func all() async throws -> Data {
@@ -113,24 +122,25 @@ public final class HTTPEndpoint: Sendable {
 
     /// The response to one request as it comes.
     private final class Response: Sendable {
-        private static let limit = 1024
+        /// Bytes that may be unread when more comes.
+        private static let limit = 16 << 20
 
         let call: Core.Call
         private let core: Core
         /// Given away with the head: who lets go of it has left.
         private let body: Locked<HTTPBody?>
         private let feed: AsyncThrowingStream<Data, any Error>.Continuation
+        private let unread = Locked(0)
         private let waiting = Locked(CheckedContinuation<HTTPResponse, any Error>?.none)
 
         init(core: Core) {
             self.core = core
             let call = Core.Call(core: core)
-            let (pieces, feed) = AsyncThrowingStream.makeStream(
-                of: Data.self, bufferingPolicy: .bufferingOldest(Self.limit))
+            let (pieces, feed) = AsyncThrowingStream.makeStream(of: Data.self)
             feed.onTermination = { reason in
                 if case .cancelled = reason { call.cancel() }
             }
-            body = Locked(HTTPBody(pieces: pieces))
+            body = Locked(HTTPBody(pieces: pieces, unread: unread))
             self.call = call
             self.feed = feed
         }
@@ -151,9 +161,17 @@ public final class HTTPEndpoint: Sendable {
                 take()?.resume(with: Result { try HTTPResponse(head: payload, body: body) })
             case .httpChunk:
                 guard let piece = try? JSON.decode(String.self, from: payload) else { return }
-                if case .dropped = feed.yield(Data(piece.utf8)) {
-                    fail(McpError(.limit, "more than \(Self.limit) pieces of a response wait to be sent"))
+                let bytes = Data(piece.utf8)
+                let isBehind = unread.withLock { unread in
+                    if unread > Self.limit { return true }
+                    unread += bytes.count
+                    return false
+                }
+                if isBehind {
+                    fail(McpError(.limit, "more than \(Self.limit) bytes of a response wait to be sent"))
                     call.cancel()
+                } else {
+                    feed.yield(bytes)
                 }
             case .error:
                 let error = McpError(payload: payload)

@@ -71,7 +71,10 @@ final class Core: Sendable {
         /// How often each question was asked, by exchange.
         var asked: [UInt64: [String: Int]] = [:]
         var lastTarget: UInt64 = 0
+        /// Nothing can be started any more.
         var hasEnded = false
+        /// Everybody has been told of the end: nothing is called any more.
+        var isOver = false
         var whenEnded: [CheckedContinuation<Void, Never>] = []
         var whenIdle: [AsyncStream<Void>.Continuation] = []
 
@@ -317,11 +320,11 @@ final class Core: Sendable {
 
     func close(deadline: Duration) async {
         await withCheckedContinuation { continuation in
-            let hasEnded = state.withLock { state in
-                if !state.hasEnded { state.whenEnded.append(continuation) }
-                return state.hasEnded
+            let isOver = state.withLock { state in
+                if !state.isOver { state.whenEnded.append(continuation) }
+                return state.isOver
             }
-            if hasEnded {
+            if isOver {
                 continuation.resume()
             } else {
                 closeInBackground(deadline: deadline)
@@ -360,6 +363,7 @@ final class Core: Sendable {
             let left = state
             state = State()
             state.hasEnded = true
+            state.whenEnded = left.whenEnded
             return left
         }
         left.running.values.forEach { $0.cancel() }
@@ -370,7 +374,13 @@ final class Core: Sendable {
         let payload = JSONValue.object(fields).description
         left.operations.values.forEach { $0(.error, payload) }
         left.clients.values.forEach { $0(.closed, "{}") }
-        left.whenEnded.forEach { $0.resume() }
         left.whenIdle.forEach { $0.finish() }
+        // Last: whoever closed may rely on hearing nothing more.
+        let closers = state.withLock { state in
+            state.isOver = true
+            defer { state.whenEnded = [] }
+            return state.whenEnded
+        }
+        closers.forEach { $0.resume() }
     }
 }

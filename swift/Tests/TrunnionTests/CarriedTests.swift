@@ -104,6 +104,45 @@ import Testing
         try expectNothingAlive(server.runtime)
     }
 
+    @Test func aBodyThatIsNotReadIsBoundedInBytes() async throws {
+        let (cancelled, server) = (Signal(), try Server("carried", version: "1"))
+        try server.tool("pour", "Reports more than fits") { (context: Context) in
+            let text = String(repeating: "x", count: 1 << 20)
+            var step = 0.0
+            while !Task.isCancelled {
+                step += 1
+                try context.progress(step, message: text)
+                await Task.yield()
+            }
+            cancelled.fire()
+            return "late"
+        }
+        let response = try await server.handle(request("pour", meta: ["progressToken": "p"]))
+        await cancelled.wait()
+        var bytes = 0
+        let error = await failure { for try await piece in response.body { bytes += piece.count } }
+        #expect(error?.kind == .limit)
+        #expect(error?.message.contains("16777216 bytes") == true)
+        #expect(bytes > 16 << 20 && bytes < 18 << 20)
+        await server.close()
+        try expectNothingAlive(server.runtime)
+    }
+
+    @Test func manySmallPiecesAreNoReasonToEnd() async throws {
+        let (done, server) = (Signal(), try Server("carried", version: "1"))
+        try server.tool("drip", "Reports often") { (context: Context) in
+            for step in 1...3000 { try context.progress(Double(step)) }
+            done.fire()
+            return "all of it"
+        }
+        let response = try await server.handle(request("drip", meta: ["progressToken": "p"]))
+        await done.wait()
+        let text = String(decoding: try await response.body.all(), as: UTF8.self)
+        #expect(text.contains("all of it"))
+        await server.close()
+        try expectNothingAlive(server.runtime)
+    }
+
     @Test func cancellingTheTaskCancelsTheHandler() async throws {
         let (begun, cancelled, server) = (Signal(), Signal(), try Server("carried", version: "1"))
         try server.tool("hang", "Waits") { (_: Context) in

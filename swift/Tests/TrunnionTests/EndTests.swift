@@ -247,4 +247,27 @@ import Testing
         try expectNothingAlive(first.runtime)
         try expectNothingAlive(second.runtime)
     }
+
+    @Test func closingReturnsOnlyWhenNothingIsToldAnyMore() async throws {
+        let (runtime, entered, release, told) = (try Runtime(), Signal(), DispatchSemaphore(value: 0), Locked(false))
+        let server = try Server("end", version: "1", runtime: runtime)
+        let target = #"{"server":\#(server.handle)}"#
+        _ = try await runtime.core.run(client: { kind, _ in
+            guard kind == .closed else { return }
+            entered.fire()
+            release.wait()
+            told.withLock { $0 = true }
+        }) { try $0.connect(target: target, options: "{}") }
+        let first = Task { await runtime.close(deadline: .zero) }
+        await entered.wait()
+        // The engine is closed, and its thread is telling the client.
+        let second = Task {
+            await runtime.close(deadline: .zero)
+            return told.withLock { $0 }
+        }
+        for _ in 1...100 { await Task.yield() }
+        release.signal()
+        #expect(await second.value)
+        await first.value
+    }
 }
