@@ -45,7 +45,8 @@ pub fn options(surface: &Surface) -> String {
 /// `docs/errors.md`.
 pub fn errors(surface: &Surface) -> String {
     let mut out = format!("<!-- {MARK} -->\n\n# Errors\n\n");
-    out += "One table for every language. Negative codes are the protocol's and travel on the wire; the others are local.\n\n";
+    out += "One table for every language. Negative codes are the protocol's and travel on the wire; the others are local. \
+            In Rust `trunnion::Error` has the first column as `kind`, to be compared with `==`, and the second as `code`.\n\n";
     out += "| kind | code | Python and TypeScript | Swift | C | meaning |\n| --- | ---: | --- | --- | --- | --- |\n";
     for error in &surface.errors {
         out += &format!(

@@ -31,8 +31,11 @@ pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Er
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let wrong = |at: &str, error: &serde_json::Error| {
-        let at = if at.is_empty() || at == "." { String::new() } else { format!("{at}: ") };
-        Error::usage(format!("{what}: {at}{}", json::complaint(error)))
+        // Where the text is no JSON, the path ends with a question mark, and line and column say more.
+        let at = at.trim_end_matches('?').trim_end_matches('.');
+        let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
+        let said = if error.is_data() { json::complaint(error) } else { error.to_string() };
+        Error::usage(format!("{what}: {at}{said}"))
     };
     let read = serde_path_to_error::deserialize(&mut reader);
     let options = read.map_err(|error| wrong(&error.path().to_string(), error.inner()))?;
