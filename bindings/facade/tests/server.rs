@@ -128,47 +128,6 @@ fn a_tool_is_called_over_http() {
 }
 
 #[test]
-fn carried_bodies_that_the_host_does_not_take_are_bounded() {
-    const BODIES: usize = 30;
-    let engine = engine("hosted");
-    let server = engine.server_new(r#"{"name":"test","version":"1"}"#).expect("a server");
-    engine.server_add(server, "tool", r#"{"name":"big"}"#, "{}", 7).expect("a tool");
-    let endpoint = engine.serve_http(server, r#"{"carried":true}"#).expect("an endpoint");
-    let head = json!({"method": "POST", "target": "/mcp", "headers": [
-        ["host", "127.0.0.1"], ["content-type", "application/json"],
-        ["accept", "application/json, text/event-stream"], ["mcp-protocol-version", "2026-07-28"],
-        ["mcp-method", "tools/call"], ["mcp-name", "big"],
-    ]});
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "big", "_meta": {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {}, "io.modelcontextprotocol/clientInfo": {"name": "c", "version": "1"},
-    }}});
-    for _ in 0..BODIES {
-        engine.http_request(endpoint, &head.to_string(), call.to_string().as_bytes()).expect("begins");
-    }
-    let mut completions = Vec::new();
-    let (mut ended, mut most) = (0, 0);
-    while ended < BODIES {
-        let events = engine.drain(std::mem::take(&mut completions));
-        if events.is_empty() {
-            assert!(engine.wait(Some(Duration::from_secs(20))), "nothing happened");
-        }
-        most = most.max(events.iter().map(|event| event.payload.len()).sum());
-        ended += events.iter().filter(|event| event.kind == 10).count();
-        let calls = events.into_iter().filter(|event| event.kind == 1);
-        completions.extend(calls.map(|call| Completion {
-            id: call.id,
-            outcome: 1,
-            payload: "x".repeat(1 << 20),
-        }));
-    }
-    // The engine's 8 MiB, and the body that fills them.
-    assert!((8 << 20..10 << 20).contains(&most), "{most}");
-    engine.server_close(server);
-    engine.close(Duration::from_secs(1));
-}
-
-#[test]
 fn an_option_that_is_wrong_is_named() {
     let engine = engine("threaded");
     let refused = |definition: Value| {
