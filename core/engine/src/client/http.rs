@@ -6,11 +6,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use http::header::{
-    ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+    WWW_AUTHENTICATE,
 };
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -21,9 +23,11 @@ use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use trunnion_proto::auth::challenge::{self, Asked};
+use trunnion_proto::client::TransportFailure;
 use trunnion_proto::header;
 
 use super::address::{ServerUrl, server_url};
+use super::unpack::{self, Unpacker};
 
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 /// Moves the bytes of one connection until it is closed.
@@ -47,8 +51,14 @@ pub(crate) struct Origin {
     socket: Option<PathBuf>,
 }
 
-/// The body of a response, and what it came over.
-pub(super) enum Body {
+/// The body of a response.
+pub(super) struct Body {
+    raw: Raw,
+    unpacker: Option<Unpacker>,
+}
+
+/// As it comes, and what it comes over.
+pub(super) enum Raw {
     Plain(Incoming, Sender),
     Reqwest(reqwest::Response),
 }
@@ -57,6 +67,7 @@ pub(super) enum Body {
 pub(crate) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(unpack::ACCEPTED));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("trunnion/", env!("CARGO_PKG_VERSION"))));
     for (name, value) in extra {
@@ -184,6 +195,20 @@ where
     ))
 }
 
+/// Find out when the host of a server is gone without a word, as reqwest does on the other lane: a listening stream has
+/// nothing to send that would show it. What the system does not know is left as it is.
+fn watch_peer(stream: &TcpStream) {
+    use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
+    const PAUSE: Duration = Duration::from_secs(15);
+    let _ = set_socket_keepalive(stream, true);
+    let _ = set_tcp_keepidle(stream, PAUSE);
+    let _ = set_tcp_keepintvl(stream, PAUSE);
+    let _ = set_tcp_keepcnt(stream, 3);
+    // What was sent and is not acknowledged.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, 30_000);
+}
+
 impl Origin {
     pub(super) async fn connect(&self) -> Result<(Sender, Connection), String> {
         if let Some(socket) = &self.socket {
@@ -196,6 +221,7 @@ impl Origin {
             .await
             .map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
         let _ = stream.set_nodelay(true);
+        watch_peer(&stream);
         handshake(stream).await
     }
 
@@ -238,10 +264,40 @@ impl Origin {
 }
 
 impl Body {
-    /// The next piece; `None` at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+    /// Of a response with these headers, no piece of which may become larger than `limit` when it is unpacked.
+    pub(super) fn of(raw: Raw, headers: &HeaderMap, limit: usize) -> Result<Body, String> {
+        Ok(Body { raw, unpacker: Unpacker::of(headers, limit)? })
+    }
+
+    /// The next piece, unpacked; `None` at the end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
+        loop {
+            let Some(piece) = self.raw.chunk().await.map_err(TransportFailure::Connection)? else {
+                return Ok(None);
+            };
+            let piece = match &mut self.unpacker {
+                Some(unpacker) => unpacker.feed(piece)?,
+                None => piece,
+            };
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// The connection, once the body has been read to its end.
+    pub(super) fn into_sender(self) -> Option<Sender> {
+        match self.raw {
+            Raw::Plain(_, sender) => Some(sender),
+            Raw::Reqwest(_) => None,
+        }
+    }
+}
+
+impl Raw {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         match self {
-            Body::Plain(body, _) => loop {
+            Raw::Plain(body, _) => loop {
                 match body.frame().await {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(chain(&error)),
@@ -253,15 +309,7 @@ impl Body {
                     }
                 }
             },
-            Body::Reqwest(response) => response.chunk().await.map_err(|error| chain(&error.without_url())),
-        }
-    }
-
-    /// The connection, once the body has been read to its end.
-    pub(super) fn into_sender(self) -> Option<Sender> {
-        match self {
-            Body::Plain(_, sender) => Some(sender),
-            Body::Reqwest(_) => None,
+            Raw::Reqwest(response) => response.chunk().await.map_err(|error| chain(&error.without_url())),
         }
     }
 }

@@ -18,6 +18,7 @@ mod stages;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod verdicts;
 
 use std::sync::Arc;

@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::HeaderMap;
 use http::{Method, Request};
 use http_body_util::Full;
+use tokio::time::Instant;
 use trunnion_proto::client::{StreamMark, TransportFailure};
 use trunnion_proto::sse::SseDecoder;
 
 use super::exchange::HttpEvent;
-use super::http::{Body, Connection, Head, MAX_REDIRECTS, Origin, Sender, chain};
+use super::http::{Body, Connection, Head, MAX_REDIRECTS, Origin, Raw, Sender, chain};
 
 /// One step of an exchange: what it found out and how it goes on.
 pub(super) struct Step {
@@ -60,6 +61,33 @@ pub(super) struct Events {
     /// Came together with the endpoint.
     early: Vec<Bytes>,
     endpoint_due: bool,
+    /// How long the stream has been silent at most, where its silence means something.
+    longest: Option<Duration>,
+}
+
+/// Silence of a stream for what belongs to no request, after which it is lost: if the server has shown twice by comments that
+/// it is there, and has not been silent for a quarter of that before.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Events {
+    /// The next piece of the stream. A server whose host is gone, or a proxy that lost it, says nothing more for ever.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
+        let Some(longest) = self.longest else { return self.body.chunk().await };
+        let begun = Instant::now();
+        let limit = if self.decoder.comments() < 2 { None } else { Some(SILENCE.max(4 * longest)) };
+        let chunk = match limit {
+            None => self.body.chunk().await,
+            Some(limit) => match tokio::time::timeout(limit, self.body.chunk()).await {
+                Ok(chunk) => chunk,
+                Err(_) => {
+                    let reason = format!("the server has been silent for {} s", limit.as_secs());
+                    return Err(TransportFailure::Connection(reason));
+                }
+            },
+        };
+        self.longest = Some(longest.max(begun.elapsed()));
+        chunk
+    }
 }
 
 impl Step {
@@ -95,8 +123,14 @@ pub(super) async fn advance(post: u64, stage: Stage, limit: usize) -> Step {
             Ok(response) => {
                 let mut head = Head::of(response.status(), response.headers());
                 let nonce = head.nonce.take();
-                let step = answered(post, head, Body::Reqwest(response), wanted, limit).await;
-                Step { nonce, ..step }
+                let headers = response.headers().clone();
+                match Body::of(Raw::Reqwest(response), &headers, limit) {
+                    Err(reason) => Step::breaks(post, reason),
+                    Ok(body) => {
+                        let step = answered(post, head, body, wanted, limit).await;
+                        Step { nonce, ..step }
+                    }
+                }
             }
         },
         Stage::Body { body, head, wanted } => read(post, head, body, wanted, limit).await,
@@ -124,7 +158,10 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
     match sender.try_send_request(request).await {
         Ok(response) => {
             let (parts, incoming) = response.into_parts();
-            let body = Body::Plain(incoming, sender);
+            let body = match Body::of(Raw::Plain(incoming, sender), &parts.headers, limit) {
+                Ok(body) => body,
+                Err(reason) => return Step::breaks(post, reason),
+            };
             if call.redirects < MAX_REDIRECTS
                 && let Some(origin) = call.origin.redirected(parts.status, &parts.headers)
             {
@@ -168,7 +205,8 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
     if head.status.is_success() && head.event_stream {
         let endpoint_due = wanted == Wanted::Endpoint;
         let decoder = SseDecoder::new(limit);
-        return events(post, Events { body, decoder, early: Vec::new(), endpoint_due }).await;
+        let longest = (wanted != Wanted::Answer).then_some(Duration::ZERO);
+        return events(post, Events { body, decoder, early: Vec::new(), endpoint_due, longest }).await;
     }
     if head.status.is_success() && wanted != Wanted::Answer {
         return Step::fails(post, TransportFailure::NoStream);
@@ -178,7 +216,7 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
     loop {
         match body.chunk().await {
             Ok(None) => break,
-            Err(reason) => return Step::breaks(post, reason),
+            Err(failure) => return Step::fails(post, failure),
             Ok(Some(chunk)) => {
                 if whole.len() + joined.len() + chunk.len() > limit {
                     let message = format!("the response exceeds {limit} bytes (maxMessageBytes)");
@@ -213,8 +251,8 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
 async fn events(post: u64, mut stream: Events) -> Step {
     let mut frames = std::mem::take(&mut stream.early);
     while frames.is_empty() {
-        let chunk = match stream.body.chunk().await {
-            Err(reason) => return Step::breaks(post, reason),
+        let chunk = match stream.chunk().await {
+            Err(failure) => return Step::fails(post, failure),
             Ok(None) => {
                 let event = HttpEvent::Frames { post, frames, mark: None, ended: true };
                 return Step::ends(post, event, stream.body.into_sender());

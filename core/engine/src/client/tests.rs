@@ -19,6 +19,7 @@ use super::{
 
 mod callbacks;
 mod children;
+mod packed;
 mod peer;
 mod sse;
 mod streams;

@@ -10,9 +10,11 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy, cut};
 use trunnion_proto::auth::{HttpRequest, HttpResponse, MAX_RESPONSE_BYTES};
+use trunnion_proto::client::TransportFailure;
 
 use super::authorizer::Failure;
 use crate::client::http::{chain, install_provider};
+use crate::client::unpack::Unpacker;
 use crate::lock;
 
 const DPOP_NONCE: &str = "dpop-nonce";
@@ -87,9 +89,21 @@ impl Fetcher {
             dpop_nonce: text(DPOP_NONCE).map(str::to_owned),
             body: Vec::new(),
         };
+        let mut unpacker = Unpacker::of(response.headers(), MAX_RESPONSE_BYTES)
+            .map_err(|reason| Failure::new("malformed", format!("{place}: {reason}")))?;
         while answer.body.len() <= MAX_RESPONSE_BYTES
             && let Some(chunk) = response.chunk().await.map_err(failed)?
         {
+            let chunk = match &mut unpacker {
+                None => chunk,
+                Some(unpacker) => match unpacker.feed(chunk) {
+                    Ok(chunk) => chunk,
+                    Err(TransportFailure::Limit(_)) => vec![0; MAX_RESPONSE_BYTES + 1].into(),
+                    Err(_) => {
+                        return Err(Failure::new("malformed", format!("{place}: it cannot be unpacked")));
+                    }
+                },
+            };
             let room = MAX_RESPONSE_BYTES + 1 - answer.body.len();
             answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
