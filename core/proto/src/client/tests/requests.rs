@@ -177,10 +177,11 @@ fn an_answer_that_is_no_json_fails_its_call_at_once() {
         frame.extend_from_slice(b"\xe9\"}}");
         frame
     };
+    /// A frame by the id that it answers, and what is said of it.
+    type Odd<'a> = (&'a dyn Fn(u64) -> Vec<u8>, &'a str);
     for transport in [STREAM, Transport::Http] {
         let mut rig = modern(transport);
-        let frames: [(&dyn Fn(u64) -> Vec<u8>, &str); 2] =
-            [(&nan, "not valid JSON near \"NaN}}\""), (&latin, "not UTF-8")];
+        let frames: [Odd<'_>; 2] = [(&nan, "not valid JSON near \"NaN}}\""), (&latin, "not UTF-8")];
         for (frame, complaint) in frames {
             rig.start(1, "call_tool", json!({"name": "t"}));
             let (id, _) = rig.sent("tools/call");
