@@ -1,6 +1,6 @@
 //! Who is told when something changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
@@ -26,8 +26,8 @@ pub(crate) trait Sharing: Send + Sync {
 
 /// Told what other processes say of tasks.
 pub(crate) trait Following: Send + Sync {
-    /// A task has changed, or is due. `in_session`: a legacy session has made it. Must not block.
-    fn changed(&self, id: &str, in_session: bool, due: bool);
+    /// A task has changed, or is due. `session`: the legacy session that has made it. Must not block.
+    fn changed(&self, id: &str, session: Option<&str>, due: bool);
 }
 
 /// Who hears of what in one server.
@@ -36,6 +36,8 @@ pub(crate) struct Hub {
     members: Mutex<Members>,
     sharing: Mutex<Vec<Weak<dyn Sharing>>>,
     following: Mutex<Option<Weak<dyn Following>>>,
+    /// The legacy sessions that this process serves, and how often.
+    sessions: Mutex<HashMap<String, usize>>,
 }
 
 #[derive(Default)]
@@ -64,6 +66,17 @@ impl Hub {
         *lock(&self.following) = Some(following);
     }
 
+    /// This process serves a legacy session, which is told of its tasks, as long as what comes back lives.
+    pub fn serves_session(self: &Arc<Self>, name: &str) -> ServedSession {
+        *lock(&self.sessions).entry(name.to_owned()).or_default() += 1;
+        ServedSession { hub: self.clone(), name: name.to_owned() }
+    }
+
+    /// Whether this process serves a legacy session.
+    pub fn has_session(&self, name: &str) -> bool {
+        lock(&self.sessions).contains_key(name)
+    }
+
     /// Tell everybody here where a task is.
     pub fn task(&self, news: TaskNews) {
         self.notice(&Notice::Task(news));
@@ -88,6 +101,24 @@ pub(crate) struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         lock(&self.hub.members).listeners.remove(&self.id);
+    }
+}
+
+/// A legacy session that this process serves, while it lives.
+pub(crate) struct ServedSession {
+    hub: Arc<Hub>,
+    name: String,
+}
+
+impl Drop for ServedSession {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.hub.sessions);
+        if let Some(count) = sessions.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                sessions.remove(&self.name);
+            }
+        }
     }
 }
 
@@ -132,8 +163,9 @@ impl Line {
     }
 
     /// Tell the other processes of a task: it has changed, or is `due`.
-    pub fn task(&self, id: &str, in_session: bool, due: bool) {
-        self.say(|| Word::Task { id: id.to_owned(), in_session, due });
+    pub fn task(&self, id: &str, session: Option<&str>, due: bool) {
+        let session = session.map(str::to_owned);
+        self.say(|| Word::Task { id: id.to_owned(), in_session: session.is_some(), session, due });
     }
 
     fn say(&self, word: impl FnOnce() -> Word) {
@@ -161,10 +193,10 @@ impl Deliver for Line {
                     self.hub.notice(&notice);
                 }
             }
-            Word::Task { id, in_session, due } => {
+            Word::Task { id, session, due, .. } => {
                 let following = lock(&self.hub.following).as_ref().and_then(Weak::upgrade);
                 if let Some(following) = following {
-                    following.changed(&id, in_session, due);
+                    following.changed(&id, session.as_deref(), due);
                 }
             }
             Word::Session { id, news } => {
@@ -198,7 +230,11 @@ enum Word {
     /// Whoever wants to know more reads the store.
     Task {
         id: String,
+        /// For processes of before, which read nothing more of it.
         in_session: bool,
+        /// The legacy session that has made it. Processes of before do not say.
+        #[serde(default)]
+        session: Option<String>,
         due: bool,
     },
 }

@@ -77,6 +77,7 @@ pub(crate) async fn serve_as(
         Carrier::Memory(end) => (Source::Memory(end.incoming), Sink::Memory(end.outgoing)),
     };
     let session = random_id();
+    let _served = server.line.hub().serves_session(&session);
     let mut link = Link {
         conn: ServerConn::new(settings).named(session.clone()),
         session,

@@ -27,7 +27,7 @@ use crate::driver::Driver;
 use crate::lock;
 use crate::server::asking::{Asked, Asks};
 use crate::server::call::Call;
-use crate::server::notices::{Listener, Membership, News, Sharing};
+use crate::server::notices::{Listener, Membership, News, ServedSession, Sharing};
 use crate::server::seal::random_id;
 use crate::server::{Counted, Kind, ServerCore};
 
@@ -336,6 +336,7 @@ pub(super) struct Session {
     purse: Arc<Purse>,
     /// Its client has done more than to say hello.
     works: AtomicBool,
+    _served: ServedSession,
     _counted: Counted,
 }
 
@@ -377,6 +378,7 @@ impl Session {
         place: Place,
     ) -> Arc<Session> {
         let Place { shared, owner, purse, is_home } = place;
+        let served = server.line.hub().serves_session(&id);
         let first = if shared.is_some() { shared::first_number() } else { 0 };
         let standing = StreamLog::new(first, Backing::of(shared.as_ref(), &id, first), purse.clone());
         let now = Instant::now();
@@ -408,6 +410,7 @@ impl Session {
             owner,
             purse,
             works: AtomicBool::new(!is_home),
+            _served: served,
             _counted: server.counters.count(Kind::Session),
         })
     }

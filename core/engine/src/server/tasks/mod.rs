@@ -162,7 +162,7 @@ impl Tasks {
         if due {
             self.due.notify_one();
         }
-        self.line.task(&record.id, record.origin.session.is_some(), due);
+        self.line.task(&record.id, record.origin.session.as_deref(), due);
     }
 
     /// A task was changed by somebody else than its run here, if it has one: that one is to look.
@@ -173,13 +173,19 @@ impl Tasks {
     }
 
     fn tell_here(&self, record: &Record) {
-        let wanted = {
+        let session = record.origin.session.as_deref();
+        let in_session = session.is_some_and(|session| self.line.hub().has_session(session));
+        if !in_session && !lock(&self.state).watched.contains_key(&record.id) {
+            return;
+        }
+        let news = News::of(record);
+        let is_news = {
             let mut state = lock(&self.state);
-            let watched = state.watched.get_mut(&record.id).map(|watched| watched.changed(record));
-            watched.unwrap_or(record.origin.session.is_some())
+            let watched = state.watched.get_mut(&record.id);
+            watched.map_or(in_session, |watched| watched.changed(&news, record.status.is_over()))
         };
-        if wanted {
-            self.line.hub().task(News::of(record));
+        if is_news {
+            self.line.hub().task(news);
         }
     }
 
@@ -206,16 +212,17 @@ impl Tasks {
 }
 
 impl Following for Tasks {
-    fn changed(&self, id: &str, in_session: bool, due: bool) {
+    fn changed(&self, id: &str, session: Option<&str>, due: bool) {
         if due {
             self.due.notify_one();
         }
+        let in_session = session.is_some_and(|session| self.line.hub().has_session(session));
         let wanted = {
             let state = lock(&self.state);
             if let Some(signals) = state.running.get(id) {
                 signals.changed();
             }
-            state.watched.contains_key(id) || (in_session && state.serving > 0)
+            in_session || state.watched.get(id).is_some_and(|watched| !watched.is_over())
         };
         if let (true, Some(runtime)) = (wanted, self.runtime.get()) {
             let (tasks, id) = (self.me.clone(), id.to_owned());
