@@ -163,8 +163,8 @@ pub struct Replay {
 /// Keeps the events of streams for clients that come back with `Last-Event-ID` (2025-11-25, Streamable HTTP, "Resumability
 /// and Redelivery").
 ///
-/// The engine keeps a stream small: it says which events it does not need any more, and holds a handler back when more than
-/// a mebibyte waits to be read.
+/// The engine keeps a stream small: it says which events it does not need any more (about 4 MiB of those that were sent are
+/// kept, besides answers), and holds a handler back when more than a mebibyte waits to be read.
 pub trait EventStore: Send + Sync + 'static {
     /// Add to a stream, which begins with the first call, even one without events.
     fn append(&self, key: &StreamKey, append: Append) -> StoreFuture<()>;
