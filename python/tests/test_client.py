@@ -406,8 +406,9 @@ def test_answers_of_another_shape_are_protocol_errors(tmp_path):
     path = tmp_path / "misshapen.py"
     path.write_text(MISSHAPEN)
     with SyncClient([sys.executable, str(path)], era="legacy") as client:
+        # An entry that is none hides no others, and is told to the log.
+        assert client.list_tools() == []
         for ask in (
-            client.list_tools,
             lambda: client.get_prompt("p"),
             lambda: client.read_resource("x://r"),
             lambda: client.complete("a", "v", prompt="p"),
@@ -418,6 +419,7 @@ def test_answers_of_another_shape_are_protocol_errors(tmp_path):
 
 TALKATIVE = """
 import json, sys
+endless = "--endless" in sys.argv
 def result(method, params):
     meta = json.dumps(params.get("_meta", {}))
     if method == "initialize":
@@ -425,7 +427,7 @@ def result(method, params):
         return {"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": {"name": "talkative", "version": "1"}}
     return {
         "ping": {},
-        "tools/list": {"tools": [{"name": meta, "inputSchema": {"type": "object"}}], "nextCursor": "again"},
+        "tools/list": {"tools": [{"name": meta, "inputSchema": {"type": "object"}}], **({} if "cursor" in params and not endless else {"nextCursor": "again"})},
         "resources/list": {"resources": [{"uri": "x://r", "name": meta}]},
         "resources/templates/list": {"resourceTemplates": [{"uriTemplate": "x://{r}", "name": meta}]},
         "prompts/list": {"prompts": [{"name": meta}]},
@@ -450,19 +452,30 @@ for line in sys.stdin:
 
 @pytest.fixture
 def talkative(tmp_path):
-    """A server that shows the metadata of each request in its answer, and gives one cursor for ever."""
+    """A server that shows the metadata of each request in its answer; its tools are two pages, with `--endless` pages of one cursor for ever."""
     path = tmp_path / "talkative.py"
     path.write_text(TALKATIVE)
     return [sys.executable, str(path)]
 
 
-def test_a_cursor_that_comes_again_ends_the_list(talkative):
+def test_a_cursor_that_comes_again_ends_the_list_with_an_error(talkative):
     async def go():
-        async with Client(talkative, era="legacy") as client:
-            assert len(await client.list_tools()) == 2
-            assert len([tool async for tool in client.iter_tools()]) == 2
+        async with Client([*talkative, "--endless"], era="legacy") as client:
+            with pytest.raises(ProtocolError, match='cursor "again" twice'):
+                await client.list_tools()
+            seen = []
+            with pytest.raises(ProtocolError, match='cursor "again" twice'):
+                async for tool in client.iter_tools():
+                    seen.append(tool)
+            assert len(seen) == 2, "what there was"
 
     asyncio.run(go())
+    with SyncClient([*talkative, "--endless"], era="legacy") as client:
+        with pytest.raises(ProtocolError, match='cursor "again" twice'):
+            client.list_tools()
+
+
+def test_the_pages_of_a_list_are_put_together(talkative):
     with SyncClient(talkative, era="legacy") as client:
         assert len(client.list_tools()) == 2
 

@@ -67,7 +67,7 @@ fn python(scope: &str, key: &str) -> String {
     match (scope, key, key.strip_suffix("Ms")) {
         ("serve_http", "carried", _)
         | ("auth", "grant" | "enterprise", _)
-        | ("request", "task" | "ask", _) => String::new(),
+        | ("request", "task" | "ask" | "all", _) => String::new(),
         ("connect", "clientInfo", _) => "`name`, `version`".into(),
         (_, "totalMs", _) => "`total_timeout` (s)".into(),
         (_, _, Some(duration)) => format!("`{}` (s)", snake(duration)),

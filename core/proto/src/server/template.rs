@@ -280,8 +280,9 @@ impl<'t> Search<'t> {
             let mut matching = vec![false; length + 1];
             match part {
                 Part::Literal(literal) => {
-                    for at in 0..=length.saturating_sub(literal.len()) {
-                        matching[at] = self.uri.as_bytes()[at..].starts_with(literal.as_bytes())
+                    let places = length.saturating_sub(literal.len()) + 1;
+                    for (at, matching) in matching.iter_mut().enumerate().take(places) {
+                        *matching = self.uri.as_bytes()[at..].starts_with(literal.as_bytes())
                             && is_match(&last, at + literal.len());
                     }
                 }
