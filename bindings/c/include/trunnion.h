@@ -94,7 +94,7 @@
  *   maxInFlight (integer, default 1024)
  *     Most requests of one connection that may wait for an answer at a time.
  *   maxConnections (integer, default 10000)
- *     Most open connections of one listener.
+ *     Most open connections of one listener, and no more than the process's limit of descriptors leaves.
  *   telemetry (object, default none)
  *     Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing.
  *
@@ -158,7 +158,7 @@
  *   allowedHosts (array, default [])
  *     Host header values accepted besides loopback names and the bound address; a * accepts all.
  *   allowedOrigins (array, default [])
- *     Origin header values accepted besides loopback ones; a * accepts all.
+ *     Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all.
  *   ssePath (string, default none)
  *     Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too.
  *   publicUrl (string, default none)

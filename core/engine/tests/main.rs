@@ -8,6 +8,7 @@ mod axum;
 mod client;
 mod client_tasks;
 mod common;
+mod connections;
 mod foreign_issuer;
 mod limits;
 mod macro_faults;

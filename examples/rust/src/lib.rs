@@ -12,9 +12,10 @@ pub async fn serve(server: &Server, arguments: &[String]) -> Result<(), Error> {
             let listening = server.http().sse_path("/sse").bind(("127.0.0.1", port)).await?;
             eprintln!("listening on {}", listening.url());
             tokio::select! {
-                () = listening.closed() => {}
-                _ = tokio::signal::ctrl_c() => listening.close().await,
+                ended = listening.closed() => return ended,
+                _ = tokio::signal::ctrl_c() => {}
             }
+            listening.close().await;
             Ok(())
         }
         _ => Err(Error::invalid_params("say --stdio or --http PORT")),

@@ -161,7 +161,7 @@ public struct EngineOptions: Sendable, Hashable, Codable {
     public var maxDepth: Int?
     /// Most requests of one connection that may wait for an answer at a time. Default: 1024.
     public var maxInFlight: Int?
-    /// Most open connections of one listener. Default: 10000.
+    /// Most open connections of one listener, and no more than the process's limit of descriptors leaves. Default: 10000.
     public var maxConnections: Int?
     /// Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: none.
     public var telemetry: [String: JSONValue]?
@@ -304,7 +304,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var path: String?
     /// Host header values accepted besides loopback names and the bound address; a * accepts all. Default: [].
     public var allowedHosts: [String]?
-    /// Origin header values accepted besides loopback ones; a * accepts all. Default: [].
+    /// Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all. Default: [].
     public var allowedOrigins: [String]?
     /// Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: none.
     public var ssePath: String?

@@ -46,6 +46,7 @@ fn exists(test: &str) -> bool {
     let Some((file, name)) = test.split_once("::") else { return false };
     let declared = match Path::new(file).extension().and_then(|extension| extension.to_str()) {
         Some("rs") => format!("fn {name}("),
+        Some("swift") => format!("func {name}("),
         Some("json") => format!("\"name\": \"{name}\""),
         _ => return false,
     };

@@ -239,6 +239,16 @@ impl Source {
             }
         }
     }
+
+    /// Ready once the poller has told of an error, or of the end of both directions. Shares the waker of reading.
+    pub(super) fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *lock(&self.ready.reader) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        let over = self.ready.flags.load(SeqCst) & WRITE_CLOSED != 0 || self.shared.closed.load(SeqCst);
+        if over { Poll::Ready(()) } else { Poll::Pending }
+    }
 }
 
 impl AsFd for Source {

@@ -5,6 +5,7 @@
 //! the host's own event loop; under [`Driver::Tokio`] it runs on the runtime's threads and the host is
 //! told through a [`Signal`].
 
+mod conn;
 mod hosted;
 mod net;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
@@ -14,7 +15,7 @@ mod signal;
 pub(crate) mod sigpipe;
 mod stdio;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod unix;
 mod watch;
@@ -26,8 +27,9 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub(crate) use conn::{Conn, ConnWatch, Noticed};
 pub(crate) use hosted::{Handle, Reactor};
-pub(crate) use net::{Conn, Listener, Place};
+pub(crate) use net::{Listener, Place};
 pub(crate) use signal::Signal;
 pub(crate) use stdio::{ByteReader, ByteWriter, take_stdio};
 pub(crate) use time::Sleep;

@@ -1,34 +1,41 @@
 //! Listening sockets and their connections.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::io::Errno;
+use rustix::net::sockopt;
 
 use super::Driver;
+use super::conn::Conn;
 use super::unix::{self, SocketFile};
 use super::watch::{Direction, Done, Watched};
 
-/// How long to stop accepting when the process has no descriptor or memory left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long to stop accepting when the process has no descriptor or memory left, or when it fails for no known reason.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Failures in a row for no known reason after which a listener is unusable.
+const MAX_FAILURES: u32 = 100;
+
+/// Silence of a connection after which its peer is asked whether it is there.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_PROBES: u32 = 4;
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own.
 const BACKLOG: i32 = 4096;
-
-/// More buffers in one call than the kernel takes is an error, so the rest waits.
-const MAX_SLICES: usize = 64;
 
 /// A listening TCP or Unix socket.
 pub(crate) struct Listener {
     driver: Driver,
     bound: Bound,
     socket: Watched,
+    /// Errors that accepting is to give next.
+    #[cfg(test)]
+    pub(crate) faults: std::sync::Mutex<std::collections::VecDeque<Errno>>,
 }
 
 enum Bound {
@@ -51,40 +58,86 @@ impl Listener {
         // retransmission.
         rustix::net::listen(&socket, BACKLOG)?;
         socket.set_nonblocking(true)?;
-        let addr = socket.local_addr()?;
-        Ok(Self {
-            driver: driver.clone(),
-            bound: Bound::Tcp(addr),
-            socket: Watched::new(driver, socket.into())?,
-        })
+        keep_alive(&socket);
+        let bound = Bound::Tcp(socket.local_addr()?);
+        Self::new(driver, bound, socket.into())
     }
 
     pub(super) fn bind_unix(driver: &Driver, path: &Path) -> io::Result<Self> {
         let (socket, file) = unix::listen(path, BACKLOG)?;
-        Ok(Self { driver: driver.clone(), bound: Bound::Unix(file), socket: Watched::new(driver, socket)? })
+        Self::new(driver, Bound::Unix(file), socket)
+    }
+
+    fn new(driver: &Driver, bound: Bound, socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            driver: driver.clone(),
+            bound,
+            socket: Watched::new(driver, socket)?,
+            #[cfg(test)]
+            faults: Default::default(),
+        })
+    }
+
+    /// Have the kernel accept nothing more on it.
+    #[cfg(test)]
+    pub(crate) fn break_off(&self) {
+        rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).expect("shut down");
     }
 
     /// The next connection and the address it comes from, if it has one. Failures of a single connection, and a shortage of
     /// descriptors or memory, are waited out; an error means that the listener is unusable.
     pub(crate) async fn accept(&self) -> io::Result<(Conn, Option<IpAddr>)> {
         loop {
-            let fd = accept(&self.driver, &self.socket).await?;
+            let fd = self.accept_one().await?;
+            // Whatever fails from here on is this connection's own: a client may be gone by now, and then it has no address.
+            if prepare(&fd).is_err() {
+                continue;
+            }
             let peer = match self.bound {
                 Bound::Unix(_) => None,
                 Bound::Tcp(_) => {
-                    // A client that is gone by now has no address; it is not worth an error.
                     let Ok(Some(peer)) = rustix::net::getpeername(&fd) else { continue };
                     let Ok(peer) = SocketAddr::try_from(peer) else { continue };
-                    if rustix::net::sockopt::set_tcp_nodelay(&fd, true).is_err() {
+                    if sockopt::set_tcp_nodelay(&fd, true).is_err() {
                         continue;
                     }
-                    Some(peer.ip())
+                    // One that listens on [::] is connected to from IPv4 too.
+                    Some(peer.ip().to_canonical())
                 }
             };
             match Watched::new(&self.driver, fd) {
-                Ok(watched) => return Ok((Conn(watched), peer)),
+                Ok(watched) => return Ok((Conn::new(watched), peer)),
                 // A shortage too: of places in the set of watched descriptors.
                 Err(error) => pause(&self.driver, &error).await,
+            }
+        }
+    }
+
+    async fn accept_one(&self) -> io::Result<OwnedFd> {
+        let mut failures = 0;
+        loop {
+            let accepted = poll_fn(|cx| {
+                self.socket.poll(cx, Direction::Read, |fd| {
+                    #[cfg(test)]
+                    if let Some(fault) = crate::lock(&self.faults).pop_front() {
+                        return Err(fault.into());
+                    }
+                    Ok(Done { value: accept_from(fd)?, drained: false })
+                })
+            })
+            .await;
+            let error = match accepted {
+                Ok(fd) => return Ok(fd),
+                Err(error) => error,
+            };
+            match Fault::of(&error, || listens(&self.socket)) {
+                Fault::Connection => {}
+                Fault::Shortage => pause(&self.driver, &error).await,
+                Fault::Unknown if failures < MAX_FAILURES => {
+                    failures += 1;
+                    pause(&self.driver, &error).await;
+                }
+                Fault::Unknown | Fault::Listener => return Err(error),
             }
         }
     }
@@ -98,85 +151,27 @@ impl Listener {
     }
 }
 
-/// One accepted connection, for hyper.
-pub(crate) struct Conn(Watched);
-
-impl hyper::rt::Read for Conn {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buf: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let filled = self.0.poll(cx, Direction::Read, |fd| {
-            // SAFETY: nothing that is initialised gets de-initialised: the kernel only writes bytes here.
-            let space = unsafe { buf.as_mut() };
-            let size = space.len();
-            let (filled, _) = rustix::io::read(fd, space)?;
-            let filled = filled.len();
-            // Without a sticky end-of-stream flag (kqueue here) only an empty read proves it drained.
-            Ok(Done { value: filled, drained: cfg!(target_os = "linux") && 0 < filled && filled < size })
-        });
-        filled.map_ok(|filled| {
-            // SAFETY: the call above initialised that many bytes at the front of the cursor.
-            unsafe { buf.advance(filled) }
-        })
-    }
+/// What an error of accept(2) is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// One connection, which is gone.
+    Connection,
+    /// Descriptors or memory.
+    Shortage,
+    /// The listener, which accepts nothing more.
+    Listener,
+    /// Nobody knows: it may pass.
+    Unknown,
 }
 
-impl hyper::rt::Write for Conn {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll(cx, Direction::Write, |fd| {
-            let sent = rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?;
-            Ok(Done { value: sent, drained: 0 < sent && sent < buf.len() })
-        })
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let bufs = &bufs[..bufs.len().min(MAX_SLICES)];
-        let size: usize = bufs.iter().map(|buf| buf.len()).sum();
-        self.0.poll(cx, Direction::Write, |fd| {
-            // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
-            let sent =
-                rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
-            Ok(Done { value: sent, drained: 0 < sent && sent < size })
-        })
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match rustix::net::shutdown(&self.0, Shutdown::Write) {
-            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
-    }
-}
-
-async fn accept(driver: &Driver, socket: &Watched) -> io::Result<OwnedFd> {
-    loop {
-        let accepted = poll_fn(|cx| {
-            socket.poll(cx, Direction::Read, |fd| Ok(Done { value: accept_one(fd)?, drained: false }))
-        })
-        .await;
-        let error = match accepted {
-            Ok(fd) => return Ok(fd),
-            Err(error) => error,
-        };
-        use rustix::io::Errno;
-        match Errno::from_io_error(&error) {
-            // accept(2): errors of the new connection itself, to be treated like "try again".
+impl Fault {
+    fn of(error: &io::Error, listens: impl FnOnce() -> bool) -> Fault {
+        match Errno::from_io_error(error) {
+            // accept(2): errors of the network are those of the new connection, to be treated like "try again"; EPERM is a
+            // firewall's.
             Some(
                 Errno::CONNABORTED
+                | Errno::CONNRESET
                 | Errno::PERM
                 | Errno::PROTO
                 | Errno::NETDOWN
@@ -186,31 +181,87 @@ async fn accept(driver: &Driver, socket: &Watched) -> io::Result<OwnedFd> {
                 | Errno::NOPROTOOPT
                 | Errno::OPNOTSUPP
                 | Errno::TIMEDOUT,
-            ) => {}
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                pause(driver, &error).await;
-            }
-            _ => return Err(error),
+            ) => Fault::Connection,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Some(Errno::NONET) => Fault::Connection,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Fault::Shortage,
+            Some(Errno::BADF | Errno::NOTSOCK) => Fault::Listener,
+            Some(Errno::INVAL) if !listens() => Fault::Listener,
+            Some(_) => Fault::Unknown,
+            // Not of the system: the driver has ended.
+            None => Fault::Listener,
         }
     }
 }
 
+/// Whether a socket listens still, as far as that can be told.
+fn listens(socket: &Watched) -> bool {
+    #[cfg(not(target_vendor = "apple"))]
+    return sockopt::socket_acceptconn(socket).unwrap_or(false);
+    #[cfg(target_vendor = "apple")]
+    return rustix::net::getsockname(socket).is_ok();
+}
+
 async fn pause(driver: &Driver, error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection; pausing");
-    driver.sleep(EXHAUSTED_PAUSE).await;
+    driver.sleep(ACCEPT_PAUSE).await;
+}
+
+/// Have the kernel find out which peers are gone without a word. Accepted sockets inherit it; it is a help, so what a system does not
+/// know is left out.
+fn keep_alive(socket: &std::net::TcpListener) {
+    let _ = sockopt::set_socket_keepalive(socket, true);
+    let _ = sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_IDLE);
+    let _ = sockopt::set_tcp_keepintvl(socket, KEEP_ALIVE_INTERVAL);
+    let _ = sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE_PROBES);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = sockopt::set_tcp_user_timeout(
+        socket,
+        (KEEP_ALIVE_IDLE + KEEP_ALIVE_INTERVAL * KEEP_ALIVE_PROBES).as_millis() as u32,
+    );
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn accept_one(socket: std::os::fd::BorrowedFd<'_>) -> io::Result<OwnedFd> {
+fn accept_from(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     use rustix::net::SocketFlags;
     Ok(rustix::net::accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
 }
 
 #[cfg(target_vendor = "apple")]
-fn accept_one(socket: std::os::fd::BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let fd = rustix::net::accept(socket)?;
-    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&fd, true)?;
-    rustix::net::sockopt::set_socket_nosigpipe(&fd, true)?;
-    Ok(fd)
+fn accept_from(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::net::accept(socket)?)
+}
+
+/// What an accepted descriptor needs where accept(2) cannot give it.
+#[cfg(not(target_vendor = "apple"))]
+fn prepare(_: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_vendor = "apple")]
+fn prepare(fd: &OwnedFd) -> io::Result<()> {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(fd, true)?;
+    Ok(sockopt::set_socket_nosigpipe(fd, true)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_the_listener_itself_end_it() {
+        let fault = |errno: Errno, listens: bool| Fault::of(&errno.into(), || listens);
+        assert_eq!(fault(Errno::INVAL, false), Fault::Listener);
+        assert_eq!(fault(Errno::BADF, true), Fault::Listener);
+        assert_eq!(fault(Errno::NOTSOCK, true), Fault::Listener);
+        for passing in [Errno::INVAL, Errno::ACCESS, Errno::IO] {
+            assert_eq!(fault(passing, true), Fault::Unknown, "{passing}");
+        }
+        for own in [Errno::CONNABORTED, Errno::CONNRESET, Errno::PERM, Errno::NETDOWN] {
+            assert_eq!(fault(own, true), Fault::Connection, "{own}");
+        }
+        assert_eq!(fault(Errno::MFILE, true), Fault::Shortage);
+        assert_eq!(Fault::of(&io::Error::other("the driver has ended"), || true), Fault::Listener);
+    }
 }

@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use super::*;
 
 /// Run `scenario` on both drivers until it has sent its result.
-fn on_both<R: Send + 'static>(scenario: impl Fn(Driver, mpsc::Sender<R>)) -> [R; 2] {
+pub(crate) fn on_both<R: Send + 'static>(scenario: impl Fn(Driver, mpsc::Sender<R>)) -> [R; 2] {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, results) = mpsc::channel();
     scenario(Driver::Tokio(runtime.handle().clone()), sender);
@@ -96,6 +96,25 @@ fn http_keep_alive_and_large_bodies() {
         });
     });
     assert_eq!(results, [true, true]);
+}
+
+#[test]
+fn accepted_connections_find_out_that_their_peers_have_vanished() {
+    use rustix::net::sockopt;
+    let results = on_both(|driver, sender| {
+        let own = driver.clone();
+        driver.spawn(async move {
+            let listener = own.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+            let Place::Tcp(address) = listener.place() else { panic!("not TCP") };
+            let client = TcpStream::connect(address).unwrap();
+            let (conn, _) = listener.accept().await.unwrap();
+            let alive = sockopt::socket_keepalive(conn.socket()).unwrap();
+            let idle = sockopt::tcp_keepidle(conn.socket()).unwrap();
+            sender.send((alive, idle.as_secs())).unwrap();
+            drop(client);
+        });
+    });
+    assert_eq!(results, [(true, 60); 2]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! A descriptor and its way of waiting: try the call first, wait only when it would block.
 
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{Driver, hosted::Source};
@@ -104,6 +106,16 @@ impl Watched {
                     }
                 }
             }
+        }
+    }
+
+    /// Completes when the descriptor has failed: a socket whose peer has reset the connection. To be polled by the task that
+    /// reads.
+    pub(super) async fn failed(&self) {
+        match self {
+            Self::Hosted(source) => poll_fn(|cx| source.poll_failed(cx)).await,
+            Self::Tokio(fd) => drop(fd.ready(Interest::ERROR).await),
+            Self::Always(..) => pending().await,
         }
     }
 }

@@ -308,6 +308,7 @@ impl ServeHttp {
             max_sessions_per_owner: self.max_sessions_per_owner,
             max_kept_bytes: self.max_kept_bytes,
             stores,
+            ..HttpOptions::default()
         })
     }
 }

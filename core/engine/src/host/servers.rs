@@ -205,8 +205,9 @@ impl Engine {
             };
             tables.queue.push(Event { kind: kind::LISTENING, id: op, target: 0, payload });
             driver.spawn(follow(server_phase, stop.clone()));
-            http::serve(core, driver.clone(), listener, options, guard, stop.subscribe(), DRAIN_LIMIT).await;
-            tables.end(op, Ok("{}".into()));
+            let serving =
+                http::serve(core, driver.clone(), listener, options, guard, stop.subscribe(), DRAIN_LIMIT);
+            tables.end(op, serving.await.map(|()| "{}".into()));
         });
         Ok(op)
     }

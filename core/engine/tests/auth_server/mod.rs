@@ -6,4 +6,4 @@ mod clients;
 mod issuers;
 mod proofs;
 mod tokens;
-mod world;
+pub mod world;

@@ -49,7 +49,8 @@ impl HttpServer {
         self
     }
 
-    /// An `Origin` header that is accepted besides loopback ones; `*` accepts all.
+    /// An `Origin` header that is accepted besides loopback ones, and whose pages can use the server from browsers (CORS); `*`
+    /// accepts all.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.options.callers.allowed_origins.push(origin.into());
         self
@@ -122,7 +123,8 @@ impl HttpServer {
         self
     }
 
-    /// Most open connections; more are closed at once. Default: 10,000.
+    /// Most open connections, and no more than the process's limit of descriptors leaves; more are closed at once. Default:
+    /// 10,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.max_connections = connections;
         self
@@ -165,8 +167,8 @@ impl HttpServer {
     }
 
     /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
-    /// enabled. Fails as [`HttpServer::bind`] does for wrong options; `max_connections` has no effect, because the
-    /// connections are not ours.
+    /// enabled. Fails as [`HttpServer::bind`] does for wrong options. The connections are not ours, so `max_connections` is the
+    /// most requests that are answered at a time; further ones are refused with 503.
     pub fn tower_service(self) -> Result<HttpService, Error> {
         self.check()?;
         let driver = driver()?;
@@ -196,7 +198,7 @@ impl HttpServer {
         let address = http::bound(&listener);
         let url = http::local_url(&listener, &self.options.path);
         let phase = watch::Sender::new(Phase::Serving);
-        let (alive, ended) = watch::channel(());
+        let (end, ended) = watch::channel(None);
         let serving = http::serve(
             self.core,
             driver.clone(),
@@ -207,8 +209,7 @@ impl HttpServer {
             self.drain_limit,
         );
         driver.spawn(async move {
-            serving.await;
-            drop(alive);
+            end.send_replace(Some(serving.await));
         });
         Ok(Listening { address, url, phase, ended })
     }
@@ -230,7 +231,8 @@ pub struct Listening {
     address: Option<SocketAddr>,
     url: String,
     phase: watch::Sender<Phase>,
-    ended: watch::Receiver<()>,
+    /// How serving has ended. Closed without where the runtime has ended first.
+    ended: watch::Receiver<Option<Result<(), Error>>>,
 }
 
 impl Listening {
@@ -248,13 +250,16 @@ impl Listening {
     /// passed.
     pub async fn close(self) {
         self.phase.send_replace(Phase::Draining);
-        self.closed().await;
+        // That it had ended before is no news to who ends it.
+        let _ = self.closed().await;
     }
 
-    /// Completes when serving has ended.
-    pub async fn closed(&self) {
-        // An error is the news: the sender lives as long as the endpoint.
-        while self.ended.clone().changed().await.is_ok() {}
+    /// Completes when serving has ended. Fails with kind `transport` when it did because the listener failed.
+    pub async fn closed(&self) -> Result<(), Error> {
+        match self.ended.clone().wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        }
     }
 }
 

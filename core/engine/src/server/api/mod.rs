@@ -158,8 +158,7 @@ impl Server {
     /// Serve Streamable HTTP at `/mcp` of an address such as `127.0.0.1:8000` until the future is dropped. For options,
     /// the URL and a graceful end, use [`Server::http`].
     pub async fn serve_http(&self, address: impl tokio::net::ToSocketAddrs) -> Result<(), Error> {
-        self.http().bind(address).await?.closed().await;
-        Ok(())
+        self.http().bind(address).await?.closed().await
     }
 
     /// Serve Streamable HTTP with options.

@@ -34,6 +34,11 @@ impl ResponseBody {
         ResponseBody(Content::Full(bytes))
     }
 
+    /// Whether it is an event stream.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.0, Content::Events(_))
+    }
+
     /// What comes at once; `None` for an event stream and for nothing at all.
     pub(super) fn into_full(self) -> Option<Bytes> {
         match self.0 {
@@ -68,7 +73,7 @@ impl EventStream {
         self.keep_alive.reset(Instant::now() + KEEP_ALIVE);
         // Registers its waker.
         let _ = Pin::new(&mut self.keep_alive).poll(cx);
-        Poll::Ready(Some(Bytes::from_static(b":\n\n")))
+        Poll::Ready(Some(comment()))
     }
 }
 
@@ -102,6 +107,11 @@ impl Body for ResponseBody {
             Content::Events(_) => SizeHint::default(),
         }
     }
+}
+
+/// An event that says nothing.
+pub(super) fn comment() -> Bytes {
+    Bytes::from_static(b":\n\n")
 }
 
 /// One message as an event, on one data line: JSON text holds no raw newline.
@@ -175,6 +185,16 @@ pub(super) fn busy(body: Vec<u8>) -> Response<ResponseBody> {
 /// A JSON-RPC error that belongs to no request.
 pub(super) fn refusal(status: u16, message: impl Into<String>) -> Response<ResponseBody> {
     json(status, jsonrpc::error(None, &RpcError::new(ErrorKind::InvalidRequest, message)))
+}
+
+/// The answer where too many requests are answered already, whose connections are not ours to refuse.
+pub(crate) fn busy(most: usize) -> Response<ResponseBody> {
+    let mut response = plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("{most} requests are answered already (maxConnections); try again"),
+    );
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 pub(super) fn plain(status: StatusCode, message: String) -> Response<ResponseBody> {

@@ -33,7 +33,9 @@ impl Callers {
             let value = String::from_utf8_lossy(value);
             Err(format!("{what} {value:?} is not allowed; add it to {key}, or set publicUrl"))
         };
-        let proxied = peer.is_some_and(|peer| self.trusted_proxies.contains(&peer));
+        // An IPv4 address reaches a listener on [::], or an option, in its IPv6 form too (RFC 4291, 2.5.5.2).
+        let is_peer = |proxy: &IpAddr| peer.is_some_and(|peer| proxy.to_canonical() == peer.to_canonical());
+        let proxied = self.trusted_proxies.iter().any(is_peer);
         let forwarded = proxied.then(|| headers.get_all("x-forwarded-host")).into_iter().flatten();
         // All of them: which of several another program would go by is anybody's guess.
         for host in headers.get_all(HOST).iter().chain(forwarded) {
@@ -62,6 +64,16 @@ impl Callers {
             }
         }
         Ok(())
+    }
+
+    /// What a proxy puts before the paths of this server: what stands before the endpoint's path in the path of the public URL.
+    pub fn public_prefix<'a>(&'a self, path: &str) -> &'a str {
+        let url =
+            self.public_url.as_deref().and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
+        let whole = url.find('/').map_or("", |at| &url[at..]);
+        let whole = whole.split(['?', '#']).next().unwrap_or(whole);
+        let whole = whole.strip_suffix('/').unwrap_or(whole);
+        whole.strip_suffix(path.strip_suffix('/').unwrap_or(path)).unwrap_or("")
     }
 
     /// Scheme and authority of the public URL.
@@ -103,7 +115,9 @@ fn is_local_authority(authority: &str, bound: Option<IpAddr>) -> bool {
     if host.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || (Some(ip) == bound && !ip.is_unspecified()))
+    host.parse::<IpAddr>().map(|ip| ip.to_canonical()).is_ok_and(|ip| {
+        ip.is_loopback() || (Some(ip) == bound.map(|bound| bound.to_canonical()) && !ip.is_unspecified())
+    })
 }
 
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
@@ -246,6 +260,37 @@ mod tests {
         let forwarded = [("host", "127.0.0.1:8000"), ("x-forwarded-host", "evil.example")];
         assert!(check(Some(proxy), &forwarded).is_err());
         assert!(check(Some(IpAddr::from([10, 0, 0, 2])), &forwarded).is_ok());
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_in_its_ipv6_form() {
+        let (proxy, mapped) = ("10.0.0.1", "::ffff:10.0.0.1");
+        let forwarded = [("host", "127.0.0.1:8000"), ("x-forwarded-host", "evil.example")]
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let forwarded = HeaderMap::from_iter(forwarded);
+        for (trusted, peer) in [(proxy, mapped), (mapped, proxy), (mapped, mapped)] {
+            let [trusted, peer] = [trusted, peer].map(|address| address.parse().expect("an address"));
+            let callers = Callers { trusted_proxies: vec![trusted], ..Callers::default() };
+            assert!(callers.check(&forwarded, None, Some(peer)).is_err(), "{trusted} {peer}");
+        }
+        assert!(is_local_authority("[::ffff:127.0.0.1]:80", None));
+        assert!(is_local_authority("192.0.2.7", Some("::ffff:192.0.2.7".parse().expect("an address"))));
+    }
+
+    #[test]
+    fn a_public_url_says_what_a_proxy_puts_before_the_paths() {
+        let prefix = |url: &str, path: &str| {
+            let callers = Callers { public_url: Some(url.into()), ..Callers::default() };
+            callers.public_prefix(path).to_owned()
+        };
+        assert_eq!(prefix("https://h/tools/mcp", "/mcp"), "/tools");
+        assert_eq!(prefix("https://h/tools/mcp/?x=/mcp", "/mcp"), "/tools");
+        assert_eq!(prefix("https://h/tools/", "/"), "/tools");
+        assert_eq!(prefix("https://h/mcp", "/mcp"), "");
+        assert_eq!(prefix("https://h", "/mcp"), "");
+        // Another path altogether: what becomes of the others is not known.
+        assert_eq!(prefix("https://h/api", "/mcp"), "");
+        assert_eq!(Callers::default().public_prefix("/mcp"), "");
     }
 
     #[test]

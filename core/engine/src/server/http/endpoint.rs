@@ -1,6 +1,5 @@
 //! The MCP endpoint: a request's head and body in, a response out, whatever carries them.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +27,16 @@ use super::answer::{self, ResponseBody, empty, event, json, plain, refusal};
 use super::body::{self, Refusal};
 use super::budget::{self, Charge, Owner};
 use super::caller::{Accepts, HeaderView, is_json};
+use super::cors;
 use super::follow::FollowEvents;
 use super::listen::ListenEvents;
 use super::log::{self, After, StreamLog};
 use super::older::Channels;
-use super::pump::{OpenCalls, Pump, no_room};
+use super::pipe::{Pipe, PipeReader};
+use super::pump::{OpenCalls, Pump, Unread, no_room};
 use super::sessions::{InSession, NoSession, Session, Sessions};
 use super::shared;
-use super::work::{Work, WorkEvents, refuse_ask};
+use super::work::{Streamed, Work, refuse_ask};
 use super::{HttpOptions, Phase};
 use crate::driver::Driver;
 use crate::server::asking::{self, recall};
@@ -115,9 +116,29 @@ impl Endpoint {
         if let Err(message) = self.options.callers.check(&head.headers, self.bound, peer) {
             return refusal(403, message);
         }
-        let older = self.options.sse_path.as_deref() == Some(head.uri.path());
-        if !older && head.uri.path() != self.options.path {
+        let mut response = self.checked(head, body, peer).await;
+        if let Some(origin) = cors::origin(&head.headers) {
+            cors::allow(origin, &mut response);
+        }
+        response
+    }
+
+    /// A request from a host and of an origin that are allowed.
+    async fn checked<B: Body<Data = Bytes>>(
+        &self,
+        head: &Parts,
+        body: B,
+        peer: Option<IpAddr>,
+    ) -> Response<ResponseBody> {
+        let path = head.uri.path();
+        let older = self.options.sse_path.as_deref().is_some_and(|own| is_same_path(own, path));
+        if !older && !is_same_path(&self.options.path, path) {
             return plain(StatusCode::NOT_FOUND, format!("the endpoint is {}", self.options.path));
+        }
+        if cors::origin(&head.headers).is_some()
+            && let Some(answer) = cors::preflight(head, if older { "GET, POST" } else { self.methods() })
+        {
+            return answer;
         }
         let Some(guard) = &self.guard else {
             return self.admitted(head, body, older, Access::Anybody, peer).await;
@@ -132,6 +153,11 @@ impl Endpoint {
             }
             Err(refusal) => guard.refuse(refusal, None, &[], &self.server.sealer),
         }
+    }
+
+    /// The methods that the endpoint takes.
+    fn methods(&self) -> &'static str {
+        if self.has_sessions() { "POST, GET, DELETE" } else { "POST" }
     }
 
     /// A request of who may send it.
@@ -158,7 +184,7 @@ impl Endpoint {
             Method::GET if of_session => self.get(&head.headers, access, &owner).await,
             Method::DELETE if of_session => self.delete(&head.headers, access).await,
             _ => {
-                let allowed = if self.has_sessions() { "POST, GET, DELETE" } else { "POST" };
+                let allowed = self.methods();
                 let mut response =
                     plain(StatusCode::METHOD_NOT_ALLOWED, format!("the endpoint takes {allowed}"));
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -191,14 +217,15 @@ impl Endpoint {
         access: Access,
         owner: &Owner,
     ) -> Response<ResponseBody> {
-        let path = head.uri.path();
         match head.method {
             Method::GET if !Accepts::of(&head.headers).events => {
                 plain(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream".into())
             }
             Method::GET => {
                 let phase = self.phase.clone();
-                let stream = self.channels.open(&self.server, &self.driver, path, phase, access.clone());
+                let HttpOptions { callers, path, sse_path, .. } = &self.options;
+                let posts = [callers.public_prefix(path), sse_path.as_deref().unwrap_or_default()].concat();
+                let stream = self.channels.open(&self.server, &self.driver, &posts, phase, access.clone());
                 answer::events_until(&self.driver, stream, &access)
             }
             Method::POST if !is_json(&head.headers) => {
@@ -529,8 +556,11 @@ impl Endpoint {
                 Say::CloseStream | Say::Store(_) | Say::Notice(_) | Say::Missed(_) => None,
             };
             let Some(first) = message.filter(|_| accepts.events) else { continue };
-            let pending = VecDeque::from([event(&first)]);
-            return answer::events(&self.driver, WorkEvents { exchange, work, pending, over: false });
+            let pipe = Arc::new(Pipe::default());
+            pipe.push(event(&first));
+            let reader = PipeReader { pipe: pipe.clone(), call: work.call.clone() };
+            self.driver.spawn(Streamed { exchange, work, pipe }.run());
+            return answer::events(&self.driver, reader);
         }
     }
 
@@ -559,10 +589,12 @@ impl Endpoint {
                 Some(_) => {}
             }
         };
-        let stream = guard.session.new_stream();
-        // Ended even if the connection breaks while the store is asked.
+        let stream = {
+            let unread = Unread::new(&guard.session);
+            unread.stream.begin().await;
+            unread.taken()
+        };
         let open = OpenCalls::new(&guard.session, stream.clone(), &self.driver);
-        stream.begin().await;
         let mut pump = self.pump(exchange, work, guard, open);
         // Whoever reads is there before the first message: it may ask to close the connection.
         let reader = stream.read(0, pump.guard.session.revision.primes_streams());
@@ -755,6 +787,12 @@ impl Endpoint {
             Err(error) => json(503, jsonrpc::error(None, &error)),
         }
     }
+}
+
+/// Whether two paths are the same but for a slash at the end.
+fn is_same_path(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|path| path.strip_suffix('/').unwrap_or(path));
+    one == other
 }
 
 fn not_in_batch() -> Outcome {

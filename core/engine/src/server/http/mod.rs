@@ -4,40 +4,41 @@ mod answer;
 mod body;
 mod budget;
 mod caller;
+mod connection;
+mod cors;
 mod endpoint;
 mod follow;
 mod listen;
 mod log;
 mod older;
+mod pipe;
 mod pump;
 mod sessions;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod work;
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use hyper::service::service_fn;
 use tokio::sync::watch;
 
-pub(crate) use answer::ResponseBody;
+pub(crate) use answer::{ResponseBody, busy};
 pub(crate) use caller::{Callers, is_public_url};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use shared::Stores;
 
+use super::ServerCore;
 use super::auth::Guard;
-use super::{Kind, ServerCore};
-use crate::Error;
 use crate::client::unix_url;
-use crate::driver::{Conn, Driver, Listener, Place};
+use crate::driver::{Driver, Listener, Place};
+use crate::error::{Error, local};
 
-/// How long a client may take to send the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// Most bytes of a request's head.
-const HEAD_BYTES: usize = 64 * 1024;
+/// How long a client may take nothing of what is sent to it, besides a second for each KiB that it takes meanwhile.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Where and to whom an endpoint listens.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub(crate) struct HttpOptions {
     pub callers: Callers,
     /// Most open connections.
     pub max_connections: usize,
+    /// How long a client may take nothing of what is sent to it.
+    pub stall: Duration,
     /// Whether legacy clients get sessions.
     pub sessions: bool,
     /// After how long without use a session ends.
@@ -71,6 +74,7 @@ impl Default for HttpOptions {
             sse_path: None,
             callers: Callers::default(),
             max_connections: 10_000,
+            stall: STALL_LIMIT,
             sessions: true,
             session_idle: Duration::from_secs(30 * 60),
             max_sessions: 10_000,
@@ -123,7 +127,8 @@ pub(crate) fn guard(
     Guard::new(auth, url, &options.path, driver).map(Some)
 }
 
-/// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended.
+/// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended. Fails with kind `transport` when the
+/// listener does, once the connections that it had have ended.
 pub(crate) async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
@@ -132,33 +137,45 @@ pub(crate) async fn serve(
     guard: Option<Guard>,
     mut phase: watch::Receiver<Phase>,
     drain_limit: Duration,
-) {
-    let max_connections = options.max_connections;
+) -> Result<(), Error> {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let (stall, max_connections) = (options.stall, most_connections(options.max_connections, descriptors));
+    if max_connections < options.max_connections {
+        let wanted = options.max_connections;
+        tracing::warn!(
+            "the process may have {} descriptors open (ulimit -n): {max_connections} connections are taken, not {wanted} \
+             (maxConnections)",
+            descriptors.unwrap_or_default(),
+        );
+    }
     let bound = bound(&listener).map(|address| address.ip());
     let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, guard, bound, phase.clone()));
     // Every connection holds a receiver: closed when the last one has ended, dropped to end them all.
     let open = watch::Sender::new(());
-    loop {
+    let failed = loop {
         let accepted = {
             let accept = std::pin::pin!(listener.accept());
             let stop = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
             match select(accept, stop).await {
                 Either::Left((accepted, _)) => accepted,
-                Either::Right(_) => break,
+                Either::Right(_) => break None,
             }
         };
-        let Ok((conn, peer)) = accepted else { break };
+        let (conn, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => break Some(error),
+        };
         if open.receiver_count() >= max_connections {
             continue;
         }
         let (endpoint, mut open, phase) = (endpoint.clone(), open.subscribe(), phase.clone());
         let timer = driver.clone();
         driver.spawn(async move {
-            let serving = std::pin::pin!(connection(endpoint, timer, conn, peer, phase));
+            let serving = std::pin::pin!(connection::serve(endpoint, timer, conn, peer, phase, stall));
             let dropped = std::pin::pin!(open.changed());
             select(serving, dropped).await;
         });
-    }
+    };
     drop(listener);
     let handed_over = std::pin::pin!(endpoint.drain(drain_limit));
     // The connections end by themselves while draining; what is left is dropped at the limit or when stopped.
@@ -169,44 +186,16 @@ pub(crate) async fn serve(
     let ended = std::pin::pin!(futures_util::future::join(closed, handed_over));
     let _ = select(stopped, ended).await;
     endpoint.close();
+    match failed {
+        None => Ok(()),
+        Some(error) => Err(Error::local(local::TRANSPORT, format!("the listener failed: {error}"))),
+    }
 }
 
-async fn connection(
-    endpoint: Arc<Endpoint>,
-    timer: Driver,
-    conn: Conn,
-    peer: Option<IpAddr>,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let _counted = endpoint.server.counters.count(Kind::Connection);
-    let service = {
-        let endpoint = endpoint.clone();
-        service_fn(move |request: http::Request<hyper::body::Incoming>| {
-            let endpoint = endpoint.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                Ok::<_, Infallible>(endpoint.handle(&head, body, peer).await)
-            }
-        })
-    };
-    let mut serving = std::pin::pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(timer)
-            .header_read_timeout(HEAD_LIMIT)
-            .max_buf_size(HEAD_BYTES.max(8192))
-            // Not `pipeline_flush`: it buffers without limit what a client does not read, and keeps back answers to what
-            // cannot be read, and to whoever sends the next request early.
-            .writev(false)
-            .serve_connection(conn, service)
-    );
-    {
-        let draining = std::pin::pin!(phase.wait_for(|phase| *phase > Phase::Serving));
-        // An error is the client's: there is nobody left to tell.
-        if let Either::Left(_) = select(serving.as_mut(), draining).await {
-            return;
-        }
-    }
-    serving.as_mut().graceful_shutdown();
-    let stopped = std::pin::pin!(phase.wait_for(|phase| *phase == Phase::Stopped));
-    let _ = select(serving, stopped).await;
+/// How many connections a listener may have open: as many as the option says, or what the process's limit of descriptors leaves
+/// when the host has kept an eighth of them, and 32 at least, for itself.
+fn most_connections(option: usize, descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else { return option };
+    let left = descriptors.saturating_sub((descriptors / 8).max(32)).max(1);
+    option.min(usize::try_from(left).unwrap_or(usize::MAX))
 }

@@ -78,6 +78,33 @@ pub(super) fn no_room() -> RpcError {
     RpcError::new(ErrorKind::InternalError, message)
 }
 
+/// A new stream that nobody has been told of: it goes when its request does.
+pub(super) struct Unread<'a> {
+    session: &'a Session,
+    pub stream: Arc<StreamLog>,
+    taken: bool,
+}
+
+impl<'a> Unread<'a> {
+    pub fn new(session: &'a Session) -> Unread<'a> {
+        Unread { session, stream: session.new_stream(), taken: false }
+    }
+
+    /// Somebody reads it from here on.
+    pub fn taken(mut self) -> Arc<StreamLog> {
+        self.taken = true;
+        self.stream.clone()
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.session.drop_stream(self.stream.id());
+        }
+    }
+}
+
 impl Pump {
     /// Run to the end.
     pub async fn run(mut self) {
@@ -135,10 +162,9 @@ impl Pump {
                 self.guard.session.drop_stream(self.stream.id());
                 return Poll::Ready(());
             }
-            if !room {
-                return Poll::Pending;
-            }
-            match self.work.poll_next(cx) {
+            // Its time passes whether or not somebody reads.
+            let said = if room { self.work.poll_next(cx) } else { self.work.poll_limit(cx) };
+            match said {
                 Poll::Ready(say) => {
                     if self.say(say) {
                         return Poll::Ready(());

@@ -1,18 +1,18 @@
 //! A handler at work for one request of a POST, and the event stream it may become.
 
-use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::Exchange;
 
-use super::answer::{Events, event};
+use super::answer::event;
 use super::budget::Charge;
+use super::pipe::Pipe;
 use crate::driver::Sleep;
 use crate::server::ServerCore;
 use crate::server::asking::{Asked, suspend};
@@ -67,10 +67,16 @@ impl Work {
         if let Poll::Ready((_, say)) = self.inbox.poll_next(cx) {
             return Poll::Ready(say);
         }
+        self.poll_limit(cx)
+    }
+
+    /// The answer that the time limit gives; for when nothing else may be said yet.
+    pub fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Say> {
         if let Some(limit) = &mut self.limit
             && Pin::new(limit).poll(cx).is_ready()
         {
             self.limit = None;
+            self.future = None;
             self.call.cancel(Some("time limit".into()));
             return Poll::Ready(Say::Done(Outcome::ToolError("the tool exceeded its time limit".into())));
         }
@@ -85,24 +91,31 @@ impl Drop for Work {
     }
 }
 
-/// Messages of one exchange that ends with its connection; the answer is the last.
-pub(super) struct WorkEvents {
+/// A call whose answer travels on an event stream that ends with its connection. It has a task of its own: a connection that
+/// cannot be written to asks for no events, and the call and its time limit go on.
+pub(super) struct Streamed {
     pub exchange: Exchange,
     pub work: Work,
-    pub pending: VecDeque<Bytes>,
-    pub over: bool,
+    pub pipe: Arc<Pipe>,
 }
 
-impl Events for WorkEvents {
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+impl Streamed {
+    /// Run to the end, or until nobody reads any more.
+    pub async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(event) = self.pending.pop_front() {
-                return Poll::Ready(Some(event));
+            if self.work.call.is_cancelled() {
+                return Poll::Ready(());
             }
-            if self.over {
-                return Poll::Ready(None);
-            }
-            let message = match std::task::ready!(self.work.poll_next(cx)) {
+            let said = if self.pipe.poll_room(cx).is_ready() {
+                self.work.poll_next(cx)
+            } else {
+                self.work.poll_limit(cx)
+            };
+            let message = match ready!(said) {
                 Say::Progress(step) => self.exchange.progress(&step),
                 Say::Log(entry) => self.exchange.log(&entry),
                 Say::Ask(asked) => {
@@ -111,13 +124,23 @@ impl Events for WorkEvents {
                 }
                 Say::CloseStream | Say::Store(_) | Say::Notice(_) | Say::Missed(_) => None,
                 Say::Done(outcome) => {
-                    self.over = true;
                     let stamp = self.work.server.catalog.stamp();
-                    self.exchange.finish(outcome, stamp).map(|finished| finished.bytes)
+                    if let Some(finished) = self.exchange.finish(outcome, stamp) {
+                        self.pipe.push(event(&finished.bytes));
+                    }
+                    return Poll::Ready(());
                 }
             };
-            self.pending.extend(message.map(|message| event(&message)));
+            if let Some(message) = message {
+                self.pipe.push(event(&message));
+            }
         }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.pipe.end();
     }
 }
 
