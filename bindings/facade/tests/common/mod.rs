@@ -21,7 +21,12 @@ pub struct Host {
 }
 
 pub fn host(driver: &str) -> Host {
-    let engine = Engine::new(&json!({ "driver": driver }).to_string()).expect("an engine");
+    host_with(&json!({ "driver": driver }).to_string())
+}
+
+/// With these options of the engine.
+pub fn host_with(options: &str) -> Host {
+    let engine = Engine::new(options).expect("an engine");
     Host { engine, seen: Vec::new(), completions: Vec::new(), hanging: HashMap::new() }
 }
 

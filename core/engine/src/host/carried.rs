@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable, select};
+use http::Response;
 use http::request::Parts;
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde::Deserialize;
 use tokio::sync::watch;
 use trunnion_proto::json;
 
-use super::queue::{Event, kind};
+use super::queue::{Event, Queue, kind};
 use super::servers::{DRAIN_LIMIT, stopped};
 use super::tables::{Operation, Tables};
 use super::{Engine, options};
@@ -19,13 +21,15 @@ use crate::driver::Driver;
 use crate::error::{Error, local};
 use crate::server::ServerCore;
 use crate::server::auth::Guard;
-use crate::server::http::{Endpoint, HttpOptions, Phase};
+use crate::server::http::{Endpoint, HttpOptions, Phase, busy};
 
 /// An endpoint without a listener.
 pub(crate) struct Carried {
     endpoint: Arc<Endpoint>,
     /// Every request holds a receiver.
     open: watch::Sender<()>,
+    /// Most requests that are answered at a time.
+    most: usize,
 }
 
 /// The head of a request.
@@ -60,8 +64,9 @@ pub(super) fn serve(
     server_phase: watch::Receiver<Phase>,
 ) -> u64 {
     let stop = watch::Sender::new(Phase::Serving);
+    let most = options.max_connections;
     let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, guard, None, stop.subscribe()));
-    let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()) });
+    let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()), most });
     let op = tables.begin(Operation::Serve(stop.clone(), Some(carried.clone())));
     let (tables, timer) = (tables.clone(), driver.clone());
     driver.spawn(async move {
@@ -96,8 +101,12 @@ impl Engine {
         let (abort, registration) = AbortHandle::new_pair();
         let op = inner.tables.begin(Operation::Carry(abort));
         let (tables, open) = (inner.tables.clone(), carried.open.subscribe());
+        let is_busy = carried.open.receiver_count() > carried.most;
         inner.driver.spawn(async move {
-            let carrying = carry(&carried.endpoint, &tables, op, parts, body, peer);
+            let answering = async {
+                if is_busy { busy(carried.most) } else { carried.endpoint.handle(&parts, body, peer).await }
+            };
+            let carrying = carry(answering, &tables.queue, op);
             // Aborted: whoever did it has ended the operation.
             if Abortable::new(carrying, registration).await.is_ok() {
                 tables.end(op, Ok("{}".into()));
@@ -108,15 +117,12 @@ impl Engine {
     }
 }
 
-async fn carry(
-    endpoint: &Endpoint,
-    tables: &Tables,
+async fn carry<B: Body<Data = Bytes> + Unpin>(
+    answering: impl Future<Output = Response<B>>,
+    queue: &Queue,
     op: u64,
-    parts: Parts,
-    body: Full<Bytes>,
-    peer: Option<IpAddr>,
 ) {
-    let response = endpoint.handle(&parts, body, peer).await;
+    let response = answering.await;
     let (head, mut body) = response.into_parts();
     let headers: Vec<String> = head
         .headers
@@ -125,16 +131,47 @@ async fn carry(
         .map(|(name, value)| format!("[{},{}]", json::string(name.as_str()), json::string(value)))
         .collect();
     let payload = format!("{{\"status\":{},\"headers\":[{}]}}", head.status.as_u16(), headers.join(","));
-    tables.queue.push(Event { kind: kind::HTTP_HEAD, id: op, target: 0, payload });
+    queue.push(Event { kind: kind::HTTP_HEAD, id: op, target: 0, payload });
     // What is taken from the body counts as sent, and what waits in the queue counts for nobody: nothing more is taken while the
     // host is behind.
-    let mut full = tables.queue.fullness();
+    let mut full = queue.fullness();
     while full.wait_for(|full| !full).await.is_ok()
         && let Some(Ok(frame)) = body.frame().await
     {
         let Ok(data) = frame.into_data() else { continue };
         // Everything an endpoint says is text.
         let payload = json::string(&String::from_utf8_lossy(&data));
-        tables.queue.push(Event { kind: kind::HTTP_CHUNK, id: op, target: 0, payload });
+        queue.push(Event { kind: kind::HTTP_CHUNK, id: op, target: 0, payload });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::task::{Context, Waker};
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::super::queue::Notify;
+    use super::*;
+
+    #[test]
+    fn a_host_that_does_not_drain_is_not_given_all_of_a_response() {
+        let queue = Queue::new(Notify::signal().expect("a descriptor"));
+        let pieces =
+            stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; 1 << 20]))));
+        let response = std::future::ready(Response::new(StreamBody::new(pieces)));
+        let mut carrying = std::pin::pin!(carry(response, &queue, 1));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut taken = 0;
+        for _ in 0..2 {
+            assert!(carrying.as_mut().poll(&mut cx).is_pending());
+            let events = queue.take(usize::MAX);
+            taken += events.iter().filter(|event| event.kind == kind::HTTP_CHUNK).count();
+        }
+        // With its quotes the eighth is more than may wait.
+        assert_eq!(taken, 2 * 8, "what waits is bounded, and it goes on when that is taken");
     }
 }

@@ -17,7 +17,7 @@ use tower_service::Service;
 use crate::driver::Driver;
 use crate::server::ServerCore;
 use crate::server::auth::Guard;
-use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody};
+use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody, busy};
 
 /// A Streamable HTTP endpoint that another web server carries; from
 /// [`HttpServer::tower_service`](super::HttpServer::tower_service). Clones are the same endpoint.
@@ -37,6 +37,10 @@ struct Carried {
     endpoint: Endpoint,
     phase: watch::Sender<Phase>,
     drain_limit: Duration,
+    /// Every request that is being answered has a copy.
+    requests: Arc<()>,
+    /// Most of them.
+    most: usize,
 }
 
 impl Drop for Carried {
@@ -55,8 +59,11 @@ impl HttpService {
         drain_limit: Duration,
     ) -> HttpService {
         let phase = watch::Sender::new(Phase::Serving);
+        let most = options.max_connections;
         let endpoint = Endpoint::new(core, driver, options, guard, None, phase.subscribe());
-        HttpService { carried: Arc::new(Carried { endpoint, phase, drain_limit }) }
+        HttpService {
+            carried: Arc::new(Carried { endpoint, phase, drain_limit, requests: Arc::default(), most }),
+        }
     }
 
     /// End what only waits for changes, so that the web server's own graceful end need not wait for it, and hand tasks over to
@@ -86,11 +93,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let carried = self.carried.clone();
+        let place = carried.requests.clone();
+        // The endpoint has one of its own.
+        let is_busy = Arc::strong_count(&place) > carried.most.saturating_add(1);
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let peer = head.extensions.get::<SocketAddr>().map(SocketAddr::ip);
-            let response = carried.endpoint.handle(&head, body, peer).await;
-            Ok(response.map(|content| HttpBody { content, _carried: carried }))
+            let response = match is_busy {
+                true => busy(carried.most),
+                false => carried.endpoint.handle(&head, body, peer).await,
+            };
+            Ok(response.map(|content| HttpBody { content, _place: place, _carried: carried }))
         })
     }
 }
@@ -104,6 +117,7 @@ impl std::fmt::Debug for HttpService {
 /// The body of a response of [`HttpService`]: one piece of JSON, or a stream of events.
 pub struct HttpBody {
     content: ResponseBody,
+    _place: Arc<()>,
     /// The endpoint lives for as long as somebody reads from it.
     _carried: Arc<Carried>,
 }
