@@ -21,7 +21,7 @@ use crate::driver::Driver;
 use crate::error::{Error, local};
 use crate::server::ServerCore;
 use crate::server::auth::Guard;
-use crate::server::http::{Endpoint, HttpOptions, Phase, busy};
+use crate::server::http::{Endpoint, HttpOptions, Phase, too_many};
 
 /// An endpoint without a listener.
 pub(crate) struct Carried {
@@ -104,7 +104,11 @@ impl Engine {
         let is_busy = carried.open.receiver_count() > carried.most;
         inner.driver.spawn(async move {
             let answering = async {
-                if is_busy { busy(carried.most) } else { carried.endpoint.handle(&parts, body, peer).await }
+                if is_busy {
+                    too_many(carried.most)
+                } else {
+                    carried.endpoint.handle(&parts, body, peer).await
+                }
             };
             let carrying = carry(answering, &tables.queue, op);
             // Aborted: whoever did it has ended the operation.

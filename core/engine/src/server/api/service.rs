@@ -17,7 +17,7 @@ use tower_service::Service;
 use crate::driver::Driver;
 use crate::server::ServerCore;
 use crate::server::auth::Guard;
-use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody, busy};
+use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody, too_many};
 
 /// A Streamable HTTP endpoint that another web server carries; from
 /// [`HttpServer::tower_service`](super::HttpServer::tower_service). Clones are the same endpoint.
@@ -100,7 +100,7 @@ where
             let (head, body) = request.into_parts();
             let peer = head.extensions.get::<SocketAddr>().map(SocketAddr::ip);
             let response = match is_busy {
-                true => busy(carried.most),
+                true => too_many(carried.most),
                 false => carried.endpoint.handle(&head, body, peer).await,
             };
             Ok(response.map(|content| HttpBody { content, _place: place, _carried: carried }))

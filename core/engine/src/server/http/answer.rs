@@ -188,7 +188,7 @@ pub(super) fn refusal(status: u16, message: impl Into<String>) -> Response<Respo
 }
 
 /// The answer where too many requests are answered already, whose connections are not ours to refuse.
-pub(crate) fn busy(most: usize) -> Response<ResponseBody> {
+pub(crate) fn too_many(most: usize) -> Response<ResponseBody> {
     let mut response = plain(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("{most} requests are answered already (maxConnections); try again"),

@@ -26,7 +26,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-pub(crate) use answer::{ResponseBody, busy};
+pub(crate) use answer::{ResponseBody, too_many};
 pub(crate) use caller::{Callers, is_public_url};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use shared::Stores;
