@@ -194,3 +194,64 @@ fn content_is_what_the_revision_has() {
         assert_eq!(Value::Array(contents.collect()), expected, "{revision}");
     }
 }
+
+#[test]
+fn members_that_no_definition_has_are_refused_by_name() {
+    let catalog = catalog();
+    let add = |item, definition: Value| {
+        let added =
+            catalog.add(item, &definition.to_string(), Behaviour::default(), Outcome::Text("".into()));
+        added.map_err(|invalid| invalid.0)
+    };
+    for (item, definition, name) in [
+        (Item::Tool, json!({"name": "add", "descripton": "x"}), "descripton"),
+        (Item::Tool, json!({"name": "a", "annotations": {"readonlyHint": true}}), "annotations.readonlyHint"),
+        (Item::Tool, json!({"name": "a", "icons": [{"src": "a:"}, {"source": "a:"}]}), "icons[1].source"),
+        (Item::Resource, json!({"uri": "a://b", "mimetype": "x"}), "mimetype"),
+        (Item::Resource, json!({"uri": "a://b", "annotations": {"prio": 1}}), "annotations.prio"),
+        (Item::ResourceTemplate, json!({"uriTemplate": "a://{b}", "uri": "x"}), "uri"),
+        (
+            Item::Prompt,
+            json!({"name": "p", "arguments": [{"name": "a", "require": true}]}),
+            "arguments[0].require",
+        ),
+        (Item::Completion, json!({"ref": {"type": "ref/prompt", "nam": "p"}}), "ref.nam"),
+    ] {
+        let refused = add(item, definition.clone()).expect_err("refused");
+        assert!(
+            refused.starts_with(&format!("the definition has an unknown member {name:?}; known are ")),
+            "{refused}"
+        );
+    }
+    let extended =
+        json!({"name": "x", "x-mine": 1, "_meta": {"a": 1}, "annotations": {"x-mine": 2, "title": "t"}});
+    assert_eq!(add(Item::Tool, extended), Ok(()));
+    let mut client = Client::new(&catalog, "2026-07-28");
+    assert_eq!(client.tools()[0]["x-mine"], 1);
+}
+
+#[test]
+fn members_are_listed_in_the_order_they_were_declared_in() {
+    let catalog = catalog();
+    let properties = r#"{"b":{"type":"string","title":"B"},"a":{"type":"string"},"c":{"type":"string"}}"#;
+    let schema = format!(r#"{{"type":"object","properties":{properties},"required":["b"]}}"#);
+    let tool = format!(
+        r#"{{"title":"T","name":"t","outputSchema":{schema},"inputSchema":{schema},"description":"d","execution":{{}},"_meta":{{}}}}"#
+    );
+    let outcome = || Outcome::Text("".into());
+    catalog.add(Item::Tool, &tool, Behaviour::default(), outcome()).expect("valid");
+    let arguments = r#"[{"required":true,"name":"z"},{"name":"a","description":"d"}]"#;
+    let prompt = format!(r#"{{"description":"d","name":"p","arguments":{arguments}}}"#);
+    catalog.add(Item::Prompt, &prompt, Behaviour::default(), outcome()).expect("valid");
+    for revision in ["2026-07-28", "2025-03-26"] {
+        let mut client = Client::new(&catalog, revision);
+        let tools = client.ask("tools/list", json!({}))["result"]["tools"].to_string();
+        assert!(tools.contains(&schema), "{tools}");
+        assert!(tools.starts_with(r#"[{"title":"T","name":"t","#), "{tools}");
+        assert!(tools.ends_with(r#","description":"d","_meta":{}}]"#), "{tools}");
+        assert_eq!(
+            client.ask("prompts/list", json!({}))["result"]["prompts"].to_string(),
+            format!("[{prompt}]")
+        );
+    }
+}

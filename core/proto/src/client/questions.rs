@@ -420,7 +420,7 @@ fn check_elicited(params: &Json, answer: &str) -> Result<Json, String> {
     let asked: Value = serde_json::from_str(params.as_str()).unwrap_or_default();
     match action {
         "accept" if asked["mode"] == "form" => {
-            let mut content = match answer.remove("content") {
+            let mut content = match answer.shift_remove("content") {
                 None | Some(Value::Null) => Map::new(),
                 Some(Value::Object(content)) => content,
                 Some(_) => return Err("content must be an object".into()),
@@ -428,7 +428,7 @@ fn check_elicited(params: &Json, answer: &str) -> Result<Json, String> {
             form::complete(&asked["requestedSchema"], &mut content)?;
             answer.insert("content".into(), Value::Object(content));
         }
-        "accept" | "decline" | "cancel" => drop(answer.remove("content")),
+        "accept" | "decline" | "cancel" => drop(answer.shift_remove("content")),
         _ => return Err("action must be accept, decline or cancel".into()),
     }
     Ok(Json::from(Value::Object(answer).to_string()))

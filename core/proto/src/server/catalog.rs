@@ -2,6 +2,7 @@
 //! registration makes a new one.
 
 mod lists;
+mod members;
 mod requests;
 mod shelf;
 
@@ -19,6 +20,7 @@ use crate::revision::{Era, Revision};
 use crate::tasks::{TaskBehaviour, TaskRequest, TaskSupport};
 use serde_json::{Map, Value, json};
 
+use self::members::check_members;
 use self::requests::{call_tool, complete, find_resource, get_prompt, read_resource, require_tasks};
 use self::shelf::Shelf;
 use super::post::Headers;
@@ -586,6 +588,7 @@ fn prepare<H>(
     let Value::Object(mut members) = value else {
         return Err(Invalid("the definition must be a JSON object".into()));
     };
+    check_members(item, &members)?;
     let key = key_of(item, &members)?;
     let Behaviour { timeout, asks, task, scopes, visible_to } = behaviour;
     let scopes =
@@ -626,20 +629,20 @@ fn prepare<H>(
     }
     if item == Item::Tool {
         // What it would say comes from how it is registered.
-        members.remove("execution");
+        members.shift_remove("execution");
     }
-    let output = if item == Item::Tool { members.remove("outputSchema") } else { None };
-    if let Some(output) = output {
-        // A client that sees the schema wants the result that fits it.
-        entry.plain_definition = Some(Value::Object(members.clone()).to_string());
+    if let Some(output) = members.get("outputSchema").filter(|_| item == Item::Tool) {
         // The schemas of 2025-06-18 and 2025-11-25 refuse a whole page for one tool whose schema has another root.
         entry.modern_output = output.get("type") != Some(&json!("object"));
-        members.insert("outputSchema".into(), output);
+        // A client that sees the schema wants the result that fits it.
+        let mut plain = members.clone();
+        plain.shift_remove("outputSchema");
+        entry.plain_definition = Some(Value::Object(plain).to_string());
     }
     if task.support != TaskSupport::Never {
         let mut members = members.clone();
         if entry.modern_output {
-            members.remove("outputSchema");
+            members.shift_remove("outputSchema");
         }
         members.insert("execution".into(), json!({"taskSupport": task.support.wire()}));
         entry.task_definition = Some(Value::Object(members).to_string());

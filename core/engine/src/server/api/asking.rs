@@ -242,8 +242,8 @@ fn form_of<T: JsonSchema>() -> Value {
     });
     let mut form = settings.into_generator().into_root_schema_for::<T>().to_value();
     if let Some(members) = form.as_object_mut() {
-        members.remove("title");
-        members.remove("$defs");
+        members.shift_remove("title");
+        members.shift_remove("$defs");
     }
     let fields = form.get_mut("properties").and_then(Value::as_object_mut);
     for field in fields.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
@@ -256,7 +256,7 @@ fn form_of<T: JsonSchema>() -> Value {
             }
         }
         if field.get("type").is_some_and(|name| name == "number" || name == "integer") {
-            field.remove("format");
+            field.shift_remove("format");
         }
         // A choice of texts.
         if !field.contains_key("type") && (field.contains_key("enum") || field.contains_key("oneOf")) {

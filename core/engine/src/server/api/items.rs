@@ -411,7 +411,7 @@ impl From<Completion> for Item {
 fn schema(schema: Schema) -> Value {
     let mut schema = schema.to_value();
     if let Some(members) = schema.as_object_mut() {
-        members.remove("title");
+        members.shift_remove("title");
         members.entry("type").or_insert_with(|| json!("object"));
     }
     schema

@@ -30,7 +30,7 @@ fn notifications_go_by_their_neutral_names() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, [r#"log {"data":1,"level":"info"}"#, "tools_changed {}"]);
+    assert_eq!(told, [r#"log {"level":"info","data":1}"#, "tools_changed {}"]);
 }
 
 #[test]
