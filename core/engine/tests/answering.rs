@@ -426,7 +426,7 @@ fn hosts_answer_by_completing() {
     let (form, sample) = (host.next(elicit_kind), host.next(sample_kind));
     assert!(engine.cancel(op, "enough"));
     assert_eq!(host.next(error_kind).id, op);
-    assert_eq!([host.next(5).id, host.next(5).id], [sample.id, form.id], "in the order of the keys");
+    assert_eq!([host.next(5).id, host.next(5).id], [form.id, sample.id], "in the order of the questions");
     assert!(!engine.complete(form.id, 0, answer), "withdrawn");
     let refused = call("{}");
     let form = host.next(elicit_kind);
