@@ -16,6 +16,7 @@ mod lint;
 mod process;
 mod session;
 mod setup;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          CPU time, wall time and disk of the other commands from nothing, here and
                                          at the commit; --write puts the table into docs/benchmarks.md
   ci                                     lint, test and conformance, as one run
+  soak [--minutes N] [--seed N]          hostile and careless clients beside well-behaved ones, on both drivers
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
   setup [rust|python|node|swift|c|peers|suite|bench]…
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         "ci" => ci::run,
         "conformance" => conformance::run,
         "setup" => setup::run,
+        "soak" => soak::run,
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

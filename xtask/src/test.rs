@@ -12,9 +12,10 @@ use crate::interop;
 use crate::process::{Cmd, cmd, exists, write};
 use crate::session::{Log, Session, Work, root, target};
 use crate::setup;
+use crate::soak;
 
 /// The suites, in the order in which they begin. Those of a language have its name.
-const SUITES: [&str; 12] = [
+const SUITES: [&str; 13] = [
     "rust",
     "swift",
     "python",
@@ -22,6 +23,7 @@ const SUITES: [&str; 12] = [
     "c",
     "oidc",
     "chaos",
+    "soak",
     "codegen",
     "messages",
     "differential",
@@ -30,7 +32,7 @@ const SUITES: [&str; 12] = [
 ];
 
 /// The suites that `--quick` leaves out: they take minutes, and meet other people's programs or killed ones.
-const SLOW: [&str; 7] = ["oidc", "chaos", "codegen", "messages", "differential", "interop", "tasks"];
+const SLOW: [&str; 8] = ["oidc", "chaos", "soak", "codegen", "messages", "differential", "interop", "tasks"];
 
 /// The step that meets a client of tasks as they were before they became an extension.
 const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
@@ -114,6 +116,9 @@ fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
     if choice.has("chaos") {
         chaos::steps(session, true, None, None);
     }
+    if choice.has("soak") {
+        soak::short(session);
+    }
     if choice.has("codegen") {
         codegen::steps(session, true, &languages);
     }
@@ -145,7 +150,7 @@ fn languages(session: &Session, choice: &Choice) -> Result<Vec<String>, String> 
         usable.push("rust");
     }
     let mut packages: Vec<&str> = usable.iter().map(|language| setup::package(language)).collect();
-    if choice.has("chaos") {
+    if choice.any(&["chaos", "soak"]) {
         packages.push("trunnion-chaos");
     }
     let built = session.step("build the engine for its languages", |log| {

@@ -1,8 +1,10 @@
-//! Tasks over real stores: while their servers are killed (`chaos`), and how many in a second (`task_bench`).
+//! Tasks over real stores: while their servers are killed (`chaos`), and how many in a second (`task_bench`). Servers among
+//! hostile clients (`soak`).
 
 pub mod judge;
 pub mod load;
 pub mod random;
+pub mod soak;
 mod watch;
 pub mod wire;
 pub mod world;
