@@ -461,17 +461,17 @@ def talkative(tmp_path):
 def test_a_cursor_that_comes_again_ends_the_list_with_an_error(talkative):
     async def go():
         async with Client([*talkative, "--endless"], era="legacy") as client:
-            with pytest.raises(ProtocolError, match='cursor "again" twice'):
+            with pytest.raises(ProtocolError, match="cursor .again. twice"):
                 await client.list_tools()
             seen = []
-            with pytest.raises(ProtocolError, match='cursor "again" twice'):
+            with pytest.raises(ProtocolError, match="cursor .again. twice"):
                 async for tool in client.iter_tools():
                     seen.append(tool)
             assert len(seen) == 2, "what there was"
 
     asyncio.run(go())
     with SyncClient([*talkative, "--endless"], era="legacy") as client:
-        with pytest.raises(ProtocolError, match='cursor "again" twice'):
+        with pytest.raises(ProtocolError, match="cursor .again. twice"):
             client.list_tools()
 
 

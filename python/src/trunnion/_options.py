@@ -23,7 +23,7 @@ class EngineOptions(TypedDict, total=False):
     """Most requests of one connection that may wait for an answer at a time. Default: 1024."""
 
     max_connections: int
-    """Most open connections of one listener. Default: 10000."""
+    """Most open connections of one listener, and no more than the process's limit of descriptors leaves. Default: 10000."""
 
     telemetry: Mapping[str, Any] | None
     """Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: none."""
@@ -89,7 +89,7 @@ class CarriedOptions(TypedDict, total=False):
     """Host header values accepted besides loopback names and the bound address; a * accepts all. Default: []."""
 
     allowed_origins: Sequence[str]
-    """Origin header values accepted besides loopback ones; a * accepts all. Default: []."""
+    """Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all. Default: []."""
 
     sse_path: str
     """Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: none."""
