@@ -320,18 +320,21 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
         private var next: String?
         private var isFirst = true
         private var seen: Set<String> = []
+        private var failure: McpError?
 
         init(pages: Paged) { self.pages = pages }
 
         public mutating func next() async throws -> Element? {
             while elements.isEmpty {
+                if let failure { throw failure }
                 guard isFirst || next != nil else { return nil }
                 isFirst = false
                 let page = try await pages.page(after: next)
                 elements = page.elements[...]
                 next = page.next == "" ? nil : page.next
                 if let next, !seen.insert(next).inserted {
-                    throw McpError(.protocol, "the server's list has no end: it gave the cursor \"\(next)\" twice")
+                    // After what there was.
+                    failure = McpError(.protocol, "the server's list has no end: it gave the cursor \"\(next)\" twice")
                 }
             }
             return elements.removeFirst()

@@ -75,7 +75,7 @@ import Testing
         }
     }
 
-    @Test func aCursorThatComesAgainEndsTheList() async throws {
+    @Test func aCursorThatComesAgainEndsTheListWithAnError() async throws {
         // A server of the legacy era that gives the same cursor with every page.
         let script = #"""
             while IFS= read -r line; do
@@ -92,7 +92,15 @@ import Testing
             done
             """#
         let client = try await Client(.command(["sh", "-c", script]), options: ConnectOptions(era: "legacy"))
-        #expect(try await client.listTools().map(\.name) == ["t", "t"])
+        await #expect(throws: McpError.self) { try await client.listTools() }
+        var seen: [String] = []
+        do {
+            for try await tool in client.tools { seen.append(tool.name) }
+            Issue.record("the list ended without an error")
+        } catch let error as McpError {
+            #expect(error.kind == .protocol)
+        }
+        #expect(seen == ["t", "t"])
         await client.close()
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Carried {
     endpoint: Arc<Endpoint>,
     /// Every request holds a receiver.
     open: watch::Sender<()>,
+    /// Every request that is being answered holds a reference.
+    slots: Arc<()>,
     /// Most requests that are answered at a time.
     most: usize,
 }
@@ -66,7 +68,7 @@ pub(super) fn serve(
     let stop = watch::Sender::new(Phase::Serving);
     let most = options.max_connections;
     let endpoint = Arc::new(Endpoint::new(server, driver.clone(), options, guard, None, stop.subscribe()));
-    let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()), most });
+    let carried = Arc::new(Carried { endpoint, open: watch::Sender::new(()), slots: Arc::default(), most });
     let op = tables.begin(Operation::Serve(stop.clone(), Some(carried.clone())));
     let (tables, timer) = (tables.clone(), driver.clone());
     driver.spawn(async move {
@@ -101,7 +103,9 @@ impl Engine {
         let (abort, registration) = AbortHandle::new_pair();
         let op = inner.tables.begin(Operation::Carry(abort));
         let (tables, open) = (inner.tables.clone(), carried.open.subscribe());
-        let is_busy = carried.open.receiver_count() > carried.most;
+        let slot = carried.slots.clone();
+        // One of the references is the endpoint's own.
+        let is_busy = Arc::strong_count(&slot) - 1 > carried.most;
         inner.driver.spawn(async move {
             let answering = async {
                 if is_busy {
@@ -111,8 +115,11 @@ impl Engine {
                 }
             };
             let carrying = carry(answering, &tables.queue, op);
+            let carried = Abortable::new(carrying, registration).await;
+            // Whoever hears of the end may send the next request.
+            drop(slot);
             // Aborted: whoever did it has ended the operation.
-            if Abortable::new(carrying, registration).await.is_ok() {
+            if carried.is_ok() {
                 tables.end(op, Ok("{}".into()));
             }
             drop(open);

@@ -52,6 +52,9 @@ def main() -> int:
     with open(sys.argv[1], encoding="utf-8") as lines:
         for line in lines:
             entry = json.loads(line)
+            # An id of 5.0 is an integer, and goes back as the client wrote it; the SDK wants it without the fraction.
+            if isinstance(number := entry["message"].get("id"), float) and number.is_integer():
+                entry["message"]["id"] = int(number)
             try:
                 for kind, part in types_of(entry):
                     TypeAdapter(kind).validate_python(part)
