@@ -41,9 +41,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          our servers, the official SDKs and the floor, side by side
   chaos [--quick] [--seed N] [--filter TEXT]
                                          tasks under load while servers and stores are killed (sqlite, postgres, redis)
-  bill [ROW…] [--against COMMIT] [--write]
+  bill [ROW…] [--against COMMIT] [--here] [--write]
                                          CPU time, wall time and disk of the other commands from nothing, here and
-                                         at the commit; --write puts the table into docs/benchmarks.md
+                                         at the commit (--here: measured before); --write puts the table into
+                                         docs/benchmarks.md
   ci                                     lint, test and conformance, as one run
   soak [--minutes N] [--seed N]          hostile and careless clients beside well-behaved ones, on both drivers
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
