@@ -43,9 +43,12 @@ export async function withPair(engine, transport, define, body, serverOptions = 
   define(server);
   const http = transport === "http" ? await server.listen() : undefined;
   const client = await connect(http?.url ?? server, { engine, ...clientOptions });
+  // A task that is about to start in this process does not keep it alive, and a body may wait for nothing else.
+  const release = engine.hold();
   try {
     await body(client, server);
   } finally {
+    release();
     await client.close();
     await server.close();
   }
