@@ -489,7 +489,7 @@ int main(int argc, char **argv)
                      : auth_of(name, context == NULL ? "{}" : context);
     char *options =
         format("{\"clientInfo\": {\"name\": \"everything-client-c\", \"version\": \"1.0.0\"}, \"era\": \"%s\","
-               " \"transport\": \"%s\", \"auth\": %s%s%s}",
+               " \"transport\": \"%s\", \"connectTimeoutMs\": 60000, \"auth\": %s%s%s}",
                era == NULL ? "auto" : era, transport == NULL ? "auto" : transport, auth, known,
                name == NULL ? "" : asked);
     check(trn_connect(peer.engine, trn_cstr(target), trn_cstr(options), &peer.client, &error), &error, "connect");
