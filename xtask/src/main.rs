@@ -28,7 +28,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--swift]                         set up, serve docsearch in Python, search from every language
   test [SUITE [NAME]] [--quick]          set up and run every test; only one suite, only the tests of a name
                                          (rust python node swift c: the others take no name; --quick: those alone)
-  lint [--filter TEXT]                   formatting, clippy, dependency direction, types, house rules
+  lint [--filter TEXT] [--update]        formatting, clippy, dependency direction, types, house rules
+                                         (--update: write the baseline of the prose rules, which only shrinks)
   codegen [--check]                      write what comes from bindings/surface.toml and from
                                          the engine's model types (or only compare)
   interop [--foreign] [--filter TEXT] [--json FILE]

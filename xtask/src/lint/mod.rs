@@ -5,6 +5,7 @@ mod features;
 mod files;
 mod limits;
 mod names;
+mod prose;
 
 use crate::args::Args;
 use crate::process::cmd;
@@ -14,7 +15,12 @@ use crate::setup;
 /// `cargo xtask lint`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let filter = args.option("--filter")?;
+    let update = args.flag("--update");
     args.done()?;
+    if update {
+        session.step("prose", |log| prose::check(log, true));
+        return Ok(());
+    }
     steps(session, filter.as_deref());
     Ok(())
 }
@@ -35,6 +41,7 @@ fn steps(session: &Session, filter: Option<&str>) {
     step("spec names outside core", names::outside_core);
     step("files", files::check);
     step("limits have tests", limits::have_tests);
+    step("prose", |log| prose::check(log, false));
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("one set of features", features::are_one);
     step("clippy", |log| {
