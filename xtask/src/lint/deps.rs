@@ -2,8 +2,13 @@
 
 use serde_json::Value;
 
-use crate::session::Log;
+use super::files::word_at;
+use crate::process::read;
+use crate::session::{Log, root};
 use crate::setup::cargo;
+
+/// The page with a line for each direct dependency.
+const PAGE: &str = "docs/dependencies.md";
 
 const BINDINGS: &[&str] = &["trunnion-python", "trunnion-node", "trunnion-swift", "trunnion-c"];
 
@@ -52,11 +57,30 @@ const NOT_IN_BINDINGS: &[&str] = &["tokio", "hyper", "reqwest", "jsonschema", "s
 pub fn direction(log: &Log) -> Result<(), String> {
     let text = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
     let metadata: Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;
-    let wrong = violations(&metadata);
+    let mut wrong = violations(&metadata);
+    wrong.extend(undocumented(&metadata, &read(&root().join(PAGE))?));
     for line in &wrong {
         log.line(line);
     }
-    if wrong.is_empty() { Ok(()) } else { Err(format!("{} dependencies point the wrong way", wrong.len())) }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} faults of dependencies", wrong.len())) }
+}
+
+/// Direct dependencies of the workspace without a line in the page. `workspace-hack` only repeats those of others.
+fn undocumented(metadata: &Value, page: &str) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let members: Vec<Value> = list(&metadata["workspace_members"]);
+    let ours: Vec<Value> =
+        list(&metadata["packages"]).into_iter().filter(|package| members.contains(&package["id"])).collect();
+    let is_ours = |name: &str| ours.iter().any(|package| package["name"] == name);
+    let names: std::collections::BTreeSet<String> = ours
+        .iter()
+        .filter(|package| package["name"] != HACK)
+        .flat_map(|package| list(&package["dependencies"]))
+        .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
+        .filter(|name| !is_ours(name))
+        .collect();
+    let missing = names.into_iter().filter(|name| word_at(page, name).is_none());
+    missing.map(|name| format!("{PAGE} has no line for {name}")).collect()
 }
 
 fn violations(metadata: &Value) -> Vec<String> {
@@ -120,7 +144,22 @@ fn reachable(metadata: &Value, packages: &[Value], from: &str) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
-    use super::violations;
+    use super::{undocumented, violations};
+
+    #[test]
+    fn undocumented_dependencies_are_found() {
+        let dependencies = json!([{"name": "serde"}, {"name": "serde_json"}, {"name": "trunnion-proto"}]);
+        let metadata = json!({
+            "workspace_members": ["trunnion-proto", "trunnion"],
+            "packages": [
+                {"name": "trunnion-proto", "id": "trunnion-proto", "dependencies": []},
+                {"name": "trunnion", "id": "trunnion", "dependencies": dependencies},
+                {"name": "serde", "id": "serde", "dependencies": [{"name": "other"}]},
+            ],
+        });
+        assert_eq!(undocumented(&metadata, "| serde_json |"), ["docs/dependencies.md has no line for serde"]);
+        assert!(undocumented(&metadata, "| serde, serde_json |").is_empty());
+    }
 
     #[test]
     fn a_binding_that_names_the_engine_is_found() {
