@@ -1,9 +1,11 @@
 //! `cargo xtask lint`: what must hold of the sources, beside that they work.
 
 mod deps;
+mod feature_table;
 mod features;
 mod files;
 mod limits;
+mod links;
 mod names;
 mod prose;
 
@@ -41,6 +43,8 @@ fn steps(session: &Session, filter: Option<&str>) {
     step("spec names outside core", names::outside_core);
     step("files", files::check);
     step("limits have tests", limits::have_tests);
+    step("links of pages", links::lead_somewhere);
+    step("feature table", feature_table::is_true);
     step("prose", |log| prose::check(log, false));
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("one set of features", features::are_one);
