@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-/// What went wrong, by name. The list, with the local codes of the hosts, is `bindings/surface.toml`.
+/// Kind of an error. The list, with the local codes of the hosts, is `bindings/surface.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

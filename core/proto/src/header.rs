@@ -67,7 +67,7 @@ impl ParamHeader {
         }
     }
 
-    /// Whether a decoded header value says the same as the arguments; numbers are compared by value.
+    /// Returns true if a decoded header value equals the arguments; numbers are compared by value.
     pub fn matches(&self, header: &str, arguments: &Value) -> bool {
         let Some(expected) = self.value_in(arguments) else { return false };
         if header == expected {

@@ -91,7 +91,7 @@ pub(crate) fn present<'de, D: serde::Deserializer<'de>>(
     serde::Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// What serde says of bad data, without the position in our buffer.
+/// The message of serde for invalid data, without the position in our buffer.
 pub fn complaint(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

@@ -61,7 +61,7 @@ impl Id {
         text.unwrap_or(self.value()).parse().ok()
     }
 
-    /// What tells it from others: an integer without the fraction that some peers write it with.
+    /// The identity of the id: an integer without the fraction that some peers add.
     fn value(&self) -> &str {
         match self.0.split_once('.') {
             Some((integer, _)) if !self.0.starts_with('"') => integer,
@@ -111,7 +111,7 @@ pub enum Message<'a> {
     Response {
         /// The id of the request.
         id: Option<Id>,
-        /// What it said.
+        /// The result or the error.
         result: Result<&'a RawValue, RpcError>,
     },
 }
@@ -121,7 +121,7 @@ pub enum Message<'a> {
 pub struct Malformed {
     /// The id, where it could be read.
     pub id: Option<Id>,
-    /// What was wrong.
+    /// The fault.
     pub error: RpcError,
 }
 
@@ -194,7 +194,8 @@ pub(crate) fn salvage_answer(frame: &[u8]) -> Option<Id> {
     if has(br#""result""#) || has(br#""error""#) { salvage_id(frame) } else { None }
 }
 
-/// What stands where a frame stops being JSON, for a message; `None` where it is JSON, or no text.
+/// Describes the point where a frame stops being JSON, for an error message; `None` if it is JSON, or not
+/// text.
 pub(crate) fn fault(frame: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(without_mark(frame)).ok()?;
     let error = serde_json::from_str::<serde::de::IgnoredAny>(text).err()?;
@@ -203,7 +204,7 @@ pub(crate) fn fault(frame: &[u8]) -> Option<String> {
     (!near.is_empty()).then(|| near.into_iter().filter(|c| !c.is_control()).collect())
 }
 
-/// Where the string that begins at `start` has ended.
+/// Returns the end of the string that begins at `start`.
 fn string_end(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
@@ -218,7 +219,7 @@ fn string_end(text: &[u8], start: usize) -> Option<usize> {
 /// Most messages of one batch.
 const MAX_BATCH: usize = 100;
 
-/// Whether a frame holds a batch: an array.
+/// Returns true if a frame holds a batch: an array.
 pub(crate) fn is_batch(frame: &[u8]) -> bool {
     without_mark(frame).trim_ascii_start().first() == Some(&b'[')
 }

@@ -1,4 +1,4 @@
-//! What a hostile peer cannot exceed. The table with the option keys is `docs/limits.md`.
+//! Limits for hostile peers. The table with the option keys is `docs/limits.md`.
 
 /// Limits that are checked before anything is parsed or stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Default for Limits {
 /// Most bytes of a URI that clients name: every template may be held against it, and watched ones are kept.
 pub(crate) const MAX_URI: usize = 8 << 10;
 
-/// Whether a URI is not too long; or what to say of it. `what` names it.
+/// Checks the length of a URI. The error names it as `what`.
 pub(crate) fn check_uri(what: &str, uri: &str) -> Result<(), String> {
     if uri.len() > MAX_URI { Err(format!("{what} exceeds {MAX_URI} bytes")) } else { Ok(()) }
 }

@@ -31,10 +31,10 @@ pub struct RequestMeta<'a> {
     /// The revision the request is written in.
     #[serde(rename = "io.modelcontextprotocol/protocolVersion", borrow, default)]
     pub revision: Option<Cow<'a, str>>,
-    /// Who asks, as raw JSON.
+    /// Information about the client, as raw JSON.
     #[serde(rename = "io.modelcontextprotocol/clientInfo", borrow, default)]
     pub client_info: Option<&'a RawValue>,
-    /// What the client can do, as raw JSON.
+    /// Capabilities of the client, as raw JSON.
     #[serde(
         rename = "io.modelcontextprotocol/clientCapabilities",
         borrow,

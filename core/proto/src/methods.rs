@@ -5,7 +5,7 @@
 
 use crate::revision::Revision;
 
-/// Who sends it.
+/// The sender of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Client to server.
@@ -16,7 +16,7 @@ pub enum Direction {
     Both,
 }
 
-/// Whether it is answered.
+/// Request or notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Answered by a result or an error.
@@ -25,7 +25,7 @@ pub enum Kind {
     Notification,
 }
 
-/// Which parameter is mirrored into the `Mcp-Name` header (2026-07-28, "Standard Request Headers").
+/// The parameter that is mirrored into the `Mcp-Name` header (2026-07-28, "Standard Request Headers").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
     /// `params.name`
@@ -43,9 +43,9 @@ pub struct Method {
     pub name: &'static str,
     /// The neutral name that hosts use ([[op]] in `bindings/surface.toml`); empty where hosts never ask for it.
     pub op: &'static str,
-    /// Who sends it.
+    /// The sender.
     pub direction: Direction,
-    /// Whether it is answered.
+    /// Request or notification.
     pub kind: Kind,
     /// The oldest revision that has it.
     pub since: Revision,
@@ -55,20 +55,21 @@ pub struct Method {
     pub cacheable: bool,
     /// The mirrored parameter.
     pub name_source: Option<NameSource>,
-    /// Which server capability must be declared before it may be called.
+    /// The server capability that must be declared before the method may be called.
     pub capability: Option<&'static str>,
     /// The extension that it belongs to in the modern era, where both peers must declare it. In the legacy era it is the
     /// capability that counts.
     pub extension: Option<&'static str>,
     /// The member of the result that holds the page of a list.
     pub list: Option<&'static str>,
-    /// Whether its handler may ask the client for input before it answers (2026-07-28, "Multi Round-Trip Requests").
+    /// True if the handler may ask the client for input before it answers (2026-07-28, "Multi Round-Trip
+    /// Requests").
     pub asks: bool,
-    /// What the engine does with it.
+    /// The meaning of the method to the engine.
     pub role: Role,
 }
 
-/// What a method is to the machines, so that none of them compares names.
+/// The meaning of a method to the machines, so that none of them compares names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Role {
@@ -435,7 +436,7 @@ pub static METHODS: &[Method] = &[
 ];
 
 impl Method {
-    /// Whether this method exists in a revision.
+    /// Returns true if this method exists in a revision.
     pub fn exists_in(&self, revision: Revision) -> bool {
         self.since <= revision && revision <= self.until
     }

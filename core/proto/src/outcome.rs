@@ -1,4 +1,4 @@
-//! What a handler says, before it is written for a revision.
+//! The answer of a handler, before it is encoded for a revision.
 
 use crate::error::RpcError;
 use crate::json::Json;
@@ -22,9 +22,9 @@ pub enum Outcome {
     Error(RpcError),
     /// The client is asked these first; then it sends the request again, with this sealed state (modern era only).
     InputRequired {
-        /// What it is asked.
+        /// The questions to the client.
         questions: Vec<Question>,
-        /// What it sends back unread.
+        /// Opaque state that the client sends back.
         state: String,
     },
     /// A result object that is already written for the revision, for the lists that the engine keeps ready.

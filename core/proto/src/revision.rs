@@ -22,7 +22,7 @@ pub enum Revision {
     V2026_07_28,
 }
 
-/// How a revision establishes what the peers know of each other.
+/// The way in which a revision establishes the capabilities of the peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Era {
@@ -57,13 +57,13 @@ impl Revision {
     /// know (lifecycle, "Version Negotiation").
     pub const LATEST_LEGACY: Revision = Revision::V2025_11_25;
 
-    /// Whether messages may come in batches (2025-03-26, "Batching"; removed by the next one).
+    /// Returns true if messages may come in batches (2025-03-26, "Batching"; removed by the next one).
     pub fn has_batches(self) -> bool {
         self == Revision::V2025_03_26
     }
 
-    /// Whether an event stream begins with an empty event that only carries an id (2025-11-25, "Sending Messages to the
-    /// Server"). Clients of older revisions try to read its data.
+    /// Returns true if an event stream begins with an empty event that only carries an id (2025-11-25,
+    /// "Sending Messages to the Server"). Clients of older revisions try to read its data.
     pub fn primes_streams(self) -> bool {
         self == Revision::V2025_11_25
     }

@@ -68,12 +68,12 @@ impl SseDecoder {
         self.retry
     }
 
-    /// How many comments there have been; servers send them to show that they are there.
+    /// Number of comments so far; servers send them to show that they are alive.
     pub fn comments(&self) -> u64 {
         self.comments
     }
 
-    /// Whether the stream has set an id or a reconnection time since this was last asked.
+    /// Returns true if the stream has set an id or a reconnection time since the last call.
     pub fn take_marked(&mut self) -> bool {
         std::mem::take(&mut self.marked)
     }

@@ -67,7 +67,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// What a request says of its trace.
+/// The trace context of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
     /// The span that it belongs to.
@@ -129,7 +129,7 @@ pub(crate) fn without_context(meta: &Json) -> Cow<'_, str> {
     if kept.is_empty() { Cow::Borrowed("") } else { Cow::Owned(format!("{{{}}}", kept.join(","))) }
 }
 
-/// What a request with these parameters is about: the name or URI that its method has; and its own `_meta`.
+/// The subject of a request with these parameters: the name or URI of its method; and its own `_meta`.
 pub fn about(method: &Method, params: &str) -> (Option<String>, Option<String>) {
     let members = json::members(params.trim()).unwrap_or_default();
     let find = |key: &str| members.iter().find(|(name, _)| name == key).map(|(_, value)| value.get());

@@ -75,7 +75,7 @@ pub fn url(request: Request<'_>) -> String {
     format!("{}{joint}{query}", request.endpoint)
 }
 
-/// What a callback is held against.
+/// The values that a callback is compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The `state` that was sent.

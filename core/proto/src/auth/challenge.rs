@@ -1,5 +1,5 @@
-//! What the `WWW-Authenticate` headers of a refusal say (RFC 9110, section 11.6.1; parameters of RFC 6750, section 3,
-//! RFC 9449 and RFC 9728, section 5.1).
+//! Parser of the `WWW-Authenticate` headers of a refusal (RFC 9110, section 11.6.1; parameters of RFC 6750,
+//! section 3, RFC 9449 and RFC 9728, section 5.1).
 //!
 //! Every value is read in one pass. Read are also what servers are known to send against the grammar: values with
 //! characters of URLs that are not quoted, and parameters without a comma between them. What cannot be read ends its
@@ -13,7 +13,7 @@ pub const MAX_BYTES: usize = 16 * 1024;
 /// Most challenges that are kept; further ones are not.
 pub const MAX_CHALLENGES: usize = 16;
 
-/// How a token is to be shown.
+/// The authentication scheme of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// `Bearer` (RFC 6750).
@@ -228,7 +228,7 @@ impl Reader {
     }
 }
 
-/// What is left of a value.
+/// The unread rest of a header value.
 #[derive(Clone, Copy)]
 struct Cursor<'a>(&'a [u8]);
 

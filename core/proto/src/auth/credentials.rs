@@ -1,4 +1,4 @@
-//! What is kept between flows: the client's registration and its tokens, bound to one issuer.
+//! Credentials kept between flows: the client's registration and its tokens, bound to one issuer.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// How a client proves itself at the token endpoint.
+/// The client authentication method at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
@@ -73,14 +73,14 @@ pub struct Client {
     /// `client_secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// How it authenticates.
+    /// Authentication method.
     pub method: AuthMethod,
     /// Seconds since 1970 when the secret ends, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_expires_at: Option<u64>,
 }
 
-/// What a token endpoint gave.
+/// Tokens from a token endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// For the `Authorization` header.
@@ -121,7 +121,7 @@ pub struct Credentials {
     pub server: String,
     /// Issuer that everything here belongs to. With another issuer none of it is used.
     pub issuer: String,
-    /// Where tokens are refreshed.
+    /// The endpoint that refreshes the tokens.
     pub token_endpoint: String,
     /// `resource`, as the metadata has it; none at servers of 2025-03-26.
     #[serde(default, skip_serializing_if = "Option::is_none")]

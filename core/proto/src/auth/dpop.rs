@@ -7,7 +7,7 @@ use super::credentials::Secret;
 use super::error::AuthError;
 use super::{Fresh, base64url};
 
-/// Which key is to sign.
+/// The key to sign with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
     /// The client's, for `private_key_jwt`.
@@ -19,7 +19,7 @@ pub enum KeyUse {
 /// A text to sign.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignRequest {
-    /// Which key.
+    /// The key to sign with.
     pub key: KeyUse,
     /// JWS algorithm, such as `ES256`.
     pub algorithm: String,

@@ -1,4 +1,4 @@
-//! What can be wrong with an authorization, one variant each.
+//! Errors of an authorization, one variant each.
 
 use super::credentials::Secret;
 use super::url::AddressClass;
@@ -17,19 +17,19 @@ pub enum AuthError {
     Config {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// An input that does not fit the step that was asked for.
     #[error("the authorization flow did not wait for {got}")]
     UnexpectedInput {
-        /// What came.
+        /// The received value.
         got: &'static str,
     },
     /// Not a URL that can be used here.
     #[error("{what} is not a usable URL: {reason}")]
     BadUrl {
-        /// Which URL.
+        /// Name of the URL.
         what: &'static str,
         /// Why not.
         reason: &'static str,
@@ -37,13 +37,13 @@ pub enum AuthError {
     /// `http` to a host that is not this machine.
     #[error("{what} must use https (http is for loopback hosts only)")]
     NotHttps {
-        /// Which URL.
+        /// Name of the URL.
         what: &'static str,
     },
     /// A document points to an address that its server has no business to point to.
     #[error("{what} points to a {class} address, which this server may not send a client to")]
     AddressRefused {
-        /// Which URL.
+        /// Name of the URL.
         what: &'static str,
         /// Class of the address.
         class: AddressClass,
@@ -51,7 +51,7 @@ pub enum AuthError {
     /// An answer above [`MAX_RESPONSE_BYTES`](super::MAX_RESPONSE_BYTES).
     #[error("the answer to {what} is larger than {limit} bytes")]
     ResponseTooLarge {
-        /// What was asked for.
+        /// The requested document or endpoint.
         what: &'static str,
         /// The limit in bytes.
         limit: usize,
@@ -59,7 +59,7 @@ pub enum AuthError {
     /// A redirect; none is followed.
     #[error("{what} answered with a redirect (status {status}); redirects are not followed")]
     Redirect {
-        /// What was asked for.
+        /// The requested document or endpoint.
         what: &'static str,
         /// HTTP status.
         status: u16,
@@ -67,7 +67,7 @@ pub enum AuthError {
     /// An HTTP status that says neither yes nor "not here".
     #[error("{what} answered with status {status}")]
     Status {
-        /// What was asked for.
+        /// The requested document or endpoint.
         what: &'static str,
         /// HTTP status.
         status: u16,
@@ -75,9 +75,9 @@ pub enum AuthError {
     /// An answer that is not the JSON document it should be.
     #[error("{what} is malformed: {reason}")]
     Malformed {
-        /// Which document.
+        /// Name of the document.
         what: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// No protected-resource metadata where the server says it is, or anywhere and old servers are not allowed.
@@ -182,7 +182,7 @@ pub enum AuthError {
     /// The callback has a parameter twice, or neither code nor error.
     #[error("the callback is malformed: {reason}")]
     BadCallback {
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
     /// `iss` is promised by the metadata and missing in the callback.
@@ -220,13 +220,13 @@ pub enum AuthError {
     TokenType {
         /// `token_type`, or `issued_token_type` of an exchange.
         token_type: String,
-        /// What was wanted.
+        /// The requested type.
         wanted: &'static str,
     },
     /// The same operation was authorized again and again, and is still refused.
     #[error("the server still refuses after {attempts} authorizations")]
     TooManyAuthorizations {
-        /// How many there were.
+        /// Number of attempts.
         attempts: u32,
     },
     /// Refreshing was asked for and there is nothing to refresh with.

@@ -13,7 +13,7 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 pub struct HttpRequest {
     /// `GET` or `POST`.
     pub method: &'static str,
-    /// Where to; the string goes on the wire as it is.
+    /// Target URL, sent unchanged.
     pub url: String,
     /// Name and value, names in lower case.
     pub headers: Vec<(&'static str, String)>,

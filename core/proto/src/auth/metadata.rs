@@ -11,7 +11,7 @@ const RESOURCE: &str = "/.well-known/oauth-protected-resource";
 const SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPENID: &str = "/.well-known/openid-configuration";
 
-/// What the errors call the two documents.
+/// Names of the two documents in error messages.
 pub(crate) const RESOURCE_DOCUMENT: &str = "protected-resource metadata";
 pub(crate) const SERVER_DOCUMENT: &str = "authorization-server metadata";
 
@@ -28,8 +28,8 @@ pub struct ResourceMetadata {
     pub scopes_supported: Option<Vec<String>>,
 }
 
-/// Where to look for the metadata of a server, in order: where its challenge says and nowhere else, or at the
-/// well-known places, the one with the server's path first.
+/// URLs of a server's metadata, in order: the URL of its challenge and no other, or the well-known URLs, the
+/// one with the server's path first.
 pub fn resource_urls(server: &str, challenged: Option<&str>) -> Result<Vec<String>, AuthError> {
     if let Some(url) = challenged {
         return Ok(vec![url.to_owned()]);
@@ -86,13 +86,13 @@ pub fn covers(resource: &str, server: &str) -> bool {
 pub struct ServerMetadata {
     /// The issuer, as it came.
     pub issuer: String,
-    /// Where the user is sent.
+    /// Authorization endpoint.
     #[serde(default)]
     pub authorization_endpoint: Option<String>,
-    /// Where tokens come from.
+    /// Token endpoint.
     #[serde(default)]
     pub token_endpoint: Option<String>,
-    /// Where clients register.
+    /// Registration endpoint.
     #[serde(default)]
     pub registration_endpoint: Option<String>,
     /// Scopes it knows.
@@ -118,7 +118,7 @@ pub struct ServerMetadata {
     pub authorization_response_iss_parameter_supported: Option<bool>,
 }
 
-/// Where to look for the metadata of an issuer, in the order of the specification: RFC 8414 with the path after the
+/// URLs of an issuer's metadata, in the order of the specification: RFC 8414 with the path after the
 /// well-known part, OpenID likewise, OpenID with the path before it. Without a path: RFC 8414, OpenID.
 pub fn server_urls(issuer: &str, policy: AddressPolicy) -> Result<Vec<String>, AuthError> {
     let parts = policy.check(issuer, "the issuer")?;
@@ -136,7 +136,7 @@ pub fn server_urls(issuer: &str, policy: AddressPolicy) -> Result<Vec<String>, A
     Ok(urls)
 }
 
-/// Where servers of 2025-03-26 have it: at the root of their own origin.
+/// The metadata URL for servers of 2025-03-26: at the root of their own origin.
 pub fn legacy_server_url(server: &str) -> Result<String, AuthError> {
     Ok(format!("{}{SERVER}", cut(server, "the server's URL")?.origin()))
 }
@@ -170,7 +170,7 @@ impl ServerMetadata {
         Ok(metadata)
     }
 
-    /// What a server of 2025-03-26 without any metadata is taken to have: fixed paths at its own origin.
+    /// The default endpoints of a server of 2025-03-26 without metadata: fixed paths at its own origin.
     pub fn legacy(server: &str) -> Result<ServerMetadata, AuthError> {
         let origin = cut(server, "the server's URL")?.origin();
         Ok(ServerMetadata {

@@ -1,4 +1,5 @@
-//! How a client comes to a client id: configured, by the URL of its document, or by registering (RFC 7591).
+//! Ways to obtain a client id: configuration, the URL of a client document, or dynamic registration (RFC
+//! 7591).
 
 use serde::Deserialize;
 use serde_json::json;
@@ -31,7 +32,7 @@ impl Preregistered {
     }
 }
 
-/// What a client says of itself.
+/// Self-description of a client.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// `client_name` of a registration.

@@ -1,8 +1,8 @@
-//! Which scopes to ask for.
+//! Selection of the scopes of an authorization.
 
 use super::error::AuthError;
 
-/// What to ask for when the server does not want more than it did.
+/// The scope that requests a refresh token; requested only if the authorization server lists it.
 const OFFLINE: &str = "offline_access";
 
 /// Scope tokens of a space-separated list, in order, each once.
@@ -30,7 +30,7 @@ pub fn union(first: &[String], more: impl IntoIterator<Item = String>) -> Result
     Ok(all)
 }
 
-/// What decides over the scopes of an authorization.
+/// The inputs of the selection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Selection<'a> {
     /// `scope` of the challenge.
@@ -39,7 +39,7 @@ pub struct Selection<'a> {
     pub resource: Option<&'a [String]>,
     /// `scopes_supported` of the authorization server.
     pub server: Option<&'a [String]>,
-    /// What was asked for before; none of it is lost by a step-up.
+    /// Scopes of earlier requests; a step-up keeps all of them.
     pub before: &'a [String],
     /// Ask for `offline_access` where the authorization server has it.
     pub offline: bool,

@@ -17,7 +17,7 @@ pub const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// Type of an OpenID token.
 pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
-/// What is asked for at a token endpoint.
+/// A request to a token endpoint.
 #[derive(Debug, Clone)]
 pub enum Ask {
     /// Tokens for a code.
@@ -47,7 +47,7 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// What is asked with, and nobody else may see.
+    /// The secret parts of the request.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         match self {
             Ask::Code { code, verifier, .. } => vec![code.clone(), verifier.clone()],
@@ -61,13 +61,13 @@ impl Ask {
 /// A token request before the client proves itself.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
-    /// Where to.
+    /// Target URL.
     pub endpoint: String,
     /// Issuer of the endpoint: `aud` of client assertions.
     pub issuer: String,
-    /// Who asks.
+    /// The client.
     pub client: Client,
-    /// What for.
+    /// The request.
     pub ask: Ask,
     /// `resource`, the same as in the authorization request.
     pub resource: Option<String>,

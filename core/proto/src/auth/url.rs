@@ -123,7 +123,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What an IP address is good for (IANA's registries of special addresses).
+/// Classification of an IP address (IANA's registries of special addresses).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum AddressClass {
     /// Everyone's. Names count as public until they are resolved.
@@ -195,7 +195,8 @@ impl AddressClass {
     }
 }
 
-/// Where documents of a server may send the client, against requests forged through it (SSRF).
+/// Policy for the addresses to which documents of a server may send the client, against request forgery
+/// (SSRF).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPolicy {
     /// Class of the server's own address. A public server may name public addresses only, a private one also private

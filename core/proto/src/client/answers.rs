@@ -134,7 +134,7 @@ impl ClientConn {
     }
 }
 
-/// What a modern server answered with.
+/// The kind of a modern server's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ResultType {
     Complete,

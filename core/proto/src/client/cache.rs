@@ -33,7 +33,7 @@ struct Entry {
     uri: Option<String>,
 }
 
-/// What identifies a result: the method and everything that the request says, but for the trace it belongs to.
+/// Key of a result: the method and all parameters of the request except its trace context.
 pub(super) fn key(method: &Method, params: &str, meta: &Json) -> String {
     format!("{}\n{params}\n{}", method.name, trace::without_context(meta))
 }
@@ -125,8 +125,8 @@ impl Entry {
     }
 }
 
-/// Whether an update of `updated` is one of `uri`: the same, or a part of it (2025-11-25, resources,
-/// "Subscriptions").
+/// Returns true if an update of `updated` concerns `uri`: the same resource, or a part of it (2025-11-25,
+/// resources, "Subscriptions").
 pub(super) fn covers(uri: &str, updated: &str) -> bool {
     updated
         .strip_prefix(uri)

@@ -27,7 +27,7 @@ impl ClientConn {
         }
     }
 
-    /// Whether a server that refuses the handshake so may speak the older transport.
+    /// Returns true if a server that refuses the handshake in this way may speak the older transport.
     pub(super) fn may_be_older(&self, status: u16, said: Option<&RpcError>) -> bool {
         matches!(status, 400 | 404 | 405)
             && self.is_http()

@@ -192,7 +192,7 @@ impl ClientConn {
         due.into_iter().flatten().min()
     }
 
-    /// What is known of the server, once connected.
+    /// Information about the server, once connected.
     pub fn facts(&self) -> Option<&ServerFacts> {
         self.facts.as_deref()
     }
@@ -205,17 +205,18 @@ impl ClientConn {
         Some(PostHead { post: self.fresh_id(), request: false, headers })
     }
 
-    /// Whether it is connected.
+    /// Returns true once the connection is established.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready
     }
 
-    /// Whether [`Output::Closed`] was given.
+    /// Returns true after [`Output::Closed`].
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Whether something more is wanted of a POST. A server may leave a response stream open after its answer.
+    /// Returns true if a POST still has an unanswered message. A server may leave a response stream open
+    /// after its answer.
     pub fn expects(&self, post: u64) -> bool {
         self.is_pending(post) || self.connecting_expects(post) || self.streams_expect(post)
     }
@@ -483,7 +484,7 @@ impl ClientConn {
         }
     }
 
-    /// What waits to be sent ends with this.
+    /// Fails everything that waits to be sent.
     pub(super) fn fail_waiting(&mut self, error: &ClientError) {
         for op in std::mem::take(&mut self.waiting) {
             self.end(op, Err(error.clone()));

@@ -1,5 +1,5 @@
-//! Which era the server speaks: the probe, the fall-back and the handshake
-//! (2026-07-28, "Versioning and Compatibility"; 2025-11-25, "Lifecycle").
+//! Detection of the server's era: the probe, the fall-back and the handshake (2026-07-28, "Versioning and
+//! Compatibility"; 2025-11-25, "Lifecycle").
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::jsonrpc;
 use crate::methods::{self, Role};
 use crate::revision::{Era, Revision};
 
-/// Where a connection is.
+/// State of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     Idle,
@@ -51,7 +51,7 @@ struct Discovered<'a> {
     capabilities: Option<&'a RawValue>,
     #[serde(borrow, default)]
     instructions: Option<&'a RawValue>,
-    /// Where drafts of the revision had it.
+    /// The place of the server information in drafts of the revision.
     #[serde(rename = "serverInfo", borrow, default)]
     server_info: Option<&'a RawValue>,
     #[serde(rename = "_meta", borrow, default)]
@@ -171,7 +171,7 @@ impl ClientConn {
         }
     }
 
-    /// What the server was thought to speak is not what it speaks. False: nothing was thought.
+    /// Handles a server that does not speak the expected revision. Returns false if no revision was expected.
     fn prior_refused(&mut self, now: Duration) -> bool {
         let refused = std::mem::take(&mut self.on_prior);
         if refused {
@@ -216,7 +216,8 @@ impl ClientConn {
         possible
     }
 
-    /// Whether a legacy server was only silent when it was asked for its revisions: a modern one may have been slow.
+    /// Returns true if a legacy server was detected only by its silence during the probe; it may be a slow
+    /// modern one.
     pub fn is_guess(&self) -> bool {
         self.probe_was_silent
     }

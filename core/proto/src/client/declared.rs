@@ -1,4 +1,4 @@
-//! What the client has declared that it can do, and so what a server may ask of it.
+//! The declared capabilities of the client, which determine the requests that a server may send to it.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! How operations of a client fail.
+//! Errors of a client's operations.
 
 use serde_json::value::RawValue;
 
@@ -65,8 +65,8 @@ impl ClientError {
 }
 
 impl TransportFailure {
-    /// Whether it takes other tokens, or any: whatever error the body holds, this is what is wrong. A 403 without a challenge may
-    /// be about anything.
+    /// Returns true if the server requires another token: this is the cause, whatever error the body
+    /// contains. A 403 without a challenge may have any cause.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             TransportFailure::Status { status, asked, .. } => {
@@ -76,7 +76,7 @@ impl TransportFailure {
         }
     }
 
-    /// What an operation is told of it; `said` is the error in the body.
+    /// The error for an operation; `said` is the error in the body.
     pub(super) fn error_with(&self, said: Option<RpcError>) -> ClientError {
         match said {
             Some(said) if self.is_refusal() => {
@@ -96,7 +96,7 @@ impl TransportFailure {
         }
     }
 
-    /// What an operation is told of it, where the body says nothing.
+    /// The error for an operation, if the body contains none.
     pub(super) fn error(&self) -> ClientError {
         match self {
             TransportFailure::Status { status, asked, .. } => {
@@ -133,7 +133,7 @@ fn unauthorized(reason: &str, message: impl Into<String>) -> ClientError {
     ClientError { data, ..ClientError::local(kind::UNAUTHORIZED, message) }
 }
 
-/// Whether the `data` of a server's error says why, as that of this kind does.
+/// Returns true if the `data` of a server's error contains a reason, as that of this kind does.
 fn names_reason(data: &RawValue) -> bool {
     #[derive(serde::Deserialize)]
     struct Data {

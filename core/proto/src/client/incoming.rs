@@ -1,4 +1,4 @@
-//! What the server tells of its own accord.
+//! Notifications of the server.
 
 use std::borrow::Cow;
 use std::time::Duration;

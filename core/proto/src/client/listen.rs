@@ -14,7 +14,7 @@ use crate::json::{self, Json};
 use crate::methods::{Method, Role};
 use crate::revision::Era;
 
-/// What an operation listens to.
+/// The subscriptions of a listen operation.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Filter {
@@ -28,7 +28,7 @@ pub(super) struct Filter {
 #[derive(Debug, Default)]
 pub(super) struct Listening {
     wanted: Filter,
-    /// What the server has agreed to, once it has.
+    /// The subscriptions that the server has granted, once it has answered.
     granted: Option<Filter>,
     /// Legacy: the URIs whose subscription is not answered.
     waiting: BTreeSet<String>,
@@ -77,7 +77,7 @@ impl Filter {
         json!({ "notifications": filter }).to_string()
     }
 
-    /// What a server acknowledges of this.
+    /// The part of this filter that a server acknowledges.
     fn acknowledged(&self, params: &Json) -> Filter {
         #[derive(Deserialize, Default)]
         #[serde(rename_all = "camelCase", default)]
@@ -327,7 +327,7 @@ impl ClientConn {
     }
 }
 
-/// Whether a legacy server lets itself be asked for log messages.
+/// Returns true if a legacy server declares the logging capability.
 pub(super) fn declares_logging(capabilities: &Json) -> bool {
     json::members(capabilities.as_str()).is_some_and(|all| all.iter().any(|(key, _)| key == "logging"))
 }

@@ -38,7 +38,7 @@ impl Gathered {
         Some(Box::new(gathered))
     }
 
-    /// What there is, as a result without a cursor.
+    /// The collected entries, as a result without a cursor.
     pub(super) fn whole(&self, list: &str) -> String {
         format!("{{{}:[{}]}}", json::string(list), self.entries)
     }

@@ -67,7 +67,7 @@ pub(super) fn modern_meta(revision: Revision, client_info: &Json, capabilities: 
     )
 }
 
-/// What goes into the `_meta` of one request besides the entries of [`modern_meta`].
+/// Members of the `_meta` of one request besides the entries of [`modern_meta`].
 #[derive(Default)]
 pub(super) struct Also<'a> {
     /// To report progress with.

@@ -42,7 +42,7 @@ use crate::limits::Limits;
 use crate::revision::{Era, Revision};
 use crate::server::LogLevel;
 
-/// How messages travel.
+/// The transport of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// One channel of frames both ways: standard streams of a child, or memory.
@@ -54,7 +54,7 @@ pub enum Transport {
     Http,
 }
 
-/// Which of the two transports over HTTP may be spoken.
+/// Permitted HTTP transports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HttpTransport {
     /// Streamable HTTP; the older one where a server refuses that.
@@ -78,7 +78,7 @@ impl HttpTransport {
     }
 }
 
-/// Which eras may be spoken.
+/// Permitted eras.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EraPolicy {
     /// Probe for the modern era, fall back to the legacy one.
@@ -100,14 +100,14 @@ impl EraPolicy {
     }
 }
 
-/// What a connection is told once.
+/// Configuration of a connection.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// How messages travel.
+    /// The transport of messages.
     pub transport: Transport,
-    /// Which transports over HTTP may be spoken, with [`Transport::Http`].
+    /// Permitted HTTP transports, with [`Transport::Http`].
     pub http: HttpTransport,
-    /// Which eras may be spoken.
+    /// Permitted eras.
     pub era: EraPolicy,
     /// `Implementation` object as JSON text.
     pub client_info: Json,
@@ -123,13 +123,13 @@ pub struct ClientConfig {
     pub prior: Option<Revision>,
     /// Time limit of connecting, the probe included. Zero: no limit.
     pub connect_timeout: Duration,
-    /// How long a peer may stay silent when probed before it is taken for a legacy one.
+    /// Longest silence of a peer during the probe; after it the peer counts as a legacy one.
     pub probe_timeout: Duration,
     /// Calls may become tasks, and legacy servers may make tasks of what they ask.
     pub tasks: bool,
     /// The time since 1970 at the machine's time zero.
     pub since_epoch: Duration,
-    /// What the peer cannot exceed.
+    /// Limits for the peer.
     pub limits: Limits,
     /// Any number that differs between clients: it spreads out when they come back to a server that was away.
     pub seed: u64,
@@ -161,7 +161,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// How one request is to be made.
+/// Options of one request.
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
     /// Time limit; progress restarts it. `None` or zero: no limit.
@@ -177,7 +177,7 @@ pub struct CallOptions {
     /// Of a tool call: end with the task that the server makes of it, `{task}`, instead of following it; or with
     /// `{result}` where it makes none. A legacy server is asked for a task where the tool allows it.
     pub task: bool,
-    /// How long a legacy server is asked to keep the task, in milliseconds.
+    /// The requested retention time of a task on a legacy server, in milliseconds.
     pub task_ttl: Option<u64>,
     /// Of following a task: its questions are not put to the host, who answers them by `update_task`.
     pub unasked: bool,
@@ -186,7 +186,7 @@ pub struct CallOptions {
     pub all: bool,
 }
 
-/// What a server asks of the host.
+/// The kinds of questions from a server to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuestionKind {
     /// To ask the user.
@@ -204,7 +204,7 @@ pub enum TransportFailure {
         status: u16,
         /// The response's body, which may hold a JSON-RPC error.
         body: Bytes,
-        /// What `WWW-Authenticate` of a 401 or 403 asked for; else empty.
+        /// The challenges of a 401 or 403 (`WWW-Authenticate`); otherwise empty.
         asked: Vec<Asked>,
     },
     /// The exchange broke: refused, reset, timed out, not HTTP.
@@ -227,13 +227,13 @@ pub enum TransportFailure {
 pub struct PostHead {
     /// Key of the exchange in [`ClientConn::failed`], [`ClientConn::stream_ended`] and [`Output::Abort`].
     pub post: u64,
-    /// Whether an answer is expected (a request), or just a status.
+    /// True if an answer is expected (a request), false if only a status is.
     pub request: bool,
     /// Header names (as registered, in mixed case) and values that are safe as they stand.
     pub headers: Vec<(Cow<'static, str>, String)>,
 }
 
-/// What is known of the server once connected.
+/// Information about a connected server.
 #[derive(Debug, Clone)]
 pub struct ServerFacts {
     /// The revision spoken.
@@ -268,7 +268,7 @@ impl ServerFacts {
     }
 }
 
-/// What the driver is to do or to tell.
+/// Actions for the driver, and events for the host.
 #[derive(Debug)]
 pub enum Output {
     /// Send a message: a frame of a stream (without its newline), or the body of a POST.
@@ -294,7 +294,7 @@ pub enum Output {
     },
     /// Close the response stream of a POST or GET; nothing more is wanted of it.
     Abort {
-        /// Which.
+        /// Number of the POST.
         post: u64,
     },
     /// End the peer's process and start it again, then call [`ClientConn::restarted`].
@@ -314,7 +314,7 @@ pub enum Output {
     Error {
         /// The operation.
         op: u64,
-        /// How.
+        /// The error.
         error: ClientError,
     },
     /// An operation that asked for it made progress.
@@ -337,7 +337,7 @@ pub enum Output {
     Ask {
         /// Its key.
         question: u64,
-        /// What it is.
+        /// Kind of the question.
         kind: QuestionKind,
         /// The request's parameters; those of an elicitation always have their `mode`.
         params: Json,
@@ -353,7 +353,7 @@ pub enum Output {
     AnswerRefused {
         /// The question.
         question: u64,
-        /// What is wrong, without the answer itself.
+        /// The fault, without the answer itself.
         reason: String,
     },
     /// The server told something.
@@ -369,14 +369,14 @@ pub enum Output {
         list: &'static str,
         /// Its name, or its place in the page.
         entry: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A listed tool was left out because its header annotations are invalid. Worth a warning in the log.
     ToolDropped {
         /// Its name.
         tool: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The connection is over; the last output there is. End the transport.

@@ -20,7 +20,7 @@ const MAX_TOOLS: usize = 1024;
 const MAX_SCHEMA: usize = 64 << 10;
 /// Parts of a schema, with what it refers to in their places.
 const MAX_PARTS: u64 = 10_000;
-/// How deep the parts of a schema may nest, with what it refers to in their places.
+/// Maximum nesting of the parts of a schema, with references resolved.
 const MAX_NESTING: usize = 256;
 /// Most that a check may cost: parts of the schema times parts of the value, and both times over where the schema refers to itself.
 const MAX_COST: u64 = 20_000_000;
@@ -39,7 +39,7 @@ enum Known {
 struct Checked {
     schema: Schema,
     parts: u64,
-    /// How often the schema refers to itself.
+    /// Number of references of the schema to itself.
     loops: u64,
 }
 
@@ -76,7 +76,7 @@ impl Outputs {
         self.0.clear();
     }
 
-    /// What is wrong with the result of a call with these parameters.
+    /// Returns the fault in the result of a call with these parameters.
     pub(super) fn check(&mut self, params: &str, result: &Json) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         struct Call<'a> {
@@ -137,7 +137,7 @@ impl Checked {
     }
 }
 
-/// How many values there are in one, and how deep they nest.
+/// The number of values in a value, and their nesting.
 fn measured(value: &Value) -> (u64, usize) {
     let of = |inner: &mut dyn Iterator<Item = &Value>| {
         inner.map(measured).fold((1, 0), |(parts, depth), (more, deep)| (parts + more, depth.max(deep + 1)))

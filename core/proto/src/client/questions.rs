@@ -1,6 +1,6 @@
-//! What servers ask: requests of legacy servers, and the input that a modern server requires before it answers
-//! (2026-07-28, "Multi Round-Trip Requests"; 2025-11-25, elicitation, sampling, roots). The host hears of both
-//! as the same questions.
+//! Questions of servers: requests of legacy servers, and the input that a modern server requires before it
+//! answers (2026-07-28, "Multi Round-Trip Requests"; 2025-11-25, elicitation, sampling, roots). The host
+//! receives both as the same questions.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -376,7 +376,7 @@ impl ClientConn {
         asked.unwrap_or_else(|| Err(not_served(&request.method))).map_err(|error| error.message)
     }
 
-    /// Whether and how something may be asked: of the host, or of the engine.
+    /// Decides whether a question may be asked, and whether the host or the engine answers it.
     fn asked(&self, role: Role, params: &str) -> Result<Asked, RpcError> {
         let name = methods::by_role(role).name;
         match role {

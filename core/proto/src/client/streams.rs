@@ -1,6 +1,6 @@
-//! What a legacy HTTP server may do with its response streams and sessions: a stream for what belongs to no
-//! request, streams that break off and are resumed, sessions that end (2025-11-25, Streamable HTTP, "Listening for
-//! Messages from the Server", "Resumability and Redelivery", "Session Management").
+//! Response streams and sessions of legacy HTTP servers: the stream that belongs to no request, streams that
+//! break and are resumed, sessions that end (2025-11-25, Streamable HTTP, "Listening for Messages from the
+//! Server", "Resumability and Redelivery", "Session Management").
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::revision::Era;
 const RETRY: Duration = Duration::from_millis(1000);
 /// A server that asks for less would keep us busy with nothing else.
 const SHORTEST_RETRY: Duration = Duration::from_millis(10);
-/// What waiting longer and longer ends at, unless the server itself asks for more.
+/// Upper limit of the back-off, unless the server asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Attempts in a row that bring nothing, after which a stream is given up.
 const BARREN_ROUNDS: u32 = 8;
@@ -25,7 +25,7 @@ const WORTHWHILE: Duration = Duration::from_secs(5);
 /// Longest event id that is kept; it has to fit in a request's head.
 const MAX_EVENT_ID: usize = 4096;
 
-/// What an event stream has said of how it goes on after a break.
+/// The resumption state of an event stream: its last event id and reconnection time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamMark {
     /// Id of the last whole event. `None`: the stream has set none; empty: it took back what it had set.
@@ -42,15 +42,15 @@ pub(super) struct Streams {
     random: u64,
     /// The stream for what belongs to no request.
     standalone: Option<Stream>,
-    /// What the response streams of requests have said, by request.
+    /// Resumption state of the response streams, by request.
     marks: BTreeMap<u64, StreamMark>,
-    /// What came instead of an answer and is no message, by request: it is told if nothing else comes.
+    /// The error for a response that is not a message, by request: reported if no answer follows.
     odd: BTreeMap<u64, ClientError>,
     /// The streams that go on for such a stream, by request.
     resumed: BTreeMap<u64, Stream>,
     /// The session that is being replaced.
     lost: Option<String>,
-    /// What was sent before this was sent in an earlier session.
+    /// Messages sent before this belong to an earlier session.
     session_since: u64,
 }
 
@@ -78,7 +78,7 @@ impl StreamMark {
         self.retry = newer.retry.or(self.retry);
     }
 
-    /// Where to go on, if the server has said so in a way that can be repeated to it.
+    /// The event id to resume from, if the server has sent one that can be sent back.
     fn resumption(&self) -> Option<&str> {
         let sendable =
             |id: &&str| !id.is_empty() && id.len() <= MAX_EVENT_ID && !id.chars().any(char::is_control);
@@ -91,7 +91,7 @@ impl StreamMark {
 }
 
 impl TransportFailure {
-    /// Whether the same GET may bring a stream another time.
+    /// Returns true if the same GET may succeed later.
     pub(super) fn is_passing(&self) -> bool {
         match self {
             TransportFailure::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
@@ -128,12 +128,12 @@ impl Streams {
         self.odd.insert(request, error);
     }
 
-    /// What came instead of the answer to this request.
+    /// The error for a response to this request that was not a message.
     pub(super) fn odd(&mut self, request: u64) -> Option<ClientError> {
         self.odd.remove(&request)
     }
 
-    /// Whether a session that ended is being replaced.
+    /// Returns true while an ended session is being replaced.
     pub(super) fn renewing(&self) -> bool {
         self.lost.is_some()
     }
@@ -237,8 +237,8 @@ impl ClientConn {
         }
     }
 
-    /// Which request a frame belongs to, if it does not say itself: the inner `None` stands for none. `None`: it
-    /// means nothing.
+    /// Returns the request of a frame without an id of its own: the inner `None` stands for no request.
+    /// `None`: the frame has no meaning.
     pub(super) fn on_stream_frame(&mut self, post: Option<u64>) -> Option<Option<u64>> {
         let Some(post) = post else { return Some(None) };
         if self.has_channel() {

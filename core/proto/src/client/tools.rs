@@ -1,5 +1,5 @@
-//! What a client must do with a list of tools: drop those whose header annotations are invalid and remember
-//! the others' (2026-07-28, Streamable HTTP, "Custom Headers from Tool Parameters").
+//! Processing of a list of tools: drops those with invalid header annotations and stores the annotations of
+//! the others (2026-07-28, Streamable HTTP, "Custom Headers from Tool Parameters").
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ pub(super) fn screen(page: Json, known: &mut Annotations, mut dropped: impl FnMu
     Json::from(out)
 }
 
-/// Where the next page begins.
+/// The cursor of the next page.
 pub(super) fn next_cursor(page: &Json) -> Option<String> {
     serde_json::from_str::<Page<'_>>(page.as_str()).ok()?.next_cursor.map(Cow::into_owned)
 }

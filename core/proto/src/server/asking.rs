@@ -1,4 +1,4 @@
-//! What a handler may ask the client before it answers: the user, a model, the roots (2026-07-28, "Multi Round-Trip
+//! Questions of a handler to the client: the user, a model, the roots (2026-07-28, "Multi Round-Trip
 //! Requests"; 2025-11-25, elicitation, sampling, roots).
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ const MAX_QUESTIONS: usize = 64;
 /// One question.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// What the asker calls it, unique within its call.
+    /// Key of the question, unique within its call.
     pub key: String,
     /// The row of `elicitation/create`, `sampling/createMessage` or `roots/list`.
     pub method: &'static Method,
@@ -128,7 +128,7 @@ impl Question {
         Question { key: self.key.clone(), method: self.method, params }
     }
 
-    /// Whether a client can be asked this, by what it has declared.
+    /// Checks that the declared capabilities of a client allow this question.
     pub fn allowed(&self, revision: Revision, capabilities: &Json) -> Result<(), RpcError> {
         let lacks = |required: Value| {
             let message = format!("the client cannot be asked {}", self.method.name);
@@ -169,7 +169,8 @@ impl Question {
         }
     }
 
-    /// Whether the revision wants an `elicitationId` that the asker did not give (2025-11-25, elicitation, "URL Mode").
+    /// Returns true if the revision requires an `elicitationId` that the question lacks (2025-11-25,
+    /// elicitation, "URL Mode").
     pub fn wants_elicitation_id(&self, revision: Revision) -> bool {
         self.method.role == Role::Elicit && revision == Revision::V2025_11_25 && {
             let params = self.elicitation();
@@ -207,7 +208,7 @@ impl Question {
         out
     }
 
-    /// What is wrong with an answer.
+    /// Checks an answer; the error describes the fault.
     pub fn check(&self, answer: &str) -> Result<(), String> {
         #[derive(Deserialize)]
         struct Elicited {

@@ -1,5 +1,5 @@
-//! What a server offers, and which handler a request belongs to. Requests read an immutable snapshot;
-//! registration makes a new one.
+//! The tools, resources, prompts and completions of a server, and the dispatch of requests to their handlers.
+//! Requests read an immutable snapshot; registration makes a new one.
 
 mod lists;
 mod members;
@@ -28,7 +28,7 @@ use super::schema::{Schema, name_object_type};
 use super::template::{Steps, Template};
 use super::{Filter, Notice, Question, Request, Settings, Stamp};
 
-/// What can be registered.
+/// Kinds of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Item {
     /// `Tool`
@@ -56,7 +56,7 @@ impl Item {
         })
     }
 
-    /// What clients are told when one comes or goes.
+    /// The notification when an item of this kind is added or removed.
     pub fn notice(self) -> Option<Notice> {
         match self {
             Item::Tool => Some(Notice::Tools),
@@ -82,7 +82,7 @@ impl Item {
 #[error("{0}")]
 pub struct Invalid(pub String);
 
-/// What a handler works on.
+/// Input of a handler.
 #[derive(Debug)]
 pub enum Input {
     /// The arguments of a tool, checked against its schema.
@@ -96,9 +96,9 @@ pub enum Input {
     },
     /// The arguments of a prompt.
     Prompt(Json),
-    /// What a client asks of tasks: the engine answers.
+    /// A request about tasks: the engine answers.
     Tasks(TaskRequest),
-    /// What to complete.
+    /// An argument to complete.
     Completion {
         /// `{name, value}`
         argument: Json,
@@ -107,7 +107,7 @@ pub enum Input {
     },
 }
 
-/// What becomes of a request.
+/// Result of dispatching a request.
 pub enum Dispatch<H> {
     /// The engine answers.
     Answer(Outcome),
@@ -117,7 +117,7 @@ pub enum Dispatch<H> {
     Create {
         /// The entry it is registered with.
         entry: Arc<Entry<H>>,
-        /// What it gets.
+        /// Input of the handler.
         input: Input,
         /// For how many milliseconds the client wants the task to be kept.
         ttl: Option<u64>,
@@ -130,7 +130,7 @@ pub enum Dispatch<H> {
     Run {
         /// The entry it is registered with.
         entry: Arc<Entry<H>>,
-        /// What it gets.
+        /// Input of the handler.
         input: Input,
     },
 }
@@ -138,13 +138,13 @@ pub enum Dispatch<H> {
 /// One registered thing.
 #[derive(Debug)]
 pub struct Entry<H> {
-    /// What answers for it.
+    /// The handler.
     pub handler: H,
-    /// How long that may take.
+    /// Time limit of a call.
     pub timeout: Option<Duration>,
-    /// What the client is asked before the handler runs.
+    /// Questions that are asked before the handler runs.
     pub asks: Vec<Question>,
-    /// Whether its calls become tasks.
+    /// Task behaviour of the calls.
     pub task: TaskBehaviour,
     scopes: Vec<String>,
     visible_to: Option<Visibility>,
@@ -169,7 +169,7 @@ impl<H> Entry<H> {
         self.mime_type.as_deref()
     }
 
-    /// What answers requests that belong to no item.
+    /// An entry for requests that belong to no item.
     pub fn internal(handler: H) -> Entry<H> {
         Entry {
             handler,
@@ -191,7 +191,7 @@ impl<H> Entry<H> {
         }
     }
 
-    /// Whether what it does, or that it is there, depends on who asks.
+    /// Returns true if the item's answers, or its presence, depend on the caller.
     pub fn is_restricted(&self) -> bool {
         !self.scopes.is_empty() || self.visible_to.is_some()
     }
@@ -208,27 +208,27 @@ impl<H> Entry<H> {
     }
 }
 
-/// How an item is run.
+/// Options of an item's calls.
 #[derive(Debug, Default)]
 pub struct Behaviour {
-    /// How long a call may take.
+    /// Time limit of a call.
     pub timeout: Option<Duration>,
-    /// What the client is asked before the handler runs.
+    /// Questions that are asked before the handler runs.
     pub asks: Vec<Question>,
-    /// Whether calls become tasks.
+    /// Task behaviour of the calls.
     pub task: TaskBehaviour,
     /// The scopes that a caller needs.
     pub scopes: Vec<String>,
-    /// Who sees it; to others it is not there. `None`: everybody.
+    /// The callers that see the item; for others it does not exist. `None`: all callers.
     pub visible_to: Option<Visibility>,
 }
 
 /// Options of a server that shape its answers.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// What goes on every result.
+    /// Members of every result.
     pub stamp: Stamp,
-    /// How to use the server, for the model.
+    /// Instructions for the model on the use of the server.
     pub instructions: Option<String>,
     /// Entries per page of a list.
     pub page_size: usize,
@@ -243,13 +243,13 @@ pub struct Catalog<H> {
 
 /// Something to be registered: see [`Catalog::add_all`].
 pub struct New<'d, H> {
-    /// What it is.
+    /// Kind of the item.
     pub item: Item,
     /// The protocol's object for it, as JSON.
     pub definition: std::borrow::Cow<'d, str>,
-    /// How it is run.
+    /// Options of its calls.
     pub behaviour: Behaviour,
-    /// What answers for it.
+    /// The handler.
     pub handler: H,
 }
 
@@ -262,10 +262,11 @@ struct Prepared<H> {
 
 struct State<H> {
     entries: BTreeMap<Item, Shelf<H>>,
-    /// What is declared to clients: whatever was registered ever. A client that was told of tools asks for their list when
-    /// it has changed, and an empty one is an answer (2026-07-28, tools, "Capabilities").
+    /// Kinds that are declared to clients: those of every item that was ever registered. A client that knows
+    /// of tools requests their list after a change, and an empty list is an answer (2026-07-28, tools,
+    /// "Capabilities").
     declared: BTreeSet<Item>,
-    /// Whether any tool has tasks, or had: what became of the calls of those that are gone can still be asked.
+    /// True if any tool has or had tasks: clients can still ask about calls of removed tools.
     has_tasks: bool,
     /// First pages, written once for each list and era.
     pages: Mutex<BTreeMap<(Item, Dress), Json>>,
@@ -282,8 +283,8 @@ impl<H> Clone for State<H> {
     }
 }
 
-/// What makes the page of one revision differ from that of another: its era, whether it has structured results, and whether
-/// tools say in it that they have tasks.
+/// Distinguishes the page variants of the revisions: the era, structured results, and the task support in
+/// tools.
 type Dress = (bool, bool, bool);
 
 impl<H> Catalog<H> {
@@ -298,12 +299,12 @@ impl<H> Catalog<H> {
         Catalog { settings, offer, state: RwLock::new(Arc::new(state)) }
     }
 
-    /// What goes on every result.
+    /// Members of every result.
     pub fn stamp(&self) -> &Stamp {
         &self.offer.stamp
     }
 
-    /// What the server is willing to do.
+    /// Settings of the server.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -313,12 +314,12 @@ impl<H> Catalog<H> {
         self.offer.page_size
     }
 
-    /// Whether any tool has tasks, or had while it was offered.
+    /// Returns true if any tool has tasks, or had them while it was offered.
     pub fn has_tasks(&self) -> bool {
         self.snapshot().has_tasks
     }
 
-    /// What a tool is registered with.
+    /// The entry of a tool.
     pub fn tool(&self, name: &str) -> Option<Arc<Entry<H>>> {
         self.snapshot().get(Item::Tool, name).cloned()
     }
@@ -367,7 +368,7 @@ impl<H> Catalog<H> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a caller may hear of a change now, whatever it could see when it began to listen.
+    /// Returns true if a caller may receive a change now, whatever it could see when it subscribed.
     pub fn tells(&self, notice: &Notice, access: &Access) -> bool {
         match (notice, access) {
             (Notice::Resource(uri), Access::Anybody | Access::Known(_)) => self.snapshot().tells(uri, access),
@@ -466,7 +467,7 @@ impl<H> Catalog<H> {
 }
 
 impl<H> Entry<H> {
-    /// What becomes of a request whose caller lacks a scope.
+    /// The dispatch of a request whose caller lacks a scope.
     fn forbids(&self, request: &Request) -> Option<Dispatch<H>> {
         (!request.access.may(&self.scopes)).then(|| Dispatch::Forbid(self.scopes.clone()))
     }
@@ -488,7 +489,7 @@ impl<H> State<H> {
         self.get(item, key).filter(|entry| entry.is_visible(access))
     }
 
-    /// What is left of a filter for who asks.
+    /// Reduces a filter to the items that the caller sees.
     fn watching(&self, filter: Filter, request: &Request) -> Filter {
         let access = &request.access;
         if !self.restricts_resources() {
@@ -502,7 +503,7 @@ impl<H> State<H> {
         })
     }
 
-    /// Whether a caller may hear now that the resource at this URI has changed.
+    /// Returns true if a caller may now receive changes of the resource at this URI.
     fn tells(&self, uri: &str, access: &Access) -> bool {
         if !self.restricts_resources() {
             return true;
@@ -530,7 +531,7 @@ impl<H> State<H> {
         (revision.era() == Era::Modern, structured, tasks)
     }
 
-    /// Whether a capability that does not depend on the revision is there.
+    /// Returns true if a capability that does not depend on the revision is declared.
     fn declares(&self, capability: &str) -> bool {
         let has = |item: Item| self.declared.contains(&item);
         match capability {
@@ -563,7 +564,7 @@ impl<H> State<H> {
         capabilities
     }
 
-    /// Whether a request about tasks can be served: both sides must know of them.
+    /// Checks that both sides support tasks, as a request about tasks requires.
     fn check_tasks(&self, request: &Request) -> Result<(), RpcError> {
         if !self.has_tasks {
             let message = "Method not found: no tool of the server has tasks";

@@ -22,7 +22,7 @@ use crate::server::session::Session;
 /// Monotonic time, from an origin of the driver's choice.
 pub type Time = Duration;
 
-/// What the driver must do next.
+/// An action for the driver.
 #[derive(Debug)]
 pub enum Output {
     /// Send one message. The frame is one line without its newline.
@@ -60,16 +60,16 @@ struct Batch {
 #[derive(Debug)]
 pub struct ServerConn {
     settings: Settings,
-    /// What its legacy session goes by.
+    /// Name of the legacy session.
     name: String,
     session: Option<Session>,
     live: BTreeMap<u64, Live>,
     /// The keys of the live requests by their ids.
     keys: BTreeMap<Id, u64>,
-    /// What the client was asked, and by which request.
+    /// Open questions to the client, with the request that asked them.
     asks: BTreeMap<u64, u64>,
     batches: BTreeMap<u64, Batch>,
-    /// How many of the live requests are streams to listen on.
+    /// Number of live requests that are subscription streams.
     listening: usize,
     /// No live request is due before this.
     earliest: Option<Time>,
@@ -226,7 +226,7 @@ impl ServerConn {
         session.chain(streams).map(str::to_owned).collect()
     }
 
-    /// Whether anybody could want to hear of changes.
+    /// Returns true if any client may be interested in changes.
     pub fn is_listening(&self) -> bool {
         self.session.is_some() || self.listening > 0
     }
@@ -304,12 +304,12 @@ impl ServerConn {
         }
     }
 
-    /// How many requests wait for their answer.
+    /// Number of unanswered requests.
     pub fn in_flight(&self) -> usize {
         self.live.len()
     }
 
-    /// What to do next; `None` when everything is done.
+    /// The next action; `None` when everything is done.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
     }

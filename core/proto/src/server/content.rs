@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::revision::Revision;
 
-/// Whether a revision lacks kinds of content that handlers may answer with.
+/// Returns true if a revision lacks kinds of content that handlers may return.
 pub(crate) fn is_limited(revision: Revision) -> bool {
     revision < Revision::V2025_06_18
 }
@@ -46,7 +46,7 @@ fn rewritten(
     changed.then(|| value.to_string())
 }
 
-/// What a block says, where the revision does not have its kind.
+/// The text form of a block that the revision does not have.
 fn instead(block: &Value, revision: Revision) -> Option<String> {
     let text = |member: &str| block.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
     match text("type")? {

@@ -21,7 +21,7 @@ pub struct Finished {
     pub status: u16,
 }
 
-/// What the modern era stamps on every result, written once per server.
+/// Members that the modern era requires in every result, encoded once per server.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     server_info: String,

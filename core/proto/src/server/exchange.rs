@@ -53,13 +53,13 @@ impl LogLevel {
     }
 }
 
-/// How far a request has come.
+/// Progress of a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// Grows with every report.
     pub progress: f64,
-    /// What it will be at the end, where known.
+    /// The final value, if known.
     #[serde(default)]
     pub total: Option<f64>,
     /// One sentence for a person.
@@ -75,7 +75,7 @@ pub struct LogEntry {
     pub level: LogLevel,
     /// Anything, as JSON.
     pub data: Box<RawValue>,
-    /// Where it comes from.
+    /// Name of the logger.
     #[serde(default)]
     pub logger: Option<String>,
 }
@@ -108,9 +108,9 @@ pub struct Exchange {
     /// URI and MIME type of the resource being read, for the short outcome forms.
     resource: Option<(String, Option<String>)>,
     output: Option<Arc<Schema>>,
-    /// What is told on it, where it is a stream to listen on.
+    /// The subscriptions, if the exchange is a subscription stream.
     filter: Option<Filter>,
-    /// What is answered depends on who asks.
+    /// True if the answer depends on the caller.
     private: bool,
     over: bool,
 }
@@ -177,7 +177,7 @@ impl Exchange {
         }
     }
 
-    /// Whether caches may not share the answer, whatever the server says of all.
+    /// Returns true if caches may not share the answer, whatever the server declares.
     pub(crate) fn is_private(&self) -> bool {
         self.private
     }
@@ -232,12 +232,12 @@ impl Exchange {
         acknowledgement
     }
 
-    /// Whether it is a stream to listen on.
+    /// Returns true if the exchange is a subscription stream.
     pub fn is_listening(&self) -> bool {
         self.filter.is_some()
     }
 
-    /// What is listened for on it.
+    /// The subscriptions.
     pub fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }

@@ -1,5 +1,6 @@
-//! What a call remembers from one run of its handler to the next: answers of the client, and what the handler itself has
-//! stored. In the modern era it travels through the client as `requestState` (2026-07-28, "Multi Round-Trip Requests").
+//! State of a call between the runs of its handler: answers of the client, and values that the handler
+//! stored. In the modern era it travels through the client as `requestState` (2026-07-28, "Multi Round-Trip
+//! Requests").
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ struct Answer {
     value: Json,
 }
 
-/// What is sealed.
+/// The sealed content.
 #[derive(Serialize, Deserialize)]
 struct Sealed<'a> {
     #[serde(rename = "x")]
@@ -116,12 +117,12 @@ impl Memory {
         true
     }
 
-    /// How far it had come.
+    /// The checkpoint.
     pub fn checkpoint(&self) -> Option<&Json> {
         self.checkpoint.as_ref()
     }
 
-    /// What was stored under a key.
+    /// The value stored under a key.
     pub fn kept(&self, key: &str) -> Option<&Json> {
         self.kept.get(key)
     }
@@ -168,8 +169,8 @@ impl Memory {
     }
 }
 
-/// What a sealed state is bound to: the method and what it is about. Sealing it together with the principal keeps the state
-/// from being used for another request or by another caller.
+/// The data that a sealed state is bound to: the method and its target. Together with the principal, it
+/// prevents the use of the state for another request or by another caller.
 pub fn binding(method: &Method, name: &str, arguments: &Json, principal: &str) -> Vec<u8> {
     // Clients may write the same arguments in another order; serde_json's maps are sorted.
     let arguments: Value = serde_json::from_str(arguments.as_str()).unwrap_or_default();

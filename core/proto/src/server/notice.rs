@@ -20,7 +20,7 @@ const MAX_WATCHED: usize = 1024;
 /// Most bytes of the URIs or ids of all together: they are kept for as long as they are watched. Of one: [`MAX_URI`].
 const MAX_WATCHED_BYTES: usize = 256 << 10;
 
-/// Whether these can be watched, by their URIs or ids; or why not.
+/// Checks that these URIs or ids can be watched; the error gives the reason.
 pub(crate) fn check_watched<'a>(
     what: &str,
     watched: impl Iterator<Item = &'a String> + Clone,
@@ -113,7 +113,7 @@ impl Notice {
     }
 }
 
-/// What a client listens for.
+/// The subscriptions of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Filter {
@@ -173,7 +173,7 @@ impl Filter {
         self
     }
 
-    /// Whether it lets a notice through.
+    /// Returns true if the filter lets a notice pass.
     pub fn covers(&self, notice: &Notice) -> bool {
         match notice {
             Notice::Tools => self.tools_list_changed,

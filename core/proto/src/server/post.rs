@@ -15,7 +15,7 @@ use crate::server::encode::status_of;
 use crate::server::exchange::Exchange;
 use crate::server::request::{self, Params, Request, Settings};
 
-/// What is under a header name.
+/// Value of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup<'a> {
     /// No such header.
@@ -32,7 +32,7 @@ pub trait Headers {
     fn get(&self, name: &str) -> Lookup<'_>;
 }
 
-/// What becomes of a POST.
+/// Result of admitting a POST.
 #[derive(Debug)]
 pub enum Admission {
     /// Find an answer.
@@ -52,7 +52,7 @@ pub enum Admission {
     },
 }
 
-/// What a notification of a client means.
+/// Meaning of a client's notification.
 #[derive(Debug)]
 pub enum Note {
     /// It gives a request up.

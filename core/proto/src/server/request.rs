@@ -19,14 +19,14 @@ use crate::server::exchange::{Exchange, LogLevel};
 use crate::server::notice::Filter;
 use crate::server::session::check_client;
 
-/// What a server is willing to do, fixed for its life.
+/// Settings of a server, fixed for its lifetime.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Limits on input.
     pub limits: Limits,
-    /// Whether requests of the modern era are served.
+    /// True if requests of the modern era are served.
     pub modern: bool,
-    /// Whether the legacy handshake is served.
+    /// True if the legacy handshake is served.
     pub legacy: bool,
 }
 
@@ -37,7 +37,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether a revision is served.
+    /// Returns true if a revision is served.
     pub fn serves(&self, revision: Revision) -> bool {
         match revision.era() {
             Era::Modern => self.modern,
@@ -56,8 +56,9 @@ impl Settings {
         Revision::parse(requested).filter(|r| r.era() == Era::Legacy).unwrap_or(Revision::LATEST_LEGACY)
     }
 
-    /// What a client of the legacy era is told by a server without it. It names the versions: such a client may show nothing
-    /// but this message (2026-07-28, versioning, "Backward Compatibility with Initialization-Based Versions").
+    /// The error for a client of the legacy era on a server without it. It names the versions, because such a
+    /// client may show nothing but this message (2026-07-28, versioning, "Backward Compatibility with
+    /// Initialization-Based Versions").
     pub(crate) fn only_modern(&self) -> RpcError {
         let supported = self.supported();
         let message = format!(
@@ -101,9 +102,9 @@ pub struct Request {
     pub context: Json,
     /// `params._meta`; empty where absent.
     pub meta: Json,
-    /// Who asks: from `_meta`, or from the handshake; empty where unknown.
+    /// Information about the client, from `_meta` or from the handshake; empty if unknown.
     pub client_info: Json,
-    /// What the client can do; empty where unknown.
+    /// Capabilities of the client; empty if unknown.
     pub client_capabilities: Json,
     /// `params.inputResponses` of a request that is sent again; empty where absent.
     pub input_responses: Json,
@@ -113,7 +114,7 @@ pub struct Request {
     pub filter: Option<Filter>,
     /// `params.task` of a call that is to become a task (2025-11-25); empty where absent.
     pub task: Json,
-    /// Who asks: whoever carries the request says so before it is dispatched.
+    /// The caller, set by the transport before the request is dispatched.
     pub access: Access,
 }
 

@@ -7,7 +7,7 @@ use super::catalog::Invalid;
 
 /// The only dialect (2026-07-28, basic, "JSON Schema Usage").
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
-/// How many violations one error names.
+/// Number of violations that one error names.
 const MAX_REPORTED: usize = 5;
 /// Largest text of which all violations are collected. Each costs hundreds of bytes, even if the value it is about
 /// takes two, and is made before the first can be read.
@@ -40,7 +40,7 @@ impl Schema {
         jsonschema::options().with_pattern_options(patterns).build(schema).map(Schema).ok()
     }
 
-    /// What is wrong with a value, for the model to read; `None` where it is valid. `size`: the bytes of its text.
+    /// Describes the faults of a value, for the model; `None` if it is valid. `size`: the bytes of its text.
     pub(crate) fn violations(&self, value: &Value, root: &str, size: usize) -> Option<String> {
         if self.0.is_valid(value) {
             return None;
@@ -59,7 +59,8 @@ impl Schema {
     }
 }
 
-/// How many schemas are looked at to find out whether one describes objects; more are not understood.
+/// Number of schemas that are inspected to decide if one describes objects; a larger schema counts as
+/// undecided.
 const MAX_BRANCHES: usize = 1000;
 
 /// Add `"type": "object"` to a schema that lets nothing but objects in and does not say so at its root, as a union of objects
@@ -74,7 +75,7 @@ pub(crate) fn name_object_type(schema: &mut Value) {
     }
 }
 
-/// Whether every value that a schema lets in is an object, as far as types, unions and references within `root` tell.
+/// Returns true if a schema accepts objects only, as far as types, unions and references within `root` show.
 fn describes_objects(schema: &Value, root: &Value, budget: &mut usize) -> bool {
     if *budget == 0 {
         return false;

@@ -1,4 +1,4 @@
-//! What the handshake of a legacy client leaves behind, on a byte stream or under an `Mcp-Session-Id` (2025-11-25,
+//! State of a legacy client after the handshake, on a byte stream or under an `Mcp-Session-Id` (2025-11-25,
 //! "Lifecycle").
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use crate::server::request::{Request, invalid};
 /// Most bytes that a client may say of itself: for as long as its session lives they are kept.
 const MAX_CLIENT_BYTES: usize = 64 << 10;
 
-/// Whether this can be kept of a client.
+/// Checks the size of the client's information and capabilities.
 pub(crate) fn check_client(info: Option<&RawValue>, capabilities: Option<&RawValue>) -> Result<(), RpcError> {
     let bytes: usize = [info, capabilities].into_iter().flatten().map(|raw| raw.get().len()).sum();
     if bytes > MAX_CLIENT_BYTES {
@@ -30,9 +30,9 @@ pub(crate) fn check_client(info: Option<&RawValue>, capabilities: Option<&RawVal
 /// One session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// What was negotiated.
+    /// The negotiated revision.
     pub revision: Revision,
-    /// Whose it is, where callers are known: nobody else finds it.
+    /// The owner, if callers are known: no other caller finds the session.
     pub principal: Option<String>,
     client_info: Json,
     capabilities: Json,
@@ -55,7 +55,7 @@ impl Session {
         }
     }
 
-    /// Whether a request of this kind changes what the session remembers.
+    /// Returns true if a request of this kind changes the state of the session.
     pub fn is_changed_by(request: &Request) -> bool {
         matches!(request.method.role, Role::Subscribe | Role::Unsubscribe | Role::SetLogLevel)
     }
@@ -123,8 +123,8 @@ impl Session {
         self.watched.iter().map(String::as_str)
     }
 
-    /// Whether the client is to be told: lists always, a resource when it is watched, a task when this session, which goes by
-    /// this name, has made it.
+    /// Returns true if the client is to be notified: of lists always, of a resource if it is watched, of a
+    /// task if this session, which has this name, created it.
     pub fn wants(&self, notice: &Notice, name: &str) -> bool {
         match notice {
             Notice::Task(news) => {

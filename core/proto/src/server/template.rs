@@ -73,7 +73,7 @@ impl Operator {
     }
 }
 
-/// How the characters of a variable are read.
+/// Decoding of a variable's characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// As RFC 6570 expands it: reserved characters of values are percent-encoded.
@@ -94,14 +94,14 @@ impl Steps {
         Steps(MAX_STEPS)
     }
 
-    /// Whether there were that many left.
+    /// Returns true if that many steps were left.
     fn take(&mut self, steps: usize) -> bool {
         let left = self.0.checked_sub(steps);
         self.0 = left.unwrap_or(0);
         left.is_some()
     }
 
-    /// Whether a template was not looked at for want of steps.
+    /// Returns true if a template was skipped because no steps were left.
     pub(crate) fn are_spent(&self) -> bool {
         self.0 == 0
     }
@@ -231,7 +231,8 @@ fn climbs(value: &str) -> bool {
     value.contains('\0') || value.split(['/', '\\']).any(|segment| segment == "..")
 }
 
-/// Whether joining this to the path of a folder forgets the folder: `/a`, `\a`, and the drives of Windows, `C:\a` and `C:a`.
+/// Returns true if joining this to the path of a folder discards the folder: `/a`, `\a`, and the drives of
+/// Windows, `C:\a` and `C:a`.
 fn is_rooted(value: &str) -> bool {
     match value.as_bytes() {
         [b'/' | b'\\', ..] => true,
@@ -323,7 +324,7 @@ impl<'t> Search<'t> {
         Some(found)
     }
 
-    /// Where the text of an expression begins, behind its prefix.
+    /// The position where the text of an expression begins, after its prefix.
     fn begins(&self, operator: Operator, at: usize) -> Option<usize> {
         self.uri[at..].starts_with(operator.prefix()).then(|| at + operator.prefix().len())
     }

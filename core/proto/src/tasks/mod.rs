@@ -16,14 +16,15 @@ pub use step::{Attention, Event, Next, Refused};
 pub use wire::News;
 pub(crate) use wire::timestamp;
 
-/// Whether a tool's calls become tasks, for clients that know of them.
+/// Task support of a tool, for clients that support tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskSupport {
     /// Never: its calls are answered in their request.
     #[default]
     Never,
-    /// Where the client knows of tasks (since 2026-07-28), or asks for one (2025-11-25); else they are answered in their request.
+    /// Calls become tasks if the client supports tasks (since 2026-07-28) or requests one (2025-11-25);
+    /// otherwise they are answered in their request.
     Optional,
     /// Always; clients that do not know of tasks cannot call it.
     Required,
@@ -40,23 +41,24 @@ impl TaskSupport {
     }
 }
 
-/// How the calls of a tool become tasks.
+/// Task options of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskBehaviour {
-    /// Whether they do.
+    /// Task support.
     pub support: TaskSupport,
-    /// Whether the handler may run again when the process that ran it is gone.
+    /// True if the handler may run again when the process that ran it is gone.
     pub resumable: bool,
     /// For how long a task is kept, from its creation on; `None`: as the server has it.
     pub ttl: Option<Duration>,
-    /// How many of its tasks one process works on at the same time; the others wait. `None`: any number.
+    /// Number of the tool's tasks that one process runs at the same time; the others wait. `None`: any
+    /// number.
     pub concurrency: Option<usize>,
 }
 
-/// What a client asks of tasks.
+/// A request of a client about tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskRequest {
-    /// Where one is.
+    /// The state of a task.
     Get {
         /// Its id.
         id: String,
@@ -73,14 +75,14 @@ pub enum TaskRequest {
         /// Its id.
         id: String,
     },
-    /// What came of it, once it is over (2025-11-25).
+    /// The result of a finished task (2025-11-25).
     Result {
         /// Its id.
         id: String,
     },
-    /// Which there are (2025-11-25).
+    /// The list of tasks (2025-11-25).
     List {
-        /// Where the page begins, as the page before said.
+        /// The cursor of the page.
         cursor: Option<String>,
     },
 }

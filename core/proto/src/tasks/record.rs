@@ -1,4 +1,4 @@
-//! What is known of a task, and how it is kept.
+//! The record of a task, and its stored form.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::server::Question;
 /// The layout that is written. One that a process does not know is left to those who do.
 const LAYOUT: u32 = 1;
 
-/// Where a task is.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -32,7 +32,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether it stays so for ever.
+    /// Returns true if the status is final.
     pub fn is_over(self) -> bool {
         matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
     }
@@ -59,19 +59,19 @@ pub struct Origin {
     pub arguments: Box<RawValue>,
     /// The revision of the request: results are written for it.
     pub revision: Revision,
-    /// What carried the request.
+    /// Transport of the request.
     pub transport: String,
     /// The request's id.
     pub request_id: Box<RawValue>,
     /// The legacy session that it came in, if any: that one is told of changes.
     pub session: Option<String>,
-    /// Who asked.
+    /// Information about the client.
     pub client_info: Option<Box<RawValue>>,
-    /// What the client can do.
+    /// Capabilities of the client.
     pub client_capabilities: Option<Box<RawValue>>,
     /// The request's `_meta`.
     pub meta: Option<Box<RawValue>>,
-    /// What was asked before the task was made: `{key: answer}`.
+    /// Answers given before the task was created: `{key: answer}`.
     pub answers: Option<Box<RawValue>>,
     /// The verified caller: who it is.
     pub principal: Option<String>,
@@ -79,19 +79,19 @@ pub struct Origin {
     pub claims: Option<Box<RawValue>>,
 }
 
-/// What a task was made with.
+/// Parameters that are fixed when a task is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
     /// For how many milliseconds it is kept, from its creation on; `None`: for ever. Who keeps it counts them.
     pub ttl: Option<u64>,
-    /// How often its client should look, in milliseconds.
+    /// Poll interval for the client, in milliseconds.
     pub poll: u64,
-    /// Whether its handler may run again when its worker has died.
+    /// True if the handler may run again when its worker has died.
     pub resumable: bool,
 }
 
-/// What a client has said to a question.
+/// A client's answer to a question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
@@ -105,16 +105,16 @@ pub enum Answer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Asked {
-    /// What the handler calls it.
+    /// The handler's key.
     pub key: String,
-    /// What the client knows it by.
+    /// The key on the wire.
     pub wire: String,
     /// Tells it from other questions under the handler's key.
     pub(super) digest: u64,
     /// The neutral name of what is asked.
     pub(super) op: String,
     pub(super) params: Box<RawValue>,
-    /// What the client has said.
+    /// The client's answer.
     pub answer: Option<Answer>,
 }
 
@@ -125,13 +125,13 @@ impl Asked {
         Some(Question::known(self.wire.clone(), method, Json::from(self.params.get().to_owned())))
     }
 
-    /// Whether it is this question, by the handler's key and what is asked.
+    /// Returns true if this is the question, by the handler's key and its content.
     pub fn is(&self, question: &Question) -> bool {
         self.key == question.key && self.digest == question.digest()
     }
 }
 
-/// How a task has ended: a result object, or an error.
+/// The end of a task: a result object, or an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum End {
@@ -156,7 +156,7 @@ impl From<RpcError> for End {
 }
 
 impl End {
-    /// What a request for the result is answered with.
+    /// The answer to a request for the result.
     pub fn outcome(&self) -> Outcome {
         match self {
             End::Result(result) => Outcome::Result(result.get().to_owned()),
@@ -192,31 +192,31 @@ pub struct Record {
     layout: u32,
     /// Its id.
     pub id: String,
-    /// Whose it is; empty: whoever knows the id.
+    /// The owner; empty: anyone who knows the id.
     pub owner: String,
     /// The call that it runs.
     pub origin: Origin,
-    /// What it was made with.
+    /// Parameters from its creation.
     pub terms: Terms,
     /// When it was made.
     pub created: u64,
     /// When it was last changed so that its client could see it.
     pub updated: u64,
-    /// Where it is.
+    /// Status.
     pub status: Status,
     /// One sentence on that.
     pub message: Option<String>,
     /// The number of the run that works on it, the first is 1. Events of earlier ones are refused.
     pub run: u64,
-    /// Whether its worker has a lease; one that has let it go has none.
+    /// True if the worker holds a lease; a worker that released it holds none.
     pub leased: bool,
-    /// What was asked, in its order.
+    /// Questions, in their order.
     pub asked: Vec<Asked>,
-    /// What its handler has stored.
+    /// Values that the handler stored.
     pub kept: BTreeMap<String, Box<RawValue>>,
-    /// How far its handler has come, in its own words.
+    /// The handler's checkpoint.
     pub checkpoint: Option<Box<RawValue>>,
-    /// How it has ended.
+    /// The end.
     pub end: Option<End>,
 }
 
@@ -271,8 +271,8 @@ impl Record {
         self.asked.iter().filter(|asked| asked.answer.is_none())
     }
 
-    /// Whether somebody who shows this owner may see and change it. Where nobody signs in, the id is the key (extension,
-    /// "Security Considerations"): sessions only list what is theirs.
+    /// Returns true if this owner may see and change the task. If nobody signs in, the id is the key
+    /// (extension, "Security Considerations"): sessions only list their own tasks.
     pub fn is_open_to(&self, principal: Option<&str>) -> bool {
         match self.owner.strip_prefix(PRINCIPAL) {
             Some(owner) => principal == Some(owner),
@@ -283,7 +283,7 @@ impl Record {
 
 const PRINCIPAL: &str = "principal:";
 
-/// Whose a task is that is made by this principal or, where nobody signs in, in this legacy session.
+/// The owner of a task that is created by this principal or, if nobody signs in, in this legacy session.
 pub fn owner(principal: Option<&str>, session: Option<&str>) -> String {
     match (principal, session) {
         (Some(principal), _) => format!("{PRINCIPAL}{principal}"),

@@ -11,7 +11,7 @@ use crate::server::memory::MAX_KEPT;
 /// Most questions that one task asks in its life.
 pub const MAX_ASKED: usize = 1024;
 
-/// What has happened. `run`: the run of the worker that says so.
+/// An event in the life of a task. `run`: the run of the worker that reports it.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// Somebody takes it: its lease has run out, or was let go.
@@ -21,7 +21,7 @@ pub enum Event<'a> {
         #[allow(missing_docs)]
         run: u64,
     },
-    /// How far it is.
+    /// Progress.
     Progress {
         #[allow(missing_docs)]
         run: u64,
@@ -32,7 +32,7 @@ pub enum Event<'a> {
     Asks {
         #[allow(missing_docs)]
         run: u64,
-        /// What it asks. What was answered to an earlier run is not asked again.
+        /// The questions. Questions that an earlier run asked and that were answered are not asked again.
         questions: &'a [Question],
     },
     /// Its client has answered: `(key on the wire, answer)`. Keys that are not open are ignored.
@@ -60,7 +60,7 @@ pub enum Event<'a> {
     Finished {
         #[allow(missing_docs)]
         run: u64,
-        /// How.
+        /// The end.
         end: End,
     },
     /// Its client does not want it any more.
@@ -85,7 +85,7 @@ pub enum Refused {
     Nothing,
 }
 
-/// Who is to look after a task.
+/// The party that takes care of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
     /// Nobody: it is over, or waits for its client.
@@ -101,14 +101,15 @@ pub enum Attention {
 pub struct Next {
     /// The record to write.
     pub record: Record,
-    /// Whether its client can see a difference.
+    /// True if the client can see a difference.
     pub visible: bool,
-    /// Who is to look after it from now on.
+    /// The party that takes care of the task from now on.
     pub attention: Attention,
 }
 
 impl Record {
-    /// What it becomes by an event at `now`, in milliseconds since 1970. Refused events leave it as it is.
+    /// Returns the record after an event at `now`, in milliseconds since 1970. A refused event leaves the
+    /// record unchanged.
     pub fn after(&self, event: Event<'_>, now: u64) -> Result<Next, Refused> {
         if self.status.is_over() {
             return Err(Refused::Over);

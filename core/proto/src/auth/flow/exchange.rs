@@ -8,7 +8,7 @@ use crate::auth::error::AuthError;
 use crate::auth::http::HttpResponse;
 use crate::auth::token::{self, Ask, TokenRequest};
 
-/// What the answer of a token request is for.
+/// Purpose of a token request.
 pub(super) enum Purpose {
     /// The tokens of the MCP server.
     Tokens,

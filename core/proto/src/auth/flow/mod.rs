@@ -24,12 +24,12 @@ pub const AGAIN_AFTER: u64 = 300;
 /// Name of the grant that takes a user.
 const BROWSER: &str = "authorization_code";
 
-/// How tokens are come by.
+/// The grant that obtains tokens.
 #[derive(Debug, Clone)]
 pub enum Grant {
     /// The user agrees in a browser.
     Browser {
-        /// Where the callback comes in: `https`, or `http` at a loopback host.
+        /// The URI that receives the callback: `https`, or `http` at a loopback host.
         redirect_uri: String,
     },
     /// The client acts for itself.
@@ -67,14 +67,14 @@ impl Grant {
     }
 }
 
-/// What a flow is made from.
+/// Configuration of a flow.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// URL of the MCP server.
     pub server: String,
-    /// How tokens are come by.
+    /// The grant that obtains tokens.
     pub grant: Grant,
-    /// Who the client is.
+    /// Identity of the client.
     pub identity: Identity,
     /// Key for `private_key_jwt`.
     pub client_key: Option<ClientKey>,
@@ -86,8 +86,8 @@ pub struct Config {
     pub legacy: bool,
     /// `MCP-Protocol-Version` of metadata requests.
     pub protocol_version: Option<String>,
-    /// Where documents may point to. Made from the server's URL; a name counts as public, so a server of an intranet
-    /// that is known by name needs [`AddressClass::Private`] here.
+    /// Permitted addresses of endpoints. Derived from the server's URL; a name counts as public, so a server
+    /// of an intranet that is known by name needs [`AddressClass::Private`] here.
     pub addresses: AddressPolicy,
 }
 
@@ -110,7 +110,7 @@ impl Config {
     }
 }
 
-/// What a server's refusal says. The default is what to start with when there was none yet.
+/// Content of a server's refusal. The default is the start of a flow without a refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Challenge {
     /// HTTP status: 401 or 403.
@@ -130,7 +130,7 @@ impl Challenge {
     }
 }
 
-/// What happened. `Debug` shows the kind only: callbacks hold codes.
+/// An event for the flow. `Debug` shows the kind only: callbacks contain codes.
 #[derive(Clone)]
 pub enum Input {
     /// A request was refused, or is expected to be. Drops what was going on.
@@ -143,7 +143,7 @@ pub enum Input {
     Callback(String),
     /// Signature for [`Step::Sign`], in JWS form.
     Signature(Vec<u8>),
-    /// What the store has now, after [`Step::Reload`].
+    /// The current content of the store, after [`Step::Reload`].
     Reloaded(Option<Box<Credentials>>),
 }
 
@@ -166,7 +166,7 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// What to do next.
+/// The next action of the caller.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Send this, and bring [`Input::Response`]. No redirects; at most the limit's bytes are read. If it cannot be
@@ -197,8 +197,8 @@ pub struct Flow {
     config: Config,
     /// The record as of now.
     stored: Option<Credentials>,
-    /// What the store is known to hold, whoever it is of: a record follows it. Where the store did not take one, the
-    /// record here is ahead.
+    /// The last known content of the store, of any client: a new record follows it. If the store did not
+    /// accept a record, the record here is newer.
     base: Option<Credentials>,
     phase: Phase,
     challenge: Challenge,
@@ -219,7 +219,7 @@ impl std::fmt::Debug for Flow {
     }
 }
 
-/// What is known of both servers.
+/// Metadata found for both servers.
 #[derive(Clone)]
 struct Found {
     /// None at servers of 2025-03-26.

@@ -1,4 +1,4 @@
-//! What the store holds and what is known here: whose a record is, and who was faster.
+//! Reconciles the credentials of the flow with those of the store: ownership of a record, and lost swaps.
 
 use super::{BROWSER, Config, Credentials, Flow, Grant};
 use crate::auth::credentials::Client;
@@ -42,8 +42,9 @@ impl Config {
 }
 
 impl Flow {
-    /// What the store has now; of use only between flights. True: someone else has changed it, and what it has was taken
-    /// over with attempts counted as before, whatever its version: who signs out and in again counts from one.
+    /// Adopts the current content of the store. Useful only between attempts. Returns true if the tokens of
+    /// another writer were adopted: whatever the version, since versions start again at one after a sign-out.
+    /// The count of attempts does not change.
     pub fn adopt(&mut self, stored: &Credentials) -> bool {
         if stored.server != self.config.server || self.base.as_ref() == Some(stored) {
             return false;
@@ -115,7 +116,8 @@ impl Flow {
         self.base.as_ref().map_or(0, |base| base.version).saturating_add(1)
     }
 
-    /// What to keep of a client: a secret that is configured has its place, and may be another next time.
+    /// Removes the values of a client that are not stored: a configured secret has its own place and may
+    /// change.
     pub(super) fn kept_client(&self, client: Client) -> Client {
         let secret = if self.config.is_configured(&client) { None } else { client.secret };
         Client { secret, ..client }

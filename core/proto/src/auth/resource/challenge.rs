@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 
-/// What a server's challenges say of it.
+/// Properties of a server that its challenges contain.
 #[derive(Debug, Clone, Default)]
 pub struct Challenges {
     /// URL of the protected-resource metadata.

@@ -1,4 +1,5 @@
-//! Who a token is of and what it is good for (RFC 7519, section 4; RFC 9068; RFC 8707, section 2).
+//! Claims of a token: validation, the caller and its scopes (RFC 7519, section 4; RFC 9068; RFC 8707, section
+//! 2).
 
 use std::sync::Arc;
 
@@ -8,17 +9,17 @@ use super::refusal::Refusal;
 use crate::auth::url::cut;
 use crate::json;
 
-/// How far clocks may differ, in seconds, unless an option says otherwise.
+/// Default for the permitted difference between clocks, in seconds.
 pub const LEEWAY: u64 = 60;
 
-/// What claims are held against.
+/// The rules that claims must satisfy.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    /// Whom a token may be for; one of it suffices.
+    /// Accepted audiences; one of them suffices.
     pub audiences: Vec<String>,
     /// Issuers whose tokens are taken; empty: whoever checked the token answers for its issuer.
     pub issuers: Vec<String>,
-    /// How far clocks may differ, in seconds.
+    /// Permitted difference between clocks, in seconds.
     pub leeway: u64,
     /// Tokens that do not expire are refused.
     pub must_expire: bool,
@@ -94,13 +95,13 @@ impl Caller {
         Caller { principal, scopes: scopes(&claims), expires, leeway, claims }
     }
 
-    /// Whoever it was that began something which outlives its request: the same principal and claims. Its token is not looked
-    /// at any more.
+    /// The caller of an earlier request whose work outlives it: the same principal and claims. Its token is
+    /// not checked again.
     pub fn kept(principal: Arc<str>, claims: Map<String, Value>) -> Caller {
         Caller::new(principal, claims, None, 0)
     }
 
-    /// Who it is, among all issuers: what belongs to a caller belongs to this.
+    /// Identifies the caller among all issuers; sessions, tasks and state belong to this value.
     pub fn principal(&self) -> &Arc<str> {
         &self.principal
     }
@@ -110,12 +111,12 @@ impl Caller {
         &self.claims
     }
 
-    /// What the token lets its owner do.
+    /// Scopes of the token.
     pub fn scopes(&self) -> &[String] {
         &self.scopes
     }
 
-    /// Whether it is among [`Caller::scopes`].
+    /// Returns whether the scope is among [`Caller::scopes`].
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.iter().any(|own| own == scope)
     }
@@ -130,8 +131,9 @@ impl Caller {
         self.claims.get("cnf")?.get("jkt")?.as_str()
     }
 
-    /// Whether it is bound to something (`cnf`, RFC 7800, section 3): to a [`key`](Caller::key), or to what nobody here can
-    /// check, such as a certificate (RFC 8705, section 3). What is bound is never good by itself.
+    /// Returns true if the token is bound (`cnf`, RFC 7800, section 3): to a [`key`](Caller::key), or to
+    /// something that cannot be checked here, such as a certificate (RFC 8705, section 3). A bound token is
+    /// never sufficient by itself.
     pub fn is_bound(&self) -> bool {
         self.claims.get("cnf").is_some_and(|bound| !bound.is_null())
     }
@@ -148,11 +150,11 @@ impl Caller {
     }
 }
 
-/// Who asks, as far as is known.
+/// The caller of a request, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub enum Access {
-    /// Whoever holds the other end of a pipe, or is of this process: authorization is not for them (authorization,
-    /// "Protocol Requirements").
+    /// The other end of a pipe, or the same process: authorization does not apply (authorization, "Protocol
+    /// Requirements").
     #[default]
     Local,
     /// Anybody: over HTTP, from a server that asks for no tokens.
@@ -170,12 +172,12 @@ impl Access {
         }
     }
 
-    /// Who it is, if that is known.
+    /// The principal, if known.
     pub fn principal(&self) -> Option<&Arc<str>> {
         self.caller().map(|caller| caller.principal())
     }
 
-    /// Whether it may do what these scopes are for.
+    /// Returns true if the caller has all of these scopes.
     pub fn may(&self, scopes: &[String]) -> bool {
         match self {
             Access::Local => true,

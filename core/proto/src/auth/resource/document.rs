@@ -7,7 +7,7 @@ use crate::auth::url::cut;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// What a server says of itself to those who want in.
+/// The protected-resource metadata of a server.
 #[derive(Debug, Clone, Default)]
 pub struct Document {
     /// Its identifier, which tokens must be for: an `http` or `https` URL without a fragment.
@@ -61,7 +61,7 @@ impl Document {
         Value::Object(members).to_string()
     }
 
-    /// Where the document is: the well-known part between the host and the path (RFC 9728, section 3.1).
+    /// URL of the document: the well-known part between the host and the path (RFC 9728, section 3.1).
     pub fn url(&self) -> Result<String, AuthError> {
         let parts = cut(&self.resource, "resource")?;
         let query = parts.query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -70,8 +70,8 @@ impl Document {
     }
 }
 
-/// Whether a request for this path asks for the document of a resource at `resource`, served at the path `endpoint`:
-/// clients look below the well-known part for either, and then at its root.
+/// Returns true if a request for this path asks for the document of a resource at `resource`, served at the
+/// path `endpoint`: clients look below the well-known part for either, and then at its root.
 pub fn is_document_path(path: &str, resource: &str, endpoint: &str) -> bool {
     let Some(suffix) = path.strip_prefix(WELL_KNOWN) else { return false };
     let own = cut(resource, "resource").map_or("", |parts| parts.path);

@@ -12,7 +12,8 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// Deepest nesting of its header and claims.
 const MAX_DEPTH: usize = 16;
 
-/// How a token may be signed: with a private key that nobody else has. Neither `none` nor a shared secret can be named.
+/// Accepted signature algorithms: those with a private key that only the signer has. Neither `none` nor a
+/// shared secret has a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Algorithm {
@@ -76,7 +77,7 @@ impl Algorithm {
 
 /// A signed token. `Debug` does not show it.
 pub struct Jws<'a> {
-    /// How it says it is signed.
+    /// Algorithm of the header.
     pub algorithm: Algorithm,
     /// `kid` of the header.
     pub key_id: Option<String>,
@@ -84,7 +85,7 @@ pub struct Jws<'a> {
     pub header: Map<String, Value>,
     /// The claims, which are worth nothing before the signature is checked.
     pub claims: Map<String, Value>,
-    /// What is signed.
+    /// The signed bytes.
     pub input: &'a [u8],
     /// The signature.
     pub signature: Vec<u8>,
@@ -96,7 +97,7 @@ impl std::fmt::Debug for Jws<'_> {
     }
 }
 
-/// Whether a token has the form of a signed one: three parts with dots between them.
+/// Returns true if a token has the form of a signed one: three parts separated by dots.
 pub fn is_jws(token: &str) -> bool {
     token.bytes().filter(|byte| *byte == b'.').count() == 2
 }

@@ -20,7 +20,7 @@ pub const FAILED_PAUSE: u64 = 5;
 /// Most keys of an issuer that are kept.
 pub const MAX_KEYS: usize = 100;
 
-/// What the errors call the document.
+/// Name of the document in error messages.
 const DOCUMENT: &str = "key set";
 
 /// A public key as it came.
@@ -33,7 +33,7 @@ impl Jwk {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    /// Whether signatures of this algorithm can be of it: by its type, and by what it says it is for.
+    /// Returns true if the key can have made signatures of this algorithm, by its type and its declared use.
     pub fn is_for(&self, algorithm: Algorithm) -> bool {
         let (kind, curve) = algorithm.key_type();
         self.text("kty") == Some(kind)
@@ -63,7 +63,7 @@ impl Jwk {
     }
 }
 
-/// What to do for a token of a key.
+/// The action for a token that names a key.
 #[derive(Debug, PartialEq)]
 pub enum Plan {
     /// One of these has signed it, or nobody has.
@@ -88,7 +88,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// What to do for a token with this key id and algorithm.
+    /// Returns the action for a token with this key id and algorithm.
     pub fn plan(&self, key_id: Option<&str>, algorithm: Algorithm, now: u64) -> Plan {
         let age = self.fetched.map(|at| now.saturating_sub(at));
         let resting = self.failed.is_some_and(|at| now.saturating_sub(at) < FAILED_PAUSE);

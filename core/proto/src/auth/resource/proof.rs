@@ -38,7 +38,7 @@ pub struct Target<'a> {
 /// A proof that is taken apart, its signature not checked yet.
 #[derive(Debug)]
 pub struct Proof<'a> {
-    /// How it is signed, and over what.
+    /// The signature and the signed bytes.
     pub jws: Jws<'a>,
     /// The key that it says it is signed with.
     pub key: Jwk,

@@ -1,4 +1,4 @@
-//! Who sees an item: a predicate over verified claims, the same wherever the item could show.
+//! Visibility of an item: a predicate over verified claims, the same in every request.
 
 use serde_json::{Value, json};
 
@@ -7,9 +7,10 @@ use super::claims::{Access, Caller};
 /// Deepest nesting of a predicate.
 pub const MAX_DEPTH: usize = 16;
 
-/// Who sees an item. As JSON: `{"scope": "admin"}`, `{"claim": "groups", "is": "staff"}`, `{"any": [...]}`,
-/// `{"all": [...]}`, `{"not": ...}`. A claim in an object has the path to it: `{"claim": ["realm", "roles"], ...}`. An array
-/// is of alternatives: any of the scopes, any of the values; a claim that is an array fits when one of its elements does.
+/// The callers that see an item. As JSON: `{"scope": "admin"}`, `{"claim": "groups", "is": "staff"}`,
+/// `{"any": [...]}`, `{"all": [...]}`, `{"not": ...}`. A claim in an object has the path to it: `{"claim":
+/// ["realm", "roles"], ...}`. An array lists alternatives: any of the scopes, any of the values; a claim that
+/// is an array matches if one of its elements does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Visibility {
     /// Tokens with one of these scopes.
@@ -78,7 +79,8 @@ impl Visibility {
         }
     }
 
-    /// Whether it fits a caller. Who is local sees everything, and who is unknown sees what is for everybody.
+    /// Returns true if the caller sees the item. A local caller sees everything, an unknown caller sees
+    /// public items.
     pub fn fits(&self, access: &Access) -> bool {
         match access {
             Access::Local => true,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::seen::Seen;
 use crate::json::Json;
 
-/// How often a server is asked that does not say.
+/// Default interval between polls.
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
 /// Bounds of what a server may want.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
-/// How often a server is asked that tells of changes by itself, and what waiting longer and longer ends at; unless it
-/// wants to be asked less often anyway.
+/// Interval between polls of a server that sends updates by itself, and the upper limit of the back-off,
+/// unless the server asks for a longer interval.
 const SLOW_INTERVAL: Duration = Duration::from_secs(30);
 /// Looks in a row that bring nothing new, after which the interval doubles, and how often it does.
 const QUIET_LOOKS: u32 = 10;
@@ -32,7 +32,7 @@ pub(super) struct Drive {
     pub overdue: bool,
     pub poll: Poll,
     pub schedule: Schedule,
-    /// What it has asked, by its keys. Those are unique in its life.
+    /// Questions of the task, by their keys, which are unique for its lifetime.
     pub keys: BTreeMap<String, Key>,
     /// The request that carries answers.
     pub update: Option<u64>,
@@ -68,7 +68,7 @@ pub(super) enum Push {
     No,
 }
 
-/// Where a question of the task is.
+/// State of a question of the task.
 #[derive(Debug, Clone)]
 pub(super) enum Key {
     /// The host is asked.
@@ -82,7 +82,7 @@ pub(super) enum Key {
 
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    /// What the server wants.
+    /// The interval that the server asks for.
     pub interval: Option<Duration>,
     /// Looks in a row that brought nothing new.
     pub quiet: u32,
@@ -93,7 +93,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// How long to wait for the next look.
+    /// The delay until the next poll.
     pub fn delay(&self) -> Duration {
         let interval = self.interval.unwrap_or(USUAL_INTERVAL).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         if self.faults > 0 {

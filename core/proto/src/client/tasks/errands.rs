@@ -19,9 +19,9 @@ use crate::jsonrpc;
 use crate::methods::{self, Role};
 use crate::revision::Era;
 
-/// How long a look may take.
+/// Time limit of a poll.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(30);
-/// What waits for the connection to be there again.
+/// Delay before a request is repeated on a connection that was unavailable.
 pub(super) const SOON: Duration = Duration::from_secs(1);
 /// Times in a row that a server may say that it has failed itself when it is asked for a task.
 const MAX_ERRORS: u32 = 5;
@@ -30,7 +30,7 @@ const MAX_PUSHES: usize = 8;
 /// Streams for one task, one after the other.
 const MAX_STREAMS: u32 = 3;
 
-/// What a request is for.
+/// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::client) enum Errand {
     /// To see where it is.
@@ -155,7 +155,7 @@ impl ClientConn {
         }
     }
 
-    /// What the time has come for.
+    /// Handles the deadlines of tasks that have passed.
     pub(in crate::client) fn on_tasks_deadline(&mut self) {
         self.on_own_tasks_deadline();
         self.on_cancels_deadline();

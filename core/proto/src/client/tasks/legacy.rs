@@ -1,4 +1,5 @@
-//! Which calls a server of 2025-11-25 makes tasks of (tasks, "Capability Negotiation", "Tool-Level Negotiation").
+//! Decides which calls become tasks on a server of 2025-11-25 (tasks, "Capability Negotiation", "Tool-Level
+//! Negotiation").
 
 use std::borrow::Cow;
 
@@ -16,7 +17,7 @@ use crate::revision::{Era, Revision};
 /// Tools whose support is remembered.
 const MAX_TOOLS: usize = 4096;
 
-/// Whether a tool's calls may be tasks.
+/// Task support of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Support {
     No,
@@ -25,7 +26,7 @@ pub(super) enum Support {
 }
 
 impl Tasks {
-    /// What a server is, once connected.
+    /// Stores the capabilities of a connected server.
     pub fn learn(&mut self, revision: Revision, capabilities: &Json) {
         let declared: Value = serde_json::from_str(capabilities.as_str()).unwrap_or_default();
         self.offered = revision.era() == Era::Legacy
@@ -148,7 +149,7 @@ pub(in crate::client) fn augment(params: &str, ttl: Option<u64>) -> String {
     format!("{{\"task\":{{{ttl}}}{separator}{rest}")
 }
 
-/// Whether the result of such a call is a task. A server may have answered at once.
+/// Returns true if the result of such a call is a task. A server may have answered immediately.
 pub(in crate::client) fn is_created(result: &Json) -> bool {
     let members = json::members(result.as_str()).unwrap_or_default();
     members.iter().any(|(key, value)| key == "task" && value.get().starts_with('{'))

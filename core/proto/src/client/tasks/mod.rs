@@ -52,15 +52,15 @@ pub(super) struct Tasks {
     no_push: bool,
     /// A legacy server makes tasks of tool calls.
     offered: bool,
-    /// What the server is still to be told of tasks that are not wanted any more.
+    /// Pending cancellations of tasks.
     cancels: Cancels,
-    /// What a legacy server has said of its tools, and whether it was asked for all of them.
+    /// Task support of a legacy server's tools, and whether the whole list was requested.
     support: BTreeMap<String, Support>,
     surveyed: bool,
     own: Own,
 }
 
-/// How an operation follows a task.
+/// The way in which an operation follows a task.
 #[derive(Debug)]
 pub(super) struct Followed {
     pub task: String,
@@ -74,11 +74,11 @@ pub(super) struct Followed {
     pub token: Option<u64>,
     /// It has: what the task says of itself is no progress any more.
     pub counted: bool,
-    /// How often the task's message was told as progress.
+    /// Number of times that the task's message was reported as progress.
     reports: u64,
 }
 
-/// Where a look at a task comes from.
+/// The origin of a task's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// The answer to this request for it.
@@ -372,7 +372,7 @@ impl ClientConn {
         }
     }
 
-    /// What a task asks, each once.
+    /// Asks the questions of a task, each once.
     fn on_asked(&mut self, id: &str, seen: &Seen, source: Source) {
         let requests = seen.requests.as_str();
         let requests = match json::members(requests) {
@@ -466,8 +466,8 @@ impl ClientConn {
         self.withdraw_task(task, |key| answered.iter().any(|(answered, _)| answered == key));
     }
 
-    /// What the server does not ask any more is not to be answered. Only an answer to a request that was sent after the
-    /// question came says so for certain.
+    /// Withdraws questions that the server no longer asks. Only the answer to a request that was sent after
+    /// the question arrived proves this.
     fn withdraw_vanished(&mut self, id: &str, asked: &[&str], source: Source) {
         let (Source::Poll(request), Some(drive)) = (source, self.tasks.drives.get_mut(id)) else { return };
         let mut vanished = Vec::new();
@@ -551,7 +551,7 @@ impl ClientConn {
     }
 }
 
-/// What came of a task that is over, as its call would have been answered.
+/// The outcome of a finished task, in the form of the call's own answer.
 fn outcome(seen: &Seen) -> Result<Json, ClientError> {
     if seen.status == Status::Completed {
         if !seen.result.as_str().starts_with('{') {

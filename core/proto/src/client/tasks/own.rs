@@ -1,5 +1,5 @@
-//! What a server of 2025-11-25 has asked us for and is answered later: tasks of our own (2025-11-25, tasks, "Definitions":
-//! the client is the receiver).
+//! Tasks of the client: requests of a server of 2025-11-25 that are answered later (2025-11-25, tasks,
+//! "Definitions": the client is the receiver).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::tasks::timestamp;
 const MAX_OWN: usize = 32;
 /// Requests for results that may wait, of all tasks.
 const MAX_WAITING: usize = 64;
-/// How long a task is kept, at most and where the server does not say.
+/// Retention time of a task: the maximum, and the default.
 const MAX_TTL: Duration = Duration::from_secs(3600);
-/// How often we want to be asked, in milliseconds.
+/// The poll interval for the server, in milliseconds.
 const INTERVAL: u64 = 1000;
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct OwnTask {
     created: Duration,
     updated: Duration,
     ttl: Duration,
-    /// What it came to; `None`: the host is asked.
+    /// The result; `None` while the host is asked.
     end: Option<End>,
     /// Requests for its result.
     waiting: Vec<Id>,
@@ -87,7 +87,7 @@ impl OwnTask {
 }
 
 impl ClientConn {
-    /// Whether a question is to be answered later.
+    /// Returns true if a question is to be answered later.
     pub(in crate::client) fn makes_own_task(&self, kind: QuestionKind, params: &Json) -> bool {
         #[derive(Deserialize)]
         struct Params {

@@ -1,5 +1,5 @@
-//! What a server says of a task, on either wire (extension `io.modelcontextprotocol/tasks`, "Tasks"; 2025-11-25, tasks,
-//! "Data Types").
+//! The state of a task as a server reports it, in either wire format (extension
+//! `io.modelcontextprotocol/tasks`, "Tasks"; 2025-11-25, tasks, "Data Types").
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -115,14 +115,14 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Whether nothing is new since `before`.
+    /// Returns true if nothing has changed since `before`.
     pub fn is_same(&self, before: &Seen) -> bool {
         (self.status, &self.message, &self.updated) == (before.status, &before.message, &before.updated)
             && self.requests == before.requests
     }
 }
 
-/// What an id must be to be sent back.
+/// Checks that an id can be sent back.
 pub(super) fn check_id(id: &str) -> Result<(), String> {
     match id.len() {
         0 => Err("the task's id is empty".into()),

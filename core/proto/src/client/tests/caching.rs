@@ -7,7 +7,7 @@ fn page(ttl: Value) -> Value {
 }
 
 impl Rig {
-    /// Whether the server was asked; it answers with this time to live.
+    /// Calls a list; returns true if the server was asked. It answers with this time to live.
     fn lists(&mut self, params: Value, options: CallOptions, ttl: Value) -> bool {
         self.start_with(1, "list_prompts", params, options);
         self.drain();

@@ -1,4 +1,4 @@
-//! What the server asks and tells.
+//! Requests and notifications of the server.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What servers ask, in both eras.
+//! Questions of servers, in both eras.
 
 use super::*;
 use crate::RpcError;

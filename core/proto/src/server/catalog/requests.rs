@@ -1,4 +1,4 @@
-//! What becomes of the requests that name an item: found, allowed, checked against what it is registered with.
+//! Dispatch of requests that name an item: lookup, permission, validation against the definition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) fn call_tool<H>(
     Ok(Dispatch::Run { entry: entry.clone(), input })
 }
 
-/// What becomes of the call of a tool that has tasks: it runs as one, or in its request, or not at all.
+/// Dispatches the call of a tool that has tasks: as a task, in its request, or as an error.
 fn call_with_tasks<H>(
     request: &Request,
     entry: &Arc<Entry<H>>,
@@ -103,7 +103,7 @@ fn task_ttl(task: &Json) -> Result<Option<u64>, RpcError> {
     }
 }
 
-/// Whether the client of a modern request knows of tasks.
+/// Returns true if the client of a modern request supports tasks.
 fn has_tasks(request: &Request) -> bool {
     #[derive(serde::Deserialize)]
     struct Capabilities<'a> {

@@ -1,4 +1,4 @@
-//! What a legacy server has asked for and is answered later.
+//! Requests of a legacy server that are answered later.
 
 use super::*;
 
