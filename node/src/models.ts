@@ -4,24 +4,24 @@
 
 import type { JsonObject } from "./types.js";
 
-/** Who says something, or whom it is for. */
+/** The speaker of a message, or the audience of content. */
 export type Role = "user" | "assistant";
 
 /** The JSON Schema type of a number. */
 export type NumberType = "number" | "integer";
 
-/** What a person can do with a question. */
+/** The decisions of a user. */
 export type ElicitAction = "accept" | "decline" | "cancel";
 
-/** Whose context goes into a question to the model. */
+/** The servers whose context is added to a question to the model. */
 export type IncludeContext = "none" | "thisServer" | "allServers";
 
-/** Whether the model uses tools. */
+/** Modes of tool use. */
 export type ToolChoiceMode = "auto" | "required" | "none";
 
 /** Hints on how to use content or a resource. */
 export interface Annotations {
-  /** Whom it is for. */
+  /** The intended audience. */
   audience?: Role[];
   /** 0 (optional) to 1 (required). */
   priority?: number;
@@ -69,13 +69,13 @@ export interface AudioContent {
 /** A resource that can be read. */
 export interface ResourceLink {
   type: "resource_link";
-  /** Where it is. */
+  /** The location. */
   uri: string;
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
   /** Media type. */
   mimeType?: string;
@@ -100,9 +100,9 @@ export interface EmbeddedResource {
   _meta?: Record<string, unknown>;
 }
 
-/** What a resource holds: one of `text` and `blob`. */
+/** The content of a resource: one of `text` and `blob`. */
 export interface ResourceContents {
-  /** Where it is. */
+  /** The location. */
   uri: string;
   /** Media type. */
   mimeType?: string;
@@ -114,15 +114,15 @@ export interface ResourceContents {
   _meta?: Record<string, unknown>;
 }
 
-/** Who a client or server is. */
+/** Identity of a client or a server. */
 export interface Implementation {
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
   /** Its version. */
   version: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
   /** Its home page. */
   websiteUrl?: string;
@@ -132,7 +132,7 @@ export interface Implementation {
 
 /** An icon. */
 export interface Icon {
-  /** Where it is; may be a `data:` URI. */
+  /** The location; may be a `data:` URI. */
   src: string;
   /** Media type. */
   mimeType?: string;
@@ -144,11 +144,11 @@ export interface Icon {
 
 /** A tool. */
 export interface Tool {
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
   /** JSON Schema of its arguments. */
   inputSchema: JsonObject;
@@ -164,7 +164,7 @@ export interface Tool {
 
 /** Hints on what a tool does. */
 export interface ToolAnnotations {
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
   /** It changes nothing. */
   readOnlyHint?: boolean;
@@ -178,13 +178,13 @@ export interface ToolAnnotations {
 
 /** A resource. */
 export interface Resource {
-  /** Where it is. */
+  /** The location. */
   uri: string;
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
   /** Media type. */
   mimeType?: string;
@@ -202,11 +202,11 @@ export interface Resource {
 export interface ResourceTemplate {
   /** RFC 6570 template. */
   uriTemplate: string;
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
   /** Media type of all of them. */
   mimeType?: string;
@@ -220,13 +220,13 @@ export interface ResourceTemplate {
 
 /** A prompt. */
 export interface Prompt {
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
-  /** What it takes. */
+  /** Arguments. */
   arguments?: PromptArgument[];
   /** Icons. */
   icons?: Icon[];
@@ -234,32 +234,32 @@ export interface Prompt {
   _meta?: Record<string, unknown>;
 }
 
-/** What a prompt takes. */
+/** An argument of a prompt. */
 export interface PromptArgument {
-  /** Its programmatic name. */
+  /** Programmatic name. */
   name: string;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is, for people and models. */
+  /** Description for people and models. */
   description?: string;
-  /** Whether it must be given. */
+  /** True if the argument is required. */
   required?: boolean;
 }
 
-/** What a tool call brought. */
+/** The result of a tool call. */
 export interface CallToolResult {
-  /** For the model. */
+  /** Content for the model. */
   content: ContentBlock[];
-  /** As the tool's output schema says. */
+  /** Structured content, as the tool's output schema describes it. */
   structuredContent?: unknown;
-  /** The tool failed; `content` says how. */
+  /** True if the tool failed; `content` describes the failure. */
   isError?: boolean;
   /** Metadata. */
   _meta?: Record<string, unknown>;
   [member: string]: unknown;
 }
 
-/** What a resource holds. */
+/** The content of a resource. */
 export interface ReadResourceResult {
   /** Its parts. */
   contents: ResourceContents[];
@@ -270,9 +270,9 @@ export interface ReadResourceResult {
 
 /** A prompt, filled in. */
 export interface GetPromptResult {
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** What to say to the model. */
+  /** The messages for the model. */
   messages: PromptMessage[];
   /** Metadata. */
   _meta?: Record<string, unknown>;
@@ -281,9 +281,9 @@ export interface GetPromptResult {
 
 /** One message of a prompt. */
 export interface PromptMessage {
-  /** Who says it. */
+  /** The speaker. */
   role: Role;
-  /** What. */
+  /** The content. */
   content: ContentBlock;
 }
 
@@ -291,17 +291,17 @@ export interface PromptMessage {
 export interface CompletionValues {
   /** At most 100. */
   values: string[];
-  /** How many there are. */
+  /** Number of all values. */
   total?: number;
-  /** Whether there are more than `values`. */
+  /** True if there are more than `values`. */
   hasMore?: boolean;
 }
 
-/** How far an operation is. */
+/** Progress of an operation. */
 export interface Progress {
   /** Grows with every report. */
   progress: number;
-  /** What `progress` will be at the end. */
+  /** The final value of `progress`. */
   total?: number;
   /** For people. */
   message?: string;
@@ -321,17 +321,17 @@ export interface Form {
 export interface TextField {
   /** `string`. */
   type: "string";
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** At least so many characters. */
+  /** Minimum number of characters. */
   minLength?: number;
-  /** At most so many characters. */
+  /** Maximum number of characters. */
   maxLength?: number;
   /** `email`, `uri`, `date` or `date-time`. */
   format?: string;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: string;
 }
 
@@ -339,15 +339,15 @@ export interface TextField {
 export interface NumberField {
   /** `number` or `integer`. */
   type: NumberType;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** Not below this. */
+  /** Minimum. */
   minimum?: number;
-  /** Not above this. */
+  /** Maximum. */
   maximum?: number;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: number;
 }
 
@@ -355,43 +355,43 @@ export interface NumberField {
 export interface BooleanField {
   /** `boolean`. */
   type: "boolean";
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: boolean;
 }
 
-/** One of some values (`UntitledSingleSelectEnumSchema`). */
+/** One of a list of values (`UntitledSingleSelectEnumSchema`). */
 export interface ChoiceField {
   /** `string`. */
   type: "string";
   /** The values. */
   enum: string[];
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: string;
 }
 
-/** One of some values, each with a title (`TitledSingleSelectEnumSchema`). */
+/** One of a list of values, each with a title (`TitledSingleSelectEnumSchema`). */
 export interface TitledChoiceField {
   /** `string`. */
   type: "string";
   /** The values with their titles. */
   oneOf: TitledValue[];
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: string;
 }
 
-/** One of some values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers. */
+/** One of a list of values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers. */
 export interface NamedChoiceField {
   /** `string`. */
   type: "string";
@@ -399,47 +399,47 @@ export interface NamedChoiceField {
   enum: string[];
   /** The title of each value, in the same order. */
   enumNames: string[];
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** What it is when it is left out. */
+  /** Default value. */
   default?: string;
 }
 
-/** Several of some values (`UntitledMultiSelectEnumSchema`). */
+/** Several of a list of values (`UntitledMultiSelectEnumSchema`). */
 export interface ChoicesField {
   /** `array`. */
   type: "array";
   /** The values. */
   items: Choices;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** At least so many. */
+  /** Minimum number of values. */
   minItems?: number;
-  /** At most so many. */
+  /** Maximum number of values. */
   maxItems?: number;
-  /** What they are when they are left out. */
+  /** Default values. */
   default?: string[];
 }
 
-/** Several of some values, each with a title (`TitledMultiSelectEnumSchema`). */
+/** Several of a list of values, each with a title (`TitledMultiSelectEnumSchema`). */
 export interface TitledChoicesField {
   /** `array`. */
   type: "array";
   /** The values with their titles. */
   items: TitledChoices;
-  /** Its name for people. */
+  /** Name for people. */
   title?: string;
-  /** What it is. */
+  /** Description for people. */
   description?: string;
-  /** At least so many. */
+  /** Minimum number of values. */
   minItems?: number;
-  /** At most so many. */
+  /** Maximum number of values. */
   maxItems?: number;
-  /** What they are when they are left out. */
+  /** Default values. */
   default?: string[];
 }
 
@@ -461,15 +461,15 @@ export interface TitledChoices {
 export interface TitledValue {
   /** The value. */
   const: string;
-  /** What people see. */
+  /** The title shown to people. */
   title: string;
 }
 
 /** A form to fill in; its content goes through the client. */
 export interface ElicitForm {
-  /** `form`; what does not say is a form too. */
+  /** `form`; also the default. */
   mode?: "form";
-  /** What is asked for and why. */
+  /** The question, with its reason. */
   message: string;
   /** The form: a flat object of primitive fields. */
   requestedSchema: Form;
@@ -481,19 +481,19 @@ export interface ElicitForm {
 export interface ElicitUrl {
   /** `url`. */
   mode: "url";
-  /** Why the page is to be visited. */
+  /** Reason to visit the page. */
   message: string;
   /** The page. */
   url: string;
-  /** Names the question until it is told to be complete; 2025-11-25 only. */
+  /** Id of the question until it is reported complete; 2025-11-25 only. */
   elicitationId?: string;
   /** Metadata. */
   _meta?: Record<string, unknown>;
 }
 
-/** What the person did with a question (result of `elicitation/create`). */
+/** The user's answer to a question (result of `elicitation/create`). */
 export interface ElicitResult {
-  /** What the person did. */
+  /** The user's decision. */
   action: ElicitAction;
   /** The fields of an accepted form: strings, numbers, booleans, or arrays of strings. */
   content?: Record<string, unknown>;
@@ -508,11 +508,11 @@ export interface CreateMessageRequest {
   messages: SamplingMessage[];
   /** At most so many tokens. */
   maxTokens: number;
-  /** Which model would be best. */
+  /** Preferences for the choice of the model. */
   modelPreferences?: ModelPreferences;
   /** The system prompt; the client may change it or leave it out. */
   systemPrompt?: string;
-  /** Whose context to add. */
+  /** The servers whose context is added. */
   includeContext?: IncludeContext;
   /** Randomness, in the model's own scale. */
   temperature?: number;
@@ -522,7 +522,7 @@ export interface CreateMessageRequest {
   metadata?: Record<string, unknown>;
   /** Tools that the model may use. */
   tools?: Tool[];
-  /** How the model uses them. */
+  /** Use of the tools by the model. */
   toolChoice?: ToolChoice;
   /** Metadata. */
   _meta?: Record<string, unknown>;
@@ -530,18 +530,18 @@ export interface CreateMessageRequest {
 
 /** One message of a conversation with a model. */
 export interface SamplingMessage {
-  /** Who says it. */
+  /** The speaker. */
   role: Role;
-  /** What: one item or a list. */
+  /** The content: one item or a list. */
   content: SamplingContent | SamplingContent[];
   /** Metadata. */
   _meta?: Record<string, unknown>;
 }
 
-/** The model wants a tool used. */
+/** A request of the model to use a tool. */
 export interface ToolUseContent {
   type: "tool_use";
-  /** Names this use; its result names it too. */
+  /** Id of this use, which its result repeats. */
   id: string;
   /** The tool. */
   name: string;
@@ -551,30 +551,30 @@ export interface ToolUseContent {
   _meta?: Record<string, unknown>;
 }
 
-/** What a tool brought that the model wanted used. */
+/** The result of a tool that the model requested. */
 export interface ToolResultContent {
   type: "tool_result";
   /** The `id` of the use. */
   toolUseId: string;
-  /** For the model. */
+  /** Content for the model. */
   content: ContentBlock[];
-  /** As the tool's output schema says. */
+  /** Structured content, as the tool's output schema describes it. */
   structuredContent?: unknown;
-  /** The tool failed; `content` says how. */
+  /** True if the tool failed; `content` describes the failure. */
   isError?: boolean;
   /** Metadata. */
   _meta?: Record<string, unknown>;
 }
 
-/** Which model would be best; the client decides. */
+/** Preferences for the choice of the model; the client decides. */
 export interface ModelPreferences {
-  /** Names or parts of names, the best first. */
+  /** Names or parts of names of models, the best first. */
   hints?: ModelHint[];
-  /** How much low cost matters, 0 to 1. */
+  /** Importance of low cost, 0 to 1. */
   costPriority?: number;
-  /** How much speed matters, 0 to 1. */
+  /** Importance of speed, 0 to 1. */
   speedPriority?: number;
-  /** How much intelligence matters, 0 to 1. */
+  /** Importance of intelligence, 0 to 1. */
   intelligencePriority?: number;
 }
 
@@ -584,21 +584,21 @@ export interface ModelHint {
   name?: string;
 }
 
-/** How the model uses tools. */
+/** Use of the tools by the model. */
 export interface ToolChoice {
-  /** `auto` where it is absent. */
+  /** The mode; `auto` if absent. */
   mode?: ToolChoiceMode;
 }
 
-/** What the client's model said (result of `sampling/createMessage`). */
+/** The answer of the client's model (result of `sampling/createMessage`). */
 export interface CreateMessageResult {
-  /** Who says it: the assistant. */
+  /** The speaker: the assistant. */
   role: Role;
-  /** What: one item or a list. */
+  /** The content: one item or a list. */
   content: SamplingContent | SamplingContent[];
   /** The model's name. */
   model: string;
-  /** Why it stopped: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or the provider's own word. */
+  /** Reason for stopping: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or a word of the provider. */
   stopReason?: string;
   /** Metadata. */
   _meta?: Record<string, unknown>;
@@ -609,7 +609,7 @@ export interface CreateMessageResult {
 export interface Root {
   /** A `file://` URI. */
   uri: string;
-  /** Its name for people. */
+  /** Name for people. */
   name?: string;
   /** Metadata. */
   _meta?: Record<string, unknown>;

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-# Who says something, or whom it is for.
+# The speaker of a message, or the audience of content.
 Role = Literal["user", "assistant"]
 # The JSON Schema type of a number.
 NumberType = Literal["number", "integer"]
-# What a person can do with a question.
+# The decisions of a user.
 ElicitAction = Literal["accept", "decline", "cancel"]
-# Whose context goes into a question to the model.
+# The servers whose context is added to a question to the model.
 IncludeContext = Literal["none", "thisServer", "allServers"]
-# Whether the model uses tools.
+# Modes of tool use.
 ToolChoiceMode = Literal["auto", "required", "none"]
 
 
@@ -31,7 +31,7 @@ class Annotations(Model):
     """Hints on how to use content or a resource.
 
     Args:
-        audience: whom it is for.
+        audience: the intended audience.
         priority: 0 (optional) to 1 (required).
         last_modified: ISO 8601 time of the last change.
         extra: members that are not known here.
@@ -271,10 +271,10 @@ class ResourceLink(Model):
     """A resource that can be read.
 
     Args:
-        uri: where it is.
-        name: its programmatic name.
-        title: its name for people.
-        description: what it is.
+        uri: the location.
+        name: programmatic name.
+        title: name for people.
+        description: description for people.
         mime_type: media type.
         size: bytes.
         icons: icons.
@@ -426,10 +426,10 @@ class EmbeddedResource(Model):
 
 
 class ResourceContents(ContentsShape, Model):
-    """What a resource holds: one of `text` and `blob`.
+    """The content of a resource: one of `text` and `blob`.
 
     Attributes:
-        uri: where it is.
+        uri: the location.
         mime_type: media type.
         text: text.
         blob: bytes.
@@ -478,13 +478,13 @@ class ResourceContents(ContentsShape, Model):
 
 
 class Implementation(Model):
-    """Who a client or server is.
+    """Identity of a client or a server.
 
     Args:
-        name: its programmatic name.
+        name: programmatic name.
         version: its version.
-        title: its name for people.
-        description: what it is, for people and models.
+        title: name for people.
+        description: description for people and models.
         website_url: its home page.
         icons: icons.
         extra: members that are not known here.
@@ -556,7 +556,7 @@ class Icon(Model):
     """An icon.
 
     Args:
-        src: where it is; may be a `data:` URI.
+        src: the location; may be a `data:` URI.
         mime_type: media type.
         sizes: sizes as `48x48`, or `any`.
         theme: `light` or `dark`.
@@ -617,10 +617,10 @@ class ToolInfo(Model):
     """A tool.
 
     Args:
-        name: its programmatic name.
+        name: programmatic name.
         input_schema: JSON Schema of its arguments.
-        title: its name for people.
-        description: what it is, for people and models.
+        title: name for people.
+        description: description for people and models.
         output_schema: JSON Schema of its structured content.
         annotations: hints; not to be trusted from servers that are not.
         icons: icons.
@@ -707,7 +707,7 @@ class ToolAnnotations(Model):
     """Hints on what a tool does.
 
     Args:
-        title: its name for people.
+        title: name for people.
         read_only_hint: it changes nothing.
         destructive_hint: it may destroy.
         idempotent_hint: calling it again changes nothing more.
@@ -775,10 +775,10 @@ class ResourceInfo(Model):
     """A resource.
 
     Args:
-        uri: where it is.
-        name: its programmatic name.
-        title: its name for people.
-        description: what it is, for people and models.
+        uri: the location.
+        name: programmatic name.
+        title: name for people.
+        description: description for people and models.
         mime_type: media type.
         size: bytes.
         annotations: hints.
@@ -873,9 +873,9 @@ class ResourceTemplateInfo(Model):
 
     Args:
         uri_template: RFC 6570 template.
-        name: its programmatic name.
-        title: its name for people.
-        description: what it is, for people and models.
+        name: programmatic name.
+        title: name for people.
+        description: description for people and models.
         mime_type: media type of all of them.
         annotations: hints.
         icons: icons.
@@ -962,10 +962,10 @@ class PromptInfo(Model):
     """A prompt.
 
     Args:
-        name: its programmatic name.
-        title: its name for people.
-        description: what it is, for people and models.
-        arguments: what it takes.
+        name: programmatic name.
+        title: name for people.
+        description: description for people and models.
+        arguments: arguments.
         icons: icons.
         meta: metadata.
         extra: members that are not known here.
@@ -1036,13 +1036,13 @@ class PromptInfo(Model):
 
 
 class PromptArgument(Model):
-    """What a prompt takes.
+    """An argument of a prompt.
 
     Args:
-        name: its programmatic name.
-        title: its name for people.
-        description: what it is, for people and models.
-        required: whether it must be given.
+        name: programmatic name.
+        title: name for people.
+        description: description for people and models.
+        required: true if the argument is required.
         extra: members that are not known here.
     """
 
@@ -1097,12 +1097,12 @@ class PromptArgument(Model):
 
 
 class CallResult(CallShape, Model):
-    """What a tool call brought.
+    """The result of a tool call.
 
     Args:
-        content: for the model.
-        structured: as the tool's output schema says.
-        is_error: the tool failed; `content` says how.
+        content: content for the model.
+        structured: structured content, as the tool's output schema describes it.
+        is_error: true if the tool failed; `content` describes the failure.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -1158,7 +1158,7 @@ class CallResult(CallShape, Model):
 
 
 class ReadResult(ReadShape, Model):
-    """What a resource holds.
+    """The content of a resource.
 
     Args:
         contents: its parts.
@@ -1208,8 +1208,8 @@ class PromptResult(PromptShape, Model):
     """A prompt, filled in.
 
     Attributes:
-        messages: what to say to the model.
-        description: what it is.
+        messages: the messages for the model.
+        description: description for people.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -1249,8 +1249,8 @@ class Message(MessageShape, Model):
     """One message of a prompt.
 
     Attributes:
-        role: who says it.
-        content: what.
+        role: the speaker.
+        content: the content.
         extra: members that are not known here.
     """
 
@@ -1285,8 +1285,8 @@ class Completion(CompletionShape, Model):
 
     Attributes:
         values: at most 100.
-        total: how many there are.
-        has_more: whether there are more than `values`.
+        total: number of all values.
+        has_more: true if there are more than `values`.
         extra: members that are not known here.
     """
 
@@ -1322,11 +1322,11 @@ class Completion(CompletionShape, Model):
 
 
 class Progress(Model):
-    """How far an operation is.
+    """Progress of an operation.
 
     Args:
         progress: grows with every report.
-        total: what `progress` will be at the end.
+        total: the final value of `progress`.
         message: for people.
         extra: members that are not known here.
     """
@@ -1429,12 +1429,12 @@ class TextField(Model):
     """Text.
 
     Args:
-        title: its name for people.
-        description: what it is.
-        min_length: at least so many characters.
-        max_length: at most so many characters.
+        title: name for people.
+        description: description for people.
+        min_length: minimum number of characters.
+        max_length: maximum number of characters.
         format: `email`, `uri`, `date` or `date-time`.
-        default: what it is when it is left out.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1509,11 +1509,11 @@ class NumberField(Model):
 
     Args:
         kind: `number` or `integer`.
-        title: its name for people.
-        description: what it is.
-        minimum: not below this.
-        maximum: not above this.
-        default: what it is when it is left out.
+        title: name for people.
+        description: description for people.
+        minimum: minimum.
+        maximum: maximum.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1583,9 +1583,9 @@ class BooleanField(Model):
     """Yes or no.
 
     Args:
-        title: its name for people.
-        description: what it is.
-        default: what it is when it is left out.
+        title: name for people.
+        description: description for people.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1638,13 +1638,13 @@ class BooleanField(Model):
 
 
 class ChoiceField(Model):
-    """One of some values (`UntitledSingleSelectEnumSchema`).
+    """One of a list of values (`UntitledSingleSelectEnumSchema`).
 
     Args:
         values: the values.
-        title: its name for people.
-        description: what it is.
-        default: what it is when it is left out.
+        title: name for people.
+        description: description for people.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1702,13 +1702,13 @@ class ChoiceField(Model):
 
 
 class TitledChoiceField(Model):
-    """One of some values, each with a title (`TitledSingleSelectEnumSchema`).
+    """One of a list of values, each with a title (`TitledSingleSelectEnumSchema`).
 
     Args:
         one_of: the values with their titles.
-        title: its name for people.
-        description: what it is.
-        default: what it is when it is left out.
+        title: name for people.
+        description: description for people.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1766,14 +1766,14 @@ class TitledChoiceField(Model):
 
 
 class NamedChoiceField(Model):
-    """One of some values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
+    """One of a list of values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
 
     Args:
         values: the values.
         enum_names: the title of each value, in the same order.
-        title: its name for people.
-        description: what it is.
-        default: what it is when it is left out.
+        title: name for people.
+        description: description for people.
+        default: default value.
         extra: members that are not known here.
     """
 
@@ -1836,15 +1836,15 @@ class NamedChoiceField(Model):
 
 
 class ChoicesField(Model):
-    """Several of some values (`UntitledMultiSelectEnumSchema`).
+    """Several of a list of values (`UntitledMultiSelectEnumSchema`).
 
     Args:
         items: the values.
-        title: its name for people.
-        description: what it is.
-        min_items: at least so many.
-        max_items: at most so many.
-        default: what they are when they are left out.
+        title: name for people.
+        description: description for people.
+        min_items: minimum number of values.
+        max_items: maximum number of values.
+        default: default values.
         extra: members that are not known here.
     """
 
@@ -1914,15 +1914,15 @@ class ChoicesField(Model):
 
 
 class TitledChoicesField(Model):
-    """Several of some values, each with a title (`TitledMultiSelectEnumSchema`).
+    """Several of a list of values, each with a title (`TitledMultiSelectEnumSchema`).
 
     Args:
         items: the values with their titles.
-        title: its name for people.
-        description: what it is.
-        min_items: at least so many.
-        max_items: at most so many.
-        default: what they are when they are left out.
+        title: name for people.
+        description: description for people.
+        min_items: minimum number of values.
+        max_items: maximum number of values.
+        default: default values.
         extra: members that are not known here.
     """
 
@@ -2079,7 +2079,7 @@ class TitledValue(Model):
 
     Args:
         value: the value.
-        title: what people see.
+        title: the title shown to people.
         extra: members that are not known here.
     """
 
@@ -2124,9 +2124,9 @@ class ElicitForm(Model):
     """A form to fill in; its content goes through the client.
 
     Args:
-        message: what is asked for and why.
+        message: the question, with its reason.
         requested_schema: the form: a flat object of primitive fields.
-        mode: `form`; what does not say is a form too.
+        mode: `form`; also the default.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2184,9 +2184,9 @@ class ElicitUrl(Model):
     """A page to visit; what happens there does not go through the client.
 
     Args:
-        message: why the page is to be visited.
+        message: reason to visit the page.
         url: the page.
-        elicitation_id: names the question until it is told to be complete; 2025-11-25 only.
+        elicitation_id: id of the question until it is reported complete; 2025-11-25 only.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2244,10 +2244,10 @@ class ElicitUrl(Model):
 
 
 class ElicitResult(Model):
-    """What the person did with a question (result of `elicitation/create`).
+    """The user's answer to a question (result of `elicitation/create`).
 
     Args:
-        action: what the person did.
+        action: the user's decision.
         content: the fields of an accepted form: strings, numbers, booleans, or arrays of strings.
         meta: metadata.
         extra: members that are not known here.
@@ -2303,14 +2303,14 @@ class CreateMessageRequest(Model):
     Args:
         messages: the conversation so far.
         max_tokens: at most so many tokens.
-        model_preferences: which model would be best.
+        model_preferences: preferences for the choice of the model.
         system_prompt: the system prompt; the client may change it or leave it out.
-        include_context: whose context to add.
+        include_context: the servers whose context is added.
         temperature: randomness, in the model's own scale.
         stop_sequences: texts that end the answer.
         metadata: for the model's provider, in its own format.
         tools: tools that the model may use.
-        tool_choice: how the model uses them.
+        tool_choice: use of the tools by the model.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2413,8 +2413,8 @@ class SamplingMessage(Model):
     """One message of a conversation with a model.
 
     Args:
-        role: who says it.
-        content: what: one item or a list.
+        role: the speaker.
+        content: the content: one item or a list.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2463,10 +2463,10 @@ class SamplingMessage(Model):
 
 
 class ToolUseContent(Model):
-    """The model wants a tool used.
+    """A request of the model to use a tool.
 
     Args:
-        id: names this use; its result names it too.
+        id: id of this use, which its result repeats.
         name: the tool.
         input: its arguments.
         meta: metadata.
@@ -2525,13 +2525,13 @@ class ToolUseContent(Model):
 
 
 class ToolResultContent(Model):
-    """What a tool brought that the model wanted used.
+    """The result of a tool that the model requested.
 
     Args:
         tool_use_id: the `id` of the use.
-        content: for the model.
-        structured: as the tool's output schema says.
-        is_error: the tool failed; `content` says how.
+        content: content for the model.
+        structured: structured content, as the tool's output schema describes it.
+        is_error: true if the tool failed; `content` describes the failure.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2595,13 +2595,13 @@ class ToolResultContent(Model):
 
 
 class ModelPreferences(Model):
-    """Which model would be best; the client decides.
+    """Preferences for the choice of the model; the client decides.
 
     Args:
-        hints: names or parts of names, the best first.
-        cost_priority: how much low cost matters, 0 to 1.
-        speed_priority: how much speed matters, 0 to 1.
-        intelligence_priority: how much intelligence matters, 0 to 1.
+        hints: names or parts of names of models, the best first.
+        cost_priority: importance of low cost, 0 to 1.
+        speed_priority: importance of speed, 0 to 1.
+        intelligence_priority: importance of intelligence, 0 to 1.
         extra: members that are not known here.
     """
 
@@ -2697,10 +2697,10 @@ class ModelHint(Model):
 
 
 class ToolChoice(Model):
-    """How the model uses tools.
+    """Use of the tools by the model.
 
     Args:
-        mode: `auto` where it is absent.
+        mode: the mode; `auto` if absent.
         extra: members that are not known here.
     """
 
@@ -2737,13 +2737,13 @@ class ToolChoice(Model):
 
 
 class CreateMessageResult(Model):
-    """What the client's model said (result of `sampling/createMessage`).
+    """The answer of the client's model (result of `sampling/createMessage`).
 
     Args:
-        role: who says it: the assistant.
-        content: what: one item or a list.
+        role: the speaker: the assistant.
+        content: the content: one item or a list.
         model: the model's name.
-        stop_reason: why it stopped: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or the provider's own word.
+        stop_reason: reason for stopping: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or a word of the provider.
         meta: metadata.
         extra: members that are not known here.
     """
@@ -2807,7 +2807,7 @@ class Root(Model):
 
     Args:
         uri: a `file://` URI.
-        name: its name for people.
+        name: name for people.
         meta: metadata.
         extra: members that are not known here.
     """

@@ -2,12 +2,12 @@
 
 import Foundation
 
-/// Who says something, or whom it is for.
+/// The speaker of a message, or the audience of content.
 public struct Role: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// The person.
+    /// The user.
     public static let user = Role(rawValue: "user")
 
     /// The model.
@@ -26,48 +26,48 @@ public struct NumberType: JSONChoice, JSONField {
     public static let integer = NumberType(rawValue: "integer")
 }
 
-/// What a person can do with a question.
+/// The decisions of a user.
 public struct ElicitAction: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// Said yes.
+    /// Accepted.
     public static let accept = ElicitAction(rawValue: "accept")
 
-    /// Said no.
+    /// Declined.
     public static let decline = ElicitAction(rawValue: "decline")
 
-    /// Left without an answer.
+    /// Dismissed without an answer.
     public static let cancel = ElicitAction(rawValue: "cancel")
 }
 
-/// Whose context goes into a question to the model.
+/// The servers whose context is added to a question to the model.
 public struct IncludeContext: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// Nobody's.
+    /// No context.
     public static let nothing = IncludeContext(rawValue: "none")
 
-    /// That of the server that asks.
+    /// Context of the asking server.
     public static let thisServer = IncludeContext(rawValue: "thisServer")
 
-    /// That of all servers.
+    /// Context of all servers.
     public static let allServers = IncludeContext(rawValue: "allServers")
 }
 
-/// Whether the model uses tools.
+/// Modes of tool use.
 public struct ToolChoiceMode: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
 
-    /// As it likes.
+    /// The model decides.
     public static let auto = ToolChoiceMode(rawValue: "auto")
 
-    /// At least one.
+    /// The model uses at least one tool.
     public static let required = ToolChoiceMode(rawValue: "required")
 
-    /// Not at all.
+    /// The model uses no tool.
     public static let nothing = ToolChoiceMode(rawValue: "none")
 }
 
@@ -88,7 +88,7 @@ public struct Annotations: JSONModel, JSONField {
         json["lastModified"] = lastModified?.jsonValue
     }
 
-    /// Whom it is for.
+    /// The intended audience.
     public var audience: [Role] {
         get { member("audience") }
         set { json["audience"] = newValue.jsonValue }
@@ -242,25 +242,25 @@ public struct ResourceLink: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Where it is.
+    /// The location.
     public var uri: String {
         get { member("uri") }
         set { json["uri"] = newValue.jsonValue }
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
@@ -321,7 +321,7 @@ public struct EmbeddedResource: JSONModel, JSONField {
     }
 }
 
-/// What a resource holds: one of `text` and `blob`.
+/// The content of a resource: one of `text` and `blob`.
 public struct ResourceContents: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -342,7 +342,7 @@ public struct ResourceContents: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Where it is.
+    /// The location.
     public var uri: String {
         get { member("uri") }
         set { json["uri"] = newValue.jsonValue }
@@ -367,7 +367,7 @@ public struct ResourceContents: JSONModel, JSONField {
     }
 }
 
-/// Who a client or server is.
+/// Identity of a client or a server.
 public struct Implementation: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -390,7 +390,7 @@ public struct Implementation: JSONModel, JSONField {
         json["icons"] = icons?.jsonValue
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
@@ -402,13 +402,13 @@ public struct Implementation: JSONModel, JSONField {
         set { json["version"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
@@ -446,7 +446,7 @@ public struct Icon: JSONModel, JSONField {
         json["theme"] = theme?.jsonValue
     }
 
-    /// Where it is; may be a `data:` URI.
+    /// The location; may be a `data:` URI.
     public var src: String {
         get { member("src") }
         set { json["src"] = newValue.jsonValue }
@@ -498,19 +498,19 @@ public struct Tool: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
@@ -562,7 +562,7 @@ public struct ToolAnnotations: JSONModel, JSONField {
         json["openWorldHint"] = openWorldHint?.jsonValue
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
@@ -622,25 +622,25 @@ public struct Resource: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Where it is.
+    /// The location.
     public var uri: String {
         get { member("uri") }
         set { json["uri"] = newValue.jsonValue }
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
@@ -704,19 +704,19 @@ public struct ResourceTemplate: JSONModel, JSONField {
         set { json["uriTemplate"] = newValue.jsonValue }
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
@@ -764,25 +764,25 @@ public struct Prompt: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What it takes.
+    /// Arguments.
     public var arguments: [PromptArgument] {
         get { member("arguments") }
         set { json["arguments"] = newValue.jsonValue }
@@ -795,7 +795,7 @@ public struct Prompt: JSONModel, JSONField {
     }
 }
 
-/// What a prompt takes.
+/// An argument of a prompt.
 public struct PromptArgument: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -814,32 +814,32 @@ public struct PromptArgument: JSONModel, JSONField {
         json["required"] = required?.jsonValue
     }
 
-    /// Its programmatic name.
+    /// Programmatic name.
     public var name: String {
         get { member("name") }
         set { json["name"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is, for people and models.
+    /// Description for people and models.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// Whether it must be given.
+    /// True if the argument is required.
     public var required: Bool {
         get { member("required") }
         set { json["required"] = newValue.jsonValue }
     }
 }
 
-/// What a tool call brought.
+/// The result of a tool call.
 public struct ToolResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -858,26 +858,26 @@ public struct ToolResult: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// For the model.
+    /// Content for the model.
     public var content: [Content] {
         get { member("content") }
         set { json["content"] = newValue.jsonValue }
     }
 
-    /// As the tool's output schema says.
+    /// Structured content, as the tool's output schema describes it.
     public var structuredContent: JSONValue? {
         get { optionalMember("structuredContent") }
         set { json["structuredContent"] = newValue?.jsonValue }
     }
 
-    /// The tool failed; `content` says how.
+    /// True if the tool failed; `content` describes the failure.
     public var isError: Bool {
         get { member("isError") }
         set { json["isError"] = newValue.jsonValue }
     }
 }
 
-/// What a resource holds.
+/// The content of a resource.
 public struct ReadResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -916,13 +916,13 @@ public struct PromptResult: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What to say to the model.
+    /// The messages for the model.
     public var messages: [PromptMessage] {
         get { member("messages") }
         set { json["messages"] = newValue.jsonValue }
@@ -944,13 +944,13 @@ public struct PromptMessage: JSONModel, JSONField {
         json["content"] = content.jsonValue
     }
 
-    /// Who says it.
+    /// The speaker.
     public var role: Role {
         get { member("role") }
         set { json["role"] = newValue.jsonValue }
     }
 
-    /// What.
+    /// The content.
     public var content: Content {
         get { member("content") }
         set { json["content"] = newValue.jsonValue }
@@ -980,20 +980,20 @@ public struct CompletionValues: JSONModel, JSONField {
         set { json["values"] = newValue.jsonValue }
     }
 
-    /// How many there are.
+    /// Number of all values.
     public var total: Int? {
         get { optionalMember("total") }
         set { json["total"] = newValue?.jsonValue }
     }
 
-    /// Whether there are more than `values`.
+    /// True if there are more than `values`.
     public var hasMore: Bool {
         get { member("hasMore") }
         set { json["hasMore"] = newValue.jsonValue }
     }
 }
 
-/// How far an operation is.
+/// Progress of an operation.
 public struct ProgressUpdate: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1016,7 +1016,7 @@ public struct ProgressUpdate: JSONModel, JSONField {
         set { json["progress"] = newValue.jsonValue }
     }
 
-    /// What `progress` will be at the end.
+    /// The final value of `progress`.
     public var total: Double? {
         get { optionalMember("total") }
         set { json["total"] = newValue?.jsonValue }
@@ -1080,25 +1080,25 @@ public struct TextField: JSONModel, JSONField {
         json["default"] = `default`?.jsonValue
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// At least so many characters.
+    /// Minimum number of characters.
     public var minLength: Int? {
         get { optionalMember("minLength") }
         set { json["minLength"] = newValue?.jsonValue }
     }
 
-    /// At most so many characters.
+    /// Maximum number of characters.
     public var maxLength: Int? {
         get { optionalMember("maxLength") }
         set { json["maxLength"] = newValue?.jsonValue }
@@ -1110,7 +1110,7 @@ public struct TextField: JSONModel, JSONField {
         set { json["format"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: String? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
@@ -1146,31 +1146,31 @@ public struct NumberField: JSONModel, JSONField {
         set { json["type"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// Not below this.
+    /// Minimum.
     public var minimum: Double? {
         get { optionalMember("minimum") }
         set { json["minimum"] = newValue?.jsonValue }
     }
 
-    /// Not above this.
+    /// Maximum.
     public var maximum: Double? {
         get { optionalMember("maximum") }
         set { json["maximum"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: Double? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
@@ -1194,26 +1194,26 @@ public struct BooleanField: JSONModel, JSONField {
         json["default"] = `default`?.jsonValue
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: Bool? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
     }
 }
 
-/// One of some values (`UntitledSingleSelectEnumSchema`).
+/// One of a list of values (`UntitledSingleSelectEnumSchema`).
 public struct ChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1238,26 +1238,26 @@ public struct ChoiceField: JSONModel, JSONField {
         set { json["enum"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: String? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
     }
 }
 
-/// One of some values, each with a title (`TitledSingleSelectEnumSchema`).
+/// One of a list of values, each with a title (`TitledSingleSelectEnumSchema`).
 public struct TitledChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1282,26 +1282,26 @@ public struct TitledChoiceField: JSONModel, JSONField {
         set { json["oneOf"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: String? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
     }
 }
 
-/// One of some values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
+/// One of a list of values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
 public struct NamedChoiceField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1334,26 +1334,26 @@ public struct NamedChoiceField: JSONModel, JSONField {
         set { json["enumNames"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// What it is when it is left out.
+    /// Default value.
     public var `default`: String? {
         get { optionalMember("default") }
         set { json["default"] = newValue?.jsonValue }
     }
 }
 
-/// Several of some values (`UntitledMultiSelectEnumSchema`).
+/// Several of a list of values (`UntitledMultiSelectEnumSchema`).
 public struct ChoicesField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1382,38 +1382,38 @@ public struct ChoicesField: JSONModel, JSONField {
         set { json["items"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// At least so many.
+    /// Minimum number of values.
     public var minItems: Int? {
         get { optionalMember("minItems") }
         set { json["minItems"] = newValue?.jsonValue }
     }
 
-    /// At most so many.
+    /// Maximum number of values.
     public var maxItems: Int? {
         get { optionalMember("maxItems") }
         set { json["maxItems"] = newValue?.jsonValue }
     }
 
-    /// What they are when they are left out.
+    /// Default values.
     public var `default`: [String] {
         get { member("default") }
         set { json["default"] = newValue.jsonValue }
     }
 }
 
-/// Several of some values, each with a title (`TitledMultiSelectEnumSchema`).
+/// Several of a list of values, each with a title (`TitledMultiSelectEnumSchema`).
 public struct TitledChoicesField: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1442,31 +1442,31 @@ public struct TitledChoicesField: JSONModel, JSONField {
         set { json["items"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var title: String? {
         get { optionalMember("title") }
         set { json["title"] = newValue?.jsonValue }
     }
 
-    /// What it is.
+    /// Description for people.
     public var description: String? {
         get { optionalMember("description") }
         set { json["description"] = newValue?.jsonValue }
     }
 
-    /// At least so many.
+    /// Minimum number of values.
     public var minItems: Int? {
         get { optionalMember("minItems") }
         set { json["minItems"] = newValue?.jsonValue }
     }
 
-    /// At most so many.
+    /// Maximum number of values.
     public var maxItems: Int? {
         get { optionalMember("maxItems") }
         set { json["maxItems"] = newValue?.jsonValue }
     }
 
-    /// What they are when they are left out.
+    /// Default values.
     public var `default`: [String] {
         get { member("default") }
         set { json["default"] = newValue.jsonValue }
@@ -1534,7 +1534,7 @@ public struct TitledValue: JSONModel, JSONField {
         set { json["const"] = newValue.jsonValue }
     }
 
-    /// What people see.
+    /// The title shown to people.
     public var title: String {
         get { member("title") }
         set { json["title"] = newValue.jsonValue }
@@ -1560,13 +1560,13 @@ public struct ElicitForm: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// `form`; what does not say is a form too.
+    /// `form`; also the default.
     public var mode: String? {
         get { optionalMember("mode") }
         set { json["mode"] = newValue?.jsonValue }
     }
 
-    /// What is asked for and why.
+    /// The question, with its reason.
     public var message: String {
         get { member("message") }
         set { json["message"] = newValue.jsonValue }
@@ -1598,7 +1598,7 @@ public struct ElicitUrl: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Why the page is to be visited.
+    /// Reason to visit the page.
     public var message: String {
         get { member("message") }
         set { json["message"] = newValue.jsonValue }
@@ -1610,14 +1610,14 @@ public struct ElicitUrl: JSONModel, JSONField {
         set { json["url"] = newValue.jsonValue }
     }
 
-    /// Names the question until it is told to be complete; 2025-11-25 only.
+    /// Id of the question until it is reported complete; 2025-11-25 only.
     public var elicitationId: String? {
         get { optionalMember("elicitationId") }
         set { json["elicitationId"] = newValue?.jsonValue }
     }
 }
 
-/// What the person did with a question (result of `elicitation/create`).
+/// The user's answer to a question (result of `elicitation/create`).
 public struct ElicitResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1634,7 +1634,7 @@ public struct ElicitResult: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// What the person did.
+    /// The user's decision.
     public var action: ElicitAction {
         get { member("action") }
         set { json["action"] = newValue.jsonValue }
@@ -1692,7 +1692,7 @@ public struct CreateMessageRequest: JSONModel, JSONField {
         set { json["maxTokens"] = newValue.jsonValue }
     }
 
-    /// Which model would be best.
+    /// Preferences for the choice of the model.
     public var modelPreferences: ModelPreferences? {
         get { optionalMember("modelPreferences") }
         set { json["modelPreferences"] = newValue?.jsonValue }
@@ -1704,7 +1704,7 @@ public struct CreateMessageRequest: JSONModel, JSONField {
         set { json["systemPrompt"] = newValue?.jsonValue }
     }
 
-    /// Whose context to add.
+    /// The servers whose context is added.
     public var includeContext: IncludeContext? {
         get { optionalMember("includeContext") }
         set { json["includeContext"] = newValue?.jsonValue }
@@ -1734,7 +1734,7 @@ public struct CreateMessageRequest: JSONModel, JSONField {
         set { json["tools"] = newValue.jsonValue }
     }
 
-    /// How the model uses them.
+    /// Use of the tools by the model.
     public var toolChoice: ToolChoice? {
         get { optionalMember("toolChoice") }
         set { json["toolChoice"] = newValue?.jsonValue }
@@ -1758,20 +1758,20 @@ public struct SamplingMessage: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Who says it.
+    /// The speaker.
     public var role: Role {
         get { member("role") }
         set { json["role"] = newValue.jsonValue }
     }
 
-    /// What: one item or a list.
+    /// The content: one item or a list.
     public var content: OneOrMany<SamplingContent> {
         get { member("content") }
         set { json["content"] = newValue.jsonValue }
     }
 }
 
-/// The model wants a tool used.
+/// A request of the model to use a tool.
 public struct ToolUseContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1790,7 +1790,7 @@ public struct ToolUseContent: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Names this use; its result names it too.
+    /// Id of this use, which its result repeats.
     public var id: String {
         get { member("id") }
         set { json["id"] = newValue.jsonValue }
@@ -1809,7 +1809,7 @@ public struct ToolUseContent: JSONModel, JSONField {
     }
 }
 
-/// What a tool brought that the model wanted used.
+/// The result of a tool that the model requested.
 public struct ToolResultContent: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1836,26 +1836,26 @@ public struct ToolResultContent: JSONModel, JSONField {
         set { json["toolUseId"] = newValue.jsonValue }
     }
 
-    /// For the model.
+    /// Content for the model.
     public var content: [Content] {
         get { member("content") }
         set { json["content"] = newValue.jsonValue }
     }
 
-    /// As the tool's output schema says.
+    /// Structured content, as the tool's output schema describes it.
     public var structuredContent: JSONValue? {
         get { optionalMember("structuredContent") }
         set { json["structuredContent"] = newValue?.jsonValue }
     }
 
-    /// The tool failed; `content` says how.
+    /// True if the tool failed; `content` describes the failure.
     public var isError: Bool {
         get { member("isError") }
         set { json["isError"] = newValue.jsonValue }
     }
 }
 
-/// Which model would be best; the client decides.
+/// Preferences for the choice of the model; the client decides.
 public struct ModelPreferences: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1874,25 +1874,25 @@ public struct ModelPreferences: JSONModel, JSONField {
         json["intelligencePriority"] = intelligencePriority?.jsonValue
     }
 
-    /// Names or parts of names, the best first.
+    /// Names or parts of names of models, the best first.
     public var hints: [ModelHint] {
         get { member("hints") }
         set { json["hints"] = newValue.jsonValue }
     }
 
-    /// How much low cost matters, 0 to 1.
+    /// Importance of low cost, 0 to 1.
     public var costPriority: Double? {
         get { optionalMember("costPriority") }
         set { json["costPriority"] = newValue?.jsonValue }
     }
 
-    /// How much speed matters, 0 to 1.
+    /// Importance of speed, 0 to 1.
     public var speedPriority: Double? {
         get { optionalMember("speedPriority") }
         set { json["speedPriority"] = newValue?.jsonValue }
     }
 
-    /// How much intelligence matters, 0 to 1.
+    /// Importance of intelligence, 0 to 1.
     public var intelligencePriority: Double? {
         get { optionalMember("intelligencePriority") }
         set { json["intelligencePriority"] = newValue?.jsonValue }
@@ -1919,7 +1919,7 @@ public struct ModelHint: JSONModel, JSONField {
     }
 }
 
-/// How the model uses tools.
+/// Use of the tools by the model.
 public struct ToolChoice: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1932,14 +1932,14 @@ public struct ToolChoice: JSONModel, JSONField {
         json["mode"] = mode?.jsonValue
     }
 
-    /// `auto` where it is absent.
+    /// The mode; `auto` if absent.
     public var mode: ToolChoiceMode? {
         get { optionalMember("mode") }
         set { json["mode"] = newValue?.jsonValue }
     }
 }
 
-/// What the client's model said (result of `sampling/createMessage`).
+/// The answer of the client's model (result of `sampling/createMessage`).
 public struct CreateMessageResult: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
@@ -1960,13 +1960,13 @@ public struct CreateMessageResult: JSONModel, JSONField {
         json["_meta"] = meta?.jsonValue
     }
 
-    /// Who says it: the assistant.
+    /// The speaker: the assistant.
     public var role: Role {
         get { member("role") }
         set { json["role"] = newValue.jsonValue }
     }
 
-    /// What: one item or a list.
+    /// The content: one item or a list.
     public var content: OneOrMany<SamplingContent> {
         get { member("content") }
         set { json["content"] = newValue.jsonValue }
@@ -1978,7 +1978,7 @@ public struct CreateMessageResult: JSONModel, JSONField {
         set { json["model"] = newValue.jsonValue }
     }
 
-    /// Why it stopped: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or the provider's own word.
+    /// Reason for stopping: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or a word of the provider.
     public var stopReason: String? {
         get { optionalMember("stopReason") }
         set { json["stopReason"] = newValue?.jsonValue }
@@ -2008,7 +2008,7 @@ public struct Root: JSONModel, JSONField {
         set { json["uri"] = newValue.jsonValue }
     }
 
-    /// Its name for people.
+    /// Name for people.
     public var name: String? {
         get { optionalMember("name") }
         set { json["name"] = newValue?.jsonValue }
@@ -2071,15 +2071,15 @@ public struct FormField: JSONModel, JSONField {
 
     /// Which of the types it is.
     public enum Kind: Sendable, Hashable {
-        /// One of some values, each with a title.
+        /// One of a list of values, each with a title.
         case titledChoice(TitledChoiceField)
-        /// One of some values, with titles beside them; the older form.
+        /// One of a list of values, with titles beside them; the older form.
         case namedChoice(NamedChoiceField)
-        /// One of some values.
+        /// One of a list of values.
         case choice(ChoiceField)
-        /// Several of some values, each with a title.
+        /// Several of a list of values, each with a title.
         case titledChoices(TitledChoicesField)
-        /// Several of some values.
+        /// Several of a list of values.
         case choices(ChoicesField)
         /// Text.
         case text(TextField)
@@ -2120,19 +2120,19 @@ public struct FormField: JSONModel, JSONField {
         return .other(json)
     }
 
-    /// One of some values, each with a title.
+    /// One of a list of values, each with a title.
     public init(_ item: TitledChoiceField) { json = item.json }
 
-    /// One of some values, with titles beside them; the older form.
+    /// One of a list of values, with titles beside them; the older form.
     public init(_ item: NamedChoiceField) { json = item.json }
 
-    /// One of some values.
+    /// One of a list of values.
     public init(_ item: ChoiceField) { json = item.json }
 
-    /// Several of some values, each with a title.
+    /// Several of a list of values, each with a title.
     public init(_ item: TitledChoicesField) { json = item.json }
 
-    /// Several of some values.
+    /// Several of a list of values.
     public init(_ item: ChoicesField) { json = item.json }
 
     /// Text.
@@ -2191,9 +2191,9 @@ public struct SamplingContent: JSONModel, JSONField {
         case image(ImageContent)
         /// Sound.
         case audio(AudioContent)
-        /// The model wants a tool used.
+        /// A request of the model to use a tool.
         case toolUse(ToolUseContent)
-        /// What that tool brought.
+        /// The result of a tool that the model requested.
         case toolResult(ToolResultContent)
         /// One that is not known here.
         case other([String: JSONValue])
@@ -2220,9 +2220,9 @@ public struct SamplingContent: JSONModel, JSONField {
     /// Sound.
     public init(_ item: AudioContent) { json = item.json }
 
-    /// The model wants a tool used.
+    /// A request of the model to use a tool.
     public init(_ item: ToolUseContent) { json = item.json }
 
-    /// What that tool brought.
+    /// The result of a tool that the model requested.
     public init(_ item: ToolResultContent) { json = item.json }
 }

@@ -1,4 +1,4 @@
-//! What a server asks of a client: of the person (elicitation), of the model (sampling), and for its roots.
+//! Questions of a server to a client: elicitation (the user), sampling (the model), roots.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,17 +21,17 @@ pub enum ElicitRequest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ElicitForm {
-    /// `form`; what does not say is a form too.
+    /// `form`; also the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<FormMode>,
-    /// What is asked for and why.
+    /// The question, with its reason.
     pub message: String,
     /// The form: a flat object of primitive fields.
     pub requested_schema: Form,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -42,17 +42,17 @@ pub struct ElicitForm {
 pub struct ElicitUrl {
     /// `url`.
     pub mode: UrlMode,
-    /// Why the page is to be visited.
+    /// Reason to visit the page.
     pub message: String,
     /// The page.
     pub url: String,
-    /// Names the question until it is told to be complete; 2025-11-25 only.
+    /// Id of the question until it is reported complete; 2025-11-25 only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elicitation_id: Option<String>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -75,11 +75,11 @@ pub enum UrlMode {
     Url,
 }
 
-/// What the person did with a question (result of `elicitation/create`).
+/// The user's answer to a question (result of `elicitation/create`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ElicitAnswer {
-    /// What the person did.
+    /// The user's decision.
     pub action: ElicitAction,
     /// The fields of an accepted form: strings, numbers, booleans, or arrays of strings.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,20 +87,20 @@ pub struct ElicitAnswer {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a person can do with a question.
+/// The decisions of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ElicitAction {
-    /// Said yes.
+    /// Accepted.
     Accept,
-    /// Said no.
+    /// Declined.
     Decline,
-    /// Left without an answer.
+    /// Dismissed without an answer.
     Cancel,
 }
 
@@ -112,13 +112,13 @@ pub struct SampleRequest {
     pub messages: Vec<SamplingMessage>,
     /// At most so many tokens.
     pub max_tokens: u64,
-    /// Which model would be best.
+    /// Preferences for the choice of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_preferences: Option<ModelPreferences>,
     /// The system prompt; the client may change it or leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<String>,
-    /// Whose context to add.
+    /// The servers whose context is added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_context: Option<IncludeContext>,
     /// Randomness, in the model's own scale.
@@ -133,26 +133,26 @@ pub struct SampleRequest {
     /// Tools that the model may use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Tool>>,
-    /// How the model uses them.
+    /// Use of the tools by the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whose context goes into a question to the model.
+/// The servers whose context is added to a question to the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IncludeContext {
-    /// Nobody's.
+    /// No context.
     None,
-    /// That of the server that asks.
+    /// Context of the asking server.
     ThisServer,
-    /// That of all servers.
+    /// Context of all servers.
     AllServers,
 }
 
@@ -160,14 +160,14 @@ pub enum IncludeContext {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SamplingMessage {
-    /// Who says it.
+    /// The speaker.
     pub role: Role,
-    /// What: one item or a list.
+    /// The content: one item or a list.
     pub content: OneOrMany<SamplingContent>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -182,20 +182,20 @@ pub enum SamplingContent {
     Image(ImageContent),
     /// Sound.
     Audio(AudioContent),
-    /// The model wants a tool used.
+    /// A request of the model to use a tool.
     ToolUse(ToolUseContent),
-    /// What that tool brought.
+    /// The result of a tool that the model requested.
     ToolResult(ToolResultContent),
     /// A type that is not known here, as it came.
     #[serde(untagged)]
     Other(Value),
 }
 
-/// The model wants a tool used.
+/// A request of the model to use a tool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseContent {
-    /// Names this use; its result names it too.
+    /// Id of this use, which its result repeats.
     pub id: String,
     /// The tool.
     pub name: String,
@@ -204,50 +204,50 @@ pub struct ToolUseContent {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a tool brought that the model wanted used.
+/// The result of a tool that the model requested.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolResultContent {
     /// The `id` of the use.
     pub tool_use_id: String,
-    /// For the model.
+    /// Content for the model.
     pub content: Vec<Content>,
-    /// As the tool's output schema says.
+    /// Structured content, as the tool's output schema describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub structured_content: Option<Value>,
-    /// The tool failed; `content` says how.
+    /// True if the tool failed; `content` describes the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_error: Option<bool>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Which model would be best; the client decides.
+/// Preferences for the choice of the model; the client decides.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelPreferences {
-    /// Names or parts of names, the best first.
+    /// Names or parts of names of models, the best first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hints: Option<Vec<ModelHint>>,
-    /// How much low cost matters, 0 to 1.
+    /// Importance of low cost, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_priority: Option<f64>,
-    /// How much speed matters, 0 to 1.
+    /// Importance of speed, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed_priority: Option<f64>,
-    /// How much intelligence matters, 0 to 1.
+    /// Importance of intelligence, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intelligence_priority: Option<f64>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -259,52 +259,52 @@ pub struct ModelHint {
     /// A name or a part of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// How the model uses tools.
+/// Use of the tools by the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolChoice {
-    /// `auto` where it is absent.
+    /// The mode; `auto` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<ToolChoiceMode>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Whether the model uses tools.
+/// Modes of tool use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolChoiceMode {
-    /// As it likes.
+    /// The model decides.
     Auto,
-    /// At least one.
+    /// The model uses at least one tool.
     Required,
-    /// Not at all.
+    /// The model uses no tool.
     None,
 }
 
-/// What the client's model said (result of `sampling/createMessage`).
+/// The answer of the client's model (result of `sampling/createMessage`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SampleAnswer {
-    /// Who says it: the assistant.
+    /// The speaker: the assistant.
     pub role: Role,
-    /// What: one item or a list.
+    /// The content: one item or a list.
     pub content: OneOrMany<SamplingContent>,
     /// The model's name.
     pub model: String,
-    /// Why it stopped: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or the provider's own word.
+    /// Reason for stopping: `endTurn`, `stopSequence`, `maxTokens`, `toolUse`, or a word of the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -315,13 +315,13 @@ pub struct SampleAnswer {
 pub struct Root {
     /// A `file://` URI.
     pub uri: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -347,12 +347,12 @@ impl<T> OneOrMany<T> {
 }
 
 impl SamplingMessage {
-    /// The user says this.
+    /// A message of the user.
     pub fn user(text: impl Into<String>) -> SamplingMessage {
         SamplingMessage::of(Role::User, text.into())
     }
 
-    /// The model has said this.
+    /// A message of the model.
     pub fn assistant(text: impl Into<String>) -> SamplingMessage {
         SamplingMessage::of(Role::Assistant, text.into())
     }
@@ -373,7 +373,7 @@ impl SampleRequest {
 }
 
 impl SampleAnswer {
-    /// The text of it, its parts joined.
+    /// The text parts, joined.
     pub fn text(&self) -> String {
         let texts = self.content.as_slice().iter().filter_map(|item| match item {
             SamplingContent::Text(text) => Some(text.text.as_str()),
@@ -384,7 +384,7 @@ impl SampleAnswer {
 }
 
 impl SampleAnswer {
-    /// The model of this name has said that.
+    /// An answer of the model of this name.
     pub fn new(text: impl Into<String>, model: impl Into<String>) -> SampleAnswer {
         let SamplingMessage { role, content, .. } = SamplingMessage::assistant(text);
         SampleAnswer {
@@ -399,7 +399,7 @@ impl SampleAnswer {
 }
 
 impl ElicitRequest {
-    /// What the person is told.
+    /// The message for the user.
     pub fn message(&self) -> &str {
         match self {
             ElicitRequest::Form(form) => &form.message,
@@ -419,12 +419,12 @@ impl ElicitAnswer {
         ElicitAnswer { content, ..ElicitAnswer::of(ElicitAction::Accept) }
     }
 
-    /// The person said no.
+    /// The user declined.
     pub fn decline() -> ElicitAnswer {
         ElicitAnswer::of(ElicitAction::Decline)
     }
 
-    /// The person left without an answer.
+    /// The user dismissed the question.
     pub fn cancel() -> ElicitAnswer {
         ElicitAnswer::of(ElicitAction::Cancel)
     }

@@ -1,4 +1,4 @@
-//! What tools, prompts and resources bring.
+//! Content of tools, prompts and resources.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,11 +56,11 @@ impl Content {
     }
 }
 
-/// Who says something, or whom it is for.
+/// The speaker of a message, or the audience of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -70,7 +70,7 @@ pub enum Role {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Annotations {
-    /// Whom it is for.
+    /// The intended audience.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<Vec<Role>>,
     /// 0 (optional) to 1 (required).
@@ -79,7 +79,7 @@ pub struct Annotations {
     /// ISO 8601 time of the last change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -95,7 +95,7 @@ pub struct TextContent {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -114,7 +114,7 @@ pub struct ImageContent {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -126,14 +126,14 @@ pub type AudioContent = ImageContent;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceLink {
-    /// Where it is.
+    /// The location.
     pub uri: String,
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Media type.
@@ -151,7 +151,7 @@ pub struct ResourceLink {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -167,16 +167,16 @@ pub struct EmbeddedResource {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a resource holds: one of `text` and `blob`.
+/// The content of a resource: one of `text` and `blob`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceContents {
-    /// Where it is.
+    /// The location.
     pub uri: String,
     /// Media type.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,7 @@ pub struct ResourceContents {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -21,7 +21,7 @@ pub struct Form {
     /// Names of the fields that must be filled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<Vec<String>>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -30,15 +30,15 @@ pub struct Form {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FormField {
-    /// One of some values, each with a title.
+    /// One of a list of values, each with a title.
     TitledChoice(TitledChoiceField),
-    /// One of some values, with titles beside them; the older form.
+    /// One of a list of values, with titles beside them; the older form.
     NamedChoice(NamedChoiceField),
-    /// One of some values.
+    /// One of a list of values.
     Choice(ChoiceField),
-    /// Several of some values, each with a title.
+    /// Several of a list of values, each with a title.
     TitledChoices(TitledChoicesField),
-    /// Several of some values.
+    /// Several of a list of values.
     Choices(ChoicesField),
     /// Text.
     Text(TextField),
@@ -57,25 +57,25 @@ pub struct TextField {
     /// `string`.
     #[serde(rename = "type")]
     pub kind: StringType,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// At least so many characters.
+    /// Minimum number of characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_length: Option<u64>,
-    /// At most so many characters.
+    /// Maximum number of characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<u64>,
     /// `email`, `uri`, `date` or `date-time`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -87,22 +87,22 @@ pub struct NumberField {
     /// `number` or `integer`.
     #[serde(rename = "type")]
     pub kind: NumberType,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Not below this.
+    /// Minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<Number>,
-    /// Not above this.
+    /// Maximum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maximum: Option<Number>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Number>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -114,21 +114,21 @@ pub struct BooleanField {
     /// `boolean`.
     #[serde(rename = "type")]
     pub kind: BooleanType,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// One of some values (`UntitledSingleSelectEnumSchema`).
+/// One of a list of values (`UntitledSingleSelectEnumSchema`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChoiceField {
@@ -138,21 +138,21 @@ pub struct ChoiceField {
     /// The values.
     #[serde(rename = "enum")]
     pub values: Vec<String>,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// One of some values, each with a title (`TitledSingleSelectEnumSchema`).
+/// One of a list of values, each with a title (`TitledSingleSelectEnumSchema`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TitledChoiceField {
@@ -161,21 +161,21 @@ pub struct TitledChoiceField {
     pub kind: StringType,
     /// The values with their titles.
     pub one_of: Vec<TitledValue>,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// One of some values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
+/// One of a list of values, with titles beside them (`LegacyTitledEnumSchema`): the form of older peers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamedChoiceField {
@@ -187,21 +187,21 @@ pub struct NamedChoiceField {
     pub values: Vec<String>,
     /// The title of each value, in the same order.
     pub enum_names: Vec<String>,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it is when it is left out.
+    /// Default value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Several of some values (`UntitledMultiSelectEnumSchema`).
+/// Several of a list of values (`UntitledMultiSelectEnumSchema`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChoicesField {
@@ -210,27 +210,27 @@ pub struct ChoicesField {
     pub kind: ArrayType,
     /// The values.
     pub items: Choices,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// At least so many.
+    /// Minimum number of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_items: Option<u64>,
-    /// At most so many.
+    /// Maximum number of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_items: Option<u64>,
-    /// What they are when they are left out.
+    /// Default values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Vec<String>>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// Several of some values, each with a title (`TitledMultiSelectEnumSchema`).
+/// Several of a list of values, each with a title (`TitledMultiSelectEnumSchema`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TitledChoicesField {
@@ -239,22 +239,22 @@ pub struct TitledChoicesField {
     pub kind: ArrayType,
     /// The values with their titles.
     pub items: TitledChoices,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// At least so many.
+    /// Minimum number of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_items: Option<u64>,
-    /// At most so many.
+    /// Maximum number of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_items: Option<u64>,
-    /// What they are when they are left out.
+    /// Default values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Vec<String>>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -269,7 +269,7 @@ pub struct Choices {
     /// The values.
     #[serde(rename = "enum")]
     pub values: Vec<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -280,7 +280,7 @@ pub struct Choices {
 pub struct TitledChoices {
     /// The values with their titles.
     pub any_of: Vec<TitledValue>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -292,9 +292,9 @@ pub struct TitledValue {
     /// The value.
     #[serde(rename = "const")]
     pub value: String,
-    /// What people see.
+    /// The title shown to people.
     pub title: String,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -1,21 +1,21 @@
-//! What a server offers.
+//! Items that a server offers.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Annotations, Extra, Schema};
 
-/// Who a client or server is.
+/// Identity of a client or a server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Implementation {
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Its home page.
@@ -24,7 +24,7 @@ pub struct Implementation {
     /// Icons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icons: Option<Vec<Icon>>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -33,7 +33,7 @@ pub struct Implementation {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Icon {
-    /// Where it is; may be a `data:` URI.
+    /// The location; may be a `data:` URI.
     pub src: String,
     /// Media type.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct Icon {
     /// `light` or `dark`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub theme: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -53,12 +53,12 @@ pub struct Icon {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tool {
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// JSON Schema of its arguments.
@@ -75,7 +75,7 @@ pub struct Tool {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -84,7 +84,7 @@ pub struct Tool {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolAnnotations {
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// It changes nothing.
@@ -99,7 +99,7 @@ pub struct ToolAnnotations {
     /// It deals with the outside world.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_world_hint: Option<bool>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -108,14 +108,14 @@ pub struct ToolAnnotations {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {
-    /// Where it is.
+    /// The location.
     pub uri: String,
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Media type.
@@ -133,7 +133,7 @@ pub struct Resource {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -144,12 +144,12 @@ pub struct Resource {
 pub struct ResourceTemplate {
     /// RFC 6570 template.
     pub uri_template: String,
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Media type of all of them.
@@ -164,7 +164,7 @@ pub struct ResourceTemplate {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -173,15 +173,15 @@ pub struct ResourceTemplate {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prompt {
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it takes.
+    /// Arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Vec<PromptArgument>>,
     /// Icons.
@@ -190,27 +190,27 @@ pub struct Prompt {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a prompt takes.
+/// An argument of a prompt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromptArgument {
-    /// Its programmatic name.
+    /// Programmatic name.
     pub name: String,
-    /// Its name for people.
+    /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// What it is, for people and models.
+    /// Description for people and models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether it must be given.
+    /// True if the argument is required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -1,32 +1,32 @@
-//! What servers answer.
+//! Results of servers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Content, Extra, ResourceContents, Role};
 
-/// What a tool call brought.
+/// The result of a tool call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallToolResult {
-    /// For the model.
+    /// Content for the model.
     #[serde(default)]
     pub content: Vec<Content>,
-    /// As the tool's output schema says.
+    /// Structured content, as the tool's output schema describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub structured_content: Option<Value>,
-    /// The tool failed; `content` says how.
+    /// True if the tool failed; `content` describes the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_error: Option<bool>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a resource holds.
+/// The content of a resource.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadResourceResult {
@@ -35,7 +35,7 @@ pub struct ReadResourceResult {
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -44,15 +44,15 @@ pub struct ReadResourceResult {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GetPromptResult {
-    /// What it is.
+    /// Description for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What to say to the model.
+    /// The messages for the model.
     pub messages: Vec<PromptMessage>,
     /// Metadata.
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Extra>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -61,11 +61,11 @@ pub struct GetPromptResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromptMessage {
-    /// Who says it.
+    /// The speaker.
     pub role: Role,
-    /// What.
+    /// The content.
     pub content: Content,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -76,35 +76,35 @@ pub struct PromptMessage {
 pub struct CompletionValues {
     /// At most 100.
     pub values: Vec<String>,
-    /// How many there are.
+    /// Number of all values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// Whether there are more than `values`.
+    /// True if there are more than `values`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub has_more: Option<bool>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// How far an operation is.
+/// Progress of an operation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// Grows with every report.
     pub progress: f64,
-    /// What `progress` will be at the end.
+    /// The final value of `progress`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What else it says.
+    /// Further members.
     #[serde(flatten)]
     pub extra: Extra,
 }
 
-/// What a completion is for.
+/// The subject of a completion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum CompletionReference {
