@@ -1,4 +1,4 @@
-//! Error codes, their kinds, and how they map to HTTP.
+//! Error codes, their kinds, and their HTTP status.
 
 use serde_json::value::RawValue;
 

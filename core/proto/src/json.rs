@@ -1,4 +1,4 @@
-//! Raw JSON that passes through untouched, and the few things the engine writes by hand.
+//! Raw JSON that passes through unchanged, and functions that write JSON without a serializer.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

@@ -1,7 +1,7 @@
-//! The method table: the single truth about what exists in which revision and how it behaves.
+//! The method table: the only definition of the methods of each revision and of their behaviour.
 //!
-//! A method that is not in a revision's row answers `-32601` in it, in both directions; nothing else in the
-//! code asks which revision it is in to decide that.
+//! A method without a row for a revision is answered with `-32601` in that revision, in both directions. No
+//! other code compares revisions to decide this.
 
 use crate::revision::Revision;
 

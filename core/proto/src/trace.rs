@@ -1,5 +1,5 @@
-//! Trace context in `_meta` (2026-07-28, basic, "_meta": the keys `traceparent`, `tracestate` and `baggage`; W3C
-//! Trace Context, level 1). What is malformed is as good as absent: tracing never makes a request fail.
+//! Trace context in `_meta` (2026-07-28, basic, "_meta": the keys `traceparent`, `tracestate` and `baggage`;
+//! W3C Trace Context, level 1). A malformed context counts as absent: tracing never makes a request fail.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The page the user is sent to, and the callback they come back with.
+//! The URL of the authorization page, and the check of its callback.
 
 use super::credentials::Secret;
 use super::error::{AuthError, harmless};

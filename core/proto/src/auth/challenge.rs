@@ -1,9 +1,9 @@
 //! Parser of the `WWW-Authenticate` headers of a refusal (RFC 9110, section 11.6.1; parameters of RFC 6750,
 //! section 3, RFC 9449 and RFC 9728, section 5.1).
 //!
-//! Every value is read in one pass. Read are also what servers are known to send against the grammar: values with
-//! characters of URLs that are not quoted, and parameters without a comma between them. What cannot be read ends its
-//! header; what was read before it stands.
+//! Every value is read in one pass. The parser also accepts known violations of the grammar: unquoted values
+//! with characters of URLs, and parameters without a comma between them. At an unreadable part it stops
+//! reading the header and keeps the parameters before it.
 
 use super::error::{harmless, tame};
 use super::flow::Challenge;

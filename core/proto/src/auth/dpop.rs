@@ -1,4 +1,4 @@
-//! Texts to sign: DPoP proofs (RFC 9449) and client assertions (RFC 7523). Keys stay with the driver.
+//! Signing inputs of DPoP proofs (RFC 9449) and client assertions (RFC 7523). Keys stay with the driver.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

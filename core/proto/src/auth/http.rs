@@ -1,4 +1,4 @@
-//! The requests of a flow and the answers to them, as values.
+//! HTTP requests and responses of a flow, as values.
 
 use super::error::{AuthError, harmless};
 use super::{MAX_RESPONSE_BYTES, credentials::Secret};

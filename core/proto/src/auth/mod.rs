@@ -1,19 +1,19 @@
-//! Authorization (OAuth 2.1) of a client, as pure machines.
+//! Client authorization (OAuth 2.1) as pure state machines.
 //!
-//! [`Flow`](flow::Flow) is the whole of it: it is told of a challenge and says what to do next ([`Step`](flow::Step)):
-//! send this HTTP request, open this page, sign this text, done, failed. What happened comes back as an
-//! [`Input`](flow::Input). Time and random bytes are arguments ([`Fresh`]). The other modules are the rules one by
-//! one, usable alone; [`challenge`] reads the headers that a refusal comes with.
+//! [`Flow`](flow::Flow) is the complete flow. It receives a challenge and returns the next action
+//! ([`Step`](flow::Step)): send this HTTP request, open this page, sign this text, done, failed. The result
+//! of an action is passed back as an [`Input`](flow::Input). Time and random bytes are arguments ([`Fresh`]).
+//! The other modules are the individual rules, usable alone; [`challenge`] parses the headers of a refusal.
 //!
-//! What the driver must keep to, because no pure machine can:
-//! - send requests exactly as given, **follow no redirect**, and read at most
-//!   [`MAX_RESPONSE_BYTES`] of an answer (one more byte is enough for the machine to refuse it);
-//! - before connecting to a name, hold each resolved address against [`url::AddressPolicy::permits`];
+//! Duties of the driver, which a pure machine cannot enforce:
+//! - send requests exactly as given, **follow no redirect**, and read at most [`MAX_RESPONSE_BYTES`] of a
+//!   response (one more byte is enough for the machine to refuse it);
+//! - before connecting to a name, check each resolved address with [`url::AddressPolicy::permits`];
 //! - keep [`Credentials`](credentials::Credentials) in a store that compares versions before it writes.
 //!
-//! Sources: the authorization pages of the specification (2025-03-26 to 2026-07-28), RFC 6749, 6750, 7523, 7591,
-//! 7636, 8414, 8693, 8707, 9207, 9449 and 9728. Issuers, `iss` and `resource` are compared and sent as the strings
-//! that were received; nothing here parses and prints a URL again.
+//! Sources: the authorization pages of the specification (2025-03-26 to 2026-07-28), RFC 6749, 6750, 7523,
+//! 7591, 7636, 8414, 8693, 8707, 9207, 9449 and 9728. Issuers, `iss` and `resource` are compared and sent as
+//! the strings that were received; no URL is parsed and printed again.
 
 pub mod authorize;
 pub mod challenge;

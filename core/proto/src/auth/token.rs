@@ -1,4 +1,4 @@
-//! Requests to token endpoints, and their answers.
+//! Requests to token endpoints, and their responses.
 
 use base64::Engine as _;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! URLs as strings: cut, checked and joined, never normalised.
+//! Functions on URLs as strings: split, validate, join. They never normalize.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! Reading what servers answer.
+//! Decoding of server results.
 
 use std::borrow::Cow;
 use std::time::Duration;

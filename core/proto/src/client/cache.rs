@@ -1,5 +1,5 @@
-//! Results that a server allows to be kept (2026-07-28, "Caching"). One cache belongs to one client with one token, and so to
-//! one authorization context: results of both scopes may be kept in it.
+//! Cache of results that a server allows to be cached (2026-07-28, "Caching"). One cache belongs to one
+//! client with one token, and therefore to one authorization context: it may hold results of both scopes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

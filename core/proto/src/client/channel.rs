@@ -1,5 +1,6 @@
-//! The older transport of two endpoints: the server speaks on one event stream, which names the URL where it is
-//! spoken to (2024-11-05, "HTTP with SSE"; 2025-11-25, Streamable HTTP, "Backwards Compatibility").
+//! HTTP+SSE, the transport of 2024-11-05 with two endpoints: the server sends on one event stream, whose
+//! first event names the URL for messages to the server (2024-11-05, "HTTP with SSE"; 2025-11-25, Streamable
+//! HTTP, "Backwards Compatibility").
 
 use super::answers::newest_mutual;
 use super::conn::ClientConn;

@@ -1,4 +1,4 @@
-//! The machine: operations, answers, time limits.
+//! The client state machine: operations, results, time limits.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,4 +1,4 @@
-//! Answers to forms: defaults filled in, values checked against the restricted schema that servers may ask with
+//! Answers to forms: fills in the defaults and checks the values against the restricted schema of elicitation
 //! (2026-07-28, elicitation, "Requested Schema"; SEP-1034 for the defaults, SEP-1330 for the enums).
 
 use serde_json::{Map, Value};

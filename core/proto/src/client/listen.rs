@@ -1,5 +1,6 @@
-//! Listening to changes: one stream per operation in the modern era (2026-07-28, "Subscriptions"), subscriptions per
-//! URI and notifications of the session in the legacy one (2025-11-25, resources, "Subscriptions").
+//! Subscriptions of a client: one stream per operation in the modern era (2026-07-28, "Subscriptions");
+//! subscriptions per URI, and notifications of the session, in the legacy era (2025-11-25, resources,
+//! "Subscriptions").
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Lists: entries that are none are left out, and the pages of a whole list are put together.
+//! Lists: invalid entries are dropped, and the pages of a whole list are joined.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Requests as a revision writes them: `_meta` in the body, mirrored values in the headers.
+//! Encoding of requests for a revision: `_meta` in the body, mirrored values in the headers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
-//! The client side of one connection, both eras.
+//! The client side of one connection, in both eras.
 //!
-//! [`ClientConn`] finds out which era the server speaks, sends requests, matches answers, keeps time limits and
-//! retries where the protocol asks for it. It does no I/O: a driver feeds it frames and time and carries out
-//! the [`Output`]s. Time is a [`Duration`] since any fixed moment of a monotonic clock.
+//! [`ClientConn`] detects the era of the server, sends requests, matches responses, enforces time limits, and
+//! retries if the protocol requires it. It performs no I/O: a driver passes frames and time to it and
+//! executes the [`Output`]s. Time is a [`Duration`] since any fixed moment of a monotonic clock.
 //!
 //! The contract: mutate, then drain [`ClientConn::poll`] until `None`, then read
 //! [`ClientConn::next_deadline`].

@@ -1,7 +1,7 @@
-//! Structured content of tools, held against the schema that the server itself gave for it (2025-06-18 and later, server/tools,
-//! "Output Schema").
+//! Validation of structured content against the output schema of the tool (2025-06-18 and later,
+//! server/tools, "Output Schema").
 //!
-//! Schema and value are both the server's: what might take long to check is not checked.
+//! Schema and value both come from the server, so a check that could take long is skipped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The machine by value, under virtual time.
+//! Tests of the state machine by value, under virtual time.
 
 mod caching;
 mod connecting;

@@ -1,5 +1,5 @@
-//! The protocol's objects as Rust types (2026-07-28, schema). One shape serves every revision: what a revision
-//! lacks is absent, and members that are not known here are kept in `extra`.
+//! The protocol's objects as Rust types (2026-07-28, schema). One type serves every revision: members that a
+//! revision lacks are absent, and unknown members are kept in `extra`.
 
 mod asking;
 mod content;

@@ -1,4 +1,5 @@
-//! A byte stream that carries both eras: stdio, a pipe, a socket, a pair in memory.
+//! The server state machine of a byte stream that carries both eras: stdio, a pipe, a socket, an in-process
+//! pair.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Content that a revision does not have yet, written as text: one block that its schema refuses would cost a client the
-//! whole result.
+//! Converts content that a revision does not have to text. A block that the schema of the revision refuses
+//! would cost the client the whole result.
 
 use serde_json::{Value, json};
 

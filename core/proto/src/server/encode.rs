@@ -1,4 +1,4 @@
-//! Outcomes written for a revision: the only place that knows how a result differs between the eras.
+//! Encoding of outcomes for a revision: the only module that knows the differences between the eras.
 
 use crate::error::{ErrorKind, RpcError};
 use crate::json::{self, Json};

@@ -1,5 +1,5 @@
-//! Changes that clients are told of, and who wants to hear of which (2026-07-28, "Subscriptions"; 2025-11-25, tools,
-//! prompts and resources, "List Changed Notification" and "Subscriptions").
+//! Change notifications, and the subscriptions of clients to them (2026-07-28, "Subscriptions"; 2025-11-25,
+//! tools, prompts and resources, "List Changed Notification" and "Subscriptions").
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! One HTTP POST to the MCP endpoint: which era it is written in and whether its headers agree with its body
-//! (2026-07-28, Streamable HTTP, "Server Validation"; 2025-11-25, Transports, "Streamable HTTP").
+//! Admission of one HTTP POST to the MCP endpoint: detects the era, and checks that the headers agree with
+//! the body (2026-07-28, Streamable HTTP, "Server Validation"; 2025-11-25, Transports, "Streamable HTTP").
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Admission: from an envelope to a request that a handler may see, or the error it gets instead.
+//! Admission: turns an envelope into a valid request, or into the error for it.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Tool schemas: JSON Schema 2020-12, compiled once, never fetching anything.
+//! Tool schemas: JSON Schema 2020-12, compiled once; references are never fetched.
 
 use jsonschema::{Draft, ValidationError, Validator};
 use serde_json::Value;

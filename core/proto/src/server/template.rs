@@ -1,4 +1,4 @@
-//! URI templates (RFC 6570), matched against the URIs that clients ask for.
+//! URI templates (RFC 6570), matched against requested URIs.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,8 @@
 //! Tasks: calls that outlive their request (extension `io.modelcontextprotocol/tasks`; 2025-11-25, "Tasks").
 //!
-//! A task is one [`Record`]. [`Record::after`] makes the next one of an [`Event`], or refuses it; nothing else changes a record.
-//! The two wires are two ways to write one down. There is no clock here: times are milliseconds since 1970, given by the caller.
+//! A task is one [`Record`]. [`Record::after`] returns the next record after an [`Event`], or refuses the
+//! event; nothing else changes a record. The two wire formats are encodings of the record. There is no clock
+//! here: times are milliseconds since 1970, given by the caller.
 
 mod record;
 mod step;

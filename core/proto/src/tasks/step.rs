@@ -1,4 +1,4 @@
-//! The one function that changes a task.
+//! The transition function of a task record.
 
 use serde_json::value::RawValue;
 

@@ -1,4 +1,4 @@
-//! A task as its clients see it.
+//! The two wire formats of a task.
 
 use super::record::{End, Record, Status};
 use crate::json;

@@ -1,4 +1,4 @@
-//! From a challenge to the user's page: metadata of both servers, a client id, scopes.
+//! The steps of a flow before the user's page: metadata of both servers, a client id, scopes.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Token requests of a flow: signing what has to be signed, nonces, refreshing, the record that comes of it.
+//! Token requests of a flow: signatures, nonces, refresh, and the resulting record.
 
 use super::{Flow, Found, Phase, Step};
 use crate::auth::Fresh;

@@ -1,4 +1,5 @@
-//! The whole way from a challenge to tokens, as one machine: an [`Input`] goes in, a [`Step`] comes out.
+//! The complete flow from a challenge to tokens, as one state machine: it takes an [`Input`] and returns a
+//! [`Step`].
 
 mod discover;
 mod exchange;

@@ -1,4 +1,4 @@
-//! Signed tokens taken apart (JWS compact serialization, RFC 7515): nothing here trusts them yet.
+//! Parser of signed tokens (JWS compact serialization, RFC 7515). It does not verify them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

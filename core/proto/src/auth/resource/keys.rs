@@ -1,4 +1,4 @@
-//! The keys of an issuer (JWK Sets, RFC 7517), and when to ask for them again.
+//! An issuer's keys (JWK Sets, RFC 7517), and the times of their refresh.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Proofs that a client has the key its token is bound to (DPoP, RFC 9449, section 4.3), and those that were seen.
+//! DPoP proofs (RFC 9449, section 4.3): validation, and the memory of used proofs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

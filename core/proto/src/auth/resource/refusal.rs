@@ -1,4 +1,4 @@
-//! Why a request is not let in: one name, status and sentence each.
+//! Reasons of a refused request: one name, status and sentence each.
 
 /// Why a request is not let in. None of it holds anything of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Tasks that are not wanted any more: the server is told, and told again if it was away.
+//! Pending cancellations of tasks, repeated while the server is unavailable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One task that is followed: when to look at it again, what it has asked, who waits for it.
+//! One followed task: the schedule of its polls, its questions, the operations that wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

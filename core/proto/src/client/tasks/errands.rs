@@ -1,4 +1,4 @@
-//! The requests that are made on behalf of a task that is followed, and how they fail.
+//! Requests on behalf of a followed task, and their failures.
 
 use std::time::Duration;
 

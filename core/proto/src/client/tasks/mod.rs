@@ -1,8 +1,9 @@
-//! Tasks: calls that a server answers later (extension `io.modelcontextprotocol/tasks`; 2025-11-25, "Tasks"), and what a
-//! legacy server lets us answer later.
+//! Tasks on the client: calls that a server answers later (extension `io.modelcontextprotocol/tasks`;
+//! 2025-11-25, "Tasks"), and requests of a legacy server that the client answers later.
 //!
-//! An operation follows a task: the call that became one, or one that picks up an id. All that follow the same task
-//! share one [`Drive`], so that it is looked at once, and asks each of its questions once.
+//! An operation follows a task: the call that became the task, or an operation that was given its id. All
+//! operations that follow the same task share one [`Drive`], so that it is polled once and each of its
+//! questions is asked once.
 
 mod cancels;
 mod drive;

@@ -1,4 +1,4 @@
-//! Results that are kept, and what is thought of a server beforehand.
+//! Cached results, and the remembered revision of a server.
 
 use super::*;
 

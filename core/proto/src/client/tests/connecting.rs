@@ -1,4 +1,4 @@
-//! Finding out which era a server speaks.
+//! Detection of a server's era.
 
 use super::*;
 

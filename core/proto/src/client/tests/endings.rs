@@ -1,4 +1,4 @@
-//! Cancelling, time and progress.
+//! Cancellation, time limits and progress.
 
 use super::*;
 

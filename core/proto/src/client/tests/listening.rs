@@ -1,4 +1,4 @@
-//! Listening to changes, and log levels.
+//! Subscriptions and log levels.
 
 use super::*;
 

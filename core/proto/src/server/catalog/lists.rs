@@ -1,4 +1,4 @@
-//! The pages of a list. A page that is the same for everybody is written once.
+//! Pages of lists. A page that is the same for every caller is encoded once.
 
 use std::sync::PoisonError;
 

@@ -1,4 +1,5 @@
-//! The members that definitions have: one that is not known is a slip of the pen, and would be lost without a word.
+//! The members that definitions may have. An unknown member is an error, because it would otherwise be lost
+//! silently.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! The entries of one kind, by key and in the order of their registration: lists are deterministic.
+//! Index of the items of one kind, by key and in the order of registration, so that lists are deterministic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Servers that do with tasks what they must not.
+//! Servers that violate the rules of tasks.
 
 use super::*;
 

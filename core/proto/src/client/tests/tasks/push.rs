@@ -1,4 +1,4 @@
-//! Servers that tell of tasks by themselves.
+//! Servers that send task updates by themselves.
 
 use super::*;
 
