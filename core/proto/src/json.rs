@@ -1,4 +1,4 @@
-//! Raw JSON that passes through unchanged, and functions that write JSON without a serializer.
+//! Raw JSON that passes through unchanged, and helpers that write JSON text.
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
