@@ -1,4 +1,4 @@
-//! The method table: the only definition of the methods of each revision and of their behaviour.
+//! The method table: the only definition of the methods of each revision and of their behavior.
 //!
 //! A method without a row for a revision is answered with `-32601` in that revision, in both directions. No
 //! other code compares revisions to decide this.

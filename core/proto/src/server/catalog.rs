@@ -144,7 +144,7 @@ pub struct Entry<H> {
     pub timeout: Option<Duration>,
     /// Questions that are asked before the handler runs.
     pub asks: Vec<Question>,
-    /// Task behaviour of the calls.
+    /// Task behavior of the calls.
     pub task: TaskBehaviour,
     scopes: Vec<String>,
     visible_to: Option<Visibility>,
@@ -215,7 +215,7 @@ pub struct Behaviour {
     pub timeout: Option<Duration>,
     /// Questions that are asked before the handler runs.
     pub asks: Vec<Question>,
-    /// Task behaviour of the calls.
+    /// Task behavior of the calls.
     pub task: TaskBehaviour,
     /// The scopes that a caller needs.
     pub scopes: Vec<String>,

@@ -41,6 +41,9 @@ const RETIRED: &[(&str, &str)] = &[
     ("is away", "is unavailable"),
     ("was away", "was unavailable"),
     ("in the place of", "instead of"),
+    ("behaviour", "behavior"),
+    ("licence", "license"),
+    ("colour", "color"),
 ];
 
 /// One place where a rule is broken.
