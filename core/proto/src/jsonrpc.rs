@@ -83,7 +83,7 @@ impl Id {
     }
 }
 
-/// A frame without the byte order mark that some peers begin it with (RFC 8259, 8.1 lets a reader ignore it).
+/// A frame without a leading byte order mark, which some peers send (RFC 8259, 8.1 lets a parser ignore it).
 pub(crate) fn without_mark(frame: &[u8]) -> &[u8] {
     frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame)
 }
@@ -107,7 +107,7 @@ pub enum Message<'a> {
         /// Its parameters: an object, if present.
         params: Option<&'a RawValue>,
     },
-    /// An answer to a request of ours. `id` is `None` where the peer could not read ours.
+    /// A response to a request of this side. `id` is `None` if the peer could not read the request's.
     Response {
         /// The id of the request.
         id: Option<Id>,
@@ -188,7 +188,7 @@ pub(crate) fn salvage_id(frame: &[u8]) -> Option<Id> {
     None
 }
 
-/// The id of an answer that is no JSON: whoever waits for it need not wait any longer.
+/// The id of a response that is not JSON, so that its request can fail immediately.
 pub(crate) fn salvage_answer(frame: &[u8]) -> Option<Id> {
     let has = |key: &[u8]| frame.windows(key.len()).any(|window| window == key);
     if has(br#""result""#) || has(br#""error""#) { salvage_id(frame) } else { None }
@@ -340,7 +340,7 @@ pub fn parse<'a>(frame: &'a [u8], limits: &Limits) -> Result<Message<'a>, Malfor
 #[derive(Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A request of ours.
+/// Encodes a request.
 pub fn request(id: &Id, method: &str, params: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(48 + method.len() + params.len());
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
@@ -349,7 +349,7 @@ pub fn request(id: &Id, method: &str, params: &str) -> Vec<u8> {
     one_line(out)
 }
 
-/// A notification of ours.
+/// Encodes a notification.
 pub fn notification(method: &str, params: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(40 + method.len() + params.len());
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\"");
@@ -393,7 +393,7 @@ pub(crate) fn response_start(id: &Id, capacity: usize) -> Vec<u8> {
     out
 }
 
-/// A response whose result is complete.
+/// Ends a response after its result.
 pub(crate) fn response_end(mut response: Vec<u8>) -> Vec<u8> {
     response.push(b'}');
     one_line(response)

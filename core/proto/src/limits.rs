@@ -17,7 +17,8 @@ impl Default for Limits {
     }
 }
 
-/// Most bytes of a URI that clients name: every template may be held against it, and watched ones are kept.
+/// Maximum length of a URI from a client, in bytes: every template may be matched against it, and watched
+/// ones are stored.
 pub(crate) const MAX_URI: usize = 8 << 10;
 
 /// Checks the length of a URI. The error names it as `what`.

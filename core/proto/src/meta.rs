@@ -17,7 +17,7 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 /// Key of the server's name and version in a result.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// Key of the least log level that a request wants.
+/// Key of the minimum log level of a request.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// Key of the request that a notification of a subscription belongs to.
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -42,7 +42,7 @@ pub struct RequestMeta<'a> {
         deserialize_with = "json::present"
     )]
     pub client_capabilities: Option<&'a RawValue>,
-    /// The least log level wanted.
+    /// The minimum log level.
     #[serde(rename = "io.modelcontextprotocol/logLevel", borrow, default)]
     pub log_level: Option<Cow<'a, str>>,
     /// The token to report progress with, as raw JSON.

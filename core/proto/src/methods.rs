@@ -12,7 +12,7 @@ pub enum Direction {
     ToServer,
     /// Server to client.
     ToClient,
-    /// Either way.
+    /// Both directions.
     Both,
 }
 
@@ -111,7 +111,7 @@ pub enum Role {
     TaskStatus,
 }
 
-/// The extension of long-running tasks: the modern era's way to have them. 2025-11-25 has them as a capability, `tasks`.
+/// The extension of long-running tasks in the modern era. 2025-11-25 has them as a capability, `tasks`.
 pub const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 const OLDEST: Revision = Revision::V2024_11_05;
@@ -459,7 +459,7 @@ pub fn by_op(op: &str) -> Option<&'static Method> {
     request_by_op(op).filter(|method| method.direction != Direction::ToClient)
 }
 
-/// The row of what a handler asks the client under the name `op`.
+/// The row of a question of a handler with the name `op`.
 pub fn question_by_op(op: &str) -> Option<&'static Method> {
     request_by_op(op).filter(|method| method.direction == Direction::ToClient)
 }

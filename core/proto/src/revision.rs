@@ -53,8 +53,8 @@ impl Revision {
     ];
     /// The newest revision of the modern era.
     pub const LATEST: Revision = Revision::V2026_07_28;
-    /// The newest revision of the legacy era: what a server offers to a client that asks for one it does not
-    /// know (lifecycle, "Version Negotiation").
+    /// The newest revision of the legacy era, which a server offers to a client that requests an unknown one
+    /// (lifecycle, "Version Negotiation").
     pub const LATEST_LEGACY: Revision = Revision::V2025_11_25;
 
     /// Returns true if messages may come in batches (2025-03-26, "Batching"; removed by the next one).
@@ -68,7 +68,7 @@ impl Revision {
         self == Revision::V2025_11_25
     }
 
-    /// The date as it stands on the wire.
+    /// The date in its wire form.
     pub fn as_str(self) -> &'static str {
         match self {
             Revision::V2024_11_05 => "2024-11-05",

@@ -5,7 +5,7 @@ use bytes::Bytes;
 /// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseEvent {
-    /// Its type; `message` where the stream does not say.
+    /// Its type; `message` by default.
     pub event: String,
     /// Its data, lines joined with `\n`; never empty.
     pub data: Bytes,
@@ -57,8 +57,7 @@ impl SseDecoder {
         }
     }
 
-    /// The id of the last event that came whole: where a resumed stream goes on. Empty where the stream took back
-    /// what it had set.
+    /// The id of the last complete event, from which a stream resumes. Empty if the stream reset the id.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }

@@ -9,9 +9,9 @@ use crate::methods::{Method, NameSource};
 
 /// Key of the span that a request belongs to.
 pub const TRACEPARENT: &str = "traceparent";
-/// Key of what tracing systems add to it.
+/// Key of the data of tracing systems.
 pub const TRACESTATE: &str = "tracestate";
-/// Key of what programs pass along with it (W3C Baggage).
+/// Key of the data that programs pass along (W3C Baggage).
 pub const BAGGAGE: &str = "baggage";
 
 /// Longest `tracestate` that is passed on, in characters; the W3C asks for at least this.
@@ -77,7 +77,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// From the text of a `_meta` object. `None` where there is no valid `traceparent`.
+    /// Parses the text of a `_meta` object. `None` without a valid `traceparent`.
     pub fn of_meta(meta: &str) -> Option<TraceContext> {
         if !meta.contains(TRACEPARENT) {
             return None;
@@ -93,8 +93,8 @@ impl TraceContext {
     }
 }
 
-/// A `_meta` object that says this of its trace instead; the rest stays as it is. `meta` may be empty. What is no object
-/// is returned unchanged, for others to complain of.
+/// A `_meta` object with this trace context instead of its own. `meta` may be empty. Text that is not an
+/// object is returned unchanged; other code reports it.
 pub fn with_context(meta: &str, context: &TraceContext) -> String {
     let text = if meta.trim().is_empty() { "{}" } else { meta.trim() };
     let Some(members) = json::members(text) else { return meta.to_owned() };
@@ -111,7 +111,7 @@ pub fn with_context(meta: &str, context: &TraceContext) -> String {
     out
 }
 
-/// A `_meta` object without its trace: what is asked does not depend on who traces it.
+/// A `_meta` object without its trace context, which does not affect the result.
 pub(crate) fn without_context(meta: &Json) -> Cow<'_, str> {
     if meta.is_empty() {
         return Cow::Borrowed("");

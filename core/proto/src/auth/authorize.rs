@@ -37,8 +37,8 @@ const OURS: [&str; 9] = [
     "prompt",
 ];
 
-/// [`AuthError::PoisonedEndpoint`] if the endpoint's own query sets what is the client's to set: servers disagree
-/// over which of two values counts.
+/// [`AuthError::PoisonedEndpoint`] if the endpoint's own query sets a parameter of the client: servers differ
+/// in which of two values they use.
 pub fn check_endpoint(endpoint: &str) -> Result<(), AuthError> {
     let parts = cut(endpoint, "authorization_endpoint")?;
     for (name, _) in form_urlencoded::parse(parts.query.unwrap_or("").as_bytes()) {
@@ -52,7 +52,7 @@ pub fn check_endpoint(endpoint: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// The URL to open. The endpoint's own query is kept.
+/// The URL to open. It keeps the endpoint's own query.
 pub fn url(request: Request<'_>) -> String {
     let offline = request.scopes.iter().any(|scope| scope == "offline_access");
     let query = Form::new()

@@ -10,7 +10,7 @@ use super::flow::Challenge;
 
 /// Most bytes of all `WWW-Authenticate` values of a response; values from the one that exceeds it on are not read.
 pub const MAX_BYTES: usize = 16 * 1024;
-/// Most challenges that are kept; further ones are not.
+/// Maximum number of challenges; further ones are ignored.
 pub const MAX_CHALLENGES: usize = 16;
 
 /// The authentication scheme of a token.
@@ -62,7 +62,7 @@ pub fn wants_nonce(asked: &[Asked]) -> bool {
     asked.iter().any(|asked| asked.error.as_deref() == Some("use_dpop_nonce"))
 }
 
-/// For a person: ` (insufficient_scope: needs more; scope: a b)`, empty if the server said nothing.
+/// Text for a person: ` (insufficient_scope: needs more; scope: a b)`, empty if the server sent no challenge.
 pub fn summary(asked: &[Asked]) -> String {
     let Some(told) = telling(asked) else { return String::new() };
     let error = told.error.as_deref().map(tame);
@@ -75,8 +75,9 @@ pub fn summary(asked: &[Asked]) -> String {
 }
 
 impl Challenge {
-    /// The refusal with this status and these challenges. Error and scope are of one challenge, which says most;
-    /// `resource_metadata` is the first: it is of the resource, not of a scheme.
+    /// The refusal with this status and these challenges. Error and scope come from the most informative
+    /// challenge; `resource_metadata` is the first one, because it belongs to the resource and not to a
+    /// scheme.
     pub fn of(status: u16, asked: &[Asked]) -> Challenge {
         let told = telling(asked);
         Challenge {
@@ -88,8 +89,8 @@ impl Challenge {
     }
 }
 
-/// The challenge that says why: with an error, else with a scope, else with words. The same thing said for both schemes
-/// is said in the first.
+/// The challenge that contains the reason: the first with an error, else with a scope, else with a
+/// description. If both schemes contain the same reason, the first is used.
 fn telling(asked: &[Asked]) -> Option<&Asked> {
     let rank = |asked: &&Asked| match asked {
         Asked { error: Some(_), .. } => 0,
@@ -125,7 +126,7 @@ impl Value {
         }
     }
 
-    /// Visible ASCII and spaces: what a name, a list of scopes or a URL can hold.
+    /// Visible ASCII and spaces, the characters of names, lists of scopes and URLs.
     fn text(self) -> Option<String> {
         let value = self.bytes()?;
         let visible = value.iter().all(|byte| matches!(byte, 0x20..=0x7e));

@@ -31,7 +31,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
-    /// Not at all: a public client says its id only.
+    /// No authentication: a public client sends its id only.
     None,
     /// Secret in the body.
     ClientSecretPost,
@@ -91,10 +91,10 @@ pub struct Tokens {
     /// For new ones without the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Secret>,
-    /// Seconds since 1970 when `access` ends, if the server said so.
+    /// Seconds since 1970 when `access` expires, if the server declared it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// Scopes granted, if the server said so.
+    /// Granted scopes, if the server declared them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
@@ -106,7 +106,8 @@ impl Tokens {
         Secret::new(format!("{scheme} {}", self.access.expose()))
     }
 
-    /// Does the access token end within `margin` seconds of `now`? Never, if the server did not say when.
+    /// Returns true if the access token expires within `margin` seconds of `now`; false if the server
+    /// declared no expiry.
     pub fn expires_within(&self, now: u64, margin: u64) -> bool {
         self.expires_at.is_some_and(|at| at <= now.saturating_add(margin))
     }
@@ -130,7 +131,7 @@ pub struct Credentials {
     /// `enterprise`. None in records that were made before grants were noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
-    /// The client. Of one that is configured there is no secret here: the configuration has it.
+    /// The client. The secret of a configured client is absent here; it is in the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Client>,
     /// The redirect URI that the client has registered itself with; none of a client that did not.

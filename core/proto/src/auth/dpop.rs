@@ -41,7 +41,7 @@ impl SignRequest {
         SignRequest { key, algorithm: algorithm.to_owned(), input }
     }
 
-    /// The signed token, from a signature in the form JWS wants (for ES256: 64 bytes, r and s; not DER).
+    /// The signed token, from a signature in the format of JWS (for ES256: 64 bytes, r and s; not DER).
     pub fn finish(&self, signature: &[u8]) -> Secret {
         Secret::new(format!("{}.{}", self.input, base64url(signature)))
     }

@@ -5,7 +5,7 @@ use super::url::AddressClass;
 
 /// Longest word of a peer's text that is shown: access tokens are longer, and a server may quote one.
 const LONGEST_WORD: usize = 24;
-/// Shortest secret that is looked for in a peer's text; what is shorter is in every text.
+/// Minimum length of a secret that is searched for in a peer's text; shorter strings occur in every text.
 const SHORTEST_SECRET: usize = 4;
 
 /// Why an authorization failed. Neither `Display` nor `Debug` ever shows a token, a code or a secret; text of a peer
@@ -64,7 +64,7 @@ pub enum AuthError {
         /// HTTP status.
         status: u16,
     },
-    /// An HTTP status that says neither yes nor "not here".
+    /// An HTTP status other than success and "not found".
     #[error("{what} answered with status {status}")]
     Status {
         /// The requested document or endpoint.
@@ -80,7 +80,8 @@ pub enum AuthError {
         /// The fault.
         reason: String,
     },
-    /// No protected-resource metadata where the server says it is, or anywhere and old servers are not allowed.
+    /// No protected-resource metadata at the URL that the server declares, or at any URL while legacy servers
+    /// are not permitted.
     #[error("the server has no protected-resource metadata at {url}")]
     NoResourceMetadata {
         /// The last URL asked.
@@ -133,7 +134,7 @@ pub enum AuthError {
         /// The issuer.
         issuer: String,
     },
-    /// No way to a client id.
+    /// No way to obtain a client id.
     #[error(
         "no client id for {issuer}: it takes neither client id documents nor registrations; configure a client id"
     )]
@@ -159,7 +160,8 @@ pub enum AuthError {
         /// Issuer the server names.
         issuer: String,
     },
-    /// A secret, a key or an assertion is configured, and not for whom: the MCP server could name anybody.
+    /// A secret, a key or an assertion is configured without its issuer: the MCP server could name any
+    /// authorization server.
     #[error(
         "the server names the authorization server {issuer}, and the configured client does not say that it belongs \
          there; set issuer to it if it is the right one"
@@ -168,7 +170,7 @@ pub enum AuthError {
         /// Issuer the server names.
         issuer: String,
     },
-    /// The authorization server wants a client authentication that is not available.
+    /// The authorization server requires a client authentication that is not available.
     #[error("client authentication {method} is not possible: {reason}")]
     ClientAuthentication {
         /// `token_endpoint_auth_method`.
@@ -197,7 +199,7 @@ pub enum AuthError {
         /// The issuer expected.
         issuer: String,
     },
-    /// The authorization server, or the user, said no.
+    /// The authorization server or the user refused.
     #[error("authorization was refused: {code}{}", colon(description))]
     Refused {
         /// `error`.
@@ -205,7 +207,7 @@ pub enum AuthError {
         /// `error_description`, empty if none.
         description: String,
     },
-    /// The token endpoint said no.
+    /// The token endpoint refused.
     #[error("the token endpoint answered with status {status}{}{}", colon(code), colon(description))]
     TokenEndpoint {
         /// HTTP status.
@@ -229,7 +231,7 @@ pub enum AuthError {
         /// Number of attempts.
         attempts: u32,
     },
-    /// Refreshing was asked for and there is nothing to refresh with.
+    /// A refresh was requested without a refresh token.
     #[error("there is no refresh token")]
     NoRefreshToken,
     /// The store holds a newer record than the one this was made from.
@@ -291,8 +293,8 @@ pub(crate) fn tame(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-/// Text of a peer, fit for a message, without what may be a secret: those of the request that it answers, and words that
-/// are as long as tokens. Names of OAuth (`unmet_authentication_requirements`) are no secrets.
+/// Text of a peer for a message, without possible secrets: the secrets of the request that it answers, and
+/// words as long as tokens. Names of OAuth (`unmet_authentication_requirements`) are not secrets.
 pub(crate) fn harmless(text: &str, shown: &[Secret]) -> String {
     let mut text = text.to_owned();
     for secret in shown.iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST_SECRET) {

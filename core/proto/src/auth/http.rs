@@ -124,8 +124,8 @@ impl HttpResponse {
         })
     }
 
-    /// `error` and `error_description` of an error answer, empty where there is none. `shown`: secrets of the request,
-    /// which servers are known to quote.
+    /// `error` and `error_description` of an error response, empty if absent. `shown`: secrets of the
+    /// request, which some servers quote.
     pub(crate) fn error(&self, shown: &[Secret]) -> (String, String) {
         #[derive(serde::Deserialize)]
         struct Body {
@@ -147,7 +147,8 @@ impl HttpResponse {
     }
 }
 
-/// A number of seconds. Some servers send it as a string or with a fraction; what is neither counts as not said.
+/// A number of seconds. Some servers send it as a string or with a fraction; any other value counts as
+/// absent.
 pub(crate) fn seconds(value: &serde_json::Value) -> Option<u64> {
     match value {
         serde_json::Value::String(text) => text.parse().ok(),

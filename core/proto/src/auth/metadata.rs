@@ -15,7 +15,7 @@ const OPENID: &str = "/.well-known/openid-configuration";
 pub(crate) const RESOURCE_DOCUMENT: &str = "protected-resource metadata";
 pub(crate) const SERVER_DOCUMENT: &str = "authorization-server metadata";
 
-/// Metadata of a protected resource: what of it is used.
+/// The used members of the metadata of a protected resource.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ResourceMetadata {
     /// The resource's identifier; sent as `resource`, byte for byte.
@@ -81,7 +81,7 @@ pub fn covers(resource: &str, server: &str) -> bool {
     resource.same_origin(&server) && below && query
 }
 
-/// Metadata of an authorization server: what of it is used.
+/// The used members of the metadata of an authorization server.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ServerMetadata {
     /// The issuer, as it came.

@@ -13,8 +13,9 @@ use super::url::{AddressClass, cut};
 /// A client that was registered by hand.
 #[derive(Debug, Clone)]
 pub struct Preregistered {
-    /// Issuer it was registered at. `None`: the first one the server names, and no other after it; where something
-    /// secret would be shown, only with `trust_first_issuer` or if a record of the store says that it was used there.
+    /// The issuer of the registration. `None`: the first issuer that the server names, and no other after it;
+    /// for a client with a secret only with `trust_first_issuer`, or if a stored record shows an earlier use
+    /// there.
     pub issuer: Option<String>,
     /// Without an `issuer`, show secrets to the first one that the MCP server names.
     pub trust_first_issuer: bool,
@@ -71,8 +72,8 @@ impl Identity {
         Ok(())
     }
 
-    /// Configured client, then document, then registration, as far as the server has them. Without a `redirect_uri`
-    /// (no user is involved) there is no registering.
+    /// The configured client, else the client document, else registration, as far as the server supports
+    /// them. Without a `redirect_uri` (no user is involved) there is no registration.
     pub fn choose(&self, server: &ServerMetadata, redirect_uri: Option<&str>) -> Result<Choice, AuthError> {
         if self.preregistered.is_some() {
             return Ok(Choice::Use(self.configured(server)?));
@@ -111,8 +112,8 @@ impl Identity {
         self.usable(client.with(method))
     }
 
-    /// A client of a record as it is to be used now, without the metadata: one that is configured proves itself with
-    /// what is configured, in the way of before where it still can.
+    /// The stored client in its current form, without the metadata: a configured client uses its configured
+    /// credentials, with the earlier authentication method if still possible.
     pub(crate) fn renewed(&self, used: &Client) -> Result<Client, AuthError> {
         let Some(client) = self.preregistered.as_ref().filter(|client| client.id == used.id) else {
             return Ok(used.clone());
@@ -130,7 +131,7 @@ impl Identity {
         self.usable(client.with(method))
     }
 
-    /// The method for a client whose credentials are known. RFC 8414: an absent list means Basic.
+    /// The strongest method for a client with known credentials. RFC 8414: an absent list means Basic.
     fn strongest(&self, secret: bool, methods: Option<&[String]>) -> Result<AuthMethod, AuthError> {
         let lists = |method: AuthMethod| {
             methods.is_some_and(|methods| methods.iter().any(|name| name == method.as_str()))

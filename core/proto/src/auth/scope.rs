@@ -12,7 +12,7 @@ pub fn split(list: &str) -> Result<Vec<String>, AuthError> {
     union(&[], list.split(' ').filter(|token| !token.is_empty()).map(str::to_owned))
 }
 
-/// `first`, then what `more` adds to it. Errors as of [`split`].
+/// `first`, followed by the scopes of `more` that it lacks. Errors as of [`split`].
 pub fn union(first: &[String], more: impl IntoIterator<Item = String>) -> Result<Vec<String>, AuthError> {
     let mut all = first.to_vec();
     for token in more {

@@ -71,7 +71,7 @@ pub struct TokenRequest {
     pub ask: Ask,
     /// `resource`, the same as in the authorization request.
     pub resource: Option<String>,
-    /// Scopes, for grants that say them here.
+    /// Scopes, for grants that send them in this request.
     pub scopes: Vec<String>,
 }
 

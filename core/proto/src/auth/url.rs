@@ -19,8 +19,9 @@ pub struct Parts<'a> {
     pub fragment: Option<&'a str>,
 }
 
-/// Cut a URL. [`AuthError::BadUrl`] unless it is `http` or `https`, has a host and no user name, and consists of
-/// visible ASCII without `\` and quotes (readers disagree over such URLs, which is what attacks are made of).
+/// Splits a URL. [`AuthError::BadUrl`] unless it is `http` or `https`, has a host and no user name, and
+/// consists of visible ASCII without `\` and quotes (parsers disagree about such URLs, which attacks
+/// exploit).
 pub fn cut<'a>(url: &'a str, what: &'static str) -> Result<Parts<'a>, AuthError> {
     let bad = |reason| AuthError::BadUrl { what, reason };
     if url.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'\\' | b'"' | b'<' | b'>')) {
@@ -55,7 +56,7 @@ pub fn cut<'a>(url: &'a str, what: &'static str) -> Result<Parts<'a>, AuthError>
     Ok(parts)
 }
 
-/// Does the last label look like a number, so that some readers take the host for an address?
+/// Returns true if the last label looks like a number, so that some parsers read the host as an address.
 fn numeric(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or("");
@@ -90,7 +91,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The class of the host, as far as the text tells.
+    /// The class of the host, as far as its text shows.
     pub fn class(&self) -> AddressClass {
         let host = self.host_and_port().0;
         let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();

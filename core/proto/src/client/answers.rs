@@ -114,7 +114,7 @@ impl ClientConn {
         self.end(op, Ok(result));
     }
 
-    /// A fresh result that was kept for such a request.
+    /// A fresh cached result of such a request.
     pub(super) fn kept(
         &mut self,
         now: Duration,
@@ -143,7 +143,7 @@ pub(super) enum ResultType {
     Task,
 }
 
-/// The type of a result. One that does not say is complete (2026-07-28, basic, "Results").
+/// The type of a result. A result without a type is complete (2026-07-28, basic, "Results").
 pub(super) fn result_type(result: &Json) -> Result<ResultType, ClientError> {
     const COMPLETE: &str = r#""resultType":"complete""#;
     let text = result.as_str();
@@ -189,8 +189,8 @@ pub(super) fn check_meta(meta: &Json) -> Result<(), ClientError> {
     Err(ClientError::local(kind::USAGE, "meta must be a JSON object"))
 }
 
-/// The modern form of "no such resource": invalid params whose data hold the URI (2026-07-28, resources, "Error
-/// Handling"). Hosts get one kind for it in every era.
+/// Returns true for the modern form of "no such resource": invalid params whose data contain the URI
+/// (2026-07-28, resources, "Error Handling"). Hosts receive one kind for it in every era.
 pub(super) fn names_a_uri(error: &RpcError) -> bool {
     #[derive(Deserialize)]
     struct Data<'a> {
@@ -201,7 +201,8 @@ pub(super) fn names_a_uri(error: &RpcError) -> bool {
     error.kind() == ErrorKind::InvalidParams && data.is_some_and(|data| data.is_ok())
 }
 
-/// The newest revision of an era that an unsupported-version error says the server speaks and so do we.
+/// The newest revision of an era that both the server, by its unsupported-version error, and the client
+/// speak.
 pub(super) fn newest_mutual(error: &RpcError, era: Era) -> Option<Revision> {
     #[derive(Deserialize)]
     struct Data {

@@ -19,7 +19,7 @@ pub(super) struct Cache {
     bytes: usize,
     /// Counts uses; the entry with the least was not used for the longest time.
     clock: u64,
-    /// Counts what made answers stale, so that one that was on its way meanwhile is not kept.
+    /// Counts invalidations, so that a result that was in flight during one is not cached.
     epoch: u64,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn key(method: &Method, params: &str, meta: &Json) -> String {
 }
 
 impl Cache {
-    /// Give to [`Cache::keep`] what this was when the request was sent.
+    /// The value to pass to [`Cache::keep`], read when the request is sent.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -66,7 +66,7 @@ impl Cache {
         }
     }
 
-    /// Keep a result if it says that it may be kept.
+    /// Caches a result if it permits this.
     pub fn keep(&mut self, now: Duration, epoch: u64, role: Role, params: &str, key: String, result: &Json) {
         self.remove(&key);
         let Some(ttl) = time_to_live(result.as_str()).filter(|_| epoch == self.epoch) else { return };

@@ -14,7 +14,7 @@ use crate::revision::{Era, Revision};
 #[derive(Debug)]
 pub(super) struct Channel {
     get: u64,
-    /// Why this transport is tried at all; told if it is not spoken either.
+    /// The reason for trying this transport; reported if the server does not speak it either.
     because: Option<ClientError>,
 }
 
@@ -60,7 +60,8 @@ impl ClientConn {
         self.streams.channel.as_ref().is_some_and(|channel| channel.get == get)
     }
 
-    /// An exchange of a connection with a channel is over. True: that says all there is to say.
+    /// Handles the end of an exchange of a connection with a channel. Returns true if nothing else has to
+    /// handle it.
     pub(super) fn on_channel_end(&mut self, post: u64, failure: Option<&TransportFailure>) -> bool {
         if !self.is_channel(post) {
             // That a message was taken is no answer to it; the handshake's notification waits for just that.

@@ -33,7 +33,7 @@ use crate::server::LogLevel;
 pub struct ClientConn {
     pub(super) config: ClientConfig,
     pub(super) declared: Declared,
-    /// When it was last told the time.
+    /// The latest time that the driver passed.
     pub(super) now: Duration,
     pub(super) state: State,
     pub(super) revision: Revision,
@@ -42,13 +42,13 @@ pub struct ClientConn {
     pub(super) streams: Streams,
     pub(super) restarted: bool,
     pub(super) probe_was_silent: bool,
-    /// Speaking what the server is thought to speak; it has not agreed yet.
+    /// True while the client uses the expected revision and the server has not confirmed it.
     pub(super) on_prior: bool,
     pub(super) connect_deadline: Option<Duration>,
     pub(super) probe_deadline: Option<Duration>,
     /// [`lower::modern_meta`] of `revision`; empty in the legacy era.
     pub(super) entries: String,
-    /// The least log level wanted.
+    /// The minimum log level.
     log_level: Option<LogLevel>,
     next_id: u64,
     pub(super) ops: BTreeMap<u64, Op>,
@@ -88,7 +88,7 @@ pub(super) struct Op {
     pub(super) augmented: bool,
     /// It follows a task to its end.
     pub(super) followed: Option<Box<Followed>>,
-    /// All of a list is wanted; this much there is.
+    /// The entries collected so far, if the whole list is wanted.
     pub(super) gathered: Option<Box<Gathered>>,
 }
 
@@ -100,19 +100,19 @@ pub(super) enum Stage {
     Asking,
     /// To notifications of a legacy session; nothing is in flight.
     Listening,
-    /// To a task; what is in flight is the task's.
+    /// The operation follows a task; its requests belong to the task.
     Following,
 }
 
 #[derive(Debug)]
 pub(super) enum Purpose {
     Op(u64),
-    /// To watch a resource for those who listen, or to do so no longer.
+    /// Subscribes to a resource for the listeners, or unsubscribes.
     Subscribe(String),
     Unsubscribe(String),
-    /// Whatever the answer is.
+    /// The answer does not matter.
     Nothing,
-    /// Listing the tools again for an operation whose headers were refused with this.
+    /// Lists the tools again for an operation whose headers were refused with this error.
     Refresh {
         op: u64,
         page: u32,
@@ -128,7 +128,7 @@ pub(super) enum Purpose {
         task: String,
         errand: Errand,
     },
-    /// To say that this task is not wanted any more.
+    /// Cancels this task at the server.
     Cancel(String),
 }
 
@@ -175,12 +175,12 @@ impl ClientConn {
         }
     }
 
-    /// The next thing to do or to tell.
+    /// The next action or event.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front().or_else(|| self.tidy_streams())
     }
 
-    /// When [`ClientConn::on_deadline`] wants to be called; sooner does no harm.
+    /// The time of the next call of [`ClientConn::on_deadline`]; an earlier call does no harm.
     pub fn next_deadline(&self) -> Option<Duration> {
         let due = [
             self.connect_deadline,
@@ -368,8 +368,8 @@ impl ClientConn {
         }
     }
 
-    /// Requests carry another token from now on: what was kept is of another authorization context, even if it is the same user
-    /// (2026-07-28, "Caching").
+    /// Requests use another token from now on: cached results belong to another authorization context, even
+    /// for the same user (2026-07-28, "Caching").
     pub fn token_changed(&mut self) {
         self.cache.clear();
     }
@@ -393,7 +393,7 @@ impl ClientConn {
         }
     }
 
-    /// The response of a POST is over. Whatever it did not answer fails.
+    /// The response of a POST has ended. Unanswered messages of the POST fail.
     pub fn stream_ended(&mut self, now: Duration, post: u64) {
         self.now = now;
         if !self.on_stream_end(now, post, None) && !self.on_connecting_end(now, post) {
@@ -491,8 +491,8 @@ impl ClientConn {
         }
     }
 
-    /// Take back a request that was sent in a session that is over; it waits to be sent again. False: it has had
-    /// its second chance, or is no operation's own.
+    /// Queues a request again that was sent in an ended session. Returns false if it was already repeated
+    /// once, or belongs to no operation.
     pub(super) fn hold_back(&mut self, post: u64) -> bool {
         if self.errand_failed(post, ClientError::local(kind::TRANSPORT, "the session is over")) {
             return true;
@@ -532,7 +532,7 @@ impl ClientConn {
         self.send_request(id, methods::by_role(role).name, params, headers);
     }
 
-    /// Send what is not answered; returns the key of its POST.
+    /// Sends a message without an answer; returns the key of its POST.
     pub(super) fn send_other(&mut self, bytes: Vec<u8>) -> u64 {
         let post = self.fresh_id();
         let headers = self.legacy_headers();
@@ -642,7 +642,7 @@ impl ClientConn {
         self.earliest = [self.earliest, due].into_iter().flatten().min();
     }
 
-    /// The operation whose request this is.
+    /// The operation of this request.
     pub(super) fn op_of(&self, request: u64) -> Option<u64> {
         match self.pending.get(&request) {
             Some(Purpose::Op(op)) => Some(*op),

@@ -21,7 +21,7 @@ use crate::revision::{Era, Revision};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     Idle,
-    /// Asked a modern server what it is. `again`: because it refused the first revision.
+    /// Probing a modern server. `again`: it refused the first revision.
     Probing {
         id: u64,
         again: bool,
@@ -230,7 +230,7 @@ impl ClientConn {
         }
     }
 
-    /// Takes the answers to what connecting asked; gives the others back.
+    /// Handles responses to the requests of the connecting phase; returns the others.
     pub(super) fn on_connecting_response(
         &mut self,
         now: Duration,
@@ -344,7 +344,7 @@ impl ClientConn {
         }
     }
 
-    /// Takes the failures of what connecting asked. False: it was something else.
+    /// Handles failures of the requests of the connecting phase. Returns false for other requests.
     pub(super) fn on_connecting_failure(
         &mut self,
         now: Duration,
@@ -392,7 +392,8 @@ impl ClientConn {
         true
     }
 
-    /// Takes the ends of responses to what connecting asked. False: it was something else.
+    /// Handles the ends of responses to the requests of the connecting phase. Returns false for other
+    /// requests.
     pub(super) fn on_connecting_end(&mut self, now: Duration, post: u64) -> bool {
         let error = || ClientError::local(kind::TRANSPORT, "the response ended without an answer");
         match self.state {

@@ -6,7 +6,7 @@ use crate::json::Json;
 use crate::methods::TASKS;
 use crate::revision::Era;
 
-/// The client's capabilities: as they are sent, and what the engine reads out of them.
+/// The client's capabilities: the encoded form, and the members that the engine uses.
 #[derive(Debug)]
 pub(super) struct Declared {
     legacy: Json,
@@ -21,17 +21,18 @@ pub(super) struct Declared {
     pub sample_tools: bool,
     /// Roots.
     pub roots: bool,
-    /// Roots, and that a legacy server is told when they change.
+    /// The client has roots, and notifies a legacy server of their changes.
     pub roots_changed: bool,
     /// Calls may become tasks.
     pub tasks: bool,
-    /// A legacy server may make tasks of what it asks of the user, and of a model.
+    /// A legacy server may create tasks for elicitation and for sampling.
     pub elicit_task: bool,
     pub sample_task: bool,
 }
 
 impl Declared {
-    /// `capabilities` is what the host gave; `roots`: it also gave roots; `tasks`: it lets there be tasks.
+    /// `capabilities` are those of the host; `roots`: the host also has roots; `tasks`: the host permits
+    /// tasks.
     pub fn new(capabilities: &Json, roots: bool, tasks: bool) -> Declared {
         let own: Map<String, Value> = serde_json::from_str(capabilities.as_str()).unwrap_or_default();
         let has = |path: &[&str]| is_object(&own, path);

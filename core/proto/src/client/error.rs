@@ -23,7 +23,7 @@ pub mod kind {
     pub const USAGE: (i64, &str) = (6, "usage");
     /// The peer broke the protocol.
     pub const PROTOCOL: (i64, &str) = (7, "protocol");
-    /// The server wants authorization, and there is none to be had.
+    /// The server requires authorization, and the client has none.
     pub const UNAUTHORIZED: (i64, &str) = (10, "unauthorized");
 }
 

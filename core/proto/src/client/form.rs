@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-/// Fills in the defaults of fields that are missing from an accepted answer and checks every field. The error is
-/// one sentence that names the field. What a schema says beyond the restricted forms is not checked.
+/// Fills in the defaults of fields that are missing from an accepted answer and checks every field. The error
+/// is one sentence that names the field. Keywords beyond the restricted schema are not checked.
 pub(super) fn complete(schema: &Value, content: &mut Map<String, Value>) -> Result<(), String> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Ok(()) };
     for (name, field) in properties {
@@ -133,7 +133,7 @@ fn one_of(allowed: &[&str], text: &str) -> Result<(), String> {
     Err(format!("must be one of {}{more}", shown.join(", ")))
 }
 
-/// One `@` with something on both sides and no blanks: what mail servers accept is theirs to say.
+/// One `@` with text on both sides and no blanks; mail servers decide about the rest.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let clean = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());

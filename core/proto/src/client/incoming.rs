@@ -127,7 +127,7 @@ impl ClientConn {
     }
 }
 
-/// The request whose subscription a notification belongs to.
+/// The request id of the subscription to which a notification belongs.
 fn subscription(params: &Json) -> Option<u64> {
     #[derive(Deserialize)]
     struct Meta {

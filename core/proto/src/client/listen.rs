@@ -31,7 +31,7 @@ pub(super) struct Listening {
     wanted: Filter,
     /// The subscriptions that the server has granted, once it has answered.
     granted: Option<Filter>,
-    /// Legacy: the URIs whose subscription is not answered.
+    /// Legacy: the URIs with an unanswered subscription.
     waiting: BTreeSet<String>,
 }
 
@@ -205,7 +205,7 @@ impl ClientConn {
         }
     }
 
-    /// A legacy server answered that it watches a resource no longer, whatever it said.
+    /// A legacy server answered an unsubscription; the answer itself does not matter.
     pub(super) fn on_unsubscribed(&mut self, uri: &str) {
         let Some(subscription) = self.subscriptions.get_mut(uri) else { return };
         if subscription.users.is_empty() {
@@ -244,8 +244,8 @@ impl ClientConn {
         }
     }
 
-    /// A change that the server tells of, to those who listen to it. `request`: whose stream it came on. False: to
-    /// nobody.
+    /// Passes a change to its listeners. `request`: the request of its stream. Returns false if there is no
+    /// listener.
     pub(super) fn on_change(&mut self, row: &'static Method, request: Option<u64>, params: &Json) -> bool {
         if self.revision.era() == Era::Modern {
             let op = request.and_then(|request| self.op_of(request));
@@ -298,7 +298,7 @@ impl ClientConn {
         }
     }
 
-    /// Once nothing is waited for, what is wanted is what was granted.
+    /// Reports the granted subscriptions once all answers have arrived.
     fn listening(&mut self, op: u64) {
         let Some(listening) = self.ops.get(&op).and_then(|entry| entry.listening.as_ref()) else { return };
         if listening.waiting.is_empty() && listening.granted.is_none() {

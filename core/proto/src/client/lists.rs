@@ -28,7 +28,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// For an operation that wants a whole list; `None` where the method has none.
+    /// The collector for an operation that requests a whole list; `None` if the method has none.
     pub(super) fn of(method: &'static Method, params: &str) -> Option<Box<Gathered>> {
         method.list?;
         let mut gathered = Gathered::default();
@@ -113,7 +113,8 @@ impl ClientConn {
         }
     }
 
-    /// The page of a list without the entries that lack what every such entry has: one bad entry hides no good ones.
+    /// The page of a list without the entries that lack a required member: one invalid entry does not hide
+    /// the valid ones.
     pub(super) fn without_odd_entries(&mut self, method: &'static Method, page: Json) -> Json {
         let Some(list) = method.list else { return page };
         let check: fn(&str) -> Result<(), serde_json::Error> = match method.role {

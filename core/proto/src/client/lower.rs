@@ -72,14 +72,14 @@ pub(super) fn modern_meta(revision: Revision, client_info: &Json, capabilities: 
 pub(super) struct Also<'a> {
     /// To report progress with.
     pub token: Option<u64>,
-    /// The log level of requests that do not say their own.
+    /// The log level of requests without a level of their own.
     pub level: Option<LogLevel>,
     /// The host's own entries: the text of an object, or empty.
     pub extra: &'a str,
 }
 
-/// The parameters with their `_meta`. `entries` are those of [`modern_meta`], empty in the legacy era; the
-/// host's own entries cannot replace them, and `also.extra` wins over what is in the parameters.
+/// The parameters with their `_meta`. `entries` are those of [`modern_meta`], empty in the legacy era;
+/// entries of the host cannot replace them, and `also.extra` takes precedence over the parameters.
 pub(super) fn with_meta(params: &str, salient: &Salient<'_>, entries: &str, also: Also<'_>) -> String {
     let Also { token, level, extra } = also;
     let extra = if extra.is_empty() { "{}" } else { extra.trim() };

@@ -50,7 +50,7 @@ pub enum Transport {
         /// The driver can start the peer anew ([`Output::Restart`]).
         restartable: bool,
     },
-    /// Every message of ours is a POST of its own.
+    /// Each message of the client is a POST of its own.
     Http,
 }
 
@@ -62,7 +62,7 @@ pub enum HttpTransport {
     Auto,
     /// Streamable HTTP (2025-03-26 and later).
     Http,
-    /// HTTP+SSE (2024-11-05): one stream for what the server says, one endpoint for what it is told.
+    /// HTTP+SSE (2024-11-05): one stream from the server, one endpoint for messages to it.
     Sse,
 }
 
@@ -115,9 +115,9 @@ pub struct ClientConfig {
     pub capabilities: Json,
     /// The roots as the text of a JSON array of `{uri, name?}`; `Some` declares the capability.
     pub roots: Option<Json>,
-    /// The least log level wanted.
+    /// The minimum log level.
     pub log_level: Option<LogLevel>,
-    /// Results may be kept as long as the server allows.
+    /// Results may be cached for as long as the server permits.
     pub cache: bool,
     /// The revision that the server is thought to speak. A wrong one costs a round trip.
     pub prior: Option<Revision>,
@@ -125,7 +125,7 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// Longest silence of a peer during the probe; after it the peer counts as a legacy one.
     pub probe_timeout: Duration,
-    /// Calls may become tasks, and legacy servers may make tasks of what they ask.
+    /// Calls may become tasks, and legacy servers may create tasks for their questions.
     pub tasks: bool,
     /// The time since 1970 at the machine's time zero.
     pub since_epoch: Duration,
@@ -172,14 +172,14 @@ pub struct CallOptions {
     pub progress: bool,
     /// Entries added to `_meta`: a JSON object, or empty.
     pub meta: Json,
-    /// Ask the server even where a result that was kept is fresh.
+    /// Send the request even if a cached result is fresh.
     pub fresh: bool,
     /// Of a tool call: end with the task that the server makes of it, `{task}`, instead of following it; or with
     /// `{result}` where it makes none. A legacy server is asked for a task where the tool allows it.
     pub task: bool,
     /// The requested retention time of a task on a legacy server, in milliseconds.
     pub task_ttl: Option<u64>,
-    /// Of following a task: its questions are not put to the host, who answers them by `update_task`.
+    /// For following a task: its questions do not reach the host, which answers them by `update_task`.
     pub unasked: bool,
     /// Of a list: all of its pages as one result without a cursor. The time limit is of each page, the total one of all. What
     /// was had when it fails is in the error's data.
@@ -195,7 +195,7 @@ pub enum QuestionKind {
     Sample,
 }
 
-/// Why a POST brought no answer, or a GET no stream.
+/// Reason for a POST without an answer, or a GET without a stream.
 #[derive(Debug, Clone)]
 pub enum TransportFailure {
     /// The server answered with a status outside 2xx.
@@ -211,9 +211,9 @@ pub enum TransportFailure {
     Connection(String),
     /// The response exceeds a limit; the text names the option key.
     Limit(String),
-    /// A GET brought no event stream, or one of another kind than was asked for.
+    /// A GET returned no event stream, or one of another kind.
     NoStream,
-    /// The server wants authorization, and there is none to be had.
+    /// The server requires authorization, and the client has none.
     Unauthorized {
         /// Stable name of the reason, such as that of an [`AuthError`](crate::auth::AuthError::name).
         reason: &'static str,
@@ -238,7 +238,7 @@ pub struct PostHead {
 pub struct ServerFacts {
     /// The revision spoken.
     pub revision: Revision,
-    /// `Implementation` object, or empty where the server did not say.
+    /// `Implementation` object, or empty if the server sent none.
     pub server_info: Json,
     /// `ServerCapabilities` object.
     pub capabilities: Json,
@@ -278,21 +278,21 @@ pub enum Output {
         /// With [`Transport::Http`], the head of the POST.
         post: Option<Box<PostHead>>,
     },
-    /// Open an event stream: a GET of the URL that was connected to. Its frames, marks and end are told with its key.
+    /// Open an event stream: a GET of the connected URL. Its frames, marks and end are passed with its key.
     Open {
         /// The head of the GET.
         head: Box<PostHead>,
-        /// The first event must be one of type `endpoint`: tell [`ClientConn::endpoint_found`] once messages go to
-        /// the URL that its data are, or fail the GET if they cannot.
+        /// The first event must have the type `endpoint`: call [`ClientConn::endpoint_found`] once messages
+        /// go to the URL in its data, or fail the GET if they cannot.
         endpoint: bool,
     },
-    /// A stream is given up for good; what the server has to say unasked is not heard any more. Worth a warning in
-    /// the log.
+    /// A stream was abandoned; unsolicited messages of the server no longer arrive. Worth a warning in the
+    /// log.
     StreamLost {
         /// Why, for a person.
         reason: String,
     },
-    /// Close the response stream of a POST or GET; nothing more is wanted of it.
+    /// Close the response stream of a POST or GET; nothing more is needed from it.
     Abort {
         /// Number of the POST.
         post: u64,
@@ -324,13 +324,13 @@ pub enum Output {
         /// `{progress, total?, message?}`
         payload: Json,
     },
-    /// The server told something that an operation listens to.
+    /// A change for an operation that listens to it.
     Told {
         /// The operation.
         op: u64,
         /// `listening` first, then the neutral name of the notification.
         event: &'static str,
-        /// Its parameters; of `listening`: what was granted, in the shape that was asked for.
+        /// Its parameters; of `listening`: the granted subscriptions, in the form of the request.
         params: Json,
     },
     /// The server asks something: [`ClientConn::answer`] it.
@@ -342,28 +342,28 @@ pub enum Output {
         /// The request's parameters; those of an elicitation always have their `mode`.
         params: Json,
     },
-    /// An answer is wanted no more.
+    /// An answer is no longer needed.
     Withdrawn {
         /// Of this question.
         question: u64,
         /// Why, for a person.
         reason: String,
     },
-    /// The host's answer is not what was asked for; the server was told. Worth a warning in the log.
+    /// The host's answer does not fit its question; the server was informed. Worth a warning in the log.
     AnswerRefused {
         /// The question.
         question: u64,
         /// The fault, without the answer itself.
         reason: String,
     },
-    /// The server told something.
+    /// A notification of the server.
     Notification {
         /// The neutral name of the notification ([`crate::methods::Method::op`]).
         event: &'static str,
         /// Its parameters.
         params: Json,
     },
-    /// An entry of a list was left out because it lacks what such entries have. Worth a warning in the log.
+    /// An entry of a list was dropped because it lacks a required member. Worth a warning in the log.
     EntryDropped {
         /// The list: `tools`, `resources`, `resourceTemplates` or `prompts`.
         list: &'static str,
@@ -379,7 +379,7 @@ pub enum Output {
         /// The fault.
         reason: String,
     },
-    /// The connection is over; the last output there is. End the transport.
+    /// The connection has ended; this is the last output. End the transport.
     Closed {
         /// Why, for a person.
         reason: String,

@@ -14,15 +14,16 @@ use super::error::{ClientError, kind};
 use crate::json::Json;
 use crate::server::schema::Schema;
 
-/// Tools whose schemas are remembered.
+/// Maximum number of tools whose schemas are stored.
 const MAX_TOOLS: usize = 1024;
 /// Bytes of one schema.
 const MAX_SCHEMA: usize = 64 << 10;
-/// Parts of a schema, with what it refers to in their places.
+/// Maximum number of parts of a schema, with references resolved.
 const MAX_PARTS: u64 = 10_000;
 /// Maximum nesting of the parts of a schema, with references resolved.
 const MAX_NESTING: usize = 256;
-/// Most that a check may cost: parts of the schema times parts of the value, and both times over where the schema refers to itself.
+/// Maximum cost of a check: parts of the schema times parts of the value, and both again if the schema refers
+/// to itself.
 const MAX_COST: u64 = 20_000_000;
 
 /// The output schemas of tools that were listed.

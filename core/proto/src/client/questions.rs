@@ -44,7 +44,8 @@ pub(super) enum Origin {
     Input { op: u64, index: usize },
     /// Input that a task requires under this key, which these operations follow.
     Task { task: String, key: String, ops: Vec<u64> },
-    /// A request of a legacy server that has become this task of ours. It belongs to one of the operations in `ops`, or to none.
+    /// A request of a legacy server that has become this task of the client. It belongs to one of the
+    /// operations in `ops`, or to none.
     Own { task: String, ops: Vec<u64> },
 }
 
@@ -90,8 +91,9 @@ pub(super) enum Asked {
 }
 
 impl ClientConn {
-    /// Answer a question ([`Output::Ask`]) with a result object or an error. False: it was answered or withdrawn
-    /// before. Answers that are not what was asked for are refused ([`Output::AnswerRefused`]).
+    /// Answers a question ([`Output::Ask`]) with a result object or an error. Returns false if it was
+    /// answered or withdrawn before. Answers that do not fit the question are refused
+    /// ([`Output::AnswerRefused`]).
     pub fn answer(&mut self, now: Duration, question: u64, answer: Result<String, RpcError>) -> bool {
         self.now = now;
         let Some(asked) = self.questions.remove(&question) else { return false };
@@ -130,8 +132,8 @@ impl ClientConn {
         true
     }
 
-    /// Replace the roots: the text of a JSON array of `{uri, name?}`. A legacy server is told. False: the client has
-    /// not declared that it has roots.
+    /// Replaces the roots: the text of a JSON array of `{uri, name?}`. A legacy server is notified. Returns
+    /// false if the client has not declared roots.
     pub fn set_roots(&mut self, roots: Json) -> bool {
         if !self.declared.roots {
             return false;
@@ -200,7 +202,7 @@ impl ClientConn {
         }
     }
 
-    /// A legacy server wants no answer any more.
+    /// A legacy server has cancelled its question.
     pub(super) fn on_question_cancelled(&mut self, now: Duration, id: &Id, reason: &str) {
         let named =
             |question: &Question| matches!(&question.origin, Origin::Request { id: own, .. } if own == id);
@@ -216,7 +218,7 @@ impl ClientConn {
         self.output(Output::Withdrawn { question, reason: reason.to_owned() });
     }
 
-    /// The server answered an operation with what it needs to know first.
+    /// The server answered an operation with a request for input.
     pub(super) fn on_input_required(&mut self, now: Duration, op: u64, result: &Json) {
         let asked = self.next_round(op, result);
         let asked = match asked {
@@ -278,7 +280,7 @@ impl ClientConn {
         }
     }
 
-    /// The connection ends: nobody waits for answers any more.
+    /// The connection ends: withdraws all questions.
     pub(super) fn withdraw_all(&mut self, reason: &str) {
         for question in std::mem::take(&mut self.questions).into_keys() {
             self.output(Output::Withdrawn { question, reason: reason.to_owned() });
@@ -302,7 +304,7 @@ impl ClientConn {
         }
     }
 
-    /// Reads what an operation is asked, and begins its next round.
+    /// Parses the questions for an operation, and begins its next round.
     fn next_round(&mut self, op: u64, result: &Json) -> Result<Vec<(String, Asked)>, ClientError> {
         #[derive(Deserialize)]
         struct Required<'a> {
@@ -404,7 +406,7 @@ impl ClientConn {
 }
 
 impl QuestionKind {
-    /// The answer as it is sent, or what is wrong with it. `params` are the question's.
+    /// The encoded answer, or its fault. `params` are the question's.
     fn check(self, params: &Json, answer: &str) -> Result<Json, String> {
         match self {
             QuestionKind::Elicit => check_elicited(params, answer),

@@ -18,17 +18,17 @@ const RETRY: Duration = Duration::from_millis(1000);
 const SHORTEST_RETRY: Duration = Duration::from_millis(10);
 /// Upper limit of the back-off, unless the server asks for a longer one.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
-/// Attempts in a row that bring nothing, after which a stream is given up.
+/// Number of fruitless attempts in a row after which a stream is abandoned.
 const BARREN_ROUNDS: u32 = 8;
 /// A stream that was open for this long was worth opening, even if nothing came.
 const WORTHWHILE: Duration = Duration::from_secs(5);
-/// Longest event id that is kept; it has to fit in a request's head.
+/// Maximum length of an event id; it must fit in a request's head.
 const MAX_EVENT_ID: usize = 4096;
 
 /// The resumption state of an event stream: its last event id and reconnection time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamMark {
-    /// Id of the last whole event. `None`: the stream has set none; empty: it took back what it had set.
+    /// Id of the last complete event. `None`: the stream has set none; empty: it reset the id.
     pub last_event_id: Option<String>,
     /// Reconnection time.
     pub retry: Option<Duration>,
@@ -40,7 +40,7 @@ pub(super) struct Streams {
     pub(super) channel: Option<Channel>,
     now: Duration,
     random: u64,
-    /// The stream for what belongs to no request.
+    /// The stream for messages that belong to no request.
     standalone: Option<Stream>,
     /// Resumption state of the response streams, by request.
     marks: BTreeMap<u64, StreamMark>,
@@ -58,7 +58,7 @@ pub(super) struct Streams {
 struct Stream {
     mark: StreamMark,
     round: Round,
-    /// Rounds in a row that brought nothing.
+    /// Number of fruitless rounds in a row.
     barren: u32,
     /// The server has opened it in this session.
     accepted: bool,
@@ -206,7 +206,7 @@ impl Stream {
         matches!(self.round, Round::Open { get, .. } if get == key)
     }
 
-    /// It brought something.
+    /// The stream has delivered an event.
     fn bears(&mut self) {
         self.accepted = true;
         if let Round::Open { fruitful, .. } = &mut self.round {
@@ -216,7 +216,7 @@ impl Stream {
 }
 
 impl ClientConn {
-    /// A response has begun as an event stream, or its events have said how it goes on after a break.
+    /// A response has begun as an event stream, or its events contain a resumption state.
     pub fn stream_marked(&mut self, post: u64, mark: StreamMark) {
         if let Some(stream) = self.streams.opened_as(post) {
             if mark != StreamMark::default() {
@@ -229,7 +229,7 @@ impl ClientConn {
         }
     }
 
-    /// Open the stream for what belongs to no request, if there is a session that it could belong to.
+    /// Opens the stream for messages that belong to no request, if there is a session.
     pub(super) fn open_standalone(&mut self) {
         if self.is_legacy_http() && self.session.is_some() {
             let round = self.open(None);
@@ -255,7 +255,8 @@ impl ClientConn {
         self.is_channel(post) || self.streams.is_standalone(post) || self.streams.request_of(post).is_some()
     }
 
-    /// An exchange is over. True: it was a stream of ours, or goes on in another one.
+    /// Handles the end of an exchange. Returns true if it was one of these streams, or if another one
+    /// continues it.
     pub(super) fn on_stream_end(
         &mut self,
         now: Duration,

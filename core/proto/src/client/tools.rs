@@ -19,7 +19,7 @@ use crate::revision::Era;
 
 /// Pages of a list that are looked through for one tool before giving up.
 pub(super) const REFRESH_PAGES: u32 = 100;
-/// Tools whose annotations are remembered.
+/// Maximum number of tools whose annotations are stored.
 const MAX_ANNOTATED: usize = 4096;
 
 pub(super) type Annotations = BTreeMap<String, Vec<ParamHeader>>;
@@ -46,7 +46,7 @@ struct Schema {
 
 const KEY: &str = "x-mcp-header";
 
-/// The page without its invalid tools (itself, if there are none); `known` learns the annotations.
+/// The page without its invalid tools (itself, if there are none); stores the annotations in `known`.
 pub(super) fn screen(page: Json, known: &mut Annotations, mut dropped: impl FnMut(&str, String)) -> Json {
     // An escaped spelling of the key is still the key, so a backslash calls for the full look.
     let suspicious = |text: &str| text.contains(KEY) || text.contains("\\u00");

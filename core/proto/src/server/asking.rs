@@ -70,7 +70,8 @@ struct SampleParams<'a> {
     tool_choice: Option<&'a RawValue>,
 }
 
-/// Read `{key: {op, params?}}`, in its order. What is wrong with a question is told now, not by the client.
+/// Parses `{key: {op, params?}}`, in its order. An invalid question is an error here, before it reaches the
+/// client.
 pub fn questions(text: &str) -> Result<Vec<Question>, RpcError> {
     let members = json::members(text).ok_or_else(|| invalid("the questions must be a JSON object"))?;
     if members.is_empty() || members.len() > MAX_QUESTIONS {
@@ -266,7 +267,7 @@ impl Question {
         }
     }
 
-    /// Tells this question from others of the same key; only for ourselves, and only inside of what is sealed.
+    /// Distinguishes this question from others of the same key. Used only inside sealed state.
     pub(crate) fn digest(&self) -> u64 {
         // FNV-1a
         let bytes = self.method.name.bytes().chain([0]).chain(self.params.as_bytes().iter().copied());

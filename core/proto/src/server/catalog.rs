@@ -66,7 +66,7 @@ impl Item {
         }
     }
 
-    /// The member of its definition that tells it from others.
+    /// The member of its definition that identifies an item.
     fn key(self) -> &'static str {
         match self {
             Item::Tool | Item::Prompt => "name",
@@ -119,7 +119,7 @@ pub enum Dispatch<H> {
         entry: Arc<Entry<H>>,
         /// Input of the handler.
         input: Input,
-        /// For how many milliseconds the client wants the task to be kept.
+        /// The retention time that the client requests for the task, in milliseconds.
         ttl: Option<u64>,
     },
     /// The client asks something of tasks.
@@ -149,7 +149,7 @@ pub struct Entry<H> {
     scopes: Vec<String>,
     visible_to: Option<Visibility>,
     definition: String,
-    /// The definition for 2025-11-25, where it differs: there, a tool says whether it has tasks.
+    /// The definition for 2025-11-25, if it differs: there, a tool declares its task support.
     task_definition: Option<String>,
     /// The definition for revisions without structured results, where it differs.
     plain_definition: Option<String>,
@@ -234,7 +234,7 @@ pub struct Offer {
     pub page_size: usize,
 }
 
-/// Everything a server offers. `H` is what answers for an entry; the catalog only keeps it.
+/// The items that a server offers. `H` is the handler of an entry; the catalog only stores it.
 pub struct Catalog<H> {
     settings: Settings,
     offer: Offer,
@@ -324,13 +324,13 @@ impl<H> Catalog<H> {
         self.snapshot().get(Item::Tool, name).cloned()
     }
 
-    /// Register. The definition is the protocol's object; what is wrong with it is told now, not when a
-    /// client trips over it.
+    /// Registers an item. The definition is the protocol's object; an invalid one is an error here, before a
+    /// client receives it.
     pub fn add(&self, item: Item, definition: &str, behaviour: Behaviour, handler: H) -> Result<(), Invalid> {
         self.add_all([New { item, definition: definition.into(), behaviour, handler }])
     }
 
-    /// Register several at once: all of them, or none where one is refused.
+    /// Registers several items: all of them, or none if one is refused.
     pub fn add_all<'d>(&self, items: impl IntoIterator<Item = New<'d, H>>) -> Result<(), Invalid>
     where
         H: 'd,
@@ -377,7 +377,7 @@ impl<H> Catalog<H> {
         }
     }
 
-    /// Find what answers a request. `headers`: those of its POST, where it came in one.
+    /// Finds the handler of a request. `headers`: those of its POST, if it came in one.
     pub fn dispatch(&self, request: &Request, headers: Option<&dyn Headers>) -> Dispatch<H> {
         let state = self.snapshot();
         match self.find(&state, request, headers) {
@@ -577,7 +577,7 @@ impl<H> State<H> {
     }
 }
 
-/// Check a definition and compile what requests need of it.
+/// Checks a definition and compiles the parts that requests need.
 fn prepare<H>(
     item: Item,
     definition: &str,
@@ -653,7 +653,8 @@ fn prepare<H>(
     Ok(Prepared { item, key, entry })
 }
 
-/// The state to be changed. Requests that look at it keep the one they have; while none does, it is changed in place.
+/// The state for a change. Requests that read it keep their snapshot; without such requests it is changed in
+/// place.
 fn edited<H>(state: &mut Arc<State<H>>) -> &mut State<H> {
     let state = Arc::make_mut(state);
     *state.pages.get_mut().unwrap_or_else(PoisonError::into_inner) = BTreeMap::new();
@@ -679,7 +680,7 @@ fn completion_key(reference: &Value) -> Option<String> {
     }
 }
 
-/// Longest name of a tool, and what it may be made of (2025-11-25, tools, "Tool Names").
+/// Maximum length of a tool name, whose characters are limited too (2025-11-25, tools, "Tool Names").
 const MAX_TOOL_NAME: usize = 128;
 
 fn prepare_tool<H>(

@@ -30,13 +30,13 @@ pub enum Output {
     Send(Vec<u8>),
     /// Find an answer and give it to [`ServerConn::complete`] under this key.
     Request(u64, Box<Request>),
-    /// The caller gave this up; stop working on it. Completing it has no effect any more.
+    /// The caller cancelled this request; stop working on it. Completing it has no effect.
     Cancelled(u64, Option<String>),
     /// The client answered what [`ServerConn::ask`] asked.
     Answered(u64, Result<Json, RpcError>),
-    /// The request that asked this is over; no answer will come.
+    /// The request that asked this has ended; no answer will come.
     Withdrawn(u64),
-    /// The client says that its roots have changed.
+    /// The client's roots have changed.
     RootsChanged,
 }
 
@@ -79,7 +79,7 @@ pub struct ServerConn {
 }
 
 impl ServerConn {
-    /// A stream on which nothing has been said yet.
+    /// A stream without messages so far.
     pub fn new(settings: Settings) -> ServerConn {
         ServerConn {
             settings,
@@ -96,7 +96,7 @@ impl ServerConn {
         }
     }
 
-    /// Let its legacy session go by this name: nobody else's.
+    /// Sets the name of the legacy session, which must be unique.
     pub fn named(mut self, name: String) -> ServerConn {
         self.name = name;
         self
@@ -210,7 +210,7 @@ impl ServerConn {
         }
     }
 
-    /// Something has changed: tell who wants to hear of it.
+    /// Notifies the interested clients of a change.
     pub fn notice(&mut self, notice: &Notice) {
         if self.session.as_ref().is_some_and(|session| session.wants(notice, &self.name)) {
             self.out.push_back(Output::Send(notice.message(None)));
@@ -219,7 +219,7 @@ impl ServerConn {
         self.out.extend(streams.map(Output::Send));
     }
 
-    /// The resources that anybody here watches.
+    /// The resources that any client of this stream watches.
     pub fn watched_resources(&self) -> BTreeSet<String> {
         let session = self.session.iter().flat_map(Session::watched);
         let streams =
@@ -270,8 +270,9 @@ impl ServerConn {
         }
     }
 
-    /// When [`ServerConn::on_deadline`] wants to be called; sooner does no harm. It may be the time limit of a request that is
-    /// over: every turn of a connection asks, and finding the next one takes a look at all requests.
+    /// The time of the next call of [`ServerConn::on_deadline`]; an earlier call does no harm. It may be the
+    /// time limit of a request that has ended: every turn of a connection asks for it, and finding the next
+    /// one requires a pass over all requests.
     pub fn next_deadline(&self) -> Option<Time> {
         self.earliest
     }

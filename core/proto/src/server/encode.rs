@@ -27,7 +27,7 @@ pub struct Stamp {
     server_info: String,
     plain: String,
     cacheable: String,
-    /// The same for what depends on who asks.
+    /// The same for answers that depend on the caller.
     private: String,
     input_required: String,
     task: String,
@@ -62,7 +62,7 @@ impl Stamp {
         self.written(self.opening(era, cacheable, false), members)
     }
 
-    /// The same for what depends on who asks: no cache may share it.
+    /// The same for answers that depend on the caller: no cache may share them.
     pub fn private_result(&self, era: Era, cacheable: bool, members: &str) -> String {
         self.written(self.opening(era, cacheable, true), members)
     }
@@ -89,8 +89,8 @@ impl Stamp {
     }
 }
 
-/// The HTTP status of an error that the protocol itself raises (2026-07-28, Streamable HTTP): 404 for an
-/// unknown method, 400 for what the caller must correct, 200 for what a handler said.
+/// The HTTP status of a protocol error (2026-07-28, Streamable HTTP): 404 for an unknown method, 400 for
+/// errors that the caller must correct, 200 for errors of a handler.
 pub(crate) fn status_of(error: &RpcError, era: Era) -> u16 {
     match (era, error.kind()) {
         (_, ErrorKind::ParseError | ErrorKind::InvalidRequest) => 400,
@@ -147,9 +147,9 @@ pub(crate) fn result(exchange: &Exchange, outcome: Outcome, stamp: &Stamp) -> Re
 enum Body {
     /// A result object with everything in it.
     Whole(String),
-    /// The same, kept ready.
+    /// The same, encoded in advance.
     Prepared(Json),
-    /// `"key":value,…` that still wants the era's stamp.
+    /// `"key":value,…` that still needs the members of the era.
     Members(Vec<u8>),
 }
 
@@ -279,8 +279,8 @@ fn structured_fits(value: &str, revision: Revision) -> bool {
     }
 }
 
-/// `-32002` is for the legacy era only; `-32602` took its place, told apart by the URI in its data (2026-07-28, resources,
-/// "Error Handling").
+/// `-32002` is for the legacy era only; `-32602` replaced it, distinguished by the URI in its data
+/// (2026-07-28, resources, "Error Handling").
 fn for_revision(mut error: RpcError, exchange: &Exchange) -> RpcError {
     // The code came with the modern era.
     if error.kind() == ErrorKind::MissingCapability && exchange.revision().era() == Era::Legacy {
@@ -326,7 +326,7 @@ fn completion(out: &mut Vec<u8>, values: &str) -> Result<(), ()> {
     Ok(())
 }
 
-/// A handler's own result object: what the era demands is added where the handler left it out.
+/// A handler's own result object, with the members that the era requires added if absent.
 fn whole(exchange: &Exchange, text: &str, stamp: &Stamp) -> Result<String, RpcError> {
     let members = json::members(text).ok_or_else(|| {
         RpcError::new(ErrorKind::InternalError, "the handler's result is not a JSON object")

@@ -159,7 +159,7 @@ impl Exchange {
         self.revision
     }
 
-    /// The token to report progress with, if the caller wants any.
+    /// The token for progress notifications, if the caller requested any.
     pub fn progress_token(&self) -> Option<&Id> {
         self.progress_token.as_ref()
     }
@@ -191,8 +191,8 @@ impl Exchange {
         self.resource.as_ref().map(|(uri, mime)| (uri.as_str(), mime.as_deref()))
     }
 
-    /// A progress notification. `None` where nobody asked, where the exchange is over, or where progress is not
-    /// finite or did not increase (it MUST: patterns, "Progress").
+    /// A progress notification. `None` if the caller requested none, if the exchange has ended, or if
+    /// progress is not finite or did not increase (it MUST: patterns, "Progress").
     pub fn progress(&mut self, step: &Progress) -> Option<Vec<u8>> {
         let token = self.progress_token.as_ref()?;
         // JSON has no other numbers, and what is no number would let any that follows pass.
@@ -254,12 +254,12 @@ impl Exchange {
         self.finish(Outcome::Result(result), stamp)
     }
 
-    /// Replace the least level of log message, by what the session has asked for.
+    /// Replaces the minimum level of log messages by that of the session.
     pub(crate) fn set_log_level(&mut self, level: LogLevel) {
         self.log_level = Some(level);
     }
 
-    /// The least level of log message the caller wants; `None` for no messages at all.
+    /// The minimum level of log messages for the caller; `None` for no messages at all.
     pub fn log_level(&self) -> Option<LogLevel> {
         self.log_level
     }
@@ -272,7 +272,7 @@ impl Exchange {
         Some(encode::finish(self, outcome, stamp))
     }
 
-    /// The result object that an outcome stands for, or its error, for one who asks for it later.
+    /// The result object of an outcome, or its error, for a later request for the result.
     pub fn result(&self, outcome: Outcome, stamp: &Stamp) -> Result<String, RpcError> {
         encode::result(self, outcome, stamp)
     }

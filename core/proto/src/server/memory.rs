@@ -50,8 +50,8 @@ struct Sealed<'a> {
 }
 
 impl Memory {
-    /// From the opened `requestState` of a request, if it brought one, and its `inputResponses`. `now` is in milliseconds
-    /// since 1970.
+    /// Restores the state from the opened `requestState` of a request, if it has one, and its
+    /// `inputResponses`. `now` is in milliseconds since 1970.
     pub fn recall(state: Option<&str>, responses: &Json, now: u64) -> Result<Memory, RpcError> {
         let mut memory = Memory::default();
         if let Some(state) = state {
@@ -105,7 +105,8 @@ impl Memory {
         true
     }
 
-    /// Store how far the handler has come, in the place of what it said before. False: the call has stored too much.
+    /// Stores the checkpoint of the handler, replacing the previous one. Returns false if the call has stored
+    /// too much.
     pub fn mark(&mut self, value: &str) -> bool {
         let old = self.checkpoint.as_ref().map_or(0, |old| old.as_bytes().len());
         let bytes = self.kept_bytes - old + value.len();

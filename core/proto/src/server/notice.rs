@@ -17,7 +17,8 @@ use crate::tasks::News;
 
 /// Most resources, or tasks, that one session or stream may watch.
 const MAX_WATCHED: usize = 1024;
-/// Most bytes of the URIs or ids of all together: they are kept for as long as they are watched. Of one: [`MAX_URI`].
+/// Maximum size of the URIs or ids of all together, in bytes: they are stored while they are watched. For a
+/// single one: [`MAX_URI`].
 const MAX_WATCHED_BYTES: usize = 256 << 10;
 
 /// Checks that these URIs or ids can be watched; the error gives the reason.
@@ -80,7 +81,7 @@ impl Notice {
         methods::by_role(self.role()).op
     }
 
-    /// From the neutral name of its notification; `uri` is the resource's. `None`: there is no such notice.
+    /// The notice of a neutral notification name; `uri` is the resource's. `None`: there is no such notice.
     pub fn of_op(op: &str, uri: Option<String>) -> Option<Notice> {
         let params = uri.map_or_else(String::new, |uri| format!("{{\"uri\":{}}}", json::string(&uri)));
         Notice::parse(op, &params)?.ok()
@@ -148,7 +149,7 @@ impl Filter {
         self.resource_subscriptions.iter().map(String::as_str)
     }
 
-    /// Leave out the tasks that are not to be told of.
+    /// Removes the tasks that `keep` refuses.
     pub fn retain_tasks(&mut self, keep: impl Fn(&str) -> bool) {
         self.task_ids.retain(|id| keep(id));
     }

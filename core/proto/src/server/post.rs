@@ -39,7 +39,7 @@ pub enum Admission {
     Request(Box<(Exchange, Request)>),
     /// A notification: 202 without a body.
     Notification(Note),
-    /// An answer to what the session's client was asked: 202 without a body.
+    /// An answer to a question of the server to the session's client: 202 without a body.
     Response(Id, Result<Json, RpcError>),
     /// Several messages of a session whose revision has batches.
     Batch(Vec<Admission>),
@@ -78,8 +78,8 @@ impl Note {
     }
 }
 
-/// Read the body of a POST. Host, Origin, size and media type were checked before. `session`: what was negotiated for the
-/// session that the POST belongs to, if it belongs to one.
+/// Reads the body of a POST. Host, Origin, size and media type were checked before. `session`: the negotiated
+/// facts of the POST's session, if it has one.
 pub fn admit_post(
     settings: &Settings,
     headers: &dyn Headers,
@@ -250,7 +250,7 @@ fn admit_request(
     Ok((exchange, request))
 }
 
-/// The revision of a POST without modern metadata, or `None` where its header says it is modern all the same.
+/// The revision of a POST without modern metadata, or `None` if its header declares a modern one.
 fn legacy_revision(
     settings: &Settings,
     version: Lookup<'_>,

@@ -50,7 +50,7 @@ impl Settings {
         Revision::ALL.iter().rev().filter(|revision| self.serves(**revision)).map(|r| r.as_str()).collect()
     }
 
-    /// The revision of a legacy session for what the client asked for (2025-11-25, lifecycle, "Version
+    /// The revision of a legacy session, from the client's request (2025-11-25, lifecycle, "Version
     /// Negotiation").
     pub fn negotiate(&self, requested: &str) -> Revision {
         Revision::parse(requested).filter(|r| r.era() == Era::Legacy).unwrap_or(Revision::LATEST_LEGACY)
@@ -84,7 +84,7 @@ pub struct Request {
     pub method: &'static Method,
     /// The revision it is written in.
     pub revision: Revision,
-    /// The token to report progress with, if the caller wants any.
+    /// The token for progress notifications, if the caller requested any.
     pub progress_token: Option<Id>,
     /// `params.level`, where the request sets the session's log level.
     pub log_level: Option<LogLevel>,
@@ -183,7 +183,7 @@ pub(crate) fn invalid(message: impl Into<String>) -> RpcError {
     RpcError::new(ErrorKind::InvalidParams, message)
 }
 
-/// The revision that a modern request declares, or what is missing. Header checks come between this and
+/// The revision that a modern request declares, or the missing member. Header checks come between this and
 /// [`Settings::serves`], so the revision is returned as text.
 pub(crate) fn declared<'m>(meta: &'m RequestMeta<'_>) -> Result<&'m str, RpcError> {
     let missing = |key: &str| invalid(format!("params._meta[\"{key}\"] is required"));

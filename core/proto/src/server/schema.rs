@@ -20,7 +20,7 @@ const MAX_REPORT_CHARS: usize = 200;
 pub(crate) struct Schema(Validator);
 
 impl Schema {
-    /// Compile. `what` names the schema in errors.
+    /// Compiles a schema. `what` names it in errors.
     pub(crate) fn compile(schema: &Value, what: &str) -> Result<Schema, Invalid> {
         if let Some(dialect) = schema.get("$schema") {
             let dialect = dialect.as_str().unwrap_or_default();
@@ -63,8 +63,9 @@ impl Schema {
 /// undecided.
 const MAX_BRANCHES: usize = 1000;
 
-/// Add `"type": "object"` to a schema that lets nothing but objects in and does not say so at its root, as a union of objects
-/// does. The root of a tool's input must say it (2026-07-28, schema, "Tool"; so must that of an output in older revisions).
+/// Adds `"type": "object"` to a schema that accepts objects only but does not declare it at its root, such as
+/// a union of objects. The root of a tool's input must declare it (2026-07-28, schema, "Tool"; in older
+/// revisions the root of an output, too).
 pub(crate) fn name_object_type(schema: &mut Value) {
     let mut budget = MAX_BRANCHES;
     if schema.get("type").is_none()

@@ -15,7 +15,8 @@ use crate::server::exchange::{Exchange, LogLevel};
 use crate::server::notice::{self, Notice};
 use crate::server::request::{Request, invalid};
 
-/// Most bytes that a client may say of itself: for as long as its session lives they are kept.
+/// Maximum size of a client's information and capabilities, in bytes: they are stored while its session
+/// lives.
 const MAX_CLIENT_BYTES: usize = 64 << 10;
 
 /// Checks the size of the client's information and capabilities.
@@ -60,7 +61,7 @@ impl Session {
         matches!(request.method.role, Role::Subscribe | Role::Unsubscribe | Role::SetLogLevel)
     }
 
-    /// As JSON, for whoever keeps sessions.
+    /// The session as JSON, for session stores.
     pub fn to_record(&self) -> String {
         fn raw(json: &Json) -> Option<&RawValue> {
             serde_json::from_str(json.as_str()).ok()
@@ -76,7 +77,8 @@ impl Session {
         serde_json::to_string(&record).expect("a record is always JSON")
     }
 
-    /// From [`Session::to_record`]. `None`: it is from another version, or from somebody else.
+    /// Parses the text of [`Session::to_record`]. `None`: the text is from another version or another
+    /// program.
     pub fn from_record(text: &str) -> Option<Session> {
         let record: Record<'_> = serde_json::from_str(text).ok()?;
         let json =
@@ -91,7 +93,8 @@ impl Session {
         })
     }
 
-    /// A request comes in under it: the request learns who asks, the session what is set.
+    /// Admits a request to the session: the request receives the client's information, the session the
+    /// settings of the request.
     pub fn adopt(&mut self, request: &mut Request, exchange: &mut Exchange) -> Result<(), RpcError> {
         request.client_info = self.client_info.clone();
         request.client_capabilities = self.capabilities.clone();
@@ -136,7 +139,7 @@ impl Session {
     }
 }
 
-/// A session as it is kept.
+/// The stored form of a session.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Record<'a> {

@@ -17,7 +17,7 @@ enum Part {
     Variables {
         operator: Operator,
         names: Vec<String>,
-        /// It stands where a whole path does: behind `file://`.
+        /// True if the variable is a whole path: after `file://`.
         whole_path: bool,
     },
 }
@@ -107,8 +107,9 @@ impl Steps {
     }
 }
 
-/// A URI, or a part of one, written as every equivalent one is (RFC 3986, 6.2.2): characters that a URI cannot hold are
-/// percent-encoded, unreserved ones are not, hexadecimal digits are capitals. Its variables decode to what they did.
+/// A URI, or a part of one, in its canonical form (RFC 3986, 6.2.2): characters that a URI cannot contain are
+/// percent-encoded, unreserved ones are not, hexadecimal digits are capitals. Its variables decode to the
+/// same values.
 pub(crate) fn canonical(text: &str) -> Cow<'_, str> {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let reserved = |byte: u8| b":/?#[]@!$&'()*+,;=".contains(&byte);
@@ -151,7 +152,7 @@ fn escape(text: &[u8]) -> Option<u8> {
 }
 
 impl Template {
-    /// Compile, or say what is wrong with it.
+    /// Compiles a template; the error describes the fault.
     pub(crate) fn parse(text: &str) -> Result<Template, Invalid> {
         let bad = |why: &str| Invalid(format!("URI template {text:?}: {why}"));
         let mut parts = Vec::new();
@@ -203,9 +204,9 @@ impl Template {
         Ok(Template { parts })
     }
 
-    /// The variables of a [`canonical`] URI, percent-decoded, or `None` where it does not match. A URI whose variables
-    /// would climb out of a folder (`..` as a path segment, a path from the root or with a drive) or hold a NUL never
-    /// matches; only the path of `file://{+path}` begins at the root.
+    /// The variables of a [`canonical`] URI, percent-decoded, or `None` if it does not match. A URI whose
+    /// variables would leave a folder (`..` as a path segment, an absolute path or one with a drive) or
+    /// contain a NUL never matches; only the path of `file://{+path}` begins at the root.
     pub(crate) fn matches(
         &self,
         uri: &str,
@@ -241,7 +242,7 @@ fn is_rooted(value: &str) -> bool {
     }
 }
 
-/// An expression, and the text that it stands for.
+/// An expression, and the text that it matches.
 struct Found<'t> {
     operator: Operator,
     names: &'t [String],
@@ -252,9 +253,10 @@ struct Found<'t> {
 /// No place in the text.
 const NOWHERE: u32 = u32::MAX;
 
-/// The search for the texts that the expressions of a template stand for, each the longest that lets the rest match. It goes
-/// from the last part to the first and remembers for each place whether the rest matches from there, so that its steps are
-/// the length of the URI times the number of parts, in whatever ways the URI can be cut.
+/// The search for the texts that the expressions of a template match, each the longest that lets the rest
+/// match. It goes from the last part to the first and remembers for each position whether the rest matches
+/// from there, so that its steps are the length of the URI times the number of parts, however many ways there
+/// are to split the URI.
 struct Search<'t> {
     uri: &'t str,
     reading: Reading,
@@ -399,7 +401,7 @@ fn is_match(last: &[u32], at: usize) -> bool {
     last[at] as usize == at
 }
 
-/// The variables of a text that an expression stands for.
+/// The variables of a text that an expression matches.
 fn assign(operator: Operator, names: &[String], text: &str, found: &mut Vec<(String, String)>) {
     match names {
         _ if operator.named() => {

@@ -49,7 +49,7 @@ pub struct TaskBehaviour {
     pub support: TaskSupport,
     /// True if the handler may run again when the process that ran it is gone.
     pub resumable: bool,
-    /// For how long a task is kept, from its creation on; `None`: as the server has it.
+    /// Retention time of a task, from its creation; `None`: the server's default.
     pub ttl: Option<Duration>,
     /// Number of the tool's tasks that one process runs at the same time; the others wait. `None`: any
     /// number.
@@ -71,7 +71,7 @@ pub enum TaskRequest {
         /// `{key: answer}` as they came.
         responses: crate::json::Json,
     },
-    /// It is not wanted any more.
+    /// Cancel a task.
     Cancel {
         /// Its id.
         id: String,

@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::revision::Revision;
 use crate::server::Question;
 
-/// The layout that is written. One that a process does not know is left to those who do.
+/// Version of the stored form. A process leaves records of unknown versions to others.
 const LAYOUT: u32 = 1;
 
 /// Status of a task.
@@ -27,7 +27,7 @@ pub enum Status {
     Completed,
     /// It has an error.
     Failed,
-    /// Its client did not want it any more.
+    /// The client cancelled it.
     Cancelled,
 }
 
@@ -63,7 +63,7 @@ pub struct Origin {
     pub transport: String,
     /// The request's id.
     pub request_id: Box<RawValue>,
-    /// The legacy session that it came in, if any: that one is told of changes.
+    /// The legacy session of the request, if any: it receives changes.
     pub session: Option<String>,
     /// Information about the client.
     pub client_info: Option<Box<RawValue>>,
@@ -73,7 +73,7 @@ pub struct Origin {
     pub meta: Option<Box<RawValue>>,
     /// Answers given before the task was created: `{key: answer}`.
     pub answers: Option<Box<RawValue>>,
-    /// The verified caller: who it is.
+    /// The principal of the verified caller.
     pub principal: Option<String>,
     /// The verified caller's claims.
     pub claims: Option<Box<RawValue>>,
@@ -83,7 +83,7 @@ pub struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
-    /// For how many milliseconds it is kept, from its creation on; `None`: for ever. Who keeps it counts them.
+    /// Retention time in milliseconds, from its creation, counted by the store; `None`: unlimited.
     pub ttl: Option<u64>,
     /// Poll interval for the client, in milliseconds.
     pub poll: u64,
@@ -111,7 +111,7 @@ pub struct Asked {
     pub wire: String,
     /// Tells it from other questions under the handler's key.
     pub(super) digest: u64,
-    /// The neutral name of what is asked.
+    /// The neutral name of the question's method.
     pub(super) op: String,
     pub(super) params: Box<RawValue>,
     /// The client's answer.

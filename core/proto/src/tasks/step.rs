@@ -14,7 +14,7 @@ pub const MAX_ASKED: usize = 1024;
 /// An event in the life of a task. `run`: the run of the worker that reports it.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
-    /// Somebody takes it: its lease has run out, or was let go.
+    /// A worker takes the task: its lease has expired or was released.
     Claimed,
     /// Its worker is there still.
     Heartbeat {
@@ -49,7 +49,7 @@ pub enum Event<'a> {
         /// JSON.
         value: &'a str,
     },
-    /// Its handler has said how far it has come.
+    /// The handler stored its checkpoint.
     Checkpoint {
         #[allow(missing_docs)]
         run: u64,
@@ -63,9 +63,9 @@ pub enum Event<'a> {
         /// The end.
         end: End,
     },
-    /// Its client does not want it any more.
+    /// The client cancelled the task.
     Cancelled,
-    /// Its worker lets it go, for somebody else to take at once.
+    /// The worker releases the task, for another one to take immediately.
     Released {
         #[allow(missing_docs)]
         run: u64,
@@ -75,11 +75,11 @@ pub enum Event<'a> {
 /// Why an event changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// It is over.
+    /// The task has ended.
     Over,
     /// It comes from an earlier run.
     Stale,
-    /// The handler would store too much: this says what.
+    /// The handler would store too much: this names it.
     TooMuch(&'static str),
     /// There is nothing to change.
     Nothing,
@@ -88,11 +88,11 @@ pub enum Refused {
 /// The party that takes care of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attention {
-    /// Nobody: it is over, or waits for its client.
+    /// No party: it has ended, or waits for its client.
     None,
     /// Somebody, when the lease of its worker has run out.
     Lease,
-    /// Anybody, at once.
+    /// Any worker, immediately.
     Now,
 }
 
@@ -198,7 +198,7 @@ impl Record {
         self.forget();
     }
 
-    /// Nobody comes back for what only its runs need.
+    /// Drops the values that only runs of the handler need.
     fn forget(&mut self) {
         self.leased = false;
         self.kept.clear();
@@ -232,7 +232,7 @@ impl Record {
         Ok(visible)
     }
 
-    /// The handler's own key, if no other question had it: one that is run again may ask another way.
+    /// The handler's own key, if no other question had it: a later run may ask in another way.
     fn fresh_key(&self, key: &str) -> String {
         let taken = |wire: &str| self.asked.iter().any(|asked| asked.wire == wire);
         let mut wire = key.to_owned();

@@ -35,8 +35,8 @@ impl Record {
         format!("{{{}}}", self.members(status, "ttl", "pollInterval"))
     }
 
-    /// A result of a call, as the one who asks for a task's result gets it (2025-11-25, tasks, "Associating Task-Related
-    /// Messages").
+    /// The result of a call, as the answer to a request for a task's result (2025-11-25, tasks, "Associating
+    /// Task-Related Messages").
     pub fn related_result(&self, result: &str) -> String {
         let related = format!("\"{}\":{{\"taskId\":{}}}", meta::RELATED_TASK, json::string(&self.id));
         let members = json::members(result).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Record {
     }
 }
 
-/// A task that has changed, written for those who listen.
+/// A changed task, encoded for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
     /// Its id.

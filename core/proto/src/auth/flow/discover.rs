@@ -14,9 +14,9 @@ use crate::auth::registration::Choice;
 use crate::auth::scope::{self, Selection};
 use crate::auth::token::{Ask, TokenRequest};
 
-/// Is the document here? Where places are tried in turn, a redirect or a page in another format means "no": both are
-/// what servers answer for paths they do not know. An error of the server does not, or a hiccup would change who is
-/// asked for tokens.
+/// Returns true if the document is at this URL. While several URLs are tried, a redirect or a page in another
+/// format means "no", because servers answer unknown paths in this way. A server error does not mean "no":
+/// otherwise a temporary failure would change the authorization server.
 fn present(response: &HttpResponse, what: &'static str) -> Result<bool, AuthError> {
     response.check_size(what)?;
     match response.status {

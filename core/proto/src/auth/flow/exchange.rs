@@ -83,7 +83,7 @@ impl Flow {
         self.config.dpop.as_ref().is_some_and(|key| offered.contains(&key.algorithm))
     }
 
-    /// Sign what is missing, then send.
+    /// Signs the missing parts, then sends.
     pub(super) fn send(&mut self, pending: Pending, fresh: &Fresh) -> Result<Step, AuthError> {
         let request = &pending.request;
         if request.client.method == AuthMethod::PrivateKeyJwt && pending.assertion.is_none() {
@@ -209,7 +209,7 @@ impl Flow {
         Ok(Step::Done(Box::new(record)))
     }
 
-    /// Refresh after a challenge: both servers were asked anew who they are.
+    /// Refreshes the tokens after a challenge, with fresh metadata of both servers.
     pub(super) fn refresh(
         &mut self,
         found: Found,

@@ -83,7 +83,8 @@ pub struct Config {
     pub dpop: Option<DpopKey>,
     /// Ask for `offline_access` where the authorization server has it.
     pub offline: bool,
-    /// Without protected-resource metadata, do as 2025-03-26 says: the server's own origin is the authorization server.
+    /// Follows 2025-03-26 if there is no protected-resource metadata: the server's own origin is the
+    /// authorization server.
     pub legacy: bool,
     /// `MCP-Protocol-Version` of metadata requests.
     pub protocol_version: Option<String>,
@@ -125,7 +126,7 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// More scopes are wanted: 403, or `insufficient_scope`.
+    /// Returns true if more scopes are required: 403, or `insufficient_scope`.
     pub fn is_step_up(&self) -> bool {
         self.status == 403 || self.error.as_deref() == Some("insufficient_scope")
     }
@@ -134,9 +135,9 @@ impl Challenge {
 /// An event for the flow. `Debug` shows the kind only: callbacks contain codes.
 #[derive(Clone)]
 pub enum Input {
-    /// A request was refused, or is expected to be. Drops what was going on.
+    /// A request was refused, or is expected to be. Aborts the current attempt.
     Challenged(Challenge),
-    /// The access token ends soon: refresh it. Drops what was going on.
+    /// The access token expires soon: refresh it. Aborts the current attempt.
     Refresh,
     /// Answer to [`Step::Http`].
     Response(HttpResponse),
@@ -170,22 +171,23 @@ impl std::fmt::Debug for Input {
 /// The next action of the caller.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Send this, and bring [`Input::Response`]. No redirects; at most the limit's bytes are read. If it cannot be
-    /// sent, drop the flow: there is nothing to decide.
+    /// Send this request, and pass [`Input::Response`]. Follow no redirects and read at most the limit. If it
+    /// cannot be sent, drop the flow: there is nothing to decide.
     Http(HttpRequest),
-    /// Send the user there, and bring [`Input::Callback`].
+    /// Send the user to this page, and pass [`Input::Callback`].
     OpenBrowser {
         /// The page.
         url: String,
     },
-    /// Sign this, and bring [`Input::Signature`].
+    /// Sign this, and pass [`Input::Signature`].
     Sign(SignRequest),
-    /// The refresh token is not good any more. Someone else may have used it: read the store again, and bring
+    /// The refresh token is invalid; another client may have used it. Read the store again, and pass
     /// [`Input::Reloaded`].
     Reload,
-    /// Tokens: send the refused request again. Before that, swap the record into the store, and say with
-    /// [`Flow::kept`] that it is there; unless it is there already ([`Flow::is_kept`]), or the store holds what is
-    /// worth more ([`Flow::yields`]). If someone was faster, [`Flow::outrun`] decides.
+    /// Tokens: send the refused request again. Before that, swap the record into the store, and report
+    /// success with [`Flow::kept`]; skip this if the store already contains it ([`Flow::is_kept`]) or
+    /// contains a more valuable record ([`Flow::yields`]). If another client was faster, [`Flow::outrun`]
+    /// decides.
     Done(Box<Credentials>),
     /// No tokens. The flow can be challenged again.
     Failed(AuthError),
@@ -246,8 +248,8 @@ enum Phase {
 }
 
 impl Flow {
-    /// A machine, with what the store has of this server; of a record of another grant, or of another client than the
-    /// configured one, nothing is used. [`AuthError::Config`] names an option that is wrong.
+    /// Creates a flow with the store's record of this server; a record of another grant, or of a client other
+    /// than the configured one, is not used. [`AuthError::Config`] names an invalid option.
     pub fn new(mut config: Config, stored: Option<Credentials>) -> Result<Flow, AuthError> {
         let server = cut(&config.server, "server")?;
         if !server.is_https() && server.class() != AddressClass::Loopback {
@@ -302,8 +304,8 @@ impl Flow {
         })
     }
 
-    /// The request that was challenged has succeeded with the new tokens: attempts are counted from zero again. To be
-    /// called for that request only; success of others says nothing about it.
+    /// The challenged request has succeeded with the new tokens: resets the count of attempts. Call it for
+    /// that request only; the success of other requests proves nothing.
     pub fn accepted(&mut self) {
         self.authorizations = 0;
         self.refreshed = false;

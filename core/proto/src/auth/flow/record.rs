@@ -4,8 +4,8 @@ use super::{BROWSER, Config, Credentials, Flow, Grant};
 use crate::auth::credentials::Client;
 
 impl Config {
-    /// Are the tokens of this record for this client, by this grant? A store has one record of a server, whoever made
-    /// it.
+    /// Returns true if the tokens of this record belong to this client and grant. A store has one record per
+    /// server, whoever wrote it.
     pub(super) fn owns(&self, record: &Credentials) -> bool {
         let grant = match &record.grant {
             Some(name) => name == self.grant.name(),
@@ -64,13 +64,13 @@ impl Flow {
         self.stored.as_ref()
     }
 
-    /// Is the store known to hold something? If it holds nothing any more, the user has signed out. A store that never
-    /// took a record says nothing.
+    /// Returns true if the store was seen to contain a record. If it is empty later, the user has signed out.
+    /// A store that never saved a record proves nothing.
     pub fn has_kept(&self) -> bool {
         self.base.is_some()
     }
 
-    /// Is this what the store is known to hold? So is a record that someone else has made.
+    /// Returns true if the store is known to contain this record, possibly written by another client.
     pub fn is_kept(&self, record: &Credentials) -> bool {
         self.base.as_ref() == Some(record)
     }
@@ -80,8 +80,8 @@ impl Flow {
         self.base = Some(record);
     }
 
-    /// The store holds what a user has agreed to, and tokens that take no user are not worth to overwrite it: keep them
-    /// in memory.
+    /// Returns true if the store contains a record from a user's consent that the new tokens, obtained
+    /// without a user, must not overwrite: keep these in memory.
     pub fn yields(&self) -> bool {
         let of_user = |base: &&Credentials| {
             !self.config.owns(base) && base.grant.as_deref().is_none_or(|grant| grant == BROWSER)
@@ -89,10 +89,11 @@ impl Flow {
         !matches!(self.config.grant, Grant::Browser { .. }) && self.base.as_ref().filter(of_user).is_some()
     }
 
-    /// The store did not take the record, for it holds `theirs`. A record: it follows that; swap it instead. None: someone
-    /// was faster, and what [`Flow::credentials`] has now is theirs; or nothing, if the user has signed out.
+    /// The store refused the record because it contains `theirs`. Returns a record: it follows that one; swap
+    /// it instead. `None`: another client was faster, and [`Flow::credentials`] now has its tokens; or none,
+    /// if the user has signed out.
     ///
-    /// `asked`: the user has agreed since the store was last read, so that a missing record is no later will.
+    /// `asked`: the user has consented since the store was last read, so a missing record does not mean a sign-out.
     pub fn outrun(&mut self, theirs: Option<Credentials>, asked: bool) -> Option<Credentials> {
         let theirs = theirs.filter(|theirs| theirs.server == self.config.server);
         let taken = match &theirs {

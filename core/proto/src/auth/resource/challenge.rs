@@ -14,8 +14,8 @@ pub struct Challenges {
 }
 
 impl Challenges {
-    /// The values of the header for a refusal, one for each scheme that is served; none for what is not the client's
-    /// fault. `scopes`: what it takes to be let in.
+    /// The header values for a refusal, one for each accepted scheme; none for a failure of the server.
+    /// `scopes`: the required scopes.
     pub fn of(&self, refusal: Refusal, scopes: &[String]) -> Vec<String> {
         if refusal.status() == 503 {
             return Vec::new();

@@ -17,7 +17,7 @@ pub const LEEWAY: u64 = 60;
 pub struct Rules {
     /// Accepted audiences; one of them suffices.
     pub audiences: Vec<String>,
-    /// Issuers whose tokens are taken; empty: whoever checked the token answers for its issuer.
+    /// Accepted issuers; empty: the verifier of the token is responsible for the issuer.
     pub issuers: Vec<String>,
     /// Permitted difference between clocks, in seconds.
     pub leeway: u64,
@@ -26,7 +26,8 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Hold claims against the rules, and learn who calls. `default_issuer` is for claims that name none.
+    /// Checks claims against the rules and returns the caller. `default_issuer` is for claims without an
+    /// issuer.
     pub fn caller(
         &self,
         claims: Map<String, Value>,
@@ -157,7 +158,7 @@ pub enum Access {
     /// Requirements").
     #[default]
     Local,
-    /// Anybody: over HTTP, from a server that asks for no tokens.
+    /// Anonymous: over HTTP, on a server without authorization.
     Anybody,
     /// A verified caller.
     Known(Arc<Caller>),

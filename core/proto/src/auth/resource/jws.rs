@@ -103,7 +103,7 @@ pub fn is_jws(token: &str) -> bool {
 }
 
 impl<'a> Jws<'a> {
-    /// Take a token apart. [`Refusal::Algorithm`] for one whose algorithm is not among `allowed`.
+    /// Parses a token. [`Refusal::Algorithm`] if its algorithm is not among `allowed`.
     pub fn parse(token: &'a str, allowed: &[Algorithm]) -> Result<Jws<'a>, Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::TooLarge);

@@ -13,11 +13,11 @@ use crate::auth::error::AuthError;
 pub const FRESH: u64 = 600;
 /// Seconds after that for which they are used where the issuer does not answer.
 pub const STALE: u64 = 3600;
-/// Seconds between two looks for a key that is not known: a token can name any.
+/// Seconds between two fetches for an unknown key: a token can name any key.
 pub const UNKNOWN_PAUSE: u64 = 30;
 /// Seconds until an issuer that did not answer is asked again.
 pub const FAILED_PAUSE: u64 = 5;
-/// Most keys of an issuer that are kept.
+/// Maximum number of keys of an issuer.
 pub const MAX_KEYS: usize = 100;
 
 /// Name of the document in error messages.
@@ -42,7 +42,7 @@ impl Jwk {
             && self.text("alg").is_none_or(|name| Algorithm::parse(name) == Some(algorithm))
     }
 
-    /// It holds what only its owner may know, or is a secret altogether.
+    /// Returns true if the key contains private or symmetric key material.
     pub fn is_private(&self) -> bool {
         ["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().any(|name| self.0.contains_key(*name))
     }
@@ -66,9 +66,9 @@ impl Jwk {
 /// The action for a token that names a key.
 #[derive(Debug, PartialEq)]
 pub enum Plan {
-    /// One of these has signed it, or nobody has.
+    /// One of these keys made the signature, or the token is refused.
     Try(Vec<Jwk>),
-    /// The same; and it is time to ask the issuer for its keys, for which nobody has to wait.
+    /// The same; the issuer's keys are also due for a refresh in the background.
     Refresh(Vec<Jwk>),
     /// Ask the issuer for its keys, and plan again.
     Fetch,
@@ -155,7 +155,7 @@ pub fn read(response: &HttpResponse) -> Result<Vec<Jwk>, AuthError> {
     Ok(keys.take(MAX_KEYS).collect())
 }
 
-/// `jwks_uri` of an issuer's metadata (RFC 8414, section 2), whose `issuer` must be the one asked for.
+/// `jwks_uri` of an issuer's metadata (RFC 8414, section 2), whose `issuer` must equal the requested one.
 pub fn key_set_url(response: &HttpResponse, issuer: &str) -> Result<String, AuthError> {
     #[derive(Deserialize)]
     struct Metadata {

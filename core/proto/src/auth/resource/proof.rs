@@ -40,7 +40,7 @@ pub struct Target<'a> {
 pub struct Proof<'a> {
     /// The signature and the signed bytes.
     pub jws: Jws<'a>,
-    /// The key that it says it is signed with.
+    /// The key that the proof names.
     pub key: Jwk,
     id: String,
     issued: u64,
@@ -94,8 +94,9 @@ fn same_place(own: &str, other: &str) -> bool {
     own.same_origin(&other) && path(own.path) == path(other.path)
 }
 
-/// The proofs that were seen while they are good. Where there are too many, the oldest are forgotten, and what is no younger
-/// than those is refused from then on: nothing is good twice, and new proofs always are.
+/// The used proofs, while they are valid. If there are too many, the oldest are forgotten, and proofs not
+/// younger than those are refused from then on: no proof is accepted twice, and new proofs always are
+/// accepted.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The keys that have, or had, proofs that end in a second.
@@ -106,7 +107,7 @@ pub struct Seen {
     floor: u64,
 }
 
-/// Those of one key: whoever has many makes nobody else's be forgotten.
+/// The proofs of one key: a key with many proofs does not displace those of other keys.
 #[derive(Debug, Default)]
 struct OfKey {
     by_end: BTreeMap<u64, Vec<[u8; 32]>>,
@@ -115,8 +116,9 @@ struct OfKey {
 }
 
 impl Seen {
-    /// Remember a proof whose signature was checked. [`Refusal::Replayed`] for one that was seen, [`Refusal::ProofTime`] for
-    /// one that is as old as what was forgotten at [`MAX_SEEN`], or at [`MAX_OF_KEY`] of its key.
+    /// Records a proof with a verified signature. [`Refusal::Replayed`] for a used one,
+    /// [`Refusal::ProofTime`] for one as old as those forgotten at [`MAX_SEEN`], or at [`MAX_OF_KEY`] of its
+    /// key.
     pub fn note(&mut self, proof: &Proof<'_>, leeway: u64, now: u64) -> Result<(), Refusal> {
         while let Some(end) = self.by_end.first_key_value().map(|(end, _)| *end).filter(|end| *end <= now) {
             self.forget(end);
@@ -151,7 +153,7 @@ impl Seen {
         Ok(())
     }
 
-    /// Forget what ends then, of all keys.
+    /// Forgets the proofs of all keys that expire at this time.
     fn forget(&mut self, end: u64) {
         for key in self.by_end.remove(&end).unwrap_or_default() {
             let Some(of_key) = self.keys.get_mut(&key) else { continue };

@@ -1,6 +1,6 @@
 //! Reasons of a refused request: one name, status and sentence each.
 
-/// Why a request is not let in. None of it holds anything of the token.
+/// Reasons of a refused request. They contain nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// There is no token.
@@ -11,7 +11,7 @@ pub enum Refusal {
     TokenInQuery,
     /// Longer than [`MAX_TOKEN`](super::jws::MAX_TOKEN).
     TooLarge,
-    /// Not what a token of this server looks like.
+    /// Not a token of the expected form.
     Malformed,
     /// The algorithm of its signature is not allowed; `none` never is.
     Algorithm,
@@ -19,19 +19,19 @@ pub enum Refusal {
     UnknownKey,
     /// The signature is not of that key.
     Signature,
-    /// From an issuer whose tokens are not taken.
+    /// From an issuer that is not accepted.
     Issuer,
-    /// For somebody else.
+    /// For another audience.
     Audience,
-    /// Its time is over.
+    /// Expired.
     Expired,
     /// Its time has not come.
     NotYetValid,
-    /// It does not say for how long it is good.
+    /// No expiry.
     NoExpiry,
     /// It names neither a subject nor a client.
     NoSubject,
-    /// The authorization server says that it is not good (any more), or nobody knows it.
+    /// The authorization server reports the token as inactive, or no verifier knows it.
     Inactive,
     /// The program's own check has refused it.
     Rejected,
@@ -45,7 +45,7 @@ pub enum Refusal {
     NoProof,
     /// The proof is none: its form, its header or its claims are wrong.
     BadProof,
-    /// The proof is signed by nobody, or by another key than the token is bound to.
+    /// The proof is unsigned, or signed by a key other than the one the token is bound to.
     ProofKey,
     /// The proof is for another request.
     ProofTarget,
@@ -55,7 +55,7 @@ pub enum Refusal {
     Replayed,
     /// The proof has no nonce of this server, or an old one.
     Nonce,
-    /// It lets its owner do less than is asked for.
+    /// The token lacks a required scope.
     Scope,
     /// The authorization server cannot be asked now.
     Unavailable,

@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 16;
 pub enum Visibility {
     /// Tokens with one of these scopes.
     Scope(Vec<String>),
-    /// Tokens whose claim is, or contains, one of these values.
+    /// Tokens with a claim that is, or contains, one of these values.
     Claim {
         /// The path to it, one name for each object.
         path: Vec<String>,
@@ -36,7 +36,7 @@ impl Visibility {
         Visibility::Scope(vec![scope.into()])
     }
 
-    /// Tokens whose claim is, or contains, this value.
+    /// Tokens with a claim that is, or contains, this value.
     pub fn claim(name: impl Into<String>, is: impl Into<Value>) -> Visibility {
         Visibility::Claim { path: vec![name.into()], is: vec![is.into()] }
     }
@@ -62,7 +62,7 @@ impl Visibility {
         Visibility::Not(Box::new(other))
     }
 
-    /// From its JSON form; fails with what is wrong with it.
+    /// Parses the JSON form; the error describes the fault.
     pub fn parse(value: &Value) -> Result<Visibility, String> {
         parse(value, MAX_DEPTH)
     }

@@ -9,7 +9,7 @@ use crate::client::connecting::State;
 use crate::error::ErrorKind;
 use crate::methods::Role;
 
-/// Times that a server which does not take it is told.
+/// Maximum number of attempts at a server that does not accept a cancellation.
 const MAX_TRIES: u32 = 10;
 /// Longest wait between two.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ pub(super) struct Cancels(BTreeMap<String, Cancel>);
 struct Cancel {
     /// The request, while it is in flight.
     request: Option<u64>,
-    /// When it is given up, or else sent.
+    /// The time of the next attempt, or of the end of the current one.
     at: Duration,
     tries: u32,
 }
@@ -35,7 +35,7 @@ impl Cancels {
 }
 
 impl ClientConn {
-    /// A task is not wanted any more. Whatever the answer is.
+    /// Cancels a task at the server. The answer does not matter.
     pub(super) fn cancel_at_server(&mut self, id: &str) {
         let cancels = &mut self.tasks.cancels.0;
         if cancels.len() < MAX_CANCELS && !cancels.contains_key(id) {
@@ -67,7 +67,7 @@ impl ClientConn {
         self.tasks.cancels.0.remove(id);
     }
 
-    /// It did not hear, or could not do it.
+    /// The cancellation was lost, or the server could not process it.
     pub(super) fn on_cancel_lost(&mut self, id: &str) {
         let Some(cancel) = self.tasks.cancels.0.get_mut(id) else { return };
         if cancel.tries >= MAX_TRIES {

@@ -8,16 +8,16 @@ use crate::json::Json;
 
 /// Default interval between polls.
 const USUAL_INTERVAL: Duration = Duration::from_secs(1);
-/// Bounds of what a server may want.
+/// Bounds of the interval that a server may request.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 /// Interval between polls of a server that sends updates by itself, and the upper limit of the back-off,
 /// unless the server asks for a longer interval.
 const SLOW_INTERVAL: Duration = Duration::from_secs(30);
-/// Looks in a row that bring nothing new, after which the interval doubles, and how often it does.
+/// Polls in a row without a change after which the interval doubles, and the number of doublings.
 const QUIET_LOOKS: u32 = 10;
 const DOUBLINGS: u32 = 2;
-/// Failures in a row after which nobody believes any more that the server comes back.
+/// Failures in a row after which the server counts as lost.
 pub(super) const MAX_FAULTS: u32 = 32;
 
 /// The state of one task that is followed, or was.
@@ -28,7 +28,7 @@ pub(super) struct Drive {
     pub last: Option<Seen>,
     /// When it was seen first: at the earliest its time to live counts from then.
     since: Duration,
-    /// Its time to live has passed; the next look decides.
+    /// True if its time to live has passed; the next poll decides.
     pub overdue: bool,
     pub poll: Poll,
     pub schedule: Schedule,
@@ -45,37 +45,37 @@ pub(super) struct Drive {
     pub fetch: Option<u64>,
 }
 
-/// The next look at a task.
+/// The next poll of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Poll {
-    /// Nobody wants one.
+    /// No poll is needed.
     Idle,
     At(Duration),
     Sent {
         request: u64,
-        /// When it is given up.
+        /// The end of the time limit.
         until: Duration,
     },
 }
 
-/// The stream on which the server tells of the task.
+/// The stream on which the server sends updates of the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Push {
     Untried,
     Asked(u64),
     Open(u64),
-    /// There is none to be had.
+    /// The server has none.
     No,
 }
 
 /// State of a question of the task.
 #[derive(Debug, Clone)]
 pub(super) enum Key {
-    /// The host is asked.
+    /// Sent to the host.
     Asked(u64),
-    /// Answered, and not sent.
+    /// Answered by the host, not yet sent.
     Answered(Json),
-    /// On its way.
+    /// In flight.
     Sent(Json),
     Done,
 }
@@ -84,11 +84,11 @@ pub(super) enum Key {
 pub(super) struct Schedule {
     /// The interval that the server asks for.
     pub interval: Option<Duration>,
-    /// Looks in a row that brought nothing new.
+    /// Polls in a row without a change.
     pub quiet: u32,
     /// Failures in a row.
     pub faults: u32,
-    /// The server tells of changes by itself.
+    /// True if the server sends updates by itself.
     pub pushed: bool,
 }
 
@@ -126,7 +126,7 @@ impl Drive {
         }
     }
 
-    /// When its time to live is over, by what the server said last.
+    /// The end of its time to live, by the latest state from the server.
     pub fn expires(&self) -> Option<Duration> {
         let ttl = self.last.as_ref()?.ttl?;
         Some(self.since.saturating_add(ttl))
@@ -145,7 +145,7 @@ impl Drive {
         [poll, expires, self.update_at].into_iter().flatten().min()
     }
 
-    /// Takes in a look. True: something is new.
+    /// Processes a state of the task. Returns true if something has changed.
     pub fn saw(&mut self, seen: Seen, by_polling: bool) -> bool {
         let changed = self.last.as_ref().is_none_or(|last| !seen.is_same(last));
         self.schedule.interval = seen.interval;
@@ -172,7 +172,7 @@ impl Drive {
         [poll, self.update, push, self.fetch].into_iter().flatten()
     }
 
-    /// Nobody waits for it now: what was on its way is forgotten, what was answered is not.
+    /// No operation waits for the task: drops the answers in flight, keeps the answered questions.
     pub fn rest(&mut self) {
         self.poll = Poll::Idle;
         self.update = None;

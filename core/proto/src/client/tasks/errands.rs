@@ -23,7 +23,7 @@ use crate::revision::Era;
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// Delay before a request is repeated on a connection that was unavailable.
 pub(super) const SOON: Duration = Duration::from_secs(1);
-/// Times in a row that a server may say that it has failed itself when it is asked for a task.
+/// Maximum number of server errors in a row in response to polls.
 const MAX_ERRORS: u32 = 5;
 /// Streams for tasks at a time; each may be a connection.
 const MAX_PUSHES: usize = 8;
@@ -35,11 +35,11 @@ const MAX_STREAMS: u32 = 3;
 pub(in crate::client) enum Errand {
     /// To see where it is.
     Poll,
-    /// To bring answers.
+    /// Sends answers.
     Update,
-    /// To be told of changes.
+    /// Receives updates.
     Push,
-    /// To wait for its result, and for what it asks (2025-11-25).
+    /// Waits for its result and for its questions (2025-11-25).
     Fetch,
 }
 
@@ -63,7 +63,7 @@ impl ClientConn {
         }
     }
 
-    /// The next look, when it is time.
+    /// Schedules the next poll.
     pub(super) fn arm(&mut self, id: &str) {
         let Some(drive) = self.tasks.drives.get(id) else { return };
         if matches!(drive.poll, Poll::Sent { .. }) {
@@ -118,7 +118,7 @@ impl ClientConn {
         }
     }
 
-    /// Ask to be told of changes.
+    /// Opens a stream for updates.
     pub(super) fn open_push(&mut self, id: &str) {
         let open = |push: Push| matches!(push, Push::Asked(_) | Push::Open(_));
         let streams = self.tasks.drives.values().filter(|drive| open(drive.push)).count();
@@ -133,7 +133,7 @@ impl ClientConn {
         }
     }
 
-    /// Nothing more is wanted of what a task has in flight.
+    /// Drops the requests in flight for a task.
     pub(super) fn drop_requests(&mut self, id: &str) {
         let Some(drive) = self.tasks.drives.get(id) else { return };
         for request in drive.requests() {
@@ -189,7 +189,8 @@ impl ClientConn {
         }
     }
 
-    /// A request failed in a way that says nothing of the task. False: it was not made for one.
+    /// Handles a failure that says nothing about the task. Returns false if the request was not made for a
+    /// task.
     pub(in crate::client) fn errand_failed(&mut self, request: u64, error: ClientError) -> bool {
         if !matches!(self.pending.get(&request), Some(Purpose::Errand { .. } | Purpose::Cancel(_))) {
             return false;
@@ -273,7 +274,7 @@ impl ClientConn {
         }
     }
 
-    /// The server says what it will tell. False: it was not asked for a task's sake.
+    /// The server acknowledged a subscription. Returns false if it was not made for a task.
     pub(in crate::client) fn on_push_acknowledged(&mut self, request: u64, params: &Json) -> bool {
         #[derive(Deserialize, Default)]
         #[serde(default)]

@@ -14,7 +14,7 @@ use crate::json::{self, Json};
 use crate::methods::{self, Role};
 use crate::revision::{Era, Revision};
 
-/// Tools whose support is remembered.
+/// Maximum number of tools whose support is stored.
 const MAX_TOOLS: usize = 4096;
 
 /// Task support of a tool.

@@ -40,16 +40,16 @@ use seen::{Seen, Status};
 const MAX_KEYS: usize = 256;
 /// Longest key of a question.
 const MAX_KEY: usize = 1024;
-/// Tasks that nobody follows at the moment and of which it is known what they have asked.
+/// Maximum number of tasks without a follower whose questions are stored.
 const MAX_RESTING: usize = 64;
 
 /// The tasks of a connection.
 #[derive(Debug)]
 pub(super) struct Tasks {
     drives: BTreeMap<String, Drive>,
-    /// Those that nobody follows, the longest first.
+    /// Tasks without a follower, the oldest first.
     resting: VecDeque<String>,
-    /// The server has no streams to tell of them on.
+    /// True if the server has no streams for updates.
     no_push: bool,
     /// A legacy server makes tasks of tool calls.
     offered: bool,
@@ -65,15 +65,15 @@ pub(super) struct Tasks {
 #[derive(Debug)]
 pub(super) struct Followed {
     pub task: String,
-    /// It has made the task; when it is given up, so is the task.
+    /// The operation created the task; cancelling the operation cancels the task.
     owner: bool,
-    /// The host is asked what the task asks.
+    /// The host answers the task's questions.
     asks: bool,
-    /// Changes are told.
+    /// The host receives changes.
     told: bool,
-    /// A legacy server reports progress of the task with this.
+    /// The token of a legacy server for progress of the task.
     pub token: Option<u64>,
-    /// It has: what the task says of itself is no progress any more.
+    /// True once it has: the task's status messages are no longer reported as progress.
     pub counted: bool,
     /// Number of times that the task's message was reported as progress.
     reports: u64,
@@ -107,7 +107,7 @@ impl Tasks {
         [drives, self.cancels.next_deadline(), self.own.next_deadline()].into_iter().flatten().min()
     }
 
-    /// The connection is over.
+    /// Handles the end of the connection.
     pub fn clear(&mut self) {
         self.drives.clear();
         self.cancels = Cancels::default();
@@ -120,7 +120,7 @@ impl Tasks {
     }
 }
 
-/// The result of a call that became no task, for who has asked for one.
+/// The result of a call that became no task, for a host that requested a task.
 pub(super) fn plain(result: &Json) -> Json {
     Json::from(format!("{{\"result\":{}}}", result.as_str()))
 }
@@ -234,7 +234,7 @@ impl ClientConn {
         }
     }
 
-    /// An operation is given up: the task that it has made is not wanted any more.
+    /// An operation was cancelled: cancels the task that it created.
     pub(super) fn cancel_followed(&mut self, op: u64) {
         let followed = self.ops.get(&op).and_then(|entry| entry.followed.as_ref());
         if let Some(task) = followed.filter(|followed| followed.owner).map(|followed| followed.task.clone()) {
@@ -254,7 +254,7 @@ impl ClientConn {
         users.filter(|users| !users.is_empty())
     }
 
-    /// The server tells of a task. False: of none that is followed.
+    /// Handles a task update from the server. Returns false if no operation follows the task.
     fn on_task_pushed(&mut self, seen: Seen) -> bool {
         let followed = self.tasks.is_followed(&seen.id);
         if followed {
@@ -272,7 +272,7 @@ impl ClientConn {
         }
     }
 
-    /// A request of the host's about a task was answered: what the host gets.
+    /// The host's result for an answered request about a task.
     pub(super) fn on_task_told(&mut self, op: u64, role: Role, result: &Json) -> Result<Json, ClientError> {
         let params = self.ops.get(&op).map_or(String::new(), |entry| entry.params.clone());
         let task = task_in(&params).unwrap_or_default();
@@ -299,7 +299,7 @@ impl ClientConn {
         Ok(neutral)
     }
 
-    /// The one place where a look at a task is taken in.
+    /// Processes a state of a task; the only place that does.
     fn on_seen(&mut self, seen: Seen, source: Source) {
         let now = self.now;
         let id = seen.id.clone();
@@ -334,14 +334,14 @@ impl ClientConn {
         }
     }
 
-    /// The server answers for a task, so nobody who follows it gives up.
+    /// The server has answered for a task: restarts the time limits of its followers.
     fn alive(&mut self, id: &str) {
         for op in self.followers(id).unwrap_or_default() {
             self.begin_anew(op);
         }
     }
 
-    /// When the server is next to give a sign of life for what an operation waits for.
+    /// The time by which the server must answer again for the task of an operation.
     pub(super) fn next_sign(&self, op: u64) -> Duration {
         let followed = self.ops.get(&op).and_then(|entry| entry.followed.as_ref());
         match followed.and_then(|followed| self.tasks.drives.get(&followed.task)).map(|drive| drive.poll) {
@@ -422,7 +422,7 @@ impl ClientConn {
         self.ask(kind, params, origin)
     }
 
-    /// The host answered what a task has asked.
+    /// The host answered a question of a task.
     pub(super) fn on_task_answer(
         &mut self,
         task: &str,
@@ -449,7 +449,7 @@ impl ClientConn {
         }
     }
 
-    /// The host has answered a task itself: it is not asked any more.
+    /// The host has answered a task by itself: withdraws the question.
     fn answered_by_hand(&mut self, task: &str, params: &str) {
         #[derive(Deserialize)]
         struct Update<'a> {
@@ -491,7 +491,7 @@ impl ClientConn {
         }
     }
 
-    /// Withdraws what a task has asked under such keys.
+    /// Withdraws the questions of a task under such keys.
     fn withdraw_task(&mut self, id: &str, which: impl Fn(&str) -> bool) {
         let of =
             |origin: &Origin| matches!(origin, Origin::Task { task, key, .. } if task == id && which(key));
@@ -510,7 +510,7 @@ impl ClientConn {
         }
     }
 
-    /// The one place where a task ends for those who follow it.
+    /// Ends a task for its followers; the only place that does.
     fn finish(&mut self, id: &str, outcome: Result<Json, ClientError>) {
         self.drop_requests(id);
         let Some(drive) = self.tasks.drives.remove(id) else { return };
@@ -520,7 +520,7 @@ impl ClientConn {
         }
     }
 
-    /// Nothing more is to be had from a task: it is not wanted any more by the call that made it.
+    /// Abandons a task without a result: the call that created it cancels it.
     fn abandon(&mut self, id: &str, error: ClientError) {
         let owned = |op: &u64| {
             let followed = self.ops.get(op).and_then(|entry| entry.followed.as_ref());
@@ -532,7 +532,7 @@ impl ClientConn {
         self.finish(id, Err(error));
     }
 
-    /// Those whose host is asked.
+    /// The followers whose hosts answer questions.
     fn askers(&self, id: &str) -> Vec<u64> {
         let asks = |op: &u64| {
             let followed = self.ops.get(op).and_then(|entry| entry.followed.as_ref());

@@ -138,12 +138,12 @@ impl ClientConn {
         self.ask(kind, params, Origin::Own { task, ops });
     }
 
-    /// The host answered what became a task.
+    /// The host answered a question that became a task.
     pub(in crate::client) fn on_own_answer(&mut self, task: &str, answer: Result<Json, RpcError>) {
         self.end_own(task, answer.map_or_else(End::Error, End::Result));
     }
 
-    /// A server asks for tasks of ours.
+    /// A server's request about tasks of the client.
     pub(in crate::client) fn on_own_request(&mut self, id: &Id, role: Role, params: &str) {
         if !self.declared.elicit_task && !self.declared.sample_task {
             return self.reply(id, Err(not_served(methods::by_role(role).name)));
@@ -181,7 +181,7 @@ impl ClientConn {
         }
     }
 
-    /// Nobody can ask for them any more.
+    /// Drops all tasks, because no server can ask for them.
     pub(in crate::client) fn forget_own_tasks(&mut self) {
         let tasks: Vec<String> = self.tasks.own.tasks.keys().cloned().collect();
         for task in tasks {
@@ -238,7 +238,7 @@ impl ClientConn {
         }
     }
 
-    /// Make room by forgetting the oldest task that is over. False: none is.
+    /// Makes room by dropping the oldest finished task. Returns false if there is none.
     fn drop_ended(&mut self) -> bool {
         let ended = self.tasks.own.tasks.iter().filter(|(_, own)| own.end.is_some());
         let oldest = ended.min_by_key(|(_, own)| own.updated).map(|(task, _)| task.clone());

@@ -27,14 +27,14 @@ impl Status {
     }
 }
 
-/// One look at a task.
+/// One state of a task.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub id: String,
     pub status: Status,
     pub message: Option<String>,
     pub updated: Option<String>,
-    /// `None`: for ever.
+    /// Time to live; `None`: unlimited.
     pub ttl: Option<Duration>,
     pub interval: Option<Duration>,
     /// `inputRequests`, `result` and `error`: raw, or empty.
@@ -151,7 +151,7 @@ pub(super) fn neutral_page(page: &str) -> Json {
     Json::from(out)
 }
 
-/// With the members' names of the newer wire, and without what belongs to the message that it came in.
+/// The state with the member names of the newer wire format, without the members of its message.
 fn neutral(text: &str) -> Json {
     let mut out = String::with_capacity(text.len() + 4);
     for (key, value) in json::members(text).unwrap_or_default() {
@@ -170,7 +170,7 @@ fn neutral(text: &str) -> Json {
     Json::from(out)
 }
 
-/// A number of milliseconds, whatever it is; `null` and what is no number is none.
+/// A number of milliseconds; `null` and other values count as absent.
 fn millis(raw: &RawValue) -> Option<Duration> {
     let ms: f64 = raw.get().parse().ok().filter(|ms: &f64| !ms.is_nan())?;
     // Beyond this they are the same to us, and `as` saturates below zero.

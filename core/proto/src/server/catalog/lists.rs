@@ -41,7 +41,7 @@ impl<H> Catalog<H> {
         prepared(page)
     }
 
-    /// A page of what the caller sees. It is written for each request, and for nobody else.
+    /// A page of the items that the caller sees, encoded for this request only.
     fn list_visible(&self, shelf: &Shelf<H>, dress: Dress, request: &Request) -> Result<String, RpcError> {
         let members = self.page(shelf, dress, request, |entry| entry.is_visible(&request.access))?;
         let era = request.revision.era();

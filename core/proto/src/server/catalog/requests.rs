@@ -134,7 +134,7 @@ pub(super) fn read_resource<H>(state: &State<H>, request: &Request) -> Result<Di
 /// The resource or template of a URI, with the template's variables.
 pub(super) type Found<'s, H> = (&'s Arc<Entry<H>>, Vec<(String, String)>);
 
-/// Find it in the steps that are left to the request: [`ErrorKind::ResourceNotFound`] where there is none.
+/// Finds a resource within the remaining steps of the request; otherwise [`ErrorKind::ResourceNotFound`].
 pub(super) fn find_resource<'s, H>(
     state: &'s State<H>,
     uri: &str,

@@ -13,9 +13,9 @@ pub(super) struct Shelf<H> {
     /// The resources by their canonical URIs.
     equivalent: BTreeSet<(Box<str>, u64)>,
     next: u64,
-    /// Entries that not everybody sees.
+    /// Number of entries that some callers do not see.
     pub(super) hidden: usize,
-    /// Entries that not everybody sees or may use.
+    /// Number of entries that some callers do not see or may not use.
     pub(super) restricted: usize,
 }
 
@@ -59,7 +59,7 @@ impl<H> Shelf<H> {
         self.in_order.values().map(|(_, entry)| entry)
     }
 
-    /// Those behind that key, or all: with their keys, in order. `None`: there is no such key.
+    /// The entries after that key, or all: with their keys, in order. `None`: there is no such key.
     pub(super) fn after(&self, key: Option<&str>) -> Option<impl Iterator<Item = (&str, &Arc<Entry<H>>)>> {
         let start = match key {
             None => 0,
@@ -68,7 +68,7 @@ impl<H> Shelf<H> {
         Some(self.in_order.range(start..).map(|(_, (key, entry))| (&**key, entry)))
     }
 
-    /// Put in what is not there yet.
+    /// Inserts an entry if its key is new.
     pub(super) fn insert(&mut self, item: Item, key: String, entry: Entry<H>) {
         self.hidden += usize::from(entry.visible_to.is_some());
         self.restricted += usize::from(entry.is_restricted());
