@@ -27,7 +27,7 @@ struct booking {
 
 static struct booking *bookings;
 
-/* What must happen only once: seats are held for this call. */
+/* The part that must happen only once: seats are held for this call. */
 static int64_t hold_seats(void)
 {
     static int64_t holds;

@@ -1,4 +1,4 @@
-/* What the parts of everything_server share. */
+/* Declarations shared by the parts of everything_server. */
 #ifndef EVERYTHING_H
 #define EVERYTHING_H
 

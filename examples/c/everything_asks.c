@@ -158,7 +158,7 @@ static void answer_with_memory(struct app *app, uint64_t exchange, trn_str answe
     trn_string_free(context);
 }
 
-/* What the first run has stored is there in the run that has the answer. */
+/* The run with the answer sees the values that the first run stored. */
 void ask_with_memory(struct app *app, const trn_event *event)
 {
     char *context = trn_context(app->engine, event->id);

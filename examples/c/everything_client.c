@@ -173,7 +173,7 @@ static int is_error(const char *result)
     return trn_json_bool(trn_cstr(result), "isError", &yes) && yes;
 }
 
-/* How a call that ought to be refused was refused: "isError" or the error's code, as JSON. */
+/* The refusal of a call: "isError" or the error's code, as JSON. */
 static char *refusal(struct peer *peer, const char *params)
 {
     struct answer answer = ask(peer, TRN_OP_CALL_TOOL, params);
@@ -349,7 +349,7 @@ static trn_str told(const char *context, const char *name)
     return value;
 }
 
-/* How to get into a server of a scenario: what a user of such a server would configure. Free it. */
+/* The authorization for the server of a scenario, as its users would configure it. Free it. */
 static char *auth_of(const char *name, const char *context)
 {
     trn_str id = told(context, "client_id"), secret = told(context, "client_secret");

@@ -1,4 +1,4 @@
-/* What everything_server offers, and the handlers that answer at once. */
+/* The items of everything_server, and the handlers that answer immediately. */
 #include <string.h>
 
 #include "everything.h"

@@ -100,7 +100,7 @@ void with_logging(struct app *app, const trn_event *event)
     three_reports(app, event, report_log);
 }
 
-/* How far the work is, and where another process goes on with it if this one dies. */
+/* Reports the progress of the work, and the point where another process continues if this one dies. */
 static void report_work(struct app *app, const struct job *job)
 {
     uint64_t stored = 0;
@@ -168,7 +168,7 @@ static void on_signal(int number)
     errno = saved;
 }
 
-/* How long poll may sleep: until the next job is due, or for ever. */
+/* The timeout of poll: until the next job is due, or unlimited. */
 static int next_timeout(const struct app *app)
 {
     int64_t now = now_ms(), soonest = -1;

@@ -1,4 +1,4 @@
-/* What the examples share: making text, and giving up. */
+/* Functions shared by the examples: formatting text, and exiting on errors. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 

@@ -37,7 +37,7 @@ function answers() {
   };
 }
 
-/** How to get into a server of a scenario: what a user of such a server would configure. */
+/** The authorization for the server of a scenario, as its users would configure it. */
 function authOf(scenario) {
   const user = {
     redirectUri: "http://localhost:3000/callback",

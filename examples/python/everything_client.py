@@ -68,7 +68,7 @@ async def tour(client: Client) -> dict[str, Any]:
 
 
 async def outcome(client: Client, tool: str, arguments: dict[str, Any]) -> int | str:
-    """How a call fails: the code of the protocol error, or that the tool's result is an error."""
+    """Return the code of the protocol error, or that the tool's result is an error."""
     try:
         result = await client.call_tool(tool, arguments, raise_on_error=False)
     except McpError as error:
@@ -106,7 +106,7 @@ def agree(page: str) -> str:
 
 
 def auth_of(scenario: str) -> Auth:
-    """How to get into a server of a scenario: what a user of such a server would configure.
+    """Return the authorization for the server of a scenario, as its users would configure it.
 
     The suite says of few clients where they belong, and runs servers of its own: the first one they name is trusted.
     """

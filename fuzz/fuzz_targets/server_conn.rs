@@ -106,7 +106,7 @@ impl Run {
         }
     }
 
-    /// What was sent.
+    /// The sent messages.
     fn drain(&mut self) -> Vec<Value> {
         let mut sent = Vec::new();
         while let Some(output) = self.conn.poll() {

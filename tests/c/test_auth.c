@@ -54,7 +54,7 @@ static char *answer_of(const char *method, const char *url, const char *body)
     return text;
 }
 
-/* How often a text is in what has happened at the servers. */
+/* Number of times that a text occurs in the log of the servers. */
 static int seen(const struct world *world, const char *text)
 {
     char *answer = answer_of("GET", world->control, "");

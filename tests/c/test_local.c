@@ -608,7 +608,7 @@ static void a_loop_that_is_woken(void)
     close(ends[1]);
 }
 
-/* What a callback uses: allocated for each engine, and freed with it. */
+/* State of a callback: allocated for each engine, and freed with it. */
 struct woken {
     atomic_int *calls, *late;
     atomic_int alive;

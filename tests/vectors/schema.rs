@@ -17,7 +17,7 @@ const NEWEST: &str = "2026-07-28";
 const TASKS: &str = "ext-tasks";
 const REVISION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// Which end of a conversation is tested.
+/// The tested end of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "the tests of one crate know one of the ends")]
 pub enum End {
@@ -34,7 +34,7 @@ impl End {
     }
 }
 
-/// What has been said on one connection, as far as it tells how the next message must look.
+/// The messages of one connection so far, as far as they determine the form of the next one.
 #[derive(Debug)]
 pub struct Conversation {
     end: End,
@@ -238,7 +238,7 @@ impl Schema {
         found.map(|(name, _)| name.clone()).ok_or_else(|| format!("this revision has no {method:?}"))
     }
 
-    /// What the definitions of a method's request and result begin with.
+    /// The prefix of the definitions of a method's request and result.
     fn base_of(&self, method: &str) -> Result<String, String> {
         let request = self.named_by(method)?;
         Ok(request.strip_suffix("Request").unwrap_or(&request).to_owned())

@@ -1,6 +1,6 @@
 //! Command-line arguments: flags, options with a value, and the rest.
 
-/// What was given after the command's name.
+/// The arguments after the command's name.
 pub struct Args(Vec<String>);
 
 impl Args {
@@ -14,7 +14,7 @@ impl Args {
         if self.0.is_empty() { None } else { Some(self.0.remove(0)) }
     }
 
-    /// Whether the flag was given.
+    /// Returns true if the flag was given.
     pub fn flag(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|arg| arg != name);

@@ -185,7 +185,7 @@ fn table(measured: &Value, before: &str, after: &str) -> String {
     out
 }
 
-/// What it was measured on, in one line.
+/// The machine of the measurement, in one line.
 fn machine() -> String {
     let cpu = read(Path::new("/proc/cpuinfo")).unwrap_or_default();
     let model = cpu

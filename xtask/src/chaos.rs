@@ -8,7 +8,7 @@ use crate::process::{cmd, exists};
 use crate::session::{Session, target};
 use crate::setup;
 
-/// How long one back end may take.
+/// Time limit of one back end.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// A back end and the programs that it takes.

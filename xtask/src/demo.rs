@@ -83,7 +83,7 @@ fn last_time() -> PathBuf {
     target().join("xtask/demo-seconds")
 }
 
-/// What will be done, how long it takes and how much is downloaded.
+/// Prints the next steps, their duration and the size of the downloads.
 fn introduce(others: &[&str]) {
     println!(
         "A search server in Python indexes this repository as a task. It is killed half-way; another process ends the"
@@ -163,7 +163,7 @@ fn indexed(server: &str, port: u16, url: &str, log: &Log) -> Result<Group, Strin
     Ok(second)
 }
 
-/// What became of following a task.
+/// The result of following a task.
 struct Followed {
     task: Option<String>,
     finished: bool,

@@ -25,7 +25,7 @@ pub struct Fixture {
     pub revisions: Vec<String>,
     /// Path where the server has HTTP+SSE, the transport of 2024-11-05, too.
     pub sse: Option<String>,
-    /// Whether the client speaks HTTP+SSE when `MCP_INTEROP_TRANSPORT` is `sse`.
+    /// True if the client speaks HTTP+SSE when `MCP_INTEROP_TRANSPORT` is `sse`.
     pub sse_client: bool,
     /// For benchmark servers: the fixture that this one is compared with.
     pub against: Option<String>,

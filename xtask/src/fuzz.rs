@@ -8,10 +8,10 @@ use crate::process::{Cmd, cmd, read, write};
 use crate::session::{Log, Session, root, target};
 use crate::setup;
 
-/// How long a target runs with `--smoke`, and without.
+/// Duration of a target with `--smoke`, and without.
 const SMOKE_SECONDS: u64 = 60;
 const SECONDS: u64 = 600;
-/// What a target may take beyond its time: the last input, and shrinking nothing.
+/// Additional time of a target: the last input, and attempts to shrink it.
 const GRACE: Duration = Duration::from_secs(120);
 
 /// `cargo xtask fuzz`.
@@ -66,7 +66,7 @@ fn targets() -> Result<Vec<String>, String> {
     Ok(bins.iter().filter_map(|bin| bin.get("name")?.as_str().map(str::to_owned)).collect())
 }
 
-/// What libFuzzer says of a run.
+/// The findings of libFuzzer.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     runs: u64,

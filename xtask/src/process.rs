@@ -151,7 +151,7 @@ impl Cmd {
     }
 }
 
-/// What came of [`Cmd::output_within`].
+/// The result of [`Cmd::output_within`].
 pub struct Finished {
     /// `None`: out of time.
     pub status: Option<ExitStatus>,
@@ -159,7 +159,7 @@ pub struct Finished {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// How long it ran.
+    /// Its duration.
     pub time: Duration,
 }
 
@@ -234,7 +234,7 @@ pub fn free_port() -> Result<u16, String> {
     listener.local_addr().map(|address| address.port()).map_err(|e| e.to_string())
 }
 
-/// Whether a program is in PATH.
+/// Returns true if a program is in PATH.
 pub fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())

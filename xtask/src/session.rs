@@ -20,7 +20,7 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// Whether this is a run of CI, where nothing may be skipped.
+/// Returns true in a run of CI, where nothing may be skipped.
 pub fn ci() -> bool {
     std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
@@ -37,7 +37,7 @@ struct Record {
     time: Duration,
 }
 
-/// What a step does.
+/// The work of a step.
 pub type Task = fn(&Log) -> Result<(), String>;
 
 /// A piece of work for [`Session::parallel`].
@@ -52,7 +52,7 @@ pub struct Session {
     quiet: bool,
 }
 
-/// Where the output of a step goes.
+/// The output of a step.
 pub struct Log {
     path: PathBuf,
     verbose: bool,
@@ -239,7 +239,7 @@ impl Log {
         lines[lines.len().saturating_sub(count)..].to_vec()
     }
 
-    /// What the test runners said last, so that the reader sees how much was run.
+    /// The last lines of the test runners, which show the number of tests.
     fn closing_lines(&self) -> Vec<String> {
         self.lines().into_iter().filter(|line| !self.verbose && is_closing_line(line)).collect()
     }

@@ -1,4 +1,4 @@
-//! What the other commands need: builds, the virtual environment, node modules, toolchains, peers.
+//! Prerequisites of the other commands: builds, the virtual environment, node modules, toolchains, peers.
 //! Every function is idempotent and cheap when there is nothing to do.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::session::{Log, Session, Task, root, target};
 /// The Python packages of the test environment, besides the package's own dependencies.
 const PYTHON_TOOLS: &[&str] =
     &["pytest==8.4.2", "mypy==2.4.1", "ruff==0.14.6", "pydantic>=2.11,<3", "fastapi==0.121.3"];
-/// What it takes to build and link C programs.
+/// Programs that build and link C.
 const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.
 const PYTHON_MODULE: &str = "_native.abi3.so";
@@ -80,7 +80,8 @@ pub fn present<'a>(session: &Session, wanted: &[&'a str]) -> Vec<&'a str> {
     usable
 }
 
-/// What a language has over the native library, which must be built: its package, compiled and linked. Whether it is usable.
+/// The layer of a language above the native library, which must be built: its package, compiled and linked.
+/// Returns true if it is usable.
 pub fn language_layer(session: &Session, language: &str) -> bool {
     let work: Task = match language {
         "python" => python,
@@ -147,14 +148,14 @@ fn missing_programs(programs: &[&str]) -> Option<String> {
     if missing.is_empty() { None } else { Some(format!("{} not found", missing.join(" and "))) }
 }
 
-/// What is missing of Python for a program that uses the package.
+/// The missing part of Python for a program that uses the package.
 pub fn missing_python_itself() -> Option<String> {
     let probe = "import sys; sys.exit(sys.version_info < (3, 10))";
     let found = cmd("python3", ["-c", probe]).output();
     found.err().map(|_| "python3 of version 3.10 or later not found".into())
 }
 
-/// What is missing of Python for its tests, which install packages.
+/// The missing part of Python for its tests, which install packages.
 fn missing_python() -> Option<String> {
     let venv = || {
         let found = cmd("python3", ["-c", "import venv, ensurepip"]).output();
@@ -163,13 +164,13 @@ fn missing_python() -> Option<String> {
     missing_python_itself().or_else(venv)
 }
 
-/// Whether Swift can be used without a download.
+/// Returns true if Swift can be used without a download.
 pub fn has_swift() -> bool {
     let unpacked = cmd("tools/swift-toolchain.sh", ["root"]).output();
     exists("swift") || unpacked.is_ok_and(|folder| Path::new(folder.trim()).join("packages").exists())
 }
 
-/// How many of the locked crates cargo has not downloaded yet, and about how many megabytes they are.
+/// The number of locked crates that cargo has not downloaded yet, and their approximate size in megabytes.
 pub fn missing_crates() -> (usize, usize) {
     const MEGABYTES_OF_ALL: usize = 46;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -389,7 +390,7 @@ pub fn suite(session: &Session) -> Option<Vec<String>> {
     ready.then(|| command.map(|path| path.to_string_lossy().into_owned()).to_vec())
 }
 
-/// How the fuzz targets are built.
+/// The build of the fuzz targets.
 pub struct Fuzzer {
     /// The toolchain's name; `None`: the default one, made to act as nightly.
     pub toolchain: Option<&'static str>,

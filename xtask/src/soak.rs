@@ -10,7 +10,7 @@ use crate::setup;
 /// Minutes of load without `--minutes`, and seconds as a part of the tests.
 const MINUTES: u64 = 10;
 const SHORT: u64 = 30;
-/// What the server has to settle, and some more.
+/// Time for the server to settle, and a margin.
 const GRACE: Duration = Duration::from_secs(300);
 
 /// `cargo xtask soak [--minutes N] [--seed N]`.

@@ -37,7 +37,7 @@ const SLOW: [&str; 8] = ["oidc", "chaos", "soak", "codegen", "messages", "differ
 /// The step that meets a client of tasks as they were before they became an extension.
 const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
 
-/// What is to be tested.
+/// The selected tests.
 struct Choice {
     suites: Vec<&'static str>,
     /// Only the tests of a language whose name has this in it.
@@ -173,7 +173,7 @@ fn languages(session: &Session, choice: &Choice) -> Result<Vec<String>, String> 
         .collect())
 }
 
-/// Where the Rust tests note every message that the engine sent.
+/// The file in which the Rust tests record every message of the engine.
 fn recorded() -> PathBuf {
     target().join("xtask/messages.jsonl")
 }
@@ -192,7 +192,7 @@ fn rust(log: &Log, choice: &Choice) -> Result<(), String> {
     tests.run(log)
 }
 
-/// What the Rust tests noted last, in the eyes of the official SDKs.
+/// Checks the messages that the Rust tests recorded last with the types of the official SDKs.
 fn messages(log: &Log) -> Result<(), String> {
     if !recorded().exists() {
         return Err("there are no messages yet: the Rust tests note them (cargo xtask test rust)".into());

@@ -9,7 +9,7 @@ use polling::{Event, Events, Poller};
 use crate::sample::{Run, cpu_seconds, rss_kib};
 use crate::wire::{Case, contains};
 
-/// What to do to whom, for how long.
+/// The load: target, requests, duration.
 pub struct Plan<'a> {
     /// `host:port`.
     pub authority: &'a str,
@@ -142,7 +142,7 @@ impl Connection {
     }
 }
 
-/// Where the first response in `buffer` ends, if it is whole.
+/// The end of the first response in `buffer`, if it is complete.
 fn response_end(buffer: &[u8]) -> Result<Option<usize>> {
     let Some(head) = buffer.windows(4).take(16 * 1024).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);

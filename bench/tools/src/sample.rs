@@ -1,4 +1,4 @@
-//! What a run measured: latencies, and the server's CPU time and memory as the kernel counts them.
+//! Measurements of a run: latencies, and the server's CPU time and memory as the kernel counts them.
 
 use std::time::Duration;
 

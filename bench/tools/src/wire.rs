@@ -88,7 +88,7 @@ impl Case {
     }
 }
 
-/// Whether `needle` occurs in `hay`.
+/// Returns true if `needle` occurs in `hay`.
 pub fn contains(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|window| window == needle)
 }

@@ -1,4 +1,4 @@
-//! What crosses the border: borrowed text in, owned text and batches out.
+//! Memory at the language boundary: borrowed text in, owned text and batches out.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
@@ -158,8 +158,8 @@ pub(crate) unsafe fn engine<'a>(engine: *const trn_engine) -> Result<&'a Engine,
     unsafe { whole(engine) }.map(|it| &it.engine)
 }
 
-/// What is behind a handle, in the process that made it. Elsewhere its descriptors are shared with that process and
-/// its threads are missing, so that even waiting would do harm.
+/// The engine behind a handle, in the process that created it. In another process its descriptors are shared
+/// with that process and its threads are missing, so that even waiting would do harm.
 pub(crate) unsafe fn whole<'a>(engine: *const trn_engine) -> Result<&'a trn_engine, Error> {
     // SAFETY: the caller passes NULL or a live engine.
     let engine = unsafe { engine.as_ref() }.ok_or_else(|| usage("engine is NULL"))?;

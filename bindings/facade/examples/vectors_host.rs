@@ -12,7 +12,7 @@ const CANCELLED: u32 = 5;
 const RESULT: u32 = 10;
 const ERROR: u32 = 11;
 
-/// What is offered, in the order of the targets 0 to 8.
+/// The items of the server, in the order of the targets 0 to 8.
 fn items() -> [(&'static str, Value); 9] {
     let takes = |name: &str, argument: &str, kind: &str| {
         let schema =

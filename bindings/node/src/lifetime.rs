@@ -1,4 +1,4 @@
-//! What ties an engine to its environment: an environment that ends first closes it.
+//! Ties an engine to its environment: an environment that ends first closes the engine.
 
 use std::cell::Cell;
 #[cfg(unix)]

@@ -48,7 +48,7 @@ impl Uv {
     }
 }
 
-/// What the handle's `data` points at. Freed with the handle, when libuv has let go of it.
+/// The target of the handle's `data`. Freed with the handle, after libuv has released it.
 struct State {
     uv: Uv,
     env: sys::napi_env,

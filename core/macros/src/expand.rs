@@ -130,7 +130,7 @@ fn declare(function: &ItemFn, builder: &TokenStream, body: &TokenStream) -> Toke
 
         #(#conditions)*
         impl #name {
-            /// What a server is given.
+            /// An item for a server.
             #visibility fn item() -> #builder {
                 #body
             }

@@ -1,4 +1,4 @@
-//! What stands in the brackets of an attribute.
+//! Parses attribute arguments, such as `#[tool(title = …)]`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -9,7 +9,7 @@ use syn::{Error, Expr, Ident, LitStr, Path, Result, Token, parenthesized};
 
 use crate::template;
 
-/// What a function is made.
+/// The kind of item that a function becomes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Tool,
@@ -80,9 +80,9 @@ pub struct Method {
 
 /// The options of one attribute.
 pub struct Options {
-    /// Where the SDK is found.
+    /// Path of the SDK crate.
     pub sdk: TokenStream,
-    /// What the constructor gets, and the option that said so.
+    /// The constructor's argument, and the name of its option.
     pub subject: Option<(String, Expr)>,
     /// The URI or template, where it is a literal.
     pub literal: Option<LitStr>,

@@ -1,4 +1,4 @@
-//! What clients of each revision are told of a catalog, held against the official schema of that revision.
+//! The catalog as clients of each revision receive it, checked against the official schema of that revision.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use trunnion_proto::server::catalog::{Behaviour, Catalog, Dispatch, Item, Offer}
 use trunnion_proto::server::{LogEntry, Output, Progress, ServerConn, Settings, Stamp, questions};
 use trunnion_proto::{ErrorKind, RpcError};
 
-/// What a host writes by hand: JSON over several lines, one of which is a message of its own.
+/// Input of a host: JSON over several lines, one of which is a message by itself.
 const QUESTIONS: &str = "{\n\"q\": {\n\"op\": \"elicit\", \"params\": {\"message\": \"a\\nb\",\n\"note\":\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n,\r\n\
     \"requestedSchema\": {\"type\": \"object\",\n\"properties\": {\n}}}},\n\"r\": {\"op\":\"list_roots\",\n\"params\":{\n}},\n\
     \"s\": {\"op\": \"sample\", \"params\":\n{\"messages\": [\n], \"maxTokens\": 5}}\n}";

@@ -35,7 +35,7 @@ impl Server {
         server
     }
 
-    /// What is said to a frame. Requests that would run a handler stay open.
+    /// Answers to a frame. Requests that would run a handler stay open.
     fn hear(&mut self, frame: &str) -> Vec<Value> {
         self.conn.recv(Bytes::from(frame.to_owned()));
         let mut said = Vec::new();

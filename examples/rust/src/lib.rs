@@ -1,4 +1,4 @@
-//! What the example programs share: their command lines.
+//! The shared part of the example programs: their command lines.
 
 use trunnion::client::{Client, ClientBuilder, ServerCommand};
 use trunnion::{Error, Server};

@@ -27,13 +27,13 @@ enum EverythingClient {
         }
     }
 
-    /// What a scenario tells its client.
+    /// The context that a scenario passes to its client.
     static var context: JSONValue {
         let context = ProcessInfo.processInfo.environment["MCP_CONFORMANCE_CONTEXT"] ?? "{}"
         return (try? JSONDecoder().decode(JSONValue.self, from: Data(context.utf8))) ?? [:]
     }
 
-    /// How to get into a server of a scenario: what a user of such a server would configure.
+    /// The authorization for the server of a scenario, as its users would configure it.
     static func auth(for scenario: String) -> Auth {
         let context = context
         func of(_ name: String) -> String { context[name]?.stringValue ?? "" }
@@ -173,7 +173,7 @@ enum EverythingClient {
         return .object(met)
     }
 
-    /// How a call that cannot succeed fails: `isError`, or the error's code.
+    /// The error of a call that cannot succeed: `isError`, or the error's code.
     static func failure(of call: () async throws -> ToolResult) async throws -> JSONValue {
         do {
             return try await call().isError ? "isError" : "success"

@@ -66,7 +66,7 @@ pub fn thumbprint(jwk: &Value) -> String {
     sha256(&format!(r#"{{"crv":{},"kty":{},"x":{},"y":{}}}"#, jwk["crv"], jwk["kty"], jwk["x"], jwk["y"]))
 }
 
-/// Whether a JWS is signed with this key on P-256.
+/// Returns true if a JWS is signed with this key on P-256.
 pub fn is_signed(jws: &str, jwk: &Value) -> bool {
     let bytes =
         |value: &Value| URL_SAFE_NO_PAD.decode(value.as_str().unwrap_or_default()).unwrap_or_default();

@@ -134,7 +134,7 @@ impl AuthServer {
         self.lock().tokens.remove(how["token"].as_str().unwrap_or_default());
     }
 
-    /// How often each path was asked for.
+    /// Number of requests for each path.
     pub fn asked(&self) -> BTreeMap<String, u64> {
         self.lock().asked.clone()
     }

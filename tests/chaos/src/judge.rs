@@ -1,4 +1,4 @@
-//! What was promised, and whether it was kept.
+//! Checks the promises of the server against the observations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

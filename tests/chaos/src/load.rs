@@ -12,10 +12,10 @@ use crate::random::Random;
 use crate::watch;
 use crate::wire::{Trouble, Wire};
 
-/// How long a task may take, deaths included.
+/// Longest duration of a task, including killed processes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is to become of a task.
+/// The intended end of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
@@ -230,7 +230,7 @@ impl One {
     }
 }
 
-/// What a task is, whoever has to be asked for it.
+/// The state of a task, from any server.
 pub async fn get(wire: &Wire, id: &str, deadline: Instant) -> Result<Value, String> {
     loop {
         match wire.ask("tasks/get", json!({ "taskId": id })).await {

@@ -9,7 +9,7 @@ use crate::judge::Judge;
 use crate::load::get;
 use crate::wire::Wire;
 
-/// How long after the end of a task a listener on an open stream may take to hear of it.
+/// Longest delay between the end of a task and its notification on an open stream.
 const LATE: Duration = Duration::from_secs(15);
 
 /// Listen until the end of the task is heard.

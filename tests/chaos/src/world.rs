@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How long a program may take to listen, or to end.
+/// Longest time until a program listens, or ends.
 const START: Duration = Duration::from_secs(30);
 
-/// Where tasks are kept.
+/// The store of the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Backend {
@@ -88,7 +88,7 @@ impl World {
         Ok(world)
     }
 
-    /// Where clients ask.
+    /// URLs for the clients.
     pub fn urls(&self) -> Vec<String> {
         let port = self.proxy.as_ref().map_or(self.replicas[0].port, |(_, port)| *port);
         vec![format!("http://127.0.0.1:{port}/mcp")]
@@ -111,7 +111,7 @@ impl World {
         Ok(true)
     }
 
-    /// What the handlers wrote down.
+    /// Records of the handlers.
     pub fn ledger(&self) -> Result<String, String> {
         fs::read_to_string(self.folder.file("ledger")).map_err(|error| format!("the ledger: {error}"))
     }

@@ -1,4 +1,4 @@
-//! What it costs a server to keep clients who say nothing: 10,000 legacy sessions, then 10,000 streams that are listened on.
+//! The cost of idle clients: 10,000 legacy sessions, then 10,000 subscription streams.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,8 +10,9 @@ use crate::fixtures::Fixture;
 use crate::session::Log;
 
 const CLIENTS: usize = 10_000;
-/// How often everything is opened and closed, at most. What stays after the first times is the allocator's: it gets better at
-/// using its free memory again. A leak grows by the same amount every time.
+/// Maximum number of times that everything is opened and closed. Memory that stays after the first rounds
+/// belongs to the allocator, which reuses it better each time. A leak grows by the same amount in every
+/// round.
 const ROUNDS: usize = 8;
 /// Growth from one time to the next, over all there is, that is no leak.
 const SLACK: f64 = 0.02;

@@ -19,7 +19,7 @@ use crate::setup;
 /// The floor's name in `bench/peers.toml`.
 const FLOOR: &str = "floor";
 
-/// What is measured at a server, and for how long.
+/// The measurements of a server, and their duration.
 struct Plan {
     rounds: usize,
     warmup: f64,

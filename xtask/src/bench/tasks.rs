@@ -1,4 +1,4 @@
-//! How many tasks a second, and what a poll costs, over each store; `tests/chaos` has the program.
+//! Tasks per second, and the cost of a poll, over each store; `tests/chaos` has the program.
 
 use std::time::Duration;
 

@@ -62,7 +62,7 @@ pub fn errors(surface: &Surface) -> String {
     out
 }
 
-/// How an option is given in Python.
+/// The form of an option in Python.
 fn python(scope: &str, key: &str) -> String {
     match (scope, key, key.strip_suffix("Ms")) {
         ("serve_http", "carried", _)

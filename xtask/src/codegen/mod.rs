@@ -1,4 +1,5 @@
-//! What every language has of `bindings/surface.toml` and of the engine's model types, and the generated bindings.
+//! Generates the code of every language from `bindings/surface.toml` and from the engine's model types, and
+//! the bindings.
 
 mod docs;
 mod models;
@@ -36,7 +37,7 @@ pub fn steps(session: &Session, check: bool, languages: &[String]) {
     bindings(session, check, languages);
 }
 
-/// What comes from sources alone, so that it can be written while nothing builds.
+/// The files that are generated from sources alone, so that they can be written while nothing builds.
 fn texts(session: &Session, check: bool) {
     session.step("codegen: constants, errors and options", |log| constants(log, check));
     session.step("codegen: models", |log| put(log, check, &models::files()?));

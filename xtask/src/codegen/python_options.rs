@@ -12,7 +12,7 @@ struct Class {
     has: fn(&str) -> bool,
 }
 
-/// What the functions name themselves is left out here.
+/// Classes of options. Options that the functions name themselves are not listed here.
 const CLASSES: [Class; 5] = [
     Class {
         name: "EngineOptions",

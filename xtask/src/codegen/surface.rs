@@ -9,7 +9,7 @@ use crate::session::root;
 pub struct Item {
     /// `snake_case`.
     pub name: String,
-    /// What it is on the surface.
+    /// Its value on the surface.
     pub value: i64,
     /// One sentence.
     pub doc: String,

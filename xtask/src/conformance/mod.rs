@@ -21,7 +21,7 @@ use crate::setup;
 use results::{Expected, Scenario, Verdict};
 
 const REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
-/// What stands in the place of a revision for what belongs to none.
+/// The entry for scenarios that belong to no revision.
 const EXTENSION: &str = "extension";
 const EXPECTED: &str = "tests/conformance/expected.toml";
 

@@ -1,4 +1,4 @@
-//! What the suite wrote, and what the gate demands of it.
+//! Results of the suite, and the demands of the gate.
 
 use std::path::Path;
 
@@ -43,13 +43,13 @@ pub struct Scenario {
     pub others: Vec<(String, String, String)>,
 }
 
-/// What the gate says of one scenario at one revision.
+/// The verdict of the gate on one scenario at one revision.
 pub struct Verdict {
     /// Name in the suite.
     pub scenario: String,
     /// Revision, or `extension`.
     pub revision: String,
-    /// Whether it must be clean.
+    /// True if it must be clean.
     pub expected: bool,
     /// Why it is not clean.
     pub problems: Vec<String>,
@@ -97,7 +97,7 @@ impl Expected {
         Ok(Self { suite, server: role("server")?, client: role("client")?, skipped })
     }
 
-    /// Whether the scenario must be clean at that revision.
+    /// Returns true if the scenario must be clean at that revision.
     pub fn demands(&self, role: &str, revision: &str, scenario: &str) -> bool {
         let by_revision = if role == "server" { &self.server } else { &self.client };
         by_revision

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-/// How many messages of each era are sent.
+/// Number of messages of each era.
 const PER_ERA: usize = 250;
 
-/// What all messages of a run are written in.
+/// The era of all messages of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
     Modern,
@@ -224,7 +224,7 @@ fn collect(value: &Value, at: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// What is no request of a known method.
+/// Frames that are not a request of a known method.
 fn frame_cases(era: Era) -> Vec<Case> {
     let params = match era {
         Era::Modern => json!({ "_meta": meta() }),

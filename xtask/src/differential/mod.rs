@@ -174,7 +174,7 @@ fn problems(differences: &[Difference], explanations: &[Explanation]) -> Vec<Str
     lines
 }
 
-/// Whether a pattern with `*` for any text fits.
+/// Matches a pattern in which `*` stands for any text.
 fn like(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

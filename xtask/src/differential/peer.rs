@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// For one that need not, after the server has answered everything else.
 const GRACE: Duration = Duration::from_millis(150);
 
-/// What came of a message: `result`, `tool error`, `error CODE`, `silence` or `end`.
+/// The outcome of a message: `result`, `tool error`, `error CODE`, `silence` or `end`.
 pub type Outcome = String;
 
 /// Ask everything; the outcomes in the order of the cases.

@@ -21,7 +21,7 @@ use crate::setup;
 const LIMIT: Duration = Duration::from_secs(60);
 const OURS: &str = "tests/conformance/fixtures.toml";
 const FOREIGN: &str = "tests/interop/foreign.toml";
-/// What a client left to itself agrees on with any server, and what it can be told instead.
+/// The revision that a client negotiates with any server by default, and those that it can be configured to.
 const NEWEST: &str = "2026-07-28";
 const OLDER: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", OLDEST];
 /// The first revision. Streamable HTTP is younger, but the endpoints serve it there as well, and there are clients that ask.

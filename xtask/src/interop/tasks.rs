@@ -28,7 +28,7 @@ pub fn step(languages: &[String], log: &Log) -> Result<(), String> {
     }
 }
 
-/// What was wrong.
+/// Returns the faults.
 fn both_transports(fixture: &Fixture, log: &Log) -> Vec<String> {
     let http =
         || fixture.serve("", &[], Some(log)).and_then(|running| drive(fixture, "http", &running.url(), log));

@@ -1,4 +1,4 @@
-//! What a client that made the tour of an everything server must report.
+//! The expected report of a client after the tour of an everything server.
 
 use serde_json::{Value, json};
 

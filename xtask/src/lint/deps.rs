@@ -12,7 +12,7 @@ const PAGE: &str = "docs/dependencies.md";
 
 const BINDINGS: &[&str] = &["trunnion-python", "trunnion-node", "trunnion-swift", "trunnion-c"];
 
-/// What a workspace crate may name of the workspace; others may name none of it.
+/// The workspace crates that a workspace crate may depend on; crates not listed may depend on none.
 const MAY: &[(&str, &[&str])] = &[
     ("trunnion-proto", &[]),
     ("trunnion-macros", &[]),
@@ -50,7 +50,7 @@ const NOT_REACHED_BY_PROTO: &[&str] = &[
 const NOT_NAMED_BY_PROTO: &[&str] =
     &["rustix", "libc", "ring", "rand", "getrandom", "chrono", "time", "uuid", "tempfile"];
 
-/// What a binding must leave to the engine.
+/// Crates that a binding must leave to the engine.
 const NOT_IN_BINDINGS: &[&str] = &["tokio", "hyper", "reqwest", "jsonschema", "schemars"];
 
 /// Check `cargo metadata`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::session::Log;
 use crate::setup::cargo;
 
-/// What is built alone, or with the hack beside it, and the kinds of dependencies that such a build has.
+/// Packages that are built alone, or together with the hack, and the kinds of dependencies of such a build.
 const ALONE: [(&str, &str); 11] = [
     ("trunnion-proto", "normal,build,dev"),
     ("trunnion", "normal,build,dev"),

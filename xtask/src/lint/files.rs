@@ -77,7 +77,7 @@ fn problems(name: &str, line: &str, generated: bool) -> Vec<String> {
     found
 }
 
-/// Where `word` stands on its own in the line.
+/// The position of `word` as a whole word in the line.
 pub fn word_at(line: &str, word: &str) -> Option<usize> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     line.match_indices(word).map(|(at, _)| at).find(|at| {

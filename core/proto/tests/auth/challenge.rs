@@ -1,4 +1,4 @@
-//! What `WWW-Authenticate` says: the grammar, what servers send beside it, and what is sent to hurt.
+//! `WWW-Authenticate`: the grammar, known deviations of servers, hostile values.
 
 use trunnion_proto::auth::challenge::{Asked, MAX_BYTES, MAX_CHALLENGES, Scheme, read, summary, wants_nonce};
 use trunnion_proto::auth::{Challenge, Flow, Input};

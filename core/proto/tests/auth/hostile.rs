@@ -1,4 +1,4 @@
-//! What must be refused, and where it must stop.
+//! Refused input, and the step at which the flow stops.
 
 use serde_json::json;
 use trunnion_proto::auth::flow::Grant;

@@ -22,17 +22,17 @@ pub fn fields(text: &str) -> Fields {
 }
 
 pub struct World {
-    /// What GET finds, by URL; anything else is 404.
+    /// Responses to GET, by URL; any other URL is 404.
     pub documents: BTreeMap<String, HttpResponse>,
-    /// What registration answers.
+    /// Response of the registration endpoint.
     pub registration: HttpResponse,
-    /// What the token endpoint answers, in order; the last one again and again.
+    /// Responses of the token endpoint, in order; the last one is repeated.
     pub tokens: Vec<HttpResponse>,
     /// `iss` of callbacks.
     pub iss: Option<String>,
     /// Does the store take records?
     pub keeps: bool,
-    /// What the store holds when it is read again.
+    /// Content of the store when it is read again.
     pub stored: Option<Credentials>,
     /// Everything that happened: `GET url`, `POST url`, `BROWSER`, `SIGN`, `RELOAD`.
     pub log: Vec<String>,

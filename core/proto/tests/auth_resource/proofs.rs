@@ -98,7 +98,7 @@ fn a_proof_is_remembered_for_as_long_as_it_is_good() {
     assert_eq!(seen.note(&check(&first, last).expect("good"), LEEWAY, last), Err(Refusal::Replayed));
 }
 
-/// What comes of a proof of a key, made `after` [`NOW`] and shown then.
+/// Records a proof of a key that was made, and is used, `after` [`NOW`].
 fn note(seen: &mut Seen, key: usize, id: usize, after: u64) -> Result<(), Refusal> {
     show(seen, key, id, after, after)
 }

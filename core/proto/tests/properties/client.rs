@@ -110,7 +110,7 @@ struct Model {
     closed: bool,
 }
 
-/// What one step ended.
+/// The operations that one step ended.
 #[derive(Default)]
 struct Seen {
     results: BTreeSet<u64>,

@@ -58,7 +58,7 @@ pub fn request() -> impl Strategy<Value = Value> {
     )
 }
 
-/// What the caller of [`request`] may say besides: cancellations, answers, what nobody knows.
+/// Other messages from the caller of [`request`]: cancellations, answers, unknown methods.
 fn aside() -> impl Strategy<Value = Value> {
     let note = |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
     prop_oneof![

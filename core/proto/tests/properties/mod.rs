@@ -1,4 +1,4 @@
-//! What holds of the two connection machines in any order of events.
+//! Properties of the two connection machines under any order of events.
 //!
 //! The cases are the same in every run. `PROPTEST_CASES=n` makes 4 n of them (1024 otherwise), `PROPTEST_RNG_SEED=n`
 //! others.

@@ -81,7 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the machine must do, by the simplest book-keeping.
+/// A model of the required behavior, as simple as possible.
 struct Model {
     conn: ServerConn,
     stamp: Stamp,
@@ -97,7 +97,7 @@ struct Live {
     progress: f64,
 }
 
-/// What one step put out.
+/// Outputs of one step.
 #[derive(Default)]
 struct Seen {
     sent: Vec<Value>,

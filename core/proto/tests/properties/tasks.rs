@@ -70,7 +70,7 @@ fn question(key: u8, variant: u8) -> Question {
     questions(&asked.to_string()).expect("valid").remove(0)
 }
 
-/// What is seen of a record from outside.
+/// The observable content of a record.
 fn fingerprint(record: &Record) -> String {
     record.to_text()
 }

@@ -60,7 +60,7 @@ async fn tour(client: &Client) -> Result<Value, Error> {
     }))
 }
 
-/// How a call fails: the code of the protocol error, or that the tool's result is an error.
+/// The result of a failing call: the code of the protocol error, or that the tool's result is an error.
 async fn outcome(client: &Client, tool: &str, arguments: Value) -> Value {
     match client.call_tool(tool, arguments).await {
         Ok(result) if result.is_error => json!("isError"),
@@ -82,7 +82,7 @@ async fn cancelled(client: &Client) -> &'static str {
     }
 }
 
-/// What a scenario of the conformance suite tells its client.
+/// The context that a scenario of the conformance suite passes to its client.
 fn context() -> Value {
     let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default();
     serde_json::from_str(&context).unwrap_or_default()
@@ -105,7 +105,7 @@ async fn agree(page: String) -> Result<String, Error> {
     found.ok_or_else(|| Error::internal("the page leads nowhere"))
 }
 
-/// How to get into a server of a scenario: what a user of such a server would configure.
+/// The authorization for the server of a scenario, as its users would configure it.
 fn auth(scenario: &str) -> Result<Auth, Error> {
     let context = context();
     let of = |name: &str| context[name].as_str().unwrap_or_default();

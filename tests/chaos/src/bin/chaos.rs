@@ -19,7 +19,7 @@ const USAGE: &str = "usage: chaos [sqlite|postgres|redis]… [--quick] [--seed N
   SQLite: one server, killed and started again. PostgreSQL and Redis: three replicas behind nginx, killed and
   started again in turn, and the store is restarted once. --quick: fewer tasks and fewer deaths.";
 
-/// How much of it.
+/// Size of the run.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     tasks: usize,

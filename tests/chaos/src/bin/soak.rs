@@ -22,12 +22,12 @@ const USAGE: &str = "usage: soak hosted|threaded [--seconds N] [--seed N]";
 const SECONDS: u64 = 600;
 /// Well-behaved clients of each era.
 const POLITE: usize = 4;
-/// How many of each kind of hostile clients are there at a time.
+/// Number of hostile clients of each kind at a time.
 const OF_A_KIND: usize = 2;
-/// How long the server may keep what it must not keep for ever: the longest of its time limits, and some more.
+/// Longest time for which the server may hold temporary state: its longest time limit, and a margin.
 const SETTLING: Duration = Duration::from_secs(180);
-/// What resident memory may have grown by, after the server's allocator has given back what was freed: a share of the start,
-/// and MiB for pages that hold something small.
+/// Permitted growth of resident memory, after the server's allocator has returned free memory: a factor of
+/// the start, and MiB for pages that contain small objects.
 const GROWTH: f64 = 1.2;
 const PAGES_MIB: f64 = 16.0;
 

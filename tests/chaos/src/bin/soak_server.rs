@@ -73,7 +73,7 @@ fn give_back() {
 
 struct Host {
     engine: Engine,
-    /// What is answered when its time has come: exchange ids by that time, and a number that tells equal times apart.
+    /// Delayed answers: exchange ids by their time, and a number that distinguishes equal times.
     later: BTreeMap<(Instant, u64), u64>,
     big: String,
 }

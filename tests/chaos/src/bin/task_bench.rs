@@ -1,4 +1,5 @@
-//! How many tasks a server makes, works on and ends in a second, over each store, and what it costs to ask where one is.
+//! Measures the tasks per second of a server (created, run and finished), over each store, and the cost of a
+//! poll.
 //!
 //!     task_bench [SECONDS]
 //!
@@ -73,7 +74,8 @@ async fn measure(url: &str, time: Duration) -> Result<[f64; 4], Error> {
     Ok([tasks, task_cpu, polls, poll_cpu])
 }
 
-/// How often each client can do this within the time, all together in a second, and CPU microseconds for each.
+/// Counts the operations of each client within the time: all together per second, and CPU microseconds per
+/// operation.
 async fn count(
     clients: &[Client],
     time: Duration,

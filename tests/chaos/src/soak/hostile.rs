@@ -26,10 +26,10 @@ pub const KINDS: [Kind; 8] = [
     Kind::FloodsCancels,
 ];
 
-/// How long a client that waits for the server's patience to end waits itself.
+/// Longest wait of a client for a time limit of the server.
 const STUBBORN: Duration = Duration::from_secs(90);
 
-/// What a client does wrong.
+/// The misbehavior of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Asks for large answers and reads none of them.
@@ -51,7 +51,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What the report calls its visits.
+    /// Name of its visits in the report.
     pub fn name(self) -> &'static str {
         match self {
             Kind::NeverReads => "visits of clients that never read",
@@ -171,7 +171,7 @@ impl Kind {
     }
 }
 
-/// How a visit ended before its end.
+/// The reason for a visit that ended early.
 enum Ended {
     /// The server cut it off.
     Refused,

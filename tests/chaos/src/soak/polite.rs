@@ -11,7 +11,7 @@ use trunnion::{Client, Error};
 use crate::judge::Judge;
 use crate::random::Random;
 
-/// How long an answer may take beside everybody else.
+/// Longest time until an answer, under the load of the other clients.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Call one tool after the other until told to finish.
@@ -43,7 +43,7 @@ pub async fn client(url: String, era: Era, judge: Arc<Judge>, finish: Arc<Atomic
     client.close().await;
 }
 
-/// Whether a client that comes now is served.
+/// Checks that a new client is served.
 pub async fn is_served(url: String) -> Result<(), String> {
     let client = Client::connect(url).await.map_err(|error| error.to_string())?;
     let answered = text(&client, "echo", json!({"text": "still there"}), "still there").await;

@@ -10,13 +10,13 @@ const named = Object.fromEntries(
     .map(([name, schema]) => [schema.shape?.method?.value, name.replace(/Schema$/, '')]),
 );
 
-/** Whether it is of tasks, which the SDK has no schemas for; the Rust tests hold it against those of both wires. */
+/** Returns true for messages of tasks, for which the SDK has no schemas; the Rust tests check them. */
 function ofTasks({ kind, method, message }) {
   const result = kind === 'result' ? message.result : {};
   return result.resultType === 'task' || 'task' in result || /^(notifications\/)?tasks\b/.test(method);
 }
 
-/** What is checked of a recorded message: of tasks the envelope alone. */
+/** The schemas for a recorded message: only the envelope for those of tasks. */
 function* schemasOf(entry) {
   if (ofTasks(entry) && entry.kind !== 'error') yield [ENVELOPES[entry.kind], entry.message];
   else yield* allSchemasOf(entry);

@@ -15,7 +15,7 @@ RESULTS = {"client": methods.CLIENT_RESULTS, "server": methods.SERVER_RESULTS}
 
 
 def of_tasks(entry: dict[str, Any]) -> bool:
-    """Whether it is of tasks, which the SDK has no types for; the Rust tests hold it against the schemas of both wires."""
+    """Return whether it is a message of tasks, for which the SDK has no types; the Rust tests check those."""
     result = entry["message"]["result"] if entry["kind"] == "result" else {}
     created = result.get("resultType") == "task" or "task" in result
     return created or entry["method"].startswith(("tasks/", "notifications/tasks"))

@@ -177,7 +177,7 @@ fn rust(surface: &Surface) -> String {
     out
 }
 
-/// What cbindgen cannot make: versions, texts, and the table of options.
+/// The parts that cbindgen cannot generate: versions, texts, and the table of options.
 fn constants(surface: &Surface) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut parts = version.splitn(3, '.');

@@ -3,7 +3,7 @@
 use super::source::{Field, Models, Presence, Record, Ty};
 use super::{MARK, named};
 
-/// What TypeScript calls otherwise.
+/// Names that differ in TypeScript.
 const NAMES: &[(&str, &str)] = &[("Content", "ContentBlock")];
 
 /// The whole file.

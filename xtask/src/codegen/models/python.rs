@@ -6,7 +6,7 @@ use super::super::surface::snake;
 use super::source::{Choice, Field, Models, Presence, Record, Ty, Union};
 use super::{MARK, named};
 
-/// What Python calls otherwise.
+/// Names that differ in Python.
 const NAMES: &[(&str, &str)] = &[
     ("TextContent", "Text"),
     ("ImageContent", "Image"),
@@ -216,7 +216,7 @@ fn union(models: &Models, union: &Union) -> String {
     out + &format!("    return {unknown}(dict(value))\n")
 }
 
-/// What must hold of an object for it to be this record.
+/// The conditions under which an object is this record.
 fn conditions(models: &Models, record: &Record, object: &str) -> Vec<String> {
     let mut out = Vec::new();
     for field in &record.fields {
@@ -263,7 +263,7 @@ fn annotation(ty: &Ty) -> String {
     }
 }
 
-/// What the constructor takes: where an object is wanted, its JSON form will do.
+/// The parameter type of the constructor: an object may be given in its JSON form.
 fn parameter(ty: &Ty) -> String {
     match ty {
         Ty::Model(name) => format!("{} | Mapping[str, Any]", named(NAMES, name)),

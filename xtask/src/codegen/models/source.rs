@@ -50,13 +50,13 @@ pub struct Field {
     pub wire: String,
     /// One sentence.
     pub doc: String,
-    /// What it holds.
+    /// Its type.
     pub ty: Ty,
     /// When it may be absent.
     pub presence: Presence,
 }
 
-/// Whether a member is there.
+/// The presence of a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// Always.
@@ -67,7 +67,7 @@ pub enum Presence {
     Optional,
 }
 
-/// What a member holds.
+/// The type of a member.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Ty {
     /// A string.

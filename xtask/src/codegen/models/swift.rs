@@ -6,7 +6,7 @@ use super::super::surface::camel;
 use super::source::{Choice, Field, Models, Presence, Record, Ty, Union};
 use super::{MARK, named};
 
-/// What Swift calls otherwise.
+/// Names that differ in Swift.
 const NAMES: &[(&str, &str)] = &[
     ("CallToolResult", "ToolResult"),
     ("ReadResourceResult", "ReadResult"),
@@ -158,7 +158,7 @@ fn union(models: &Models, union: &Union) -> String {
     out + "}\n"
 }
 
-/// What must hold of an object for it to be this record.
+/// The conditions under which an object is this record.
 fn conditions(models: &Models, record: &Record, object: &str) -> Vec<String> {
     let mut out = Vec::new();
     for field in &record.fields {

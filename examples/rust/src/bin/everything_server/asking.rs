@@ -1,4 +1,4 @@
-//! What asks the client: its user, its model, its roots.
+//! Handlers that ask the client: its user, its model, its roots.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
