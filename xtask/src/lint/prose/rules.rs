@@ -189,8 +189,8 @@ fn rust_tests(text: &str) -> Vec<(usize, String)> {
     let mut marked = false;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
-        if line.starts_with("#[") {
-            let path = line[2..].split(['(', ']']).next().unwrap_or_default();
+        if let Some(attribute) = line.strip_prefix("#[") {
+            let path = attribute.split(['(', ']']).next().unwrap_or_default();
             marked |= path == "test" || path.ends_with("::test");
         } else if let Some(rest) = line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn "))
             && marked
