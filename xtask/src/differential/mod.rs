@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_explained_and_what_explains_nothing_are_problems() {
+    fn unexplained_differences_and_unused_explanations_fail() {
         let found = |case: &str| Difference {
             server: "s".into(),
             case: case.into(),

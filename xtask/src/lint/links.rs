@@ -6,7 +6,10 @@ use super::files::tracked;
 use crate::process::read;
 use crate::session::{Log, root};
 
-/// Checks the links of every tracked page.
+/// The index of the decision records.
+const DECISIONS: &str = "docs/adr/README.md";
+
+/// Checks the links of every tracked page, and the index of the decision records.
 pub fn lead_somewhere(log: &Log) -> Result<(), String> {
     let mut broken = 0;
     for page in tracked()?.into_iter().filter(|file| file.ends_with(".md") || file == "llms.txt") {
@@ -19,7 +22,19 @@ pub fn lead_somewhere(log: &Log) -> Result<(), String> {
             }
         }
     }
-    if broken == 0 { Ok(()) } else { Err(format!("{broken} broken links")) }
+    let index = read(&root().join(DECISIONS))?;
+    for record in unlisted(&index, &tracked()?) {
+        log.line(&format!("{DECISIONS} does not list {record}"));
+        broken += 1;
+    }
+    if broken == 0 { Ok(()) } else { Err(format!("{broken} broken or missing links")) }
+}
+
+/// Decision records without a link in the index.
+fn unlisted<'f>(index: &str, files: &'f [String]) -> Vec<&'f str> {
+    let listed: Vec<String> = links(index).into_iter().map(|link| link.target).collect();
+    let records = files.iter().filter_map(|file| file.strip_prefix("docs/adr/"));
+    records.filter(|name| *name != "README.md" && !listed.iter().any(|known| known == name)).collect()
 }
 
 /// One inline link, `[text](target)`.
@@ -108,6 +123,13 @@ mod tests {
         let found: Vec<(usize, String, String)> =
             links(page).into_iter().map(|link| (link.line, link.text, link.target)).collect();
         assert_eq!(found, [(1, "a".into(), "b.md#c".into()), (1, "`d`".to_owned(), "../e.rs".to_owned())]);
+    }
+
+    #[test]
+    fn decision_records_must_be_listed() {
+        let files = ["docs/adr/README.md", "docs/adr/0001-a.md", "docs/adr/0002-b.md", "docs/c.md"]
+            .map(str::to_owned);
+        assert_eq!(unlisted("| 1 | [A](0001-a.md) |", &files), ["0002-b.md"]);
     }
 
     #[test]

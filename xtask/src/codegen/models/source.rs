@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unsupported_source_is_refused() {
         let refused = |source: &str| Models::parse(&[source.to_owned()]).err().unwrap_or_default();
         assert!(refused("struct A { a: String }").contains("does not keep"));
         assert!(
