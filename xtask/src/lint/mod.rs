@@ -1,5 +1,6 @@
 //! `cargo xtask lint`: what must hold of the sources, beside that they work.
 
+mod cycles;
 mod deps;
 mod feature_table;
 mod features;
@@ -14,13 +15,23 @@ use crate::process::cmd;
 use crate::session::{Log, Session, root, target};
 use crate::setup;
 
+/// A check that may write its baseline: `true`.
+type BaselineCheck = fn(&Log, bool) -> Result<(), String>;
+
+/// Checks against a baseline that may only shrink; `--update` writes it.
+const BASELINES: [(&str, BaselineCheck); 2] = [("import cycles", cycles::check), ("prose", prose::check)];
+
 /// `cargo xtask lint`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let filter = args.option("--filter")?;
     let update = args.flag("--update");
     args.done()?;
     if update {
-        session.step("prose", |log| prose::check(log, true));
+        for (name, check) in BASELINES {
+            if filter.as_deref().is_none_or(|part| name.contains(part)) {
+                session.step(name, |log| check(log, true));
+            }
+        }
         return Ok(());
     }
     steps(session, filter.as_deref());
@@ -45,7 +56,11 @@ fn steps(session: &Session, filter: Option<&str>) {
     step("limits have tests", limits::have_tests);
     step("links of pages", links::lead_somewhere);
     step("feature table", feature_table::is_true);
-    step("prose", |log| prose::check(log, false));
+    for (name, check) in BASELINES {
+        if wanted(name) {
+            session.step(name, |log| check(log, false));
+        }
+    }
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("one set of features", features::are_one);
     step("clippy", |log| {
