@@ -21,29 +21,16 @@ private let p256 = """
 private final class World {
     let mcp: String
     private let control: URL
-    private let process = Process()
-    private let input = Pipe()
+    private let program: Program
 
     init() throws {
-        let output = Pipe()
-        process.executableURL = Surface.repository.appendingPathComponent("target/debug/examples/auth_world")
-        (process.standardInput, process.standardOutput) = (input, output)
-        try process.run()
-        var line = Data()
-        while !line.contains(UInt8(ascii: "\n")) {
-            let more = output.fileHandleForReading.availableData
-            if more.isEmpty { break }
-            line += more
-        }
-        let told = try JSONDecoder().decode([String: String].self, from: line)
+        program = try Program(Surface.repository.appendingPathComponent("target/debug/examples/auth_world"))
+        let told = try JSONDecoder().decode([String: String].self, from: Data(program.firstLine().utf8))
         mcp = try #require(told["mcp"])
         control = try #require(told["control"].flatMap(URL.init(string:)))
     }
 
-    deinit {
-        input.fileHandleForWriting.closeFile()
-        process.waitUntilExit()
-    }
+    deinit { program.end() }
 
     /// What has happened there.
     func seen() async throws -> JSONValue {

@@ -196,17 +196,10 @@ import Testing
 
     @Test(.timeLimit(.minutes(1)), arguments: ["idle", "pending"])
     func aProgramMayEndWithItsClientOpen(_ state: String) async throws {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: try example("exit_program"))
-        process.arguments = [state] + (try everythingServer())
-        process.standardOutput = output
-        let (ended, end) = AsyncStream.makeStream(of: Void.self)
-        process.terminationHandler = { _ in end.finish() }
-        try process.run()
-        for await _ in ended {}
-        #expect(process.terminationReason == .exit && process.terminationStatus == 0)
-        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "over\n")
+        let program = try Program(URL(fileURLWithPath: try example("exit_program")), [state] + (try everythingServer()))
+        #expect(program.firstLine() == "over")
+        program.process.waitUntilExit()
+        #expect(program.process.terminationReason == .exit && program.process.terminationStatus == 0)
     }
 
     @Test func aHandlerMayCloseItsOwnRuntime() async throws {

@@ -82,3 +82,58 @@ func failure<T>(
     }
     return nil
 }
+
+/// A program with pipes as its standard streams. No other program inherits their ends: it would keep them open, and two
+/// programs that each hold an end of the other never see the end of their input.
+final class Program: @unchecked Sendable {
+    let process = Process()
+    let input: FileHandle
+    let output: FileHandle
+    /// Empty when its standard error is that of the tests.
+    let errors: FileHandle?
+
+    /// Between the making of a pipe and its mark nothing is started.
+    private static let starting = NSLock()
+
+    init(_ executable: URL, _ arguments: [String] = [], withErrors: Bool = false) throws {
+        Self.starting.lock()
+        defer { Self.starting.unlock() }
+        let (stdin, stdout) = (try Self.pipe(), try Self.pipe())
+        let stderr = withErrors ? try Self.pipe() : nil
+        process.executableURL = executable
+        process.arguments = arguments
+        process.standardInput = stdin.reading
+        process.standardOutput = stdout.writing
+        if let stderr { process.standardError = stderr.writing }
+        (input, output, errors) = (stdin.writing, stdout.reading, stderr?.reading)
+        try process.run()
+        for end in [stdin.reading, stdout.writing, stderr?.writing] { try end?.close() }
+    }
+
+    /// Its first line, without the line end; what there is if it ends before.
+    func firstLine() -> String {
+        var line = Data()
+        while !line.contains(UInt8(ascii: "\n")) {
+            let more = output.availableData
+            if more.isEmpty { break }
+            line += more
+        }
+        return String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
+    }
+
+    /// Close its input and wait for its end.
+    func end() {
+        try? input.close()
+        process.waitUntilExit()
+    }
+
+    private static func pipe() throws -> (reading: FileHandle, writing: FileHandle) {
+        var ends: [Int32] = [-1, -1]
+        guard Foundation.pipe(&ends) == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EMFILE) }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (
+            FileHandle(fileDescriptor: ends[0], closeOnDealloc: true),
+            FileHandle(fileDescriptor: ends[1], closeOnDealloc: true)
+        )
+    }
+}

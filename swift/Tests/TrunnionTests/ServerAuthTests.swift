@@ -9,27 +9,14 @@ import Trunnion
 /// An authorization server that gives any token to whoever asks (tests/auth-server).
 private final class Issuer {
     let url: String
-    private let process = Process()
-    private let input = Pipe()
+    private let program: Program
 
     init() throws {
-        let output = Pipe()
-        process.executableURL = Surface.repository.appendingPathComponent("target/debug/trunnion-auth-server")
-        (process.standardInput, process.standardOutput) = (input, output)
-        try process.run()
-        var line = Data()
-        while !line.contains(UInt8(ascii: "\n")) {
-            let more = output.fileHandleForReading.availableData
-            if more.isEmpty { break }
-            line += more
-        }
-        url = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
+        program = try Program(Surface.repository.appendingPathComponent("target/debug/trunnion-auth-server"))
+        url = program.firstLine()
     }
 
-    deinit {
-        input.fileHandleForWriting.closeFile()
-        process.waitUntilExit()
-    }
+    deinit { program.end() }
 
     func token(_ claims: JSONValue) async throws -> String {
         var request = URLRequest(url: try #require(URL(string: url + "/admin/token")))

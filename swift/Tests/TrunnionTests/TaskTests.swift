@@ -7,23 +7,14 @@ private struct Sure: Codable { var sure: Bool }
 private let quick = ServerOptions(taskPollMs: 5)
 
 /// A server that says its URL on its first line of output.
-private final class Program {
+private final class ServerProgram {
     let url: String
-    let process = Process()
+    private let program: Program
+    var process: Process { program.process }
 
     init(_ name: String, _ arguments: [String]) throws {
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: try example(name))
-        process.arguments = arguments
-        process.standardOutput = output
-        try process.run()
-        var line = Data()
-        while !line.contains(UInt8(ascii: "\n")) {
-            let more = output.fileHandleForReading.availableData
-            if more.isEmpty { break }
-            line += more
-        }
-        url = String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
+        program = try Program(URL(fileURLWithPath: try example(name)), arguments)
+        url = program.firstLine()
     }
 
     func kill() {
@@ -247,7 +238,7 @@ private final class Program {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let store = folder.appendingPathComponent("tasks.db").path
-        let first = try Program("task_server", [store])
+        let first = try ServerProgram("task_server", [store])
         let client = try await Client(.url(first.url))
         let task = try await client.startTask("work")
         let id = try #require(task.id)
@@ -256,7 +247,7 @@ private final class Program {
         first.kill()
         await client.close()
 
-        let second = try Program("task_server", [store])
+        let second = try ServerProgram("task_server", [store])
         let other = try await Client(.url(second.url))
         #expect(try await other.task(id).result().text == "run 2, page 7, begun by \(pid)")
         await other.close()

@@ -80,29 +80,19 @@ extension JSONValue {
 
 /// A program spoken to line by line.
 private final class Peer: Sendable {
-    private let process: Locked<Process>
-    private let input: FileHandle
+    private let program: Program
     private let messages: Lines
     private let remarks: Lines
 
     init(command: [String]) throws {
         // A server that has ended must fail the test, not the process.
         signal(SIGPIPE, SIG_IGN)
-        let process = Process()
-        let (input, output, errors) = (Pipe(), Pipe(), Pipe())
-        process.executableURL = URL(fileURLWithPath: command[0])
-        process.arguments = Array(command.dropFirst())
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = errors
-        try process.run()
-        self.process = Locked(process)
-        self.input = input.fileHandleForWriting
-        messages = Lines(of: output.fileHandleForReading)
-        remarks = Lines(of: errors.fileHandleForReading)
+        program = try Program(URL(fileURLWithPath: command[0]), Array(command.dropFirst()), withErrors: true)
+        messages = Lines(of: program.output)
+        remarks = Lines(of: try #require(program.errors))
     }
 
-    func send(_ line: String) throws { try input.write(contentsOf: Data((line + "\n").utf8)) }
+    func send(_ line: String) throws { try program.input.write(contentsOf: Data((line + "\n").utf8)) }
 
     func nextMessage() async -> String? { await messages.next() }
 
@@ -115,12 +105,10 @@ private final class Peer: Sendable {
 
     /// Close its input and wait for its end.
     func finish() async -> Int32 {
-        try? input.close()
+        try? program.input.close()
         while await messages.next() != nil {}
-        return process.withLock { process in
-            process.waitUntilExit()
-            return process.terminationStatus
-        }
+        program.end()
+        return program.process.terminationStatus
     }
 
     /// The lines of a stream, read by a thread of their own.
