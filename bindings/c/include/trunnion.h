@@ -84,67 +84,67 @@
  *
  * engine
  *   driver (string, default threaded)
- *     hosted: drain() itself does the I/O on the host's thread. threaded: the engine's own threads do it.
+ *     hosted: drain() performs the I/O on the host's thread. threaded: the engine's own threads perform it.
  *   threads (integer, default 0)
  *     I/O threads of the threaded driver; 0: one per core, at most 4.
  *   maxMessageBytes (integer, default 4194304)
- *     Largest message, line or HTTP body, in bytes.
+ *     Maximum size of a message, line or HTTP body, in bytes.
  *   maxDepth (integer, default 128)
- *     Deepest nesting of a message.
+ *     Maximum nesting of a message.
  *   maxInFlight (integer, default 1024)
- *     Most requests of one connection that may wait for an answer at a time.
+ *     Maximum number of unanswered requests of one connection.
  *   maxConnections (integer, default 10000)
- *     Most open connections of one listener, and no more than the process's limit of descriptors leaves.
+ *     Maximum number of open connections of one listener; the process's descriptor limit may lower it.
  *   telemetry (object, default none)
- *     Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing.
+ *     Export of every request to an OpenTelemetry collector, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Without it, there is no overhead.
  *
  * server
  *   eras (array, default ["modern","legacy"])
- *     Which eras are served.
+ *     Eras that are served.
  *   ttlMs (integer, default 0)
- *     How long clients may cache lists and the discover result, in milliseconds.
+ *     Time for which clients may cache lists and the discover result, in milliseconds.
  *   cacheScope (string, default private)
- *     Who may cache them: private or public.
+ *     Scope of those caches: private or public.
  *   pageSize (integer, default 1000)
  *     Entries per page of a list.
  *   stateKeys (array, default [])
- *     Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own.
+ *     Keys that seal the state of a call that a modern client stores between rounds of input requests: 32 bytes each in Base64. The first seals, all open. Several processes that serve one address need the same keys; without keys each process has its own.
  *   stateTtlMs (integer, default 3600000)
- *     How long a client may take to come back with the answers, in milliseconds.
+ *     Time for a client to answer input requests, in milliseconds.
  *   store (string, default none)
- *     What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md.
+ *     Store in which processes share the sessions of older clients, their streams, tasks and change notifications. For one machine the path of a file (SQLite, created if missing, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. The processes share its stateKey too, unless stateKeys is set. Only processes that serve the same application should share a store. See stores.md.
  *   auth (object, default none)
- *     Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in.
+ *     Server authorization over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. At least one kind of token check is required. Without this option, every request is accepted.
  *   taskTtlMs (integer, default 86400000)
- *     For how long a task is kept, from its creation on, in milliseconds; null: for ever.
+ *     Retention time of a task, from its creation, in milliseconds; null: unlimited.
  *   taskPollMs (integer, default 1000)
- *     How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often.
+ *     Suggested polling interval of tasks, in milliseconds. Clients are notified of progress at most once per interval.
  *   taskLeaseMs (integer, default 30000)
- *     After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept there, else in memory.
+ *     Silence of the process that runs a task after which another one may take it over, in milliseconds. With the option store tasks are stored there, else in memory.
  *   maxTaskResultBytes (integer, default 4194304)
- *     Most bytes of a task's result. A task with a larger one fails.
+ *     Maximum size of a task's result, in bytes. A task with a larger one fails.
  *   maxTasksPerOwner (integer, default 100)
- *     Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused.
+ *     Maximum number of tasks of one principal or one session of 2025-11-25 that this process runs. More are rejected.
  *   maxTasks (integer, default 10000)
- *     Most tasks that this process works on. More are refused.
+ *     Maximum number of tasks that this process runs. More are rejected.
  *
  * tool
  *   scopes (array, default [])
- *     Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions.
+ *     Scopes that a caller's token needs, all of them; without them the call is rejected with 403 before the handler runs. Tools, prompts, resources, templates and completions.
  *   visibleTo (object, default everybody)
- *     Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions.
+ *     Predicate over the claims that selects who sees the item; for others it does not exist: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions.
  *   task (string, default never)
- *     Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only.
+ *     Task support of the tool: never, optional (for clients that support tasks) or required. Tools only.
  *   resumable (boolean, default false)
- *     When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails.
- *   taskTtlMs (integer, default the server's)
- *     For how long tasks of this tool are kept, in milliseconds.
- *   taskConcurrency (integer, default none)
- *     How many tasks of this tool one process works on at the same time, at least 1; the others wait.
+ *     When the process that runs a task dies, the handler is run again with its checkpoint, its stored values and the answers received. Otherwise the task fails.
+ *   taskTtlMs (integer, default that of the server)
+ *     Retention time of tasks of this tool, in milliseconds.
+ *   taskConcurrency (integer, default unlimited)
+ *     Maximum number of tasks of this tool that one process runs at the same time, at least 1; the others wait.
  *   asks (object, default {})
- *     What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
+ *     Input requests that are made before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates.
  *   timeoutMs (integer, default 0)
- *     The handler is cancelled and the caller told after this long; 0: no limit. Tools, prompts, resources, templates and completions.
+ *     Time after which the handler is cancelled and the timeout is reported to the caller, in milliseconds; 0: no limit. Tools, prompts, resources, templates and completions.
  *
  * serve_http
  *   host (string, default 127.0.0.1)
@@ -152,35 +152,35 @@
  *   port (integer, default 0)
  *     Port to bind; 0: any free one.
  *   unixSocket (string, default none)
- *     Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener.
+ *     Path of a Unix socket to listen on instead of host and port, for this user only (mode 0600). A file that a server left behind is replaced; the file is removed with the listener.
  *   path (string, default /mcp)
  *     Path of the endpoint.
  *   allowedHosts (array, default [])
- *     Host header values accepted besides loopback names and the bound address; a * accepts all.
+ *     Host header values accepted besides loopback names and the bound address. A * accepts all.
  *   allowedOrigins (array, default [])
- *     Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all.
+ *     Origin header values accepted besides loopback ones; their pages can use the server from browsers (CORS). A * accepts all.
  *   ssePath (string, default none)
- *     Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too.
+ *     Path of the HTTP+SSE transport of 2024-11-05. Without it, that transport is not served.
  *   publicUrl (string, default none)
- *     Where clients reach the endpoint from outside; its host and its origin are accepted.
+ *     URL by which clients reach the endpoint from outside; its host and its origin are accepted.
  *   trustedProxies (array, default [])
  *     Addresses of proxies whose X-Forwarded-Host is checked like a Host.
  *   sessions (boolean, default true)
- *     Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request.
+ *     Sessions for legacy clients. Without them, legacy clients receive no input requests and no change notifications, and any process can answer any request.
  *   sessionIdleMs (integer, default 1800000)
- *     After how long without use a session ends, in milliseconds.
+ *     Idle time after which a session ends, in milliseconds.
  *   maxSessions (integer, default 10000)
- *     Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503.
+ *     Maximum number of sessions. Above it, the least recently used session whose client sent nothing but initialize is ended; if there is none, initialize is rejected with 503.
  *   maxSessionsPerOwner (integer, default 1000)
- *     The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's.
+ *     The same for the sessions of one principal or, without authentication, of one IPv4 address or one /64 IPv6 network. Loopback addresses and trusted proxies are exempt.
  *   maxKeptBytes (integer, default 536870912)
- *     Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503.
+ *     Maximum number of bytes stored for clients: events of legacy sessions that may have to be resent, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. Requests that need more are rejected with 503.
  *   carried (boolean, default false)
- *     No listener: the host gives the requests by http_request.
+ *     Opens no listener: the host passes the requests in with http_request.
  *
  * connect
  *   clientInfo (object, default {"name":"trunnion","version":"<version>"})
- *     Who the client says it is: {name, version, title?}.
+ *     Identity of the client: {name, version, title?}.
  *   capabilities (object, default {})
  *     The client's capabilities as the protocol spells them.
  *   era (string, default auto)
@@ -190,89 +190,89 @@
  *   connectTimeoutMs (integer, default 10000)
  *     Time limit of connecting, era probe included, in milliseconds. 0: no limit.
  *   transport (string, default auto)
- *     Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only.
+ *     Transport of a URL. auto: Streamable HTTP, and HTTP+SSE for servers that reject it. http or sse: that one only.
  *   totalMs (integer, default 0)
- *     Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it.
+ *     Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Subscriptions are exempt.
  *   roots (objects, default none)
- *     The roots, [{uri, name?}]; declares the capability, and the engine answers for them.
- *   logLevel (string, default the server's)
- *     The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency.
+ *     The roots, [{uri, name?}]; declares the capability, and the engine answers requests for them.
+ *   logLevel (string, default that of the server)
+ *     Lowest level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency.
  *   cache (boolean, default true)
- *     Keep results for as long as the server allows (ttlMs).
+ *     Caches results for as long as the server allows (ttlMs).
  *   tasks (boolean, default true)
- *     Whether calls may become tasks, and what legacy servers ask may too.
- *   revision (string, default found out)
- *     The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
+ *     Task support: calls, and input requests of legacy servers, may become tasks.
+ *   revision (string, default auto-detected)
+ *     Known revision of the server: skips the detection. A wrong value costs a round trip.
  *   headers (object, default {})
  *     HTTP headers added to every request.
  *   auth (object, default none)
- *     How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error.
+ *     Client sign-in if a server over HTTP requires authorization (OAuth 2.1); keys of scope auth. Without it, a rejection is an error.
  *   inheritEnv (boolean, default false)
- *     Of a command: it gets all of this process's environment, secrets included. Without, it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, and what env adds.
+ *     A command inherits the complete environment of this process, secrets included. Otherwise it inherits HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, plus the variables of env.
  *   stderr (string, default inherit)
- *     Where the standard error of a command goes. inherit: where that of this process goes. null: nowhere. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process on. A line is cut after 8 KiB; while 256 wait further ones are dropped, and counted in lost of the next.
+ *     Destination of the standard error of a command. inherit: that of this process. null: discarded. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process. A line is cut after 8 KiB; while 256 lines wait, further ones are dropped, and counted in lost of the next.
  *
  * auth
  *   grant (string, default authorization_code)
- *     authorization_code: the user agrees in a browser. client_credentials: the client acts for itself. jwt_bearer: it shows an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization).
- *   clientId (string, default what the server gives)
- *     Id of a client that was registered by hand. Without, in this order: clientMetadataUrl where the server takes one, or what the server gives when the client registers itself. Only with the grant authorization_code it may be missing.
+ *     authorization_code: the user consents in a browser. client_credentials: the client acts for itself. jwt_bearer: it presents an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization).
+ *   clientId (string, default assigned by the server)
+ *     Id of a client that was registered manually. Without it, in this order: clientMetadataUrl if the server supports it, or the id from dynamic registration. Optional only with the grant authorization_code.
  *   clientSecret (string, default none)
  *     The secret that belongs to clientId.
- *   clientAuthMethod (string, default the strongest)
- *     How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do.
- *   issuer (string, default the first one named)
- *     The authorization server that clientId belongs to: its id and secret are shown to no other. With clientSecret, signingKey or an assertion it is needed, unless the store has a record of it or trustFirstIssuer is set; without, the call fails with reason issuer_not_named, and the message names the server that was found.
+ *   clientAuthMethod (string, default strongest supported)
+ *     Client authentication method at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. The default is the strongest one that client and server support.
+ *   issuer (string, default first one named by the server)
+ *     The authorization server of clientId: its id and secret are sent to no other. Required with clientSecret, signingKey or an assertion, unless the store has a record of it or trustFirstIssuer is set; without it, the call fails with reason issuer_not_named, and the message names the server that was found.
  *   trustFirstIssuer (boolean, default false)
- *     Without issuer, show clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them.
+ *     Without issuer, sends clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them.
  *   clientMetadataUrl (string, default none)
  *     URL of the client id metadata document, https with a path.
  *   clientName (string, default trunnion)
  *     The name under which the client registers itself.
  *   redirectUri (string, default none)
- *     Where the browser comes back to, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without, the engine opens the browser of this machine, which comes back to a port of this process.
+ *     URL to which the browser is redirected, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without it, the engine opens the browser of this machine, which is redirected to a port of this process.
  *   loopbackPort (integer, default 0)
- *     That port of 127.0.0.1. 0: any that is free, for servers that let it differ from the one that was registered, as RFC 8252 wants.
+ *     That port of 127.0.0.1. 0: any free port, for servers that accept a port other than the registered one, as RFC 8252 requires.
  *   signingKey (string, default none)
- *     The private key that the client proves itself with (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA.
+ *     Private key for client authentication (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA.
  *   signingKeyId (string, default none)
- *     The kid of signingKey, if the server knows several keys of the client.
+ *     kid of signingKey, if the server has several keys of the client.
  *   dpop (value, default false)
- *     Bind tokens to a key where the server can (DPoP, RFC 9449), so that a stolen token is of no use. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a store it must be one.
+ *     Binds tokens to a key if the server supports it (DPoP, RFC 9449), so that a stolen token cannot be used. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; required with a store.
  *   offlineAccess (boolean, default false)
- *     Ask for offline_access where the server has it.
+ *     Requests the scope offline_access if the server supports it.
  *   store (value, default memory)
- *     Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes may share; not encrypted. {id}: the host keeps them (CREDENTIALS events), and clients of this process whose id is the same take turns to refresh. By default they are the connection's own, and end with it.
- *   addresses (string, default by the URL)
- *     The network that the MCP server is in: public, private or loopback. What it names as authorization servers may be there or public; by default that is decided by the server's URL, and a name counts as public.
+ *     Store of the credentials. A path: a directory, created when needed, of files for this user only, which processes may share; not encrypted. {id}: the host stores them (CREDENTIALS events), and clients of this process with the same id refresh one at a time. By default they belong to the connection, and are dropped with it.
+ *   addresses (string, default derived from the URL)
+ *     Network of the MCP server: public, private or loopback. Authorization servers that it names may be in that network or public. The default follows from the server's URL, in which a name counts as public.
  *   timeoutMs (integer, default 10000)
  *     Time limit of each request to metadata, registration and token endpoints, in milliseconds.
  *   userTimeoutMs (integer, default 300000)
- *     Time limit of the user, in milliseconds. A store of the host's has the longer of the two limits: a keychain may have to ask the user.
+ *     Time limit for the user to decide, in milliseconds. A store of the host has the longer of the two limits: a keychain may have to ask the user.
  *   assertion (string, default none)
- *     What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server.
+ *     Assertion of the grant jwt_bearer, such as a workload's identity. Its audience must be the authorization server.
  *   enterprise (object, default none)
  *     The identity provider of the grant enterprise: {tokenEndpoint, issuer, clientId, clientSecret?, clientAuthMethod?, subject, subjectType?}. It knows the client as clientId; subject is the user's token, by default an id token.
  *
  * request
- *   timeoutMs (integer, default the client's)
+ *   timeoutMs (integer, default that of the client)
  *     Time limit of this request, in milliseconds; progress restarts it. 0: no limit.
- *   totalMs (integer, default the client's)
+ *   totalMs (integer, default that of the client)
  *     Time limit of this request that progress does not restart, in milliseconds. 0: no limit.
  *   cache (boolean, default true)
- *     false: ask the server even where a result that was kept is fresh.
+ *     false: bypasses the cache and sends the request even if a cached result is fresh.
  *   progress (boolean, default false)
- *     Ask for progress; PROGRESS events follow.
+ *     Requests progress; PROGRESS events follow.
  *   meta (object, default {})
  *     Entries added to the request's _meta.
  *   task (boolean, default false)
- *     Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it.
- *   taskTtlMs (integer, default the server's)
- *     Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves.
+ *     For call_tool: does not wait for the result. RESULT is {task: state} if the server creates a task for the call, else {result: the tool's result}. A task is requested from a legacy server if the tool allows it.
+ *   taskTtlMs (integer, default that of the server)
+ *     For call_tool: retention time of the task that is requested from a legacy server, in milliseconds. Modern servers decide it themselves.
  *   all (boolean, default false)
- *     Of a list: all of its pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs is of each page, totalMs of all. A list that does not end fails with kind limit, timeout, or protocol where a cursor comes again; what there was until then is in the error's data.
+ *     For a list: all pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs limits each page, totalMs all of them. A list that does not end fails with kind limit, timeout, or protocol if a cursor is repeated; the error's data has the entries received so far.
  *   ask (boolean, default true)
- *     Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task.
+ *     For call_tool and task_result. false: input requests of the task do not become ELICIT and SAMPLE events; they are in the task's state, and answered by update_task.
  */
 
 // What a call came to: the codes of `error` in `bindings/surface.toml`.
@@ -285,9 +285,9 @@ typedef enum {
     TRN_STATUS_PARSE_ERROR = -32700,
     // Not a valid JSON-RPC request.
     TRN_STATUS_INVALID_REQUEST = -32600,
-    // The peer does not know this method in this revision.
+    // The peer has no such method in this revision.
     TRN_STATUS_METHOD_NOT_FOUND = -32601,
-    // The parameters are wrong: an unknown tool, a missing field, a bad cursor.
+    // The parameters are invalid: an unknown tool, a missing field, a bad cursor.
     TRN_STATUS_INVALID_PARAMS = -32602,
     // The handler failed.
     TRN_STATUS_INTERNAL_ERROR = -32603,
@@ -295,31 +295,31 @@ typedef enum {
     TRN_STATUS_HEADER_MISMATCH = -32020,
     // The client lacks a capability that the request needs; data.requiredCapabilities names it.
     TRN_STATUS_MISSING_CAPABILITY = -32021,
-    // The peer does not speak this revision; data.supported lists what it does.
+    // The peer does not support this revision; data.supported lists the revisions that it supports.
     TRN_STATUS_UNSUPPORTED_VERSION = -32022,
-    // No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
+    // No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds the code received.
     TRN_STATUS_RESOURCE_NOT_FOUND = -32002,
-    // The peer answered with an error code of its own; code holds it.
+    // The peer answered with its own error code; code holds it.
     TRN_STATUS_REMOTE = 101,
     // The connection, server or engine is closed.
     TRN_STATUS_CLOSED = 1,
     // No answer within the time limit.
     TRN_STATUS_TIMEOUT = 2,
-    // Given up by the caller.
+    // Cancelled by the caller.
     TRN_STATUS_CANCELLED = 3,
     // The connection failed: refused, reset, bad HTTP status, process ended.
     TRN_STATUS_TRANSPORT = 4,
     // A limit was exceeded; the message names its option key.
     TRN_STATUS_LIMIT = 5,
-    // The host called wrongly: bad JSON, unknown handle, duplicate name, unknown option.
+    // Incorrect use by the host: bad JSON, unknown handle, duplicate name, unknown option.
     TRN_STATUS_USAGE = 6,
-    // The peer broke the protocol.
+    // The peer violated the protocol.
     TRN_STATUS_PROTOCOL = 7,
-    // The engine was made in another process; engines do not survive fork.
+    // The engine was created in another process; engines do not survive fork.
     TRN_STATUS_FORKED = 8,
     // A defect in the engine; please report it.
     TRN_STATUS_PANIC = 9,
-    // The server wants authorization, and there is none to be had; data.reason names why.
+    // The server requires authorization, and the client could not obtain it; data.reason names the cause.
     TRN_STATUS_UNAUTHORIZED = 10,
 } trn_status;
 

@@ -14,9 +14,9 @@ pub enum trn_status {
     ParseError = -32700,
     /// Not a valid JSON-RPC request.
     InvalidRequest = -32600,
-    /// The peer does not know this method in this revision.
+    /// The peer has no such method in this revision.
     MethodNotFound = -32601,
-    /// The parameters are wrong: an unknown tool, a missing field, a bad cursor.
+    /// The parameters are invalid: an unknown tool, a missing field, a bad cursor.
     InvalidParams = -32602,
     /// The handler failed.
     InternalError = -32603,
@@ -24,31 +24,31 @@ pub enum trn_status {
     HeaderMismatch = -32020,
     /// The client lacks a capability that the request needs; data.requiredCapabilities names it.
     MissingCapability = -32021,
-    /// The peer does not speak this revision; data.supported lists what it does.
+    /// The peer does not support this revision; data.supported lists the revisions that it supports.
     UnsupportedVersion = -32022,
-    /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
+    /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds the code received.
     ResourceNotFound = -32002,
-    /// The peer answered with an error code of its own; code holds it.
+    /// The peer answered with its own error code; code holds it.
     Remote = 101,
     /// The connection, server or engine is closed.
     Closed = 1,
     /// No answer within the time limit.
     Timeout = 2,
-    /// Given up by the caller.
+    /// Cancelled by the caller.
     Cancelled = 3,
     /// The connection failed: refused, reset, bad HTTP status, process ended.
     Transport = 4,
     /// A limit was exceeded; the message names its option key.
     Limit = 5,
-    /// The host called wrongly: bad JSON, unknown handle, duplicate name, unknown option.
+    /// Incorrect use by the host: bad JSON, unknown handle, duplicate name, unknown option.
     Usage = 6,
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol = 7,
-    /// The engine was made in another process; engines do not survive fork.
+    /// The engine was created in another process; engines do not survive fork.
     Forked = 8,
     /// A defect in the engine; please report it.
     Panic = 9,
-    /// The server wants authorization, and there is none to be had; data.reason names why.
+    /// The server requires authorization, and the client could not obtain it; data.reason names the cause.
     Unauthorized = 10,
 }
 

@@ -255,14 +255,14 @@ class InvalidRequestError(KindError):
 
 
 class MethodNotFoundError(KindError):
-    """The peer does not know this method in this revision."""
+    """The peer has no such method in this revision."""
 
     code = -32601
     kind = "method_not_found"
 
 
 class InvalidParamsError(KindError):
-    """The parameters are wrong: an unknown tool, a missing field, a bad cursor."""
+    """The parameters are invalid: an unknown tool, a missing field, a bad cursor."""
 
     code = -32602
     kind = "invalid_params"
@@ -290,21 +290,21 @@ class MissingCapabilityError(KindError):
 
 
 class UnsupportedVersionError(KindError):
-    """The peer does not speak this revision; data.supported lists what it does."""
+    """The peer does not support this revision; data.supported lists the revisions that it supports."""
 
     code = -32022
     kind = "unsupported_version"
 
 
 class ResourceNotFoundError(KindError):
-    """No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent."""
+    """No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds the code received."""
 
     code = -32002
     kind = "resource_not_found"
 
 
 class RemoteError(KindError):
-    """The peer answered with an error code of its own; code holds it."""
+    """The peer answered with its own error code; code holds it."""
 
     code = 0
     kind = "remote"
@@ -325,7 +325,7 @@ class TimeoutError(KindError):
 
 
 class CancelledError(KindError):
-    """Given up by the caller."""
+    """Cancelled by the caller."""
 
     code = 3
     kind = "cancelled"
@@ -346,21 +346,21 @@ class LimitError(KindError):
 
 
 class UsageError(KindError):
-    """The host called wrongly: bad JSON, unknown handle, duplicate name, unknown option."""
+    """Incorrect use by the host: bad JSON, unknown handle, duplicate name, unknown option."""
 
     code = 6
     kind = "usage"
 
 
 class ProtocolError(KindError):
-    """The peer broke the protocol."""
+    """The peer violated the protocol."""
 
     code = 7
     kind = "protocol"
 
 
 class ForkedError(KindError):
-    """The engine was made in another process; engines do not survive fork."""
+    """The engine was created in another process; engines do not survive fork."""
 
     code = 8
     kind = "forked"
@@ -374,7 +374,7 @@ class PanicError(KindError):
 
 
 class UnauthorizedError(KindError):
-    """The server wants authorization, and there is none to be had; data.reason names why."""
+    """The server requires authorization, and the client could not obtain it; data.reason names the cause."""
 
     code = 10
     kind = "unauthorized"

@@ -14,69 +14,69 @@ class EngineOptions(TypedDict, total=False):
     """I/O threads of the threaded driver; 0: one per core, at most 4. Default: 0."""
 
     max_message_bytes: int
-    """Largest message, line or HTTP body, in bytes. Default: 4194304."""
+    """Maximum size of a message, line or HTTP body, in bytes. Default: 4194304."""
 
     max_depth: int
-    """Deepest nesting of a message. Default: 128."""
+    """Maximum nesting of a message. Default: 128."""
 
     max_in_flight: int
-    """Most requests of one connection that may wait for an answer at a time. Default: 1024."""
+    """Maximum number of unanswered requests of one connection. Default: 1024."""
 
     max_connections: int
-    """Most open connections of one listener, and no more than the process's limit of descriptors leaves. Default: 10000."""
+    """Maximum number of open connections of one listener; the process's descriptor limit may lower it. Default: 10000."""
 
     telemetry: Mapping[str, Any] | None
-    """Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: none."""
+    """Export of every request to an OpenTelemetry collector, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Without it, there is no overhead. Default: none."""
 
 
 class ServerOptions(EngineOptions, total=False):
     """Options of a `Server`."""
 
     eras: Sequence[str]
-    """Which eras are served. Default: ['modern','legacy']."""
+    """Eras that are served. Default: ['modern','legacy']."""
 
     ttl: float | None
-    """In seconds. How long clients may cache lists and the discover result. Default: 0."""
+    """In seconds. Time for which clients may cache lists and the discover result. Default: 0."""
     ttl_ms: int | None
     """`ttl` in milliseconds."""
 
     cache_scope: str
-    """Who may cache them: private or public. Default: private."""
+    """Scope of those caches: private or public. Default: private."""
 
     page_size: int
     """Entries per page of a list. Default: 1000."""
 
     state_keys: Sequence[str | bytes]
-    """Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own. Default: []."""
+    """Keys that seal the state of a call that a modern client stores between rounds of input requests: 32 bytes each in Base64. The first seals, all open. Several processes that serve one address need the same keys; without keys each process has its own. Default: []."""
 
     state_ttl: float | None
-    """In seconds. How long a client may take to come back with the answers. Default: 3600."""
+    """In seconds. Time for a client to answer input requests. Default: 3600."""
     state_ttl_ms: int | None
     """`state_ttl` in milliseconds."""
 
     task_ttl: float | None
-    """In seconds. For how long a task is kept, from its creation on; null: for ever. Default: 86400."""
+    """In seconds. Retention time of a task, from its creation; null: unlimited. Default: 86400."""
     task_ttl_ms: int | None
     """`task_ttl` in milliseconds."""
 
     task_poll: float | None
-    """In seconds. How often clients should look at a task. Progress that comes faster is told no more often. Default: 1."""
+    """In seconds. Suggested polling interval of tasks. Clients are notified of progress at most once per interval. Default: 1."""
     task_poll_ms: int | None
     """`task_poll` in milliseconds."""
 
     task_lease: float | None
-    """In seconds. After how long without a sign of life of its process another one may take a task. With the option store tasks are kept there, else in memory. Default: 30."""
+    """In seconds. Silence of the process that runs a task after which another one may take it over. With the option store tasks are stored there, else in memory. Default: 30."""
     task_lease_ms: int | None
     """`task_lease` in milliseconds."""
 
     max_task_result_bytes: int
-    """Most bytes of a task's result. A task with a larger one fails. Default: 4194304."""
+    """Maximum size of a task's result, in bytes. A task with a larger one fails. Default: 4194304."""
 
     max_tasks_per_owner: int
-    """Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: 100."""
+    """Maximum number of tasks of one principal or one session of 2025-11-25 that this process runs. More are rejected. Default: 100."""
 
     max_tasks: int
-    """Most tasks that this process works on. More are refused. Default: 10000."""
+    """Maximum number of tasks that this process runs. More are rejected. Default: 10000."""
 
 
 class CarriedOptions(TypedDict, total=False):
@@ -86,43 +86,43 @@ class CarriedOptions(TypedDict, total=False):
     """Path of the endpoint. Default: /mcp."""
 
     allowed_hosts: Sequence[str]
-    """Host header values accepted besides loopback names and the bound address; a * accepts all. Default: []."""
+    """Host header values accepted besides loopback names and the bound address. A * accepts all. Default: []."""
 
     allowed_origins: Sequence[str]
-    """Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all. Default: []."""
+    """Origin header values accepted besides loopback ones; their pages can use the server from browsers (CORS). A * accepts all. Default: []."""
 
     sse_path: str
-    """Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: none."""
+    """Path of the HTTP+SSE transport of 2024-11-05. Without it, that transport is not served. Default: none."""
 
     public_url: str
-    """Where clients reach the endpoint from outside; its host and its origin are accepted. Default: none."""
+    """URL by which clients reach the endpoint from outside; its host and its origin are accepted. Default: none."""
 
     trusted_proxies: Sequence[str]
     """Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: []."""
 
     sessions: bool
-    """Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request. Default: true."""
+    """Sessions for legacy clients. Without them, legacy clients receive no input requests and no change notifications, and any process can answer any request. Default: true."""
 
     session_idle: float | None
-    """In seconds. After how long without use a session ends. Default: 1800."""
+    """In seconds. Idle time after which a session ends. Default: 1800."""
     session_idle_ms: int | None
     """`session_idle` in milliseconds."""
 
     max_sessions: int
-    """Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503. Default: 10000."""
+    """Maximum number of sessions. Above it, the least recently used session whose client sent nothing but initialize is ended; if there is none, initialize is rejected with 503. Default: 10000."""
 
     max_sessions_per_owner: int
-    """The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: 1000."""
+    """The same for the sessions of one principal or, without authentication, of one IPv4 address or one /64 IPv6 network. Loopback addresses and trusted proxies are exempt. Default: 1000."""
 
     max_kept_bytes: int
-    """Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503. Default: 536870912."""
+    """Maximum number of bytes stored for clients: events of legacy sessions that may have to be resent, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. Requests that need more are rejected with 503. Default: 536870912."""
 
 
 class ServeHttpOptions(CarriedOptions, total=False):
     """Options of `Server.serve_http`."""
 
     unix_socket: str
-    """Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener. Default: none."""
+    """Path of a Unix socket to listen on instead of host and port, for this user only (mode 0600). A file that a server left behind is replaced; the file is removed with the listener. Default: none."""
 
 
 class RunOptions(ServeHttpOptions, total=False):

@@ -84,9 +84,9 @@ extension McpError {
         case parseError = "parse_error"
         /// Not a valid JSON-RPC request.
         case invalidRequest = "invalid_request"
-        /// The peer does not know this method in this revision.
+        /// The peer has no such method in this revision.
         case methodNotFound = "method_not_found"
-        /// The parameters are wrong: an unknown tool, a missing field, a bad cursor.
+        /// The parameters are invalid: an unknown tool, a missing field, a bad cursor.
         case invalidParams = "invalid_params"
         /// The handler failed.
         case internalError = "internal_error"
@@ -94,31 +94,31 @@ extension McpError {
         case headerMismatch = "header_mismatch"
         /// The client lacks a capability that the request needs; data.requiredCapabilities names it.
         case missingCapability = "missing_capability"
-        /// The peer does not speak this revision; data.supported lists what it does.
+        /// The peer does not support this revision; data.supported lists the revisions that it supports.
         case unsupportedVersion = "unsupported_version"
-        /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds what was sent.
+        /// No such resource. Revisions since 2026-07-28 send it as -32602 with the URI in data; code holds the code received.
         case resourceNotFound = "resource_not_found"
-        /// The peer answered with an error code of its own; code holds it.
+        /// The peer answered with its own error code; code holds it.
         case remote
         /// The connection, server or engine is closed.
         case closed
         /// No answer within the time limit.
         case timeout
-        /// Given up by the caller.
+        /// Cancelled by the caller.
         case cancelled
         /// The connection failed: refused, reset, bad HTTP status, process ended.
         case transport
         /// A limit was exceeded; the message names its option key.
         case limit
-        /// The host called wrongly: bad JSON, unknown handle, duplicate name, unknown option.
+        /// Incorrect use by the host: bad JSON, unknown handle, duplicate name, unknown option.
         case usage
-        /// The peer broke the protocol.
+        /// The peer violated the protocol.
         case `protocol`
-        /// The engine was made in another process; engines do not survive fork.
+        /// The engine was created in another process; engines do not survive fork.
         case forked
         /// A defect in the engine; please report it.
         case panic
-        /// The server wants authorization, and there is none to be had; data.reason names why.
+        /// The server requires authorization, and the client could not obtain it; data.reason names the cause.
         case unauthorized
 
         /// The code that goes with the kind; a peer's own codes have kind `remote`.
@@ -151,19 +151,19 @@ extension McpError {
 
 /// Options of a `Runtime`. What is nil keeps the engine's default.
 public struct EngineOptions: Sendable, Hashable, Codable {
-    /// hosted: drain() itself does the I/O on the host's thread. threaded: the engine's own threads do it. Default: threaded.
+    /// hosted: drain() performs the I/O on the host's thread. threaded: the engine's own threads perform it. Default: threaded.
     public var driver: String?
     /// I/O threads of the threaded driver; 0: one per core, at most 4. Default: 0.
     public var threads: Int?
-    /// Largest message, line or HTTP body, in bytes. Default: 4194304.
+    /// Maximum size of a message, line or HTTP body, in bytes. Default: 4194304.
     public var maxMessageBytes: Int?
-    /// Deepest nesting of a message. Default: 128.
+    /// Maximum nesting of a message. Default: 128.
     public var maxDepth: Int?
-    /// Most requests of one connection that may wait for an answer at a time. Default: 1024.
+    /// Maximum number of unanswered requests of one connection. Default: 1024.
     public var maxInFlight: Int?
-    /// Most open connections of one listener, and no more than the process's limit of descriptors leaves. Default: 10000.
+    /// Maximum number of open connections of one listener; the process's descriptor limit may lower it. Default: 10000.
     public var maxConnections: Int?
-    /// Tell an OpenTelemetry collector of every request, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Off, it costs nothing. Default: none.
+    /// Export of every request to an OpenTelemetry collector, by OTLP/HTTP: {endpoint, serviceName?, headers?}; endpoint is a URL such as http://127.0.0.1:4318. Names only, no arguments and no content. Without it, there is no overhead. Default: none.
     public var telemetry: [String: JSONValue]?
 
     /// Name only what should differ from the default.
@@ -188,33 +188,33 @@ public struct EngineOptions: Sendable, Hashable, Codable {
 
 /// Options of a `Server`. What is nil keeps the engine's default.
 public struct ServerOptions: Sendable, Hashable, Codable {
-    /// Which eras are served. Default: ["modern","legacy"].
+    /// Eras that are served. Default: ["modern","legacy"].
     public var eras: [String]?
-    /// How long clients may cache lists and the discover result, in milliseconds. Default: 0.
+    /// Time for which clients may cache lists and the discover result, in milliseconds. Default: 0.
     public var ttlMs: Int?
-    /// Who may cache them: private or public. Default: private.
+    /// Scope of those caches: private or public. Default: private.
     public var cacheScope: String?
     /// Entries per page of a list. Default: 1000.
     public var pageSize: Int?
-    /// Keys that seal what a call leaves with a modern client while it asks something: 32 bytes each in Base64. The first seals, all open. Where several processes serve, all need the same; without keys each process has one of its own. Default: [].
+    /// Keys that seal the state of a call that a modern client stores between rounds of input requests: 32 bytes each in Base64. The first seals, all open. Several processes that serve one address need the same keys; without keys each process has its own. Default: [].
     public var stateKeys: [String]?
-    /// How long a client may take to come back with the answers, in milliseconds. Default: 3600000.
+    /// Time for a client to answer input requests, in milliseconds. Default: 3600000.
     public var stateTtlMs: Int?
-    /// What processes share the sessions of older clients, their streams, and what changes in. For one machine the path of a file (SQLite, made if it is not there, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. They have one stateKey too, unless you give them others. Only processes that serve the same should have the same store. See stores.md. Default: none.
+    /// Store in which processes share the sessions of older clients, their streams, tasks and change notifications. For one machine the path of a file (SQLite, created if missing, for this user only); for several postgres://user:password@host/database, redis://host or rediss://host. The processes share its stateKey too, unless stateKeys is set. Only processes that serve the same application should share a store. See stores.md. Default: none.
     public var store: String?
-    /// Whom the server lets in over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. One way to check tokens at least. Without, everybody is let in. Default: none.
+    /// Server authorization over HTTP: {jwt: {issuer, jwksUri?, algorithms?, timeoutMs?} or an array of them | introspection: {endpoint, clientId, clientSecret, cacheMs?, timeoutMs?} | tokens: {token: claims} (for development) | host: true (VERIFY_TOKEN events), resource?, authorizationServers?, scopesSupported?, requiredScopes?, audience?, dpop?: off | allowed | required, dpopNonces?, leewayMs?}. At least one kind of token check is required. Without this option, every request is accepted. Default: none.
     public var auth: [String: JSONValue]?
-    /// For how long a task is kept, from its creation on, in milliseconds; null: for ever. Default: 86400000.
+    /// Retention time of a task, from its creation, in milliseconds; null: unlimited. Default: 86400000.
     public var taskTtlMs: Int?
-    /// How often clients should look at a task, in milliseconds. Progress that comes faster is told no more often. Default: 1000.
+    /// Suggested polling interval of tasks, in milliseconds. Clients are notified of progress at most once per interval. Default: 1000.
     public var taskPollMs: Int?
-    /// After how long without a sign of life of its process another one may take a task, in milliseconds. With the option store tasks are kept there, else in memory. Default: 30000.
+    /// Silence of the process that runs a task after which another one may take it over, in milliseconds. With the option store tasks are stored there, else in memory. Default: 30000.
     public var taskLeaseMs: Int?
-    /// Most bytes of a task's result. A task with a larger one fails. Default: 4194304.
+    /// Maximum size of a task's result, in bytes. A task with a larger one fails. Default: 4194304.
     public var maxTaskResultBytes: Int?
-    /// Most tasks of one principal or one session of 2025-11-25 that this process works on. More are refused. Default: 100.
+    /// Maximum number of tasks of one principal or one session of 2025-11-25 that this process runs. More are rejected. Default: 100.
     public var maxTasksPerOwner: Int?
-    /// Most tasks that this process works on. More are refused. Default: 10000.
+    /// Maximum number of tasks that this process runs. More are rejected. Default: 10000.
     public var maxTasks: Int?
 
     /// Name only what should differ from the default.
@@ -253,21 +253,21 @@ public struct ServerOptions: Sendable, Hashable, Codable {
 
 /// Options of a tool. What is nil keeps the engine's default.
 public struct ToolOptions: Sendable, Hashable, Codable {
-    /// Scopes that a caller's token needs, all of them; else it is refused with 403 before the handler runs. Tools, prompts, resources, templates and completions. Default: [].
+    /// Scopes that a caller's token needs, all of them; without them the call is rejected with 403 before the handler runs. Tools, prompts, resources, templates and completions. Default: [].
     public var scopes: [String]?
-    /// Who sees it; to others it is not there: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: everybody.
+    /// Predicate over the claims that selects who sees the item; for others it does not exist: {scope}, {claim, is}, {any: […]}, {all: […]} or {not: …}. scope and is may be arrays of alternatives; claim may be the path to a claim in an object. Tools, prompts, resources, templates and completions. Default: everybody.
     public var visibleTo: [String: JSONValue]?
-    /// Whether calls become tasks: never, optional (for clients that know of them) or required. Tools only. Default: never.
+    /// Task support of the tool: never, optional (for clients that support tasks) or required. Tools only. Default: never.
     public var task: String?
-    /// When the process that works on a task dies, the handler is run again with its checkpoint, what it has stored and the answers it had. Otherwise the task fails. Default: false.
+    /// When the process that runs a task dies, the handler is run again with its checkpoint, its stored values and the answers received. Otherwise the task fails. Default: false.
     public var resumable: Bool?
-    /// For how long tasks of this tool are kept, in milliseconds. Default: the server's.
+    /// Retention time of tasks of this tool, in milliseconds. Default: that of the server.
     public var taskTtlMs: Int?
-    /// How many tasks of this tool one process works on at the same time, at least 1; the others wait. Default: none.
+    /// Maximum number of tasks of this tool that one process runs at the same time, at least 1; the others wait. Default: unlimited.
     public var taskConcurrency: Int?
-    /// What the client is asked before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
+    /// Input requests that are made before the handler runs: {key: {op: elicit | sample | list_roots, params?}}; the answers are in the context. Tools, prompts, resources and templates. Default: {}.
     public var asks: [String: JSONValue]?
-    /// The handler is cancelled and the caller told after this long; 0: no limit. Tools, prompts, resources, templates and completions. Default: 0.
+    /// Time after which the handler is cancelled and the timeout is reported to the caller, in milliseconds; 0: no limit. Tools, prompts, resources, templates and completions. Default: 0.
     public var timeoutMs: Int?
 
     /// Name only what should differ from the default.
@@ -298,31 +298,31 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
     public var host: String?
     /// Port to bind; 0: any free one. Default: 0.
     public var port: Int?
-    /// Path of a Unix socket to listen on in place of host and port, for this user only (mode 0600). One that a server left behind is replaced; the file goes with the listener. Default: none.
+    /// Path of a Unix socket to listen on instead of host and port, for this user only (mode 0600). A file that a server left behind is replaced; the file is removed with the listener. Default: none.
     public var unixSocket: String?
     /// Path of the endpoint. Default: /mcp.
     public var path: String?
-    /// Host header values accepted besides loopback names and the bound address; a * accepts all. Default: [].
+    /// Host header values accepted besides loopback names and the bound address. A * accepts all. Default: [].
     public var allowedHosts: [String]?
-    /// Origin header values accepted besides loopback ones, whose pages can use the server from browsers (CORS); a * accepts all. Default: [].
+    /// Origin header values accepted besides loopback ones; their pages can use the server from browsers (CORS). A * accepts all. Default: [].
     public var allowedOrigins: [String]?
-    /// Path of the transport of 2024-11-05, HTTP+SSE, if it is to be served too. Default: none.
+    /// Path of the HTTP+SSE transport of 2024-11-05. Without it, that transport is not served. Default: none.
     public var ssePath: String?
-    /// Where clients reach the endpoint from outside; its host and its origin are accepted. Default: none.
+    /// URL by which clients reach the endpoint from outside; its host and its origin are accepted. Default: none.
     public var publicUrl: String?
     /// Addresses of proxies whose X-Forwarded-Host is checked like a Host. Default: [].
     public var trustedProxies: [String]?
-    /// Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes, and any process can answer any request. Default: true.
+    /// Sessions for legacy clients. Without them, legacy clients receive no input requests and no change notifications, and any process can answer any request. Default: true.
     public var sessions: Bool?
-    /// After how long without use a session ends, in milliseconds. Default: 1800000.
+    /// Idle time after which a session ends, in milliseconds. Default: 1800000.
     public var sessionIdleMs: Int?
-    /// Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more than initialize; where there is none, initialize is refused with 503. Default: 10000.
+    /// Maximum number of sessions. Above it, the least recently used session whose client sent nothing but initialize is ended; if there is none, initialize is rejected with 503. Default: 10000.
     public var maxSessions: Int?
-    /// The same for the sessions of one principal or, where nobody signs in, of one IPv4 address or IPv6 network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: 1000.
+    /// The same for the sessions of one principal or, without authentication, of one IPv4 address or one /64 IPv6 network. Loopback addresses and trusted proxies are exempt. Default: 1000.
     public var maxSessionsPerOwner: Int?
-    /// Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503. Default: 536870912.
+    /// Maximum number of bytes stored for clients: events of legacy sessions that may have to be resent, and bodies of requests until they are answered. One owner has an eighth of it, one session a sixteenth. Requests that need more are rejected with 503. Default: 536870912.
     public var maxKeptBytes: Int?
-    /// No listener: the host gives the requests by http_request. Default: false.
+    /// Opens no listener: the host passes the requests in with http_request. Default: false.
     public var carried: Bool?
 
     /// Name only what should differ from the default.
@@ -363,7 +363,7 @@ public struct ServeHTTPOptions: Sendable, Hashable, Codable {
 
 /// Options of a `Client`. What is nil keeps the engine's default.
 public struct ConnectOptions: Sendable, Hashable, Codable {
-    /// Who the client says it is: {name, version, title?}. Default: {"name":"trunnion","version":"<version>"}.
+    /// Identity of the client: {name, version, title?}. Default: {"name":"trunnion","version":"<version>"}.
     public var clientInfo: [String: JSONValue]?
     /// The client's capabilities as the protocol spells them. Default: {}.
     public var capabilities: [String: JSONValue]?
@@ -373,27 +373,27 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
     public var timeoutMs: Int?
     /// Time limit of connecting, era probe included, in milliseconds. 0: no limit. Default: 10000.
     public var connectTimeoutMs: Int?
-    /// Transport of a URL. auto: Streamable HTTP, and HTTP+SSE to servers that refuse it. http or sse: that one only. Default: auto.
+    /// Transport of a URL. auto: Streamable HTTP, and HTTP+SSE for servers that reject it. http or sse: that one only. Default: auto.
     public var transport: String?
-    /// Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Listening is not limited by it. Default: 0.
+    /// Default time limit of a request that progress does not restart, in milliseconds. 0: no limit. Subscriptions are exempt. Default: 0.
     public var totalMs: Int?
-    /// The roots, [{uri, name?}]; declares the capability, and the engine answers for them. Default: none.
+    /// The roots, [{uri, name?}]; declares the capability, and the engine answers requests for them. Default: none.
     public var roots: [[String: JSONValue]]?
-    /// The least level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: the server's.
+    /// Lowest level of log messages wanted: debug, info, notice, warning, error, critical, alert, emergency. Default: that of the server.
     public var logLevel: String?
-    /// Keep results for as long as the server allows (ttlMs). Default: true.
+    /// Caches results for as long as the server allows (ttlMs). Default: true.
     public var cache: Bool?
-    /// Whether calls may become tasks, and what legacy servers ask may too. Default: true.
+    /// Task support: calls, and input requests of legacy servers, may become tasks. Default: true.
     public var tasks: Bool?
-    /// The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip. Default: found out.
+    /// Known revision of the server: skips the detection. A wrong value costs a round trip. Default: auto-detected.
     public var revision: String?
     /// HTTP headers added to every request. Default: {}.
     public var headers: [String: JSONValue]?
-    /// How the client gets in where a server over HTTP wants authorization (OAuth 2.1); keys of scope auth. Without, a refusal is an error. Default: none.
+    /// Client sign-in if a server over HTTP requires authorization (OAuth 2.1); keys of scope auth. Without it, a rejection is an error. Default: none.
     public var auth: [String: JSONValue]?
-    /// Of a command: it gets all of this process's environment, secrets included. Without, it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, and what env adds. Default: false.
+    /// A command inherits the complete environment of this process, secrets included. Otherwise it inherits HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER, plus the variables of env. Default: false.
     public var inheritEnv: Bool?
-    /// Where the standard error of a command goes. inherit: where that of this process goes. null: nowhere. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process on. A line is cut after 8 KiB; while 256 wait further ones are dropped, and counted in lost of the next. Default: inherit.
+    /// Destination of the standard error of a command. inherit: that of this process. null: discarded. lines: to the host, NOTIFICATION events stderr of the client with {line, lost?}, from the start of the process. A line is cut after 8 KiB; while 256 lines wait, further ones are dropped, and counted in lost of the next. Default: inherit.
     public var stderr: String?
 
     /// Name only what should differ from the default.
@@ -436,43 +436,43 @@ public struct ConnectOptions: Sendable, Hashable, Codable {
 
 /// Options of how a `Client` signs in. What is nil keeps the engine's default.
 public struct AuthOptions: Sendable, Hashable, Codable {
-    /// authorization_code: the user agrees in a browser. client_credentials: the client acts for itself. jwt_bearer: it shows an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization). Default: authorization_code.
+    /// authorization_code: the user consents in a browser. client_credentials: the client acts for itself. jwt_bearer: it presents an assertion (RFC 7523). enterprise: the organization's identity provider vouches for the user (enterprise-managed authorization). Default: authorization_code.
     public var grant: String?
-    /// Id of a client that was registered by hand. Without, in this order: clientMetadataUrl where the server takes one, or what the server gives when the client registers itself. Only with the grant authorization_code it may be missing. Default: what the server gives.
+    /// Id of a client that was registered manually. Without it, in this order: clientMetadataUrl if the server supports it, or the id from dynamic registration. Optional only with the grant authorization_code. Default: assigned by the server.
     public var clientId: String?
     /// The secret that belongs to clientId. Default: none.
     public var clientSecret: String?
-    /// How the client proves itself at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. By default the strongest way that it and the server can do. Default: the strongest.
+    /// Client authentication method at the token endpoint: none, client_secret_post, client_secret_basic or private_key_jwt. The default is the strongest one that client and server support. Default: strongest supported.
     public var clientAuthMethod: String?
-    /// The authorization server that clientId belongs to: its id and secret are shown to no other. With clientSecret, signingKey or an assertion it is needed, unless the store has a record of it or trustFirstIssuer is set; without, the call fails with reason issuer_not_named, and the message names the server that was found. Default: the first one named.
+    /// The authorization server of clientId: its id and secret are sent to no other. Required with clientSecret, signingKey or an assertion, unless the store has a record of it or trustFirstIssuer is set; without it, the call fails with reason issuer_not_named, and the message names the server that was found. Default: first one named by the server.
     public var issuer: String?
-    /// Without issuer, show clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them. Default: false.
+    /// Without issuer, sends clientSecret, a signature of signingKey or the assertion to the first authorization server that the MCP server names, and to no other after it. For MCP servers that may see them. Default: false.
     public var trustFirstIssuer: Bool?
     /// URL of the client id metadata document, https with a path. Default: none.
     public var clientMetadataUrl: String?
     /// The name under which the client registers itself. Default: trunnion.
     public var clientName: String?
-    /// Where the browser comes back to, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without, the engine opens the browser of this machine, which comes back to a port of this process. Default: none.
+    /// URL to which the browser is redirected, https, or http at a loopback host; AUTHORIZE events ask the host to send the user to the page. Without it, the engine opens the browser of this machine, which is redirected to a port of this process. Default: none.
     public var redirectUri: String?
-    /// That port of 127.0.0.1. 0: any that is free, for servers that let it differ from the one that was registered, as RFC 8252 wants. Default: 0.
+    /// That port of 127.0.0.1. 0: any free port, for servers that accept a port other than the registered one, as RFC 8252 requires. Default: 0.
     public var loopbackPort: Int?
-    /// The private key that the client proves itself with (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA. Default: none.
+    /// Private key for client authentication (private_key_jwt), in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA. Default: none.
     public var signingKey: String?
-    /// The kid of signingKey, if the server knows several keys of the client. Default: none.
+    /// kid of signingKey, if the server has several keys of the client. Default: none.
     public var signingKeyId: String?
-    /// Bind tokens to a key where the server can (DPoP, RFC 9449), so that a stolen token is of no use. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a store it must be one. Default: false.
+    /// Binds tokens to a key if the server supports it (DPoP, RFC 9449), so that a stolen token cannot be used. true: a key of this connection. Or a private key in PEM, P-256, P-384 or Ed25519; required with a store. Default: false.
     public var dpop: JSONValue?
-    /// Ask for offline_access where the server has it. Default: false.
+    /// Requests the scope offline_access if the server supports it. Default: false.
     public var offlineAccess: Bool?
-    /// Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes may share; not encrypted. {id}: the host keeps them (CREDENTIALS events), and clients of this process whose id is the same take turns to refresh. By default they are the connection's own, and end with it. Default: memory.
+    /// Store of the credentials. A path: a directory, created when needed, of files for this user only, which processes may share; not encrypted. {id}: the host stores them (CREDENTIALS events), and clients of this process with the same id refresh one at a time. By default they belong to the connection, and are dropped with it. Default: memory.
     public var store: JSONValue?
-    /// The network that the MCP server is in: public, private or loopback. What it names as authorization servers may be there or public; by default that is decided by the server's URL, and a name counts as public. Default: by the URL.
+    /// Network of the MCP server: public, private or loopback. Authorization servers that it names may be in that network or public. The default follows from the server's URL, in which a name counts as public. Default: derived from the URL.
     public var addresses: String?
     /// Time limit of each request to metadata, registration and token endpoints, in milliseconds. Default: 10000.
     public var timeoutMs: Int?
-    /// Time limit of the user, in milliseconds. A store of the host's has the longer of the two limits: a keychain may have to ask the user. Default: 300000.
+    /// Time limit for the user to decide, in milliseconds. A store of the host has the longer of the two limits: a keychain may have to ask the user. Default: 300000.
     public var userTimeoutMs: Int?
-    /// What the grant jwt_bearer shows, such as a workload's identity. Its audience must be the authorization server. Default: none.
+    /// Assertion of the grant jwt_bearer, such as a workload's identity. Its audience must be the authorization server. Default: none.
     public var assertion: String?
     /// The identity provider of the grant enterprise: {tokenEndpoint, issuer, clientId, clientSecret?, clientAuthMethod?, subject, subjectType?}. It knows the client as clientId; subject is the user's token, by default an id token. Default: none.
     public var enterprise: [String: JSONValue]?
@@ -525,23 +525,23 @@ public struct AuthOptions: Sendable, Hashable, Codable {
 
 /// Options of one request of a `Client`. What is nil keeps the engine's default.
 public struct RequestOptions: Sendable, Hashable, Codable {
-    /// Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: the client's.
+    /// Time limit of this request, in milliseconds; progress restarts it. 0: no limit. Default: that of the client.
     public var timeoutMs: Int?
-    /// Time limit of this request that progress does not restart, in milliseconds. 0: no limit. Default: the client's.
+    /// Time limit of this request that progress does not restart, in milliseconds. 0: no limit. Default: that of the client.
     public var totalMs: Int?
-    /// false: ask the server even where a result that was kept is fresh. Default: true.
+    /// false: bypasses the cache and sends the request even if a cached result is fresh. Default: true.
     public var cache: Bool?
-    /// Ask for progress; PROGRESS events follow. Default: false.
+    /// Requests progress; PROGRESS events follow. Default: false.
     public var progress: Bool?
     /// Entries added to the request's _meta. Default: {}.
     public var meta: [String: JSONValue]?
-    /// Of call_tool: do not wait for the result. RESULT is {task: state} where the server makes a task of the call, else {result: the tool's result}. A legacy server is asked for a task where the tool allows it. Default: false.
+    /// For call_tool: does not wait for the result. RESULT is {task: state} if the server creates a task for the call, else {result: the tool's result}. A task is requested from a legacy server if the tool allows it. Default: false.
     public var task: Bool?
-    /// Of call_tool: how long a legacy server is asked to keep the task, in milliseconds. Modern servers decide that themselves. Default: the server's.
+    /// For call_tool: retention time of the task that is requested from a legacy server, in milliseconds. Modern servers decide it themselves. Default: that of the server.
     public var taskTtlMs: Int?
-    /// Of a list: all of its pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs is of each page, totalMs of all. A list that does not end fails with kind limit, timeout, or protocol where a cursor comes again; what there was until then is in the error's data. Default: false.
+    /// For a list: all pages as one result without a cursor, at most 1000 pages and 16 times maxMessageBytes. timeoutMs limits each page, totalMs all of them. A list that does not end fails with kind limit, timeout, or protocol if a cursor is repeated; the error's data has the entries received so far. Default: false.
     public var all: Bool?
-    /// Of call_tool and task_result: false: what the task asks does not become ELICIT and SAMPLE events; it is in the task's state, and answered by update_task. Default: true.
+    /// For call_tool and task_result. false: input requests of the task do not become ELICIT and SAMPLE events; they are in the task's state, and answered by update_task. Default: true.
     public var ask: Bool?
 
     /// Name only what should differ from the default.

@@ -4,19 +4,30 @@ use super::MARK;
 use super::surface::{Surface, error_class, pascal, snake};
 
 const INTRODUCTION: &str = "\
-Every option of the engine with its default. The keys are those of C, whose options are JSON; an unknown one is refused with an error of kind
-`usage`. In the other languages an option has the shape that is at home there:
+Every option of the engine with its default. The keys are those of C, whose options are JSON; an unknown key is
+rejected with an error of kind `usage`. The other languages spell the options in their own style:
 
-- Rust: methods of the builders, named alike (`page_size`, `timeout`), which take `Duration`s; [rust.md](rust.md) and `cargo doc` have them.
-- TypeScript: members of the options objects, spelled like the key. `driver` is `hosted` where it can be. In the place of `carried` there is
-  `server.handler()` or `server.node()`, of `progress` the function `onProgress`, of `task` and `ask` `client.startTask()`, of `host` in a server's `auth` the
-  function `verify`, and of `{id}` in a client's `auth` the store itself.
-- Swift: members of `EngineOptions`, `ServerOptions` and so on, spelled like the key, and parameters beside them (`timeout:`, `scopes:`,
-  `visibleTo:`, `asks:`, `task:`, `auth:`). In the place of `carried` there is `server.endpoint()`, of `progress` a closure.
-- Python: the names of the second column, durations (s) in seconds; those of a server and of serving HTTP also in milliseconds, under the name
-  with `_ms`. A name that does not exist is a `TypeError`. Servers have the driver `hosted` where they can. Where the column is empty a class
-  or a method takes the place: `asgi()` of `carried`, `start_task()` of `task` and `ask`, the classes of `trunnion.auth` of `grant` and
-  `enterprise`.
+- Rust: methods of the builders with similar names (`page_size`, `timeout`), which accept `Duration`s;
+  [rust.md](rust.md) and `cargo doc` list them.
+- TypeScript: members of the options objects, spelled like the key. `driver` is `hosted` where the platform
+  supports it. `server.handler()` or `server.node()` replace `carried`, the function `onProgress` replaces
+  `progress`, `client.startTask()` replaces `task` and `ask`, the function `verify` replaces `host` in a
+  server's `auth`, and the store itself replaces `{id}` in a client's `auth`.
+- Swift: members of `EngineOptions`, `ServerOptions` and so on, spelled like the key, and parameters
+  (`timeout:`, `scopes:`, `visibleTo:`, `asks:`, `task:`, `auth:`). `server.endpoint()` replaces `carried`, a
+  closure replaces `progress`.
+- Python: the names of the second column, durations (s) in seconds; those of a server and of serving HTTP also
+  in milliseconds, under the name with `_ms`. An unknown name is a `TypeError`. The driver of servers is
+  `hosted` where the platform supports it. If the column is empty, a class or a method replaces the option:
+  `asgi()` replaces `carried`, `start_task()` replaces `task` and `ask`, the classes of `trunnion.auth` replace
+  `grant` and `enterprise`.
+";
+
+const ERRORS: &str = "\
+One table for all languages. Negative codes are defined by the protocol and travel on the wire; the others are
+local. In Rust, `kind` of `trunnion::Error` has the value of the first column, to be compared with `==`, and
+`code` that of the second.
+
 ";
 
 /// `docs/options.md`.
@@ -45,8 +56,7 @@ pub fn options(surface: &Surface) -> String {
 /// `docs/errors.md`.
 pub fn errors(surface: &Surface) -> String {
     let mut out = format!("<!-- {MARK} -->\n\n# Errors\n\n");
-    out += "One table for every language. Negative codes are the protocol's and travel on the wire; the others are local. \
-            In Rust `trunnion::Error` has the first column as `kind`, to be compared with `==`, and the second as `code`.\n\n";
+    out += ERRORS;
     out += "| kind | code | Python and TypeScript | Swift | C | meaning |\n| --- | ---: | --- | --- | --- | --- |\n";
     for error in &surface.errors {
         out += &format!(
