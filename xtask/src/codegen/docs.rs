@@ -4,8 +4,8 @@ use super::MARK;
 use super::surface::{Surface, error_class, pascal, snake};
 
 const INTRODUCTION: &str = "\
-Every option of the engine with its default. The keys are those of C, whose options are JSON; an unknown key is
-rejected with an error of kind `usage`. The other languages spell the options in their own style:
+Every option of the engine with its default. The keys are those of C, whose options are JSON; an unknown key
+is rejected with an error of kind `usage`. The other languages spell the options in their own style:
 
 - Rust: methods of the builders with similar names (`page_size`, `timeout`), which accept `Duration`s;
   [rust.md](rust.md) and `cargo doc` list them.
@@ -19,8 +19,8 @@ rejected with an error of kind `usage`. The other languages spell the options in
 - Python: the names of the second column, durations (s) in seconds; those of a server and of serving HTTP also
   in milliseconds, under the name with `_ms`. An unknown name is a `TypeError`. The driver of servers is
   `hosted` where the platform supports it. If the column is empty, a class or a method replaces the option:
-  `asgi()` replaces `carried`, `start_task()` replaces `task` and `ask`, the classes of `trunnion.auth` replace
-  `grant` and `enterprise`.
+  `asgi()` replaces `carried`, `start_task()` replaces `task` and `ask`, the classes of `trunnion.auth`
+  replace `grant` and `enterprise`.
 ";
 
 const ERRORS: &str = "\
