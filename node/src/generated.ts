@@ -45,15 +45,15 @@ export const EVENT = {
   getPrompt: 3,
   /** id: exchange. target: the completion. payload: {argument: {name, value}, arguments: {…}}. */
   complete: 4,
-  /** id: exchange. The caller left; stop. Completing it has no effect any more. payload: {reason?}. */
+  /** id: exchange. The caller disconnected or cancelled; stop. Completing it has no effect. payload: {reason?}. */
   cancelled: 5,
-  /** id: exchange. target: client. The server asks the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR. */
+  /** id: exchange. target: client. The server elicits input from the user; payload: {mode: form|url, message, requestedSchema | url, elicitationId?}. Complete it with RESULT {action, content?} or ERROR. */
   elicit: 6,
-  /** id: exchange. target: client. The server asks a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR. */
+  /** id: exchange. target: client. The server samples a model; payload: {messages, maxTokens, …}. Complete it with RESULT {role, content, model, stopReason?} or ERROR. */
   sample: 7,
-  /** id: exchange. target: client, of one whose option auth has a redirectUri. The user is to agree at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the whole URL that the browser was sent to in the end, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first. */
+  /** id: exchange. target: client, one whose option auth has a redirectUri. The user must consent at a page; payload: {url, redirectUri}. Complete it with RESULT {url}, the complete URL to which the browser was finally redirected, which begins with redirectUri; or ERROR. CANCELLED when the attempt ends first. */
   authorize: 8,
-  /** id: exchange. target: server. A request brings a token that is for the host to check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), with ERROR: the token is refused, or with TOOL_ERROR: it cannot be checked now (503). CANCELLED follows when the request is gone. The token belongs into no log. */
+  /** id: exchange. target: server. A request has a token that the host must check (server option `auth` with host). payload: {token}. Complete it with RESULT and the claims {sub | client_id, aud, exp?, nbf?, iss?, scope?, …} (aud must name the server), with ERROR to reject the token, or with TOOL_ERROR if it cannot be checked now (503). CANCELLED follows when the request ends. Do not log the token. */
   verifyToken: 9,
   /** id: operation (or client, for connect). payload: the result. */
   result: 10,
@@ -63,15 +63,15 @@ export const EVENT = {
   progress: 12,
   /** id: serve operation. payload: {url, host, port}; on a Unix socket the url is http+unix://…, the host is empty and the port 0. */
   listening: 13,
-  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: what was granted), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed. */
+  /** payload: {event, params}. id: client; event is log, tools_changed, resources_changed, prompts_changed, resource_updated or elicitation_complete. id: client; event is also task_changed (params: a task's state) for a task that none of its operations follows. id: listen operation; event is listening (params: the granted subscriptions), then tools_changed, prompts_changed, resources_changed or resource_updated. id: task_result operation; event is task_changed (params: the task's state, see [[op]] get_task) for each change and the last state before RESULT or ERROR. id: server; event is roots_changed. */
   notification: 14,
-  /** id: client. The connection is over. payload: {reason}. */
+  /** id: client. The connection is closed. payload: {reason}. */
   closed: 15,
   /** id: carried request. payload: {status, headers: [[name, value], …]}. */
   httpHead: 16,
   /** id: carried request. payload: a piece of the response's body, as a string. */
   httpChunk: 17,
-  /** id: exchange. target: client, of one whose option auth has a store {id}. Its credentials are kept by the host, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: keep the record if the version of what is kept is `expected` (0: nothing is kept), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it holds secrets. */
+  /** id: exchange. target: client, one whose option auth has a store {id}. The host stores its credentials, one record for each server; payload: {op: load, server}: complete it with RESULT record or null; {op: swap, server, expected, record}: store the record if the version of the stored one is `expected` (0: none is stored), and complete it with RESULT true or false. ERROR: the store failed. A record is an object with `version`; it contains secrets. */
   credentials: 18,
 } as const;
 
