@@ -173,7 +173,7 @@ func printReceipt() async throws -> Int { 7 }
         let importer = try Server("importer", version: "1.0.0", options: options)
         try importer.tool("import", "Imports pages", task: .optional, resumable: true, taskConcurrency: 4) {
             (input: ImportInput, context: Context) in
-            // Where an earlier run of this task had come to, if its process died.
+            // Resumes after the last checkpoint if an earlier run's process died.
             let done: Int = try context.lastCheckpoint() ?? 0
             for page in done..<input.pages {
                 try await importPage(page)
@@ -185,9 +185,9 @@ func printReceipt() async throws -> Int { 7 }
         }
         let client = try await Client(.server(importer))
         let task = try await client.startTask("import", ["pages": 3])
-        let id = task.id  // nil where the server has answered at once
+        let id = task.id  // nil if the server has answered immediately
 
-        // Later, maybe in another process.
+        // Later, possibly in another process.
         let again = id.map(client.task) ?? task
         for try await state in again.updates() {
             print(state.status.rawValue, state.statusMessage ?? "")
@@ -273,12 +273,12 @@ func printReceipt() async throws -> Int { 7 }
         // A user with a browser on this machine.
         let browser = Auth.browser(AuthOptions(clientName: "Shop assistant"), store: .directory("/var/lib/shop/credentials"))
 
-        // A user who is sent to the page in your own way: gives the URL that the browser was sent to in the end.
+        // A user whom your program sends to the page: returns the URL to which the browser was redirected.
         let app = Auth.authorizationCode(redirectURI: "https://shop.example/callback") { page in
             try await signInSheet(page)
         }
 
-        // A program for itself, with a secret; with `signingKey:` it signs instead (private_key_jwt).
+        // A program without a user, with a secret; with `signingKey:` it signs instead (private_key_jwt).
         let program = Auth.clientCredentials(
             clientId: "my-id", clientSecret: "my-secret", options: AuthOptions(issuer: "https://auth.example.com"))
 
