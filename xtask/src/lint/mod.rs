@@ -5,6 +5,7 @@ mod deps;
 mod feature_table;
 mod features;
 mod files;
+mod guides;
 mod limits;
 mod links;
 mod names;
@@ -55,6 +56,7 @@ fn steps(session: &Session, filter: Option<&str>) {
     step("files", files::check);
     step("limits have tests", limits::have_tests);
     step("links of pages", links::lead_somewhere);
+    step("chapters of the guides", guides::share_their_contents);
     step("feature table", feature_table::is_true);
     for (name, check) in BASELINES {
         if wanted(name) {
