@@ -19,6 +19,15 @@ export type Elicited<T = Record<string, unknown>> =
 /** What may be said of a question to the client's model, besides the messages and the most tokens. */
 export type SampleOptions = Omit<CreateMessageRequest, "messages" | "maxTokens">;
 
+/** What may be said of a page to visit. */
+export interface ElicitUrlOptions {
+  /**
+   * Names the visit for `Server.notifyElicitationComplete`: unique in the server, and the same in every run of the
+   * handler. By default the engine makes one up where the revision wants it (2025-11-25).
+   */
+  elicitationId?: string;
+}
+
 /** Questions by key. */
 export type Questions = Readonly<Record<string, Question<any>>>;
 
@@ -53,8 +62,8 @@ export class Question<Answer> {
   }
 
   /** Ask the person to visit a page; what happens there does not go through the client. */
-  static elicitUrl(message: string, url: string | URL): Question<ElicitResult> {
-    return new Question("elicit", { mode: "url", message, url: String(url) }, (answer) => answer);
+  static elicitUrl(message: string, url: string | URL, { elicitationId }: ElicitUrlOptions = {}): Question<ElicitResult> {
+    return new Question("elicit", { mode: "url", message, url: String(url), elicitationId }, (answer) => answer);
   }
 
   /** Ask the client's model. `messages`: the conversation so far, or one text of the user. */

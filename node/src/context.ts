@@ -1,6 +1,6 @@
 // What a handler knows of the request it serves, and what it can say and ask while it works.
 
-import { type AnswersOf, type Elicited, Question, type Questions, readAnswers, type SampleOptions } from "./asking.js";
+import { type AnswersOf, type Elicited, type ElicitUrlOptions, Question, type Questions, readAnswers, type SampleOptions } from "./asking.js";
 import type { Engine } from "./engine.js";
 import { CancelledError, ClosedError } from "./generated.js";
 import type { Claims } from "./guard.js";
@@ -133,8 +133,12 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
   }
 
   /** Ask the person to visit a page. As `elicit` otherwise. */
-  elicitUrl(message: string, url: string | URL, { key }: KeyOption = {}): Promise<ElicitResult> {
-    return this.#one(key, () => Question.elicitUrl(message, url));
+  elicitUrl(
+    message: string,
+    url: string | URL,
+    { key, ...options }: ElicitUrlOptions & KeyOption = {},
+  ): Promise<ElicitResult> {
+    return this.#one(key, () => Question.elicitUrl(message, url, options));
   }
 
   /** Ask the client's model; see `Question.sample`. As `elicit` otherwise. */

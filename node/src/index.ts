@@ -15,7 +15,7 @@ export type {
   JwtBearerOptions,
 } from "./auth.js";
 export { Question } from "./asking.js";
-export type { AnswersOf, Elicited, Questions, SampleOptions } from "./asking.js";
+export type { AnswersOf, Elicited, ElicitUrlOptions, Questions, SampleOptions } from "./asking.js";
 export type { Carrier, FetchHandler } from "./carried.js";
 export { Changes } from "./changes.js";
 export type { Change, ListenFilter } from "./changes.js";

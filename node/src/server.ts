@@ -356,6 +356,18 @@ export class Server implements AsyncDisposable {
     this.engine.call(() => this.engine.native.notify(this.handle, "resource_updated", params));
   }
 
+  /**
+   * Tell a client that what its user was asked to do at a page (`Context.elicitUrl` with an `elicitationId`) is done.
+   *
+   * Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25.
+   * (2025-11-25, elicitation, "Completion Notifications for URL Mode Elicitation".) Later clients send their request
+   * again when the user is back.
+   */
+  notifyElicitationComplete(elicitationId: string): void {
+    const params = JSON.stringify({ elicitationId });
+    this.engine.call(() => this.engine.native.notify(this.handle, "elicitation_complete", params));
+  }
+
   /** Serve this process's standard streams. Resolves when the peer has closed them. */
   serveStdio(): Promise<void> {
     return this.#track(

@@ -48,6 +48,13 @@ async def hang() -> None:
         raise
 
 
+@server.tool
+async def visit(id: str, ctx: Context) -> str:
+    answer = await ctx.elicit_url("Sign in", "https://example.com/sign-in", elicitation_id=id)
+    server.notify_elicitation_complete(id)
+    return answer.action
+
+
 @server.resource("test://text", mime_type="text/plain", inline=True)
 def text() -> str:
     return "hello"

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <trunnion.h>
 
-enum { ADD = 1, ECHO, FAIL, STEPS, HANG, TEXT, ITEM, GREET, NAMES };
+enum { ADD = 1, ECHO, FAIL, STEPS, HANG, VISIT, TEXT, ITEM, GREET, NAMES };
 
 static const struct {
     const char *item, *definition;
@@ -33,11 +33,21 @@ static const struct {
      "\"required\":[\"n\"]}}",
      STEPS},
     {"tool", "{\"name\":\"hang\",\"inputSchema\":{\"type\":\"object\"}}", HANG},
+    {"tool",
+     "{\"name\":\"visit\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"}},"
+     "\"required\":[\"id\"]}}",
+     VISIT},
     {"resource", "{\"uri\":\"test://text\",\"name\":\"text\",\"mimeType\":\"text/plain\"}", TEXT},
     {"resource_template", "{\"uriTemplate\":\"test://item/{id}\",\"name\":\"item\"}", ITEM},
     {"prompt", "{\"name\":\"greet\",\"arguments\":[{\"name\":\"name\",\"required\":true}]}", GREET},
     {"completion", "{\"ref\":{\"type\":\"ref/prompt\",\"name\":\"greet\"}}", NAMES},
 };
+
+/* The call that has asked its user to visit a page, the operation of its question, and the id of the elicitation. */
+static struct {
+    uint64_t call, operation;
+    char *id;
+} visit;
 
 static void answer(trn_engine *engine, const trn_event *event, trn_outcome outcome, const char *text)
 {
@@ -62,13 +72,23 @@ static void answer_string(trn_engine *engine, const trn_event *event, trn_outcom
 static void on_event(trn_engine *engine, const trn_event *event, void *user)
 {
     static const char *const names[] = {"ada", "alan", "grace"};
-    char text[96] = "[", *string;
+    char text[96] = "[", question[256], *string;
     double a = 0, b = 0;
     int64_t count = 0;
-    (void)user;
+    uint64_t server = *(const uint64_t *)user;
     if (event->kind == TRN_EVENT_CANCELLED) {
         /* Only `hang` is ever still open. */
         fprintf(stderr, "cancelled hang\n");
+        return;
+    }
+    if (event->kind == TRN_EVENT_RESULT && event->id == visit.operation) {
+        snprintf(text, sizeof text, "{\"elicitationId\":\"%s\"}", visit.id);
+        trn_notify(engine, server, "elicitation_complete", trn_cstr(text), NULL);
+        string = trn_json_string(event->payload, "/page/action", NULL);
+        trn_complete(engine, visit.call, TRN_OUTCOME_TEXT, trn_cstr(string), NULL);
+        trn_string_free(string);
+        trn_string_free(visit.id);
+        visit.id = NULL;
         return;
     }
     switch (event->target) {
@@ -91,6 +111,15 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
             trn_progress(engine, event->id, trn_cstr(text), NULL);
         }
         answer(engine, event, TRN_OUTCOME_TEXT, "done");
+        break;
+    case VISIT:
+        visit.call = event->id;
+        visit.id = trn_json_string(event->payload, "id", NULL);
+        snprintf(question, sizeof question,
+                 "{\"page\":{\"op\":\"elicit\",\"params\":{\"mode\":\"url\",\"message\":\"Sign in\","
+                 "\"url\":\"https://example.com/sign-in\",\"elicitationId\":\"%s\"}}}",
+                 visit.id);
+        trn_request(engine, visit.call, "ask", trn_cstr(question), trn_cstr(NULL), &visit.operation, NULL);
         break;
     case TEXT:
         answer(engine, event, TRN_OUTCOME_TEXT, "hello");
@@ -142,7 +171,7 @@ int serve_vectors(const char *definition, const char *options)
     uint64_t server = 0, serving = 0;
     trn_engine *engine = make_server(definition, options, &server, &error);
     if (engine != NULL && trn_serve_stdio(engine, server, trn_cstr(NULL), &serving, &error) == TRN_STATUS_OK) {
-        trn_run(engine, serving, on_event, NULL, NULL, &error);
+        trn_run(engine, serving, on_event, &server, NULL, &error);
     }
     if (error != NULL) {
         fprintf(stderr, "%s\n", error->message);

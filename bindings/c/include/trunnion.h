@@ -619,8 +619,9 @@ trn_status trn_http_request(trn_engine *engine,
                             trn_error **error);
 
 // Tell the peers of a server or of a client that something has changed.
-// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed" or "prompts_changed"; for a client
-// "roots_changed" {roots}.
+// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed", "prompts_changed" or
+// "elicitation_complete" {elicitationId}, which only the session hears that was asked to visit a page under that id; for a
+// client "roots_changed" {roots}.
 // params: JSON. TRN_STATUS_FALSE: there is no server or client of that id.
 trn_status trn_notify(trn_engine *engine,
                       uint64_t id,

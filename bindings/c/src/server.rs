@@ -145,8 +145,9 @@ pub unsafe extern "C" fn trn_http_request(
 }
 
 /// Tell the peers of a server or of a client that something has changed.
-/// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed" or "prompts_changed"; for a client
-/// "roots_changed" {roots}.
+/// event: for a server "resource_updated" {uri}, "tools_changed", "resources_changed", "prompts_changed" or
+/// "elicitation_complete" {elicitationId}, which only the session hears that was asked to visit a page under that id; for a
+/// client "roots_changed" {roots}.
 /// params: JSON. TRN_STATUS_FALSE: there is no server or client of that id.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trn_notify(

@@ -1,6 +1,8 @@
 //! The server of `tests/vectors/README.md` as a host of the facade, for `tests/vectors.rs`: the driver is the first
 //! argument, the definition the second.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use trunnion_facade::{Completion, Engine, Error, Event};
 
@@ -12,8 +14,8 @@ const CANCELLED: u32 = 5;
 const RESULT: u32 = 10;
 const ERROR: u32 = 11;
 
-/// The items of the server, in the order of the targets 0 to 8.
-fn items() -> [(&'static str, Value); 9] {
+/// The items of the server, in the order of the targets 0 to 9.
+fn items() -> [(&'static str, Value); 10] {
     let takes = |name: &str, argument: &str, kind: &str| {
         let schema =
             json!({"type": "object", "properties": {argument: {"type": kind}}, "required": [argument]});
@@ -27,6 +29,7 @@ fn items() -> [(&'static str, Value); 9] {
         ("tool", takes("fail", "message", "string")),
         ("tool", takes("steps", "n", "integer")),
         ("tool", json!({"name": "hang"})),
+        ("tool", takes("visit", "id", "string")),
         ("resource", json!({"uri": "test://text", "mimeType": "text/plain"})),
         ("resource_template", json!({"uriTemplate": "test://item/{id}"})),
         ("prompt", json!({"name": "greet", "arguments": [{"name": "name", "required": true}]})),
@@ -34,7 +37,10 @@ fn items() -> [(&'static str, Value); 9] {
     ]
 }
 
-fn answer(engine: &Engine, event: &Event) -> Result<Option<Completion>, Error> {
+/// Calls that have asked, by the operations of their questions, and the ids of their elicitations.
+type Visits = BTreeMap<u64, (u64, String)>;
+
+fn answer(engine: &Engine, event: &Event, visits: &mut Visits) -> Result<Option<Completion>, Error> {
     let input: Value = serde_json::from_str(&event.payload).expect("payloads are JSON");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &Value| value.as_f64().unwrap_or_default();
@@ -50,9 +56,16 @@ fn answer(engine: &Engine, event: &Event) -> Result<Option<Completion>, Error> {
             (TEXT, "done".into())
         }
         4 => return Ok(None),
-        5 => (TEXT, "hello".into()),
-        6 => (TEXT, format!("item {}", text(&input["params"]["id"]))),
-        7 => (TEXT, format!("Greet {}", text(&input["name"]))),
+        5 => {
+            let page = json!({"mode": "url", "message": "Sign in", "url": "https://example.com/sign-in", "elicitationId": input["id"]});
+            let asked = json!({"page": {"op": "elicit", "params": page}}).to_string();
+            let operation = engine.request(event.id, "ask", &asked, "{}")?;
+            visits.insert(operation, (event.id, text(&input["id"])));
+            return Ok(None);
+        }
+        6 => (TEXT, "hello".into()),
+        7 => (TEXT, format!("item {}", text(&input["params"]["id"]))),
+        8 => (TEXT, format!("Greet {}", text(&input["name"]))),
         _ => {
             let value = text(&input["argument"]["value"]);
             let names = ["ada", "alan", "grace"].into_iter().filter(|name| name.starts_with(&value));
@@ -71,6 +84,7 @@ fn main() -> Result<(), Error> {
     }
     let serving = engine.serve_stdio(server, "{}")?;
     let mut completions = Vec::new();
+    let mut visits = Visits::new();
     loop {
         let events = engine.drain(std::mem::take(&mut completions));
         if events.is_empty() {
@@ -82,8 +96,16 @@ fn main() -> Result<(), Error> {
                     engine.close(std::time::Duration::from_secs(1));
                     return Ok(());
                 }
+                RESULT => {
+                    let (id, elicitation) = visits.remove(&event.id).expect("an answer to a question");
+                    let params = json!({ "elicitationId": elicitation }).to_string();
+                    engine.notify(server, "elicitation_complete", &params)?;
+                    let answers: Value = serde_json::from_str(&event.payload).expect("payloads are JSON");
+                    let payload = answers["page"]["action"].as_str().unwrap_or_default().to_owned();
+                    completions.push(Completion { id, outcome: TEXT, payload });
+                }
                 CANCELLED => eprintln!("hang cancelled"),
-                _ => completions.extend(answer(&engine, &event)?),
+                _ => completions.extend(answer(&engine, &event, &mut visits)?),
             }
         }
     }

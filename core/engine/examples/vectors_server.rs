@@ -1,13 +1,15 @@
 //! The server of `tests/vectors/README.md`, for `tests/vectors.rs`: its definition is the first argument.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use trunnion::Era;
+use trunnion::model::ElicitAction;
 use trunnion::server::{
-    Args, Completion, Context, Partial, Prompt, Resource, ResourceTemplate, Server, Tool, ToolError,
+    Args, Completion, Context, Partial, Prompt, Resource, ResourceTemplate, Server, State, Tool, ToolError,
 };
+use trunnion::{Era, Error};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -88,6 +90,23 @@ async fn hang() {
     std::future::pending::<()>().await;
 }
 
+/// The server that tells of visits: it is there when the first call is.
+type Served = Arc<OnceLock<Server>>;
+
+async fn visit(
+    Args(Item { id }): Args<Item>,
+    context: Context,
+    State(served): State<Served>,
+) -> Result<&'static str, Error> {
+    let action = context.elicit_url_as(&id, "Sign in", "https://example.com/sign-in").await?;
+    served.get().expect("it is served").elicitation_complete(id);
+    Ok(match action {
+        ElicitAction::Accept => "accept",
+        ElicitAction::Decline => "decline",
+        ElicitAction::Cancel => "cancel",
+    })
+}
+
 async fn item(Args(Item { id }): Args<Item>) -> String {
     format!("item {id}")
 }
@@ -106,7 +125,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let eras = definition.eras.unwrap_or_else(|| vec!["modern".into(), "legacy".into()]);
     let eras =
         [Era::Modern, Era::Legacy].into_iter().filter(|era| eras.iter().any(|name| name == era.as_str()));
-    Server::builder(definition.name, definition.version)
+    let served = Served::default();
+    let server = Server::builder(definition.name, definition.version)
         .cache(Duration::from_millis(definition.ttl_ms), definition.cache_scope == "public")
         .page_size(definition.page_size.unwrap_or(1000))
         .eras(eras)
@@ -115,12 +135,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .tool(Tool::new("fail", fail))
         .tool(Tool::new("steps", steps))
         .tool(Tool::new("hang", hang))
+        .tool(Tool::new("visit", visit))
         .resource(Resource::new("test://text", async || "hello").mime_type("text/plain"))
         .resource_template(ResourceTemplate::new("test://item/{id}", item))
         .prompt(Prompt::new("greet", greet))
         .completion(Completion::prompt("greet", names))
-        .build()?
-        .serve_stdio()
-        .await?;
+        .state(served.clone())
+        .build()?;
+    let _ = served.set(server.clone());
+    server.serve_stdio().await?;
     Ok(())
 }

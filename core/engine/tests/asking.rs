@@ -78,6 +78,18 @@ async fn declared(context: Context, done: State<Done>) -> Result<String, Error> 
     Ok(person.map_or_else(|| "nobody".into(), |person| person.name))
 }
 
+async fn visit(context: Context) -> Result<String, Error> {
+    let action = context.elicit_url_as("e1", "Sign in", "https://example.com/sign-in").await?;
+    Ok(format!("{action:?}"))
+}
+
+/// A call that is to be sent again after a page was visited (2025-11-25, "URL Elicitation Required Error").
+async fn required() -> Result<String, Error> {
+    let page =
+        json!({"mode": "url", "elicitationId": "e2", "url": "https://example.com/", "message": "Sign in"});
+    Err(Error::custom(-32042, "sign in first").with_data(json!({"elicitations": [page]})))
+}
+
 async fn hello() -> &'static str {
     "hello"
 }
@@ -89,6 +101,8 @@ fn server(done: &Done) -> Server {
         .tool(Tool::new("order", order))
         .tool(Tool::new("everything", everything))
         .tool(Tool::new("together", together))
+        .tool(Tool::new("visit", visit))
+        .tool(Tool::new("required", required))
         .tool(Tool::new("declared", declared).asks("who", Ask::form::<Person>("Who?")))
         .prompt(Prompt::new("greeting", greet))
         .resource(Resource::new("test://greeting", greet))
@@ -367,4 +381,62 @@ async fn what_the_server_does_not_offer_is_not_granted() {
     assert_eq!(stream.message().await["params"]["notifications"], json!({"toolsListChanged": true}));
     let error = peer.ask(2, "subscriptions/listen", json!({})).await.json();
     assert_eq!(error["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn the_end_of_an_elicitation_is_told_to_the_session_that_was_asked() {
+    let server = server(&Done::default());
+    let pages = json!({"elicitation": {"url": {}}});
+    let asked = Peer::legacy(&server, "2025-11-25", pages.clone()).await;
+    let other = Peer::legacy(&server, "2025-11-25", pages.clone()).await;
+    let older = Peer::legacy(&server, "2025-06-18", pages).await;
+    let mut standing = [asked.get(None).await.stream(), other.get(None).await.stream()];
+    for stream in &mut standing {
+        stream.next().await.expect("the priming event");
+    }
+    let mut old = older.get(None).await.stream();
+
+    // Asked by a call, and by an error; what another session was asked is not its own.
+    let visit = async |peer: &Peer| {
+        let mut stream = peer.call(1, "visit", json!({})).await.stream();
+        let question = loop {
+            let event = stream.next().await.expect("a question");
+            if !event.data.is_empty() {
+                break event.message();
+            }
+        };
+        assert_eq!(peer.respond(&question, json!({"action": "accept"})).await, 202);
+        assert_eq!(text(&stream.message().await), "Accept");
+        question
+    };
+    assert_eq!(visit(&asked).await["params"]["elicitationId"], "e1");
+    visit(&older).await;
+    assert_eq!(other.call(2, "required", json!({})).await.json()["error"]["code"], -32042);
+
+    // What follows on each stream shows that nothing else was told.
+    for id in ["e1", "e1", "e2", "e3"] {
+        server.elicitation_complete(id);
+    }
+    server.remove_tool("greet");
+    for (stream, id) in standing.iter_mut().zip(["e1", "e2"]) {
+        let told = stream.message().await;
+        assert_eq!(told["method"], "notifications/elicitation/complete");
+        assert_eq!(told["params"], json!({"elicitationId": id}));
+        assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+    }
+    assert_eq!(old.message().await["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn the_modern_era_has_no_ids_of_elicitations() {
+    let peer = Peer::modern(&server(&Done::default())).await;
+    let capabilities = json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}});
+    let params = json!({"name": "visit", "arguments": {}, "_meta": capabilities});
+    let asked = peer.ask(1, "tools/call", params.clone()).await.json();
+    let (key, question) =
+        asked["result"]["inputRequests"].as_object().and_then(|all| all.iter().next()).expect("one");
+    assert_eq!(question["params"]["url"], "https://example.com/sign-in");
+    assert!(question["params"].get("elicitationId").is_none(), "{question}");
+    let done = again(&peer, 2, &params, &asked, json!({ key: {"action": "accept"} })).await;
+    assert_eq!(text(&done), "Accept");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use trunnion_proto::Limits;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::server::catalog::{Catalog, Dispatch, Input, Item, Offer};
-use trunnion_proto::server::{Output, Progress, ServerConn, Settings, Stamp};
+use trunnion_proto::server::{Notice, Output, Progress, ServerConn, Settings, Stamp, questions};
 
 use crate::{pattern, schema};
 
@@ -46,6 +46,11 @@ fn catalog(definition: &Value) -> Catalog<&'static str> {
             json!({"name": "steps", "inputSchema": object(json!({"n": {"type": "integer"}}), json!(["n"]))}),
         ),
         (Item::Tool, "hang", json!({"name": "hang"})),
+        (
+            Item::Tool,
+            "visit",
+            json!({"name": "visit", "inputSchema": object(json!({"id": string}), json!(["id"]))}),
+        ),
         (Item::Resource, "text", json!({"uri": "test://text", "mimeType": "text/plain"})),
         (Item::ResourceTemplate, "item", json!({"uriTemplate": "test://item/{id}"})),
         (Item::Prompt, "greet", json!({"name": "greet", "arguments": [{"name": "name", "required": true}]})),
@@ -62,6 +67,8 @@ struct Peer {
     limit: usize,
     sent: Vec<Value>,
     hanging: BTreeMap<u64, bool>,
+    /// The calls that have asked, by the numbers of their questions, and the ids of their elicitations.
+    visiting: BTreeMap<u64, (u64, String)>,
     said: schema::Conversation,
 }
 
@@ -88,9 +95,14 @@ impl Peer {
                 Output::Cancelled(key, _) => {
                     *self.hanging.get_mut(&key).expect("only hang is ever cancelled here") = true;
                 }
-                Output::Answered(..) | Output::Withdrawn(_) | Output::RootsChanged => {
-                    panic!("nothing was asked")
+                Output::Answered(ask, answer) => {
+                    let (key, id) = self.visiting.remove(&ask).expect("asked");
+                    let answer = answer.expect("an answer");
+                    let answer: Value = serde_json::from_str(answer.as_str()).expect("JSON");
+                    self.conn.notice(&Notice::ElicitationComplete(id));
+                    self.answer(key, Outcome::Text(answer["action"].as_str().expect("action").into()));
                 }
+                Output::Withdrawn(_) | Output::RootsChanged => panic!("no transcript does that"),
                 Output::Request(key, request) => match self.catalog.dispatch(&request, None) {
                     Dispatch::Answer(outcome) => self.answer(key, outcome),
                     Dispatch::Listen(granted) => self.conn.listen(key, granted),
@@ -103,6 +115,8 @@ impl Peer {
                         exchange.answered_by(&entry, &request);
                         if entry.handler == "hang" {
                             self.hanging.insert(key, false);
+                        } else if entry.handler == "visit" {
+                            self.visit(key, input);
                         } else {
                             let outcome = self.handle(key, entry.handler, input);
                             self.answer(key, outcome);
@@ -111,6 +125,15 @@ impl Peer {
                 },
             }
         }
+    }
+
+    fn visit(&mut self, key: u64, input: Input) {
+        let Input::Tool(arguments) = input else { panic!("visit is a tool") };
+        let arguments: Value = serde_json::from_str(arguments.as_str()).expect("JSON");
+        let page = json!({"mode": "url", "message": "Sign in", "url": "https://example.com/sign-in", "elicitationId": arguments["id"]});
+        let asked = questions(&json!({"page": {"op": "elicit", "params": page}}).to_string()).expect("valid");
+        let ask = self.conn.ask(key, &asked[0], None).expect("live");
+        self.visiting.insert(ask, (key, arguments["id"].as_str().expect("id").into()));
     }
 
     fn answer(&mut self, key: u64, outcome: Outcome) {
@@ -181,6 +204,7 @@ fn run(case: &Value) -> Result<(), String> {
         limit,
         sent: Vec::new(),
         hanging: BTreeMap::new(),
+        visiting: BTreeMap::new(),
         said: schema::Conversation::new(schema::End::Server),
     };
     for (index, step) in case["steps"].as_array().expect("steps").iter().enumerate() {

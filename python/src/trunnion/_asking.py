@@ -78,9 +78,12 @@ class Question(Generic[T]):
         return Question("elicit", {"message": message, "requestedSchema": requested}, _form_reader(load))
 
     @staticmethod
-    def url(message: str, url: str) -> Question[ElicitResult]:
+    def url(message: str, url: str, *, elicitation_id: str | None = None) -> Question[ElicitResult]:
         """Ask the person to visit a page: see `Context.elicit_url`."""
-        return Question("elicit", {"mode": "url", "message": message, "url": url}, ElicitResult.from_json)
+        params = {"mode": "url", "message": message, "url": url}
+        if elicitation_id is not None:
+            params["elicitationId"] = elicitation_id
+        return Question("elicit", params, ElicitResult.from_json)
 
     @staticmethod
     def sample(

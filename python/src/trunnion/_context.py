@@ -220,15 +220,20 @@ class Context:
         """
         return self._ask_one(key, Question.form(message, schema))
 
-    def elicit_url(self, message: str, url: str, *, key: str | None = None) -> Asking[ElicitResult]:
+    def elicit_url(
+        self, message: str, url: str, *, elicitation_id: str | None = None, key: str | None = None
+    ) -> Asking[ElicitResult]:
         """Ask the person to visit a page, where something happens that is not the client's business.
 
         Args:
             message: why the page is to be visited.
             url: the page.
+            elicitation_id: names the visit for `Server.notify_elicitation_complete`: unique in the server, and
+                the same in every run of the handler. By default the engine makes one up where the revision wants
+                it (2025-11-25).
             key: as of `elicit`.
         """
-        return self._ask_one(key, Question.url(message, url))
+        return self._ask_one(key, Question.url(message, url, elicitation_id=elicitation_id))
 
     def sample(
         self,

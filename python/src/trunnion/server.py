@@ -443,6 +443,23 @@ class Server:
             return False
         return host.call("notify", host.handle, "resource_updated", dumps({"uri": uri}))  # type: ignore[no-any-return]
 
+    def notify_elicitation_complete(self, elicitation_id: str) -> bool:
+        """Tell a client that what its user was asked to do at a page (`Context.elicit_url`) is done. May be called on
+        any thread, and in any process that shares the server's store.
+
+        Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25.
+        (2025-11-25, elicitation, "Completion Notifications for URL Mode Elicitation".) Later clients send their
+        request again when the user is back.
+
+        Returns:
+            Whether the server is being served.
+        """
+        host = self._host
+        if host is None:
+            return False
+        params = dumps({"elicitationId": elicitation_id})
+        return host.call("notify", host.handle, "elicitation_complete", params)  # type: ignore[no-any-return]
+
     def on_roots_changed(self, fn: F) -> F:
         """Register a function, `def` or `async def`, to call when a client says that its roots have changed;
         also a decorator. It takes no arguments; what it raises is logged under `trunnion`."""

@@ -25,8 +25,12 @@ public struct Question: Sendable {
     }
 
     /// The person visits a page. What happens there does not go through the client.
-    public static func elicit(_ message: String, url: String) -> Question {
-        Question(op: "elicit", params: .value(["mode": "url", "message": .string(message), "url": .string(url)]))
+    /// - Parameter elicitationId: names the visit for `Server.notifyElicitationComplete`: unique in the server, and the
+    ///   same in every run of the handler. Without one the engine makes one up where the revision wants it (2025-11-25).
+    public static func elicit(_ message: String, url: String, elicitationId: String? = nil) -> Question {
+        var params: [String: JSONValue] = ["mode": "url", "message": .string(message), "url": .string(url)]
+        params["elicitationId"] = elicitationId.map { .string($0) }
+        return Question(op: "elicit", params: .value(.object(params)))
     }
 
     /// The client's model goes on with a conversation.
@@ -162,8 +166,11 @@ extension Context {
     }
 
     /// Ask the person to visit a page.
-    public func elicit(_ message: String, url: String, key: String? = nil) async throws -> ElicitResult {
-        try await ask(.elicit(message, url: url), key: key) { try $0.elicitation($1) }
+    /// - Parameter elicitationId: as of `Question.elicit(_:url:elicitationId:)`.
+    public func elicit(
+        _ message: String, url: String, elicitationId: String? = nil, key: String? = nil
+    ) async throws -> ElicitResult {
+        try await ask(.elicit(message, url: url, elicitationId: elicitationId), key: key) { try $0.elicitation($1) }
     }
 
     /// Have the client's model go on with a conversation.

@@ -132,6 +132,17 @@ public final class Server: Sendable {
         }
     }
 
+    /// Tell a client that what its user was asked to do at a page (`Context.elicit(_:url:elicitationId:key:)`) is done.
+    /// Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25
+    /// (elicitation, "Completion Notifications for URL Mode Elicitation"). Later clients send their request again when
+    /// the user is back.
+    public func notifyElicitationComplete(_ elicitationId: String) throws {
+        let params = try JSON.text(["elicitationId": elicitationId])
+        _ = try calling {
+            try runtime.core.engine.notify(id: handle, event: "elicitation_complete", params: params)
+        }
+    }
+
     /// Hear when a client's roots have changed (clients of the legacy era tell). Each call replaces the handler before.
     public func onRootsChanged(_ handler: @escaping @Sendable () async -> Void) {
         runtime.core.addServer(handle) { _, _ in

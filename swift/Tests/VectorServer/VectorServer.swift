@@ -12,6 +12,7 @@ struct AddOutput: Codable { var sum: Double }
 struct TextInput: Codable { var text: String }
 struct MessageInput: Codable { var message: String }
 struct StepsInput: Codable { var n: Int }
+struct VisitInput: Codable { var id: String }
 struct GreetInput: Codable { var name: String }
 
 @main
@@ -37,6 +38,12 @@ enum VectorServer {
                 FileHandle.standardError.write(Data("hang cancelled\n".utf8))
                 throw error
             }
+        }
+        try server.tool("visit") { (input: VisitInput, context: Context) in
+            let page = "https://example.com/sign-in"
+            let answer = try await context.elicit("Sign in", url: page, elicitationId: input.id)
+            try server.notifyElicitationComplete(input.id)
+            return answer.action.rawValue
         }
         try server.resource("test://text", name: "text", mimeType: "text/plain") { _ in "hello" }
         try server.resource(template: "test://item/{id}", name: "item") { request, _ in "item \(request["id"])" }

@@ -16,7 +16,8 @@ struct RootsChanged {
 
 impl Engine {
     /// Tell what has changed. Of a client: `roots_changed {roots: [{uri, name?}]}` replaces its roots. Of a server:
-    /// `resource_updated {uri}`, `tools_changed`, `resources_changed`, `prompts_changed`. False: nobody wants to know it; the
+    /// `resource_updated {uri}`, `tools_changed`, `resources_changed`, `prompts_changed`, `elicitation_complete
+    /// {elicitationId}` (only the session that was asked is told). False: nobody wants to know it; the
     /// client has declared no roots, or there is no such client or server any more.
     pub fn notify(&self, id: u64, event: &str, params: &str) -> Result<bool, Error> {
         let inner = self.check()?;

@@ -17,15 +17,17 @@ pub(crate) struct Missed {
     pub resources: bool,
     /// These tasks have.
     pub tasks: BTreeSet<String>,
+    /// These elicitations are complete.
+    pub elicitations: BTreeSet<String>,
 }
 
-/// Most tasks of which it is remembered that they have changed. Clients ask for a task that they wait for; they are told so
-/// that they can ask sooner.
+/// Most tasks of which it is remembered that they have changed, and elicitations that they are complete. Clients ask for a
+/// task that they wait for; they are told so that they can ask sooner.
 const MAX_MISSED: usize = 1024;
 
 impl Missed {
     fn is_empty(&self) -> bool {
-        !self.resources && self.tasks.is_empty()
+        !self.resources && self.tasks.is_empty() && self.elicitations.is_empty()
     }
 
     fn note(&mut self, notice: &Notice) {
@@ -33,6 +35,10 @@ impl Missed {
             Notice::Resource(_) => self.resources = true,
             Notice::Task(news) if self.tasks.len() < MAX_MISSED => drop(self.tasks.insert(news.id.clone())),
             Notice::Task(news) => tracing::warn!(task = news.id, "a change of a task is not told"),
+            Notice::ElicitationComplete(id) if self.elicitations.len() < MAX_MISSED => {
+                self.elicitations.insert(id.clone());
+            }
+            Notice::ElicitationComplete(_) => tracing::warn!("the end of an elicitation is not told"),
             // These take no room, so they were kept.
             Notice::Tools | Notice::Resources | Notice::Prompts => {}
         }
@@ -51,7 +57,9 @@ impl Say {
             Say::Log(entry) => {
                 size_of::<Say>() + entry.data.get().len() + entry.logger.as_ref().map_or(0, String::len)
             }
-            Say::Notice(Notice::Resource(uri)) => size_of::<Say>() + uri.len(),
+            Say::Notice(Notice::Resource(text) | Notice::ElicitationComplete(text)) => {
+                size_of::<Say>() + text.len()
+            }
             Say::Notice(Notice::Task(news)) => size_of::<Say>() + news.size(),
             Say::Ask(_)
             | Say::CloseStream
@@ -174,7 +182,21 @@ impl Listener for Inbox {
 mod tests {
     use std::task::Context;
 
+    use trunnion_proto::tasks::News;
+
     use super::*;
+
+    #[test]
+    fn tasks_and_elicitations_that_are_remembered() {
+        let (mut missed, record) = (Missed::default(), crate::server::tasks::watch::tests::record());
+        for n in 0..=MAX_MISSED {
+            missed.note(&Notice::ElicitationComplete(n.to_string()));
+            let mut news = News::of(&record);
+            news.id = n.to_string();
+            missed.note(&Notice::Task(news));
+        }
+        assert_eq!((missed.tasks.len(), missed.elicitations.len()), (MAX_MISSED, MAX_MISSED));
+    }
 
     #[test]
     fn a_change_that_there_was_no_room_for_is_said_roughly() {
@@ -190,7 +212,7 @@ mod tests {
             said.push(say);
         }
         assert!((500..2000).contains(&said.len()), "{}", said.len());
-        let expected = Missed { resources: true, tasks: BTreeSet::new() };
+        let expected = Missed { resources: true, ..Missed::default() };
         assert!(matches!(said.pop(), Some(Say::Missed(missed)) if missed == expected), "it is the last");
         assert!(said.iter().all(|say| !matches!(say, Say::Missed(_))), "once");
         assert!(said.iter().any(|say| matches!(say, Say::Notice(Notice::Tools))));

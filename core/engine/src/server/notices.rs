@@ -149,10 +149,7 @@ impl Line {
     pub fn publish(&self, notice: &Notice) {
         self.hub.notice(notice);
         self.say(|| {
-            let uri = match notice {
-                Notice::Resource(uri) => Some(uri.clone()),
-                _ => None,
-            };
+            let uri = notice.subject().map(str::to_owned);
             Word::Changed { event: notice.op().to_owned(), uri }
         });
     }
@@ -221,6 +218,7 @@ enum Word {
     /// A [`Notice`], by the neutral name of its notification.
     Changed {
         event: String,
+        /// What it is about: see [`Notice::subject`].
         uri: Option<String>,
     },
     Session {

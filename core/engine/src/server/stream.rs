@@ -242,6 +242,9 @@ impl Link {
 
     /// Some changes were not kept: whatever is watched may have changed.
     fn tell_again(&mut self, missed: Missed) {
+        for id in missed.elicitations {
+            self.conn.notice(&Notice::ElicitationComplete(id));
+        }
         if missed.resources {
             for uri in self.conn.watched_resources() {
                 let notice = Notice::Resource(uri);

@@ -170,6 +170,15 @@ impl Question {
         }
     }
 
+    /// The id that the handler gave to a URL elicitation; its completion is reported under that id.
+    pub fn elicitation_id(&self) -> Option<String> {
+        if self.method.role != Role::Elicit {
+            return None;
+        }
+        let params = self.elicitation();
+        params.elicitation_id.as_ref().filter(|_| params.is_url()).map(|id| id.to_string())
+    }
+
     /// Returns true if the revision requires an `elicitationId` that the question lacks (2025-11-25,
     /// elicitation, "URL Mode").
     pub fn wants_elicitation_id(&self, revision: Revision) -> bool {

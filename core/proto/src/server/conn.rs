@@ -14,6 +14,7 @@ use crate::methods::{self, Role};
 use crate::outcome::Outcome;
 use crate::revision::{Era, Revision};
 use crate::server::asking::Question;
+use crate::server::elicitations::Elicitations;
 use crate::server::encode::Stamp;
 use crate::server::exchange::{Exchange, LogEntry, Progress};
 use crate::server::notice::{Filter, Notice};
@@ -64,6 +65,8 @@ pub struct ServerConn {
     /// Name of the legacy session.
     name: String,
     session: Option<Session>,
+    /// The pages that the client of the session was asked to visit.
+    elicitations: Elicitations,
     live: BTreeMap<u64, Live>,
     /// The keys of the live requests by their ids.
     keys: BTreeMap<Id, u64>,
@@ -85,6 +88,7 @@ impl ServerConn {
             settings,
             name: String::new(),
             session: None,
+            elicitations: Elicitations::default(),
             live: BTreeMap::new(),
             keys: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -180,6 +184,7 @@ impl ServerConn {
         if let (Outcome::Error(_), Some(uri), Some(session)) = (&outcome, &live.watches, &mut self.session) {
             session.refused(uri);
         }
+        self.elicitations.ended(live.exchange.revision(), &outcome);
         let finished = live.exchange.finish(outcome, stamp).map(|finished| finished.bytes);
         let sent = finished.is_some();
         match live.batch {
@@ -195,6 +200,9 @@ impl ServerConn {
         let revision = self.live.get(&key)?.exchange.revision();
         let ask = self.fresh_key();
         self.asks.insert(ask, key);
+        if let Some(id) = elicitation_id.map(str::to_owned).or_else(|| question.elicitation_id()) {
+            self.elicitations.asked(revision, &id);
+        }
         let params = question.params(revision, elicitation_id);
         let request = jsonrpc::request(&Id::number(ask), question.method.name, &params);
         self.out.push_back(Output::Send(request));
@@ -212,7 +220,11 @@ impl ServerConn {
 
     /// Notifies the interested clients of a change.
     pub fn notice(&mut self, notice: &Notice) {
-        if self.session.as_ref().is_some_and(|session| session.wants(notice, &self.name)) {
+        let told = match notice {
+            Notice::ElicitationComplete(id) => self.elicitations.complete(id),
+            _ => self.session.as_ref().is_some_and(|session| session.wants(notice, &self.name)),
+        };
+        if told {
             self.out.push_back(Output::Send(notice.message(None)));
         }
         let streams = self.live.values().filter_map(|live| live.exchange.notice(notice));

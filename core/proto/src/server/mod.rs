@@ -5,6 +5,7 @@ mod asking;
 pub mod catalog;
 mod conn;
 mod content;
+mod elicitations;
 mod encode;
 mod exchange;
 pub mod memory;
@@ -17,6 +18,7 @@ mod template;
 
 pub use asking::{Question, questions};
 pub use conn::{Output, ServerConn, Time};
+pub use elicitations::Elicitations;
 pub use encode::{Finished, Stamp};
 pub use exchange::{Exchange, LogEntry, LogLevel, Progress};
 pub use notice::{Filter, Notice};

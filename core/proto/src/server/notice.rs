@@ -53,15 +53,22 @@ pub enum Notice {
     Resource(String),
     /// A task.
     Task(News),
+    /// What a client was asked to do at a page is done: the id of that elicitation (2025-11-25).
+    ElicitationComplete(String),
 }
 
 impl Notice {
     /// From its neutral name and parameters: `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated
-    /// {uri}`. `None` for another name.
+    /// {uri}`, `elicitation_complete {elicitationId}`. `None` for another name.
     pub fn parse(event: &str, params: &str) -> Option<Result<Notice, RpcError>> {
         #[derive(Deserialize)]
         struct Updated {
             uri: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Complete {
+            elicitation_id: String,
         }
         let role = methods::METHODS.iter().find(|method| method.op == event)?.role;
         Some(Ok(match role {
@@ -70,6 +77,10 @@ impl Notice {
             Role::PromptsChanged => Notice::Prompts,
             Role::ResourceUpdated => match serde_json::from_str::<Updated>(params) {
                 Ok(updated) => Notice::Resource(updated.uri),
+                Err(error) => return Some(Err(invalid(format!("{event}: {}", json::complaint(&error))))),
+            },
+            Role::ElicitationComplete => match serde_json::from_str::<Complete>(params) {
+                Ok(complete) => Notice::ElicitationComplete(complete.elicitation_id),
                 Err(error) => return Some(Err(invalid(format!("{event}: {}", json::complaint(&error))))),
             },
             _ => return None,
@@ -81,9 +92,21 @@ impl Notice {
         methods::by_role(self.role()).op
     }
 
-    /// The notice of a neutral notification name; `uri` is the resource's. `None`: there is no such notice.
-    pub fn of_op(op: &str, uri: Option<String>) -> Option<Notice> {
-        let params = uri.map_or_else(String::new, |uri| format!("{{\"uri\":{}}}", json::string(&uri)));
+    /// The subject of its notification, as [`Notice::of_op`] takes it: the URI of a resource, the id of an elicitation.
+    pub fn subject(&self) -> Option<&str> {
+        match self {
+            Notice::Resource(subject) | Notice::ElicitationComplete(subject) => Some(subject),
+            Notice::Tools | Notice::Resources | Notice::Prompts | Notice::Task(_) => None,
+        }
+    }
+
+    /// The notice of a neutral notification name and a [`Notice::subject`]. `None`: there is no such notice.
+    pub fn of_op(op: &str, subject: Option<String>) -> Option<Notice> {
+        let complete = methods::by_role(Role::ElicitationComplete).op;
+        let member = if op == complete { "elicitationId" } else { "uri" };
+        let params = subject.map_or_else(String::new, |subject| {
+            format!("{{{}:{}}}", json::string(member), json::string(&subject))
+        });
         Notice::parse(op, &params)?.ok()
     }
 
@@ -94,6 +117,7 @@ impl Notice {
             Notice::Prompts => Role::PromptsChanged,
             Notice::Resource(_) => Role::ResourceUpdated,
             Notice::Task(_) => Role::TaskChanged,
+            Notice::ElicitationComplete(_) => Role::ElicitationComplete,
         }
     }
 
@@ -108,6 +132,9 @@ impl Notice {
         }
         if let Notice::Resource(uri) = self {
             members.push(format!("\"uri\":{}", json::string(uri)));
+        }
+        if let Notice::ElicitationComplete(id) = self {
+            members.push(format!("\"elicitationId\":{}", json::string(id)));
         }
         let params = if members.is_empty() { String::new() } else { format!("{{{}}}", members.join(",")) };
         jsonrpc::notification(methods::by_role(self.role()).name, &params)
@@ -182,6 +209,8 @@ impl Filter {
             Notice::Prompts => self.prompts_list_changed,
             Notice::Resource(uri) => self.resource_subscriptions.contains(uri),
             Notice::Task(news) => self.task_ids.contains(&news.id),
+            // 2026-07-28 has no such notification: the client sends its request again when the user is back.
+            Notice::ElicitationComplete(_) => false,
         }
     }
 

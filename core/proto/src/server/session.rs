@@ -134,6 +134,8 @@ impl Session {
                 self.revision == Revision::V2025_11_25 && news.session.as_deref() == Some(name)
             }
             Notice::Resource(uri) => self.watched.contains(uri),
+            // By what it was asked: see `Elicitations`.
+            Notice::ElicitationComplete(_) => false,
             _ => true,
         }
     }

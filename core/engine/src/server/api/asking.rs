@@ -42,6 +42,17 @@ impl Ask {
         Ask::elicit(json!({"mode": "url", "message": message.into(), "url": url.into()}))
     }
 
+    /// The id of a page to visit, by which the client is told that it is done there
+    /// ([`Server::elicitation_complete`](super::Server::elicitation_complete)): unique in the server, and the same in every
+    /// run of the handler. Without one the engine makes one up where the revision wants it. Of other questions it is not
+    /// looked at.
+    pub fn elicitation_id(mut self, id: impl Into<String>) -> Ask {
+        if self.op == "elicit" && self.params["mode"] == "url" {
+            self.params["elicitationId"] = id.into().into();
+        }
+        self
+    }
+
     /// Ask the client's model.
     pub fn sample(request: SampleRequest) -> Ask {
         Ask { op: "sample", params: json!(request) }
@@ -143,6 +154,18 @@ impl Context {
         url: impl Into<String>,
     ) -> Result<ElicitAction, Error> {
         let (key, answers) = self.ask_one(Ask::url(message, url)).await?;
+        answers.get::<ElicitAnswer>(&key).map(|answer| answer.action)
+    }
+
+    /// Ask the user to visit a page, under an id by which the client is told that it is done there: see
+    /// [`Ask::elicitation_id`].
+    pub async fn elicit_url_as(
+        &self,
+        elicitation_id: impl Into<String>,
+        message: impl Into<String>,
+        url: impl Into<String>,
+    ) -> Result<ElicitAction, Error> {
+        let (key, answers) = self.ask_one(Ask::url(message, url).elicitation_id(elicitation_id)).await?;
         answers.get::<ElicitAnswer>(&key).map(|answer| answer.action)
     }
 

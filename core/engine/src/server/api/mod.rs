@@ -171,6 +171,13 @@ impl Server {
         self.core.publish(&Notice::Resource(uri.into()));
     }
 
+    /// Tell that what a user was asked to do at a page is done ([`Ask::elicitation_id`]). Only the session that was asked is
+    /// told, once, wherever it is served; and only where its revision has that notification, 2025-11-25. In later ones the
+    /// client sends its request again when the user is back. (2025-11-25, elicitation, "Completion Notifications".)
+    pub fn elicitation_complete(&self, elicitation_id: impl Into<String>) {
+        self.core.publish(&Notice::ElicitationComplete(elicitation_id.into()));
+    }
+
     /// How many connections are open, over all transports.
     pub fn connections(&self) -> u64 {
         self.core.counters.live(Live::Connection)

@@ -136,6 +136,7 @@ impl Pump {
                 for message in self.guard.session.withdraw(&self.guard.id) {
                     self.stream.append(&message);
                 }
+                self.guard.session.ends(&outcome);
                 let stamp = self.work.server.catalog.stamp();
                 let outcome = if self.stream.has_room() { outcome } else { Outcome::Error(no_room()) };
                 if let Some(finished) = self.exchange.finish(outcome, stamp) {

@@ -1,5 +1,6 @@
 //! Sessions of legacy clients: what their ids stand for (2025-11-25, Streamable HTTP, "Session Management").
 
+mod changes;
 mod room;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,7 @@ use trunnion_proto::limits::Limits;
 use trunnion_proto::methods::{self, Role};
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Revision;
-use trunnion_proto::server::{Exchange, Notice, Request, Session as Facts};
+use trunnion_proto::server::{Elicitations, Exchange, Request, Session as Facts};
 
 use super::HttpOptions;
 use super::budget::{Budget, Owner, Purse};
@@ -356,6 +357,8 @@ struct State {
     access: Access,
     calls: HashMap<Id, Call>,
     asks: Asks,
+    /// The pages that its client was asked here to visit.
+    elicitations: Elicitations,
     asked_by: BTreeMap<u64, Id>,
     streams: BTreeMap<u64, Arc<StreamLog>>,
     followers: Vec<Arc<Follower>>,
@@ -387,6 +390,7 @@ impl Session {
             access: access.clone(),
             calls: HashMap::new(),
             asks: Asks::default(),
+            elicitations: Elicitations::default(),
             asked_by: BTreeMap::new(),
             streams: BTreeMap::new(),
             followers: Vec::new(),
@@ -511,18 +515,26 @@ impl Session {
     pub fn ask(&self, caller: &Id, asked: Asked) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         let mut state = lock(&self.state);
-        let State { asks, asked_by, next_ask, closed, .. } = &mut *state;
+        let State { asks, asked_by, elicitations, next_ask, closed, .. } = &mut *state;
         if *closed {
             return messages;
         }
         asks.begin(asked, self.revision, |question, elicitation_id| {
             *next_ask += 1;
+            if let Some(id) = elicitation_id.map(str::to_owned).or_else(|| question.elicitation_id()) {
+                elicitations.asked(self.revision, &id);
+            }
             let params = question.params(self.revision, elicitation_id);
             messages.push(jsonrpc::request(&Id::number(*next_ask), question.method.name, &params));
             asked_by.insert(*next_ask, caller.clone());
             Some(*next_ask)
         });
         messages
+    }
+
+    /// A request of it ends with this.
+    pub fn ends(&self, outcome: &Outcome) {
+        lock(&self.state).elicitations.ended(self.revision, outcome);
     }
 
     /// The client answers what it was asked, here or elsewhere.
@@ -752,18 +764,6 @@ impl Session {
         }
         self.standing.abandon();
         self.close_followers();
-    }
-}
-
-impl Listener for Session {
-    fn notice(&self, notice: &Notice) {
-        let access = {
-            let state = lock(&self.state);
-            (state.is_home && state.facts.wants(notice, &self.id)).then(|| state.access.clone())
-        };
-        if access.is_some_and(|access| self.server.catalog.tells(notice, &access)) {
-            self.standing.append_once(&notice.message(None));
-        }
     }
 }
 

@@ -8,7 +8,7 @@ mod recovery;
 mod requests;
 mod run;
 mod store;
-mod watch;
+pub(crate) mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;

@@ -177,7 +177,7 @@ async fn look(tasks: Weak<Tasks>, mut ids: Vec<String>, alive: Weak<()>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Waker};
 
@@ -192,7 +192,7 @@ mod tests {
     use crate::server::tasks::TaskOptions;
     use crate::store::{MemoryStore, StoreFuture, StoredTask, TaskStore, TaskTimes};
 
-    fn record() -> Record {
+    pub(crate) fn record() -> Record {
         let raw = |text: &str| RawValue::from_string(text.into()).expect("JSON");
         let origin = Origin {
             tool: "t".into(),

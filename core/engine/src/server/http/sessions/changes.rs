@@ -1,0 +1,32 @@
+//! Changes that the clients of sessions are told of.
+
+use trunnion_proto::server::Notice;
+
+use super::Session;
+use crate::lock;
+use crate::server::notices::{Listener, News};
+
+impl Listener for Session {
+    fn notice(&self, notice: &Notice) {
+        if let Notice::ElicitationComplete(id) = notice {
+            let (told, is_home) = {
+                let mut state = lock(&self.state);
+                (state.elicitations.complete(id), state.is_home)
+            };
+            let message = notice.message(None);
+            match String::from_utf8(message) {
+                Ok(message) if told && !is_home => self.tell(|| News::HandedOver { messages: vec![message] }),
+                Ok(message) if told => self.standing.append_once(message.as_bytes()),
+                _ => {}
+            }
+            return;
+        }
+        let access = {
+            let state = lock(&self.state);
+            (state.is_home && state.facts.wants(notice, &self.id)).then(|| state.access.clone())
+        };
+        if access.is_some_and(|access| self.server.catalog.tells(notice, &access)) {
+            self.standing.append_once(&notice.message(None));
+        }
+    }
+}
