@@ -1,7 +1,7 @@
 //! Sessions of legacy HTTP clients that several servers share, as their clients see them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{Gate, Peer, Stream, Told, hello, later, text, with_progress};
@@ -32,6 +32,22 @@ async fn logs(context: Context) -> Result<&'static str, trunnion::Error> {
     context.log(LogLevel::Info, "little")?;
     context.log(LogLevel::Error, "much")?;
     Ok("logged")
+}
+
+async fn visit(context: Context) -> Result<&'static str, trunnion::Error> {
+    context.elicit_url_as("e1", "Sign in", "https://example.com/sign-in").await?;
+    Ok("visited")
+}
+
+/// A tool that lets its stream go each time the gate opens, twice, and then answers.
+async fn let_go_twice(context: Context, gate: State<Gate>) -> &'static str {
+    context.progress(1.0, None, None);
+    for _ in 0..2 {
+        gate.go.notified().await;
+        context.close_stream();
+    }
+    gate.go.notified().await;
+    "done"
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -67,6 +83,8 @@ impl Two {
                 .tool(Tool::new("later", later))
                 .tool(Tool::new("name", name))
                 .tool(Tool::new("logs", logs))
+                .tool(Tool::new("visit", visit))
+                .tool(Tool::new("let_go_twice", let_go_twice))
                 .resource(Resource::new("test://a", hello))
                 .build()
                 .expect("valid")
@@ -349,6 +367,10 @@ struct Fragile {
     /// Somebody else is always faster.
     contended: AtomicBool,
     touched: Notify,
+    /// Words that streams are let go are held back, told of, and kept here.
+    holds_closing: AtomicBool,
+    holds: Notify,
+    held: Mutex<Vec<Bytes>>,
 }
 
 impl Fragile {
@@ -411,7 +433,13 @@ impl EventStore for Fragile {
 
 impl Bus for Fragile {
     fn publish(&self, message: Bytes) {
-        self.inner.publish(message);
+        let is_closing = message.windows(9).any(|part| part == b"\"closing\"");
+        if is_closing && self.holds_closing.load(Ordering::Relaxed) {
+            self.held.lock().expect("not poisoned").push(message);
+            self.holds.notify_one();
+        } else {
+            self.inner.publish(message);
+        }
     }
 
     fn subscribe(&self, subscriber: Subscriber) {
@@ -579,4 +607,57 @@ async fn what_was_negotiated_and_set_is_known_everywhere() {
         assert_eq!(stream.message().await["params"]["level"], "error", "nothing below");
         assert_eq!(text(&stream.message().await), "logged");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_end_of_an_elicitation_is_told_wherever_the_client_listens() {
+    each(json!({"elicitation": {"url": {}}}), async |Two { servers, a, b, .. }: Two| {
+        for (asker, reader) in [(&a, &b), (&b, &a)] {
+            let mut standing = reader.get(None).await.stream();
+            let mut stream = asker.call(1, "visit", json!({})).await.stream();
+            stream.next().await.expect("the priming event");
+            let asked = stream.message().await;
+            assert_eq!(reader.respond(&asked, json!({"action": "accept"})).await, 202);
+            assert_eq!(text(&stream.message().await), "visited");
+            // At any process: where it was asked, and where the client listens.
+            servers[0].elicitation_complete("e1");
+            while change(&mut standing).await != "notifications/elicitation/complete" {}
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_late_word_that_a_stream_is_let_go_closes_no_later_reader() {
+    let store = Arc::new(Fragile::default());
+    let Two { gate, a, b, .. } = Two::with([&store; 2], json!({})).await;
+    store.holds_closing.store(true, Ordering::Relaxed);
+    let mut stream = a.call(1, "later", json!({})).await.stream();
+    let priming = stream.next().await.expect("the priming event");
+    assert_eq!(stream.next().await, None, "closed before the answer");
+    store.holds.notified().await;
+    let mut rest = b.get(priming.id.as_deref()).await.stream();
+    store.holds_closing.store(false, Ordering::Relaxed);
+    let held = std::mem::take(&mut *store.held.lock().expect("not poisoned"));
+    held.into_iter().for_each(|message| store.publish(message));
+    gate.go.notify_one();
+    assert_eq!(text(&rest.message().await), "closed: true");
+}
+
+#[tokio::test]
+async fn a_reader_at_another_server_is_let_go() {
+    let Two { gate, a, b, servers: _servers } = Two::new().await;
+    let mut stream = a.ask(1, "tools/call", with_progress("let_go_twice")).await.stream();
+    stream.next().await.expect("the priming event");
+    let first = stream.next().await.expect("an event");
+    let mut there = b.get(first.id.as_deref()).await.stream();
+    assert_eq!(stream.next().await, None, "read elsewhere");
+    gate.go.notify_one();
+    assert_eq!(there.next().await, None, "let go");
+    let mut again = b.get(first.id.as_deref()).await.stream();
+    gate.go.notify_one();
+    assert_eq!(again.next().await, None, "let go again");
+    gate.go.notify_one();
+    let mut rest = a.get(first.id.as_deref()).await.stream();
+    assert_eq!(text(&rest.message().await), "done");
 }

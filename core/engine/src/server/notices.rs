@@ -237,6 +237,10 @@ enum Word {
     },
 }
 
+fn every_turn() -> u64 {
+    u64::MAX
+}
+
 /// What processes tell each other of a session that they share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -251,8 +255,13 @@ pub(crate) enum News {
     Cancelled { id: String, reason: Option<String> },
     /// Whoever writes to a stream: there is more in the store.
     Appended { stream: u64 },
-    /// Whoever writes to a stream: its readers' connections are to be closed.
-    Closing { stream: u64 },
+    /// Whoever writes to a stream: the connections of readers of this turn and of earlier ones are to be closed. Processes of
+    /// before do not say which.
+    Closing {
+        stream: u64,
+        #[serde(default = "every_turn")]
+        turn: u64,
+    },
     /// Whoever writes to a stream: it is here still.
     Alive { stream: u64 },
     /// Whoever has begun to read a stream, and has the events up to this one: connections of earlier turns are stale.

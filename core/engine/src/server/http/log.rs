@@ -188,7 +188,9 @@ impl StreamLog {
     pub fn close_reader(&self) {
         self.change(|state| state.closing = Some(state.generation));
         if let Some(backing) = &self.backing {
-            backing.tell(|stream| News::Closing { stream });
+            // Who begins to read in a later turn is not meant, even where the word comes after it.
+            let turn = lock(&self.state).turn;
+            backing.tell(|stream| News::Closing { stream, turn });
         }
     }
 
@@ -205,6 +207,7 @@ impl StreamLog {
             return false;
         }
         self.change(|state| {
+            state.turn = turn;
             state.generation += 1;
             state.left = Some(Instant::now());
         });

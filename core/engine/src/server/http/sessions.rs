@@ -587,9 +587,9 @@ impl Session {
             }
             News::Appended { stream } => self.tell_followers(stream, Follower::appended),
             News::Alive { stream } => self.tell_followers(stream, Follower::alive),
-            News::Closing { stream } => self.tell_followers(stream, Follower::close),
+            News::Closing { stream, turn } => self.close_followers_until(stream, turn),
             News::Reads { stream, sent, turn } => {
-                self.close_followers_before(stream, turn);
+                self.close_followers_until(stream, turn);
                 if shared::is_standing(stream) {
                     self.leave_home(turn, (stream == self.standing.id()).then_some(sent));
                 } else if let Some(log) = self.stream(stream) {
@@ -621,7 +621,7 @@ impl Session {
         followers.iter().filter(|follower| follower.stream == stream).for_each(|follower| tell(follower));
     }
 
-    fn close_followers_before(&self, stream: u64, turn: u64) {
+    fn close_followers_until(&self, stream: u64, turn: u64) {
         self.tell_followers(stream, |follower| {
             if follower.turn <= turn {
                 follower.close();
@@ -631,7 +631,7 @@ impl Session {
 
     /// Somebody reads a stream here that another process writes: in the place of whoever did so before.
     pub fn follow(&self, stream: u64, turn: u64) -> Arc<Follower> {
-        self.close_followers_before(stream, turn);
+        self.close_followers_until(stream, turn);
         let follower = Follower::new(stream, turn);
         lock(&self.state).followers.push(follower.clone());
         follower
