@@ -94,7 +94,8 @@ impl HttpLink {
 
     /// Begin a POST.
     pub(super) fn post(&mut self, head: PostHead, body: Vec<u8>) {
-        self.begin(Method::POST, head, body.into(), Wanted::Answer);
+        let wanted = if head.listens { Wanted::Changes } else { Wanted::Answer };
+        self.begin(Method::POST, head, body.into(), wanted);
     }
 
     /// Open an event stream; `endpoint`: one whose first event names where POSTs go.
@@ -177,7 +178,7 @@ impl HttpLink {
 
     fn begin(&mut self, method: Method, head: PostHead, body: Bytes, wanted: Wanted) {
         let mut headers = self.base.clone();
-        if wanted != Wanted::Answer {
+        if wanted.is_stream() {
             headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
             headers.remove(CONTENT_TYPE);
         }

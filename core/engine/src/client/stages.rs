@@ -38,10 +38,19 @@ pub(super) enum Stage {
 pub(super) enum Wanted {
     /// A message, or an event stream with messages.
     Answer,
+    /// The same, for as long as somebody listens.
+    Changes,
     /// An event stream.
     Stream,
     /// An event stream whose first event names the endpoint.
     Endpoint,
+}
+
+impl Wanted {
+    /// Nothing else than an event stream.
+    pub(super) fn is_stream(self) -> bool {
+        matches!(self, Wanted::Stream | Wanted::Endpoint)
+    }
 }
 
 pub(super) struct PlainCall {
@@ -65,7 +74,7 @@ pub(super) struct Events {
     longest: Option<Duration>,
 }
 
-/// Silence of a stream for what belongs to no request, after which it is lost: if the server has shown twice by comments that
+/// Silence of a stream for what belongs to no request, or of one of changes, after which it is lost: if the server has shown twice by comments that
 /// it is there, and has not been silent for a quarter of that before.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -193,7 +202,7 @@ async fn answered(post: u64, mut head: Head, body: Body, wanted: Wanted, limit: 
     let success = head.status.is_success();
     let event = match head.session.take().filter(|_| success) {
         Some(session) => HttpEvent::Session { post, session },
-        None if success && head.event_stream && wanted != Wanted::Answer => {
+        None if success && head.event_stream && wanted.is_stream() => {
             HttpEvent::frames(post, Vec::new(), Some(StreamMark::default()))
         }
         None => return read(post, head, body, wanted, limit).await,
@@ -208,7 +217,7 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
         let longest = (wanted != Wanted::Answer).then_some(Duration::ZERO);
         return events(post, Events { body, decoder, early: Vec::new(), endpoint_due, longest }).await;
     }
-    if head.status.is_success() && wanted != Wanted::Answer {
+    if head.status.is_success() && wanted.is_stream() {
         return Step::fails(post, TransportFailure::NoStream);
     }
     let mut whole = Bytes::new();

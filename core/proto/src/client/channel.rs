@@ -48,7 +48,7 @@ impl ClientConn {
         let get = self.fresh_id();
         self.state = State::Opening;
         self.streams.channel = Some(Channel { get, because });
-        let head = Box::new(PostHead { post: get, request: true, headers: Vec::new() });
+        let head = Box::new(PostHead { post: get, request: true, listens: true, headers: Vec::new() });
         self.output(Output::Open { head, endpoint: true });
     }
 

@@ -202,7 +202,7 @@ impl ClientConn {
     pub fn session_end(&mut self) -> Option<PostHead> {
         let headers = self.session.is_some().then(|| self.legacy_headers())?;
         self.session = None;
-        Some(PostHead { post: self.fresh_id(), request: false, headers })
+        Some(PostHead { post: self.fresh_id(), request: false, listens: false, headers })
     }
 
     /// Returns true once the connection is established.
@@ -521,7 +521,8 @@ impl ClientConn {
     /// Send a request; returns its id, which is also the key of its POST.
     pub(super) fn send_request(&mut self, id: u64, method: &str, params: &str, headers: Headers) {
         let bytes = jsonrpc::request(&Id::number(id), method, params);
-        self.send(bytes, PostHead { post: id, request: true, headers });
+        let listens = method == methods::by_role(Role::Listen).name;
+        self.send(bytes, PostHead { post: id, request: true, listens, headers });
     }
 
     /// Send a legacy request of the engine's own.
@@ -536,7 +537,7 @@ impl ClientConn {
     pub(super) fn send_other(&mut self, bytes: Vec<u8>) -> u64 {
         let post = self.fresh_id();
         let headers = self.legacy_headers();
-        self.send(bytes, PostHead { post, request: false, headers });
+        self.send(bytes, PostHead { post, request: false, listens: false, headers });
         post
     }
 

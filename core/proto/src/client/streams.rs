@@ -360,7 +360,7 @@ impl ClientConn {
         if let Some(id) = from {
             headers.push(("Last-Event-ID".into(), id));
         }
-        let head = Box::new(PostHead { post: get, request: true, headers });
+        let head = Box::new(PostHead { post: get, request: true, listens: true, headers });
         self.output(Output::Open { head, endpoint: false });
         Round::Open { get, since: self.streams.now, fruitful: false }
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::*;
+use crate::client::Listen;
 
 /// Serves responses that are compressed, whatever was asked for.
 async fn compressing(
@@ -88,4 +89,37 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     assert_eq!(again.header("last-event-id"), Some("1"));
     tokio::time::resume();
     drop(client);
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_that_falls_silent_ends() {
+    let mut peer = peer::Peer::start().await;
+    let connecting = tokio::spawn(Client::builder().era(Era::Modern).connect(peer.url.clone()));
+    let discover = peer.expect("server/discover").await;
+    discover.say(&ok(&discover.body["id"], discovered()));
+    drop(discover);
+    let client = connecting.await.expect("no panic").expect("connected");
+    let listener = client.clone();
+    let listening = tokio::spawn(async move { listener.listen(Listen::new().tools()).await });
+    let listen = peer.expect("subscriptions/listen").await;
+    listen.stream();
+    let meta = json!({"io.modelcontextprotocol/subscriptionId": listen.body["id"]});
+    let told = |method: &str, params: Value| {
+        let mut params = params;
+        params["_meta"] = meta.clone();
+        format!("data: {}\n\n", json!({"jsonrpc": "2.0", "method": method, "params": params}))
+    };
+    let granted = json!({"notifications": {"toolsListChanged": true}});
+    listen.say(&told("notifications/subscriptions/acknowledged", granted));
+    listen.say(": here\n\n");
+    listen.say(": here\n\n");
+    let mut changes = listening.await.expect("no panic").expect("granted");
+    listen.say(&told("notifications/tools/list_changed", json!({})));
+    assert!(matches!(changes.next().await, Some(Ok(_))));
+    // Nothing more happens until the limit has passed; then time goes on by itself.
+    tokio::time::pause();
+    let Some(Err(error)) = changes.next().await else { panic!("it goes on") };
+    assert!(error.message.contains("silent"), "{error}");
+    tokio::time::resume();
+    drop((client, listen));
 }
