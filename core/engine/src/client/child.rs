@@ -2,6 +2,7 @@
 //!
 //! The child leads a process group of its own, and the whole group ends with the connection.
 
+mod exit;
 mod stderr;
 
 use std::process::{ExitStatus, Stdio};
@@ -25,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long the output of a process that has ended is waited for, should a descendant keep it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const READ_SIZE: usize = 64 << 10;
+/// As many of the largest messages may wait for a server that does not read its input before calls are refused.
+const WAITING_MESSAGES: usize = 4;
 /// What a server gets of this program's environment: it may be a stranger's program, and the rest may hold secrets.
 const SAFE_ENV: [&str; 11] =
     ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
@@ -49,7 +52,9 @@ struct Exit {
 }
 
 struct Process {
-    child: Child,
+    /// Reaped when it is dropped: until then nobody else can have its number, which is its group's.
+    _child: Child,
+    exit: exit::Exit,
     group: Option<Pid>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
@@ -82,10 +87,33 @@ impl ChildLink {
         Ok(())
     }
 
-    /// Queue a frame; [`ChildLink::next`] writes it.
-    pub(super) fn send(&mut self, frame: Vec<u8>) {
+    /// Queue a frame; [`ChildLink::next`] writes it. Fails when too much waits: calls are refused before, so that it is answers.
+    pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), ClientError> {
+        if self.unsent.len() > 2 * self.most_unsent() {
+            let message = format!("the server asks and does not read its input: {}", self.waiting());
+            return Err(ClientError::local(kind::LIMIT, message));
+        }
         self.unsent.extend_from_slice(&frame);
         self.unsent.extend_from_slice(b"\n");
+        Ok(())
+    }
+
+    /// Whether one more call can be sent, or why not.
+    pub(super) fn has_room(&self) -> Result<(), ClientError> {
+        if self.unsent.len() <= self.most_unsent() {
+            return Ok(());
+        }
+        let message = format!("the server does not read its input: {}", self.waiting());
+        Err(ClientError::local(kind::LIMIT, message))
+    }
+
+    fn most_unsent(&self) -> usize {
+        self.limit.saturating_mul(WAITING_MESSAGES)
+    }
+
+    fn waiting(&self) -> String {
+        let Self { unsent, limit, .. } = self;
+        format!("{} bytes wait, {WAITING_MESSAGES} times {limit} (maxMessageBytes) may", unsent.len())
     }
 
     /// A frame that has been read already.
@@ -118,7 +146,7 @@ impl ChildLink {
                 return LinkEvent::Broken(ClientError::local(kind::LIMIT, message));
             }
             self.unread.reserve(READ_SIZE);
-            let Process { child, stdin, stdout, lines, .. } = &mut self.process;
+            let Process { exit: ending, stdin, stdout, lines, .. } = &mut self.process;
             if let Some(exit) = &mut self.exited {
                 if !exit.is_silent {
                     let read = timeout_at(exit.deadline, stdout.read_buf(&mut self.unread)).await;
@@ -140,7 +168,7 @@ impl ChildLink {
                     Ok(count) if count > 0 => {}
                     // The status comes right after, unless the process lives on without its output.
                     _ => {
-                        let reason = match timeout(LAST_WORDS, child.wait()).await {
+                        let reason = match timeout(LAST_WORDS, ending.status()).await {
                             Ok(status) => ended(status),
                             Err(_) => "the server closed its output".to_owned(),
                         };
@@ -157,7 +185,7 @@ impl ChildLink {
                     }
                 },
                 Some(line) = next_line(lines) => return LinkEvent::Stderr(line),
-                status = child.wait() => {
+                status = ending.status() => {
                     let deadline = Instant::now() + LAST_WORDS;
                     self.exited = Some(Exit { reason: ended(status), deadline, is_silent: false });
                 }
@@ -175,16 +203,16 @@ impl ChildLink {
         for (deadline, signal) in [(deadline, Signal::TERM), (deadline + GRACE, Signal::KILL)] {
             loop {
                 // A server that waits for its output to be taken would not end.
-                let Process { child, stdout, .. } = &mut self.process;
+                let Process { exit, stdout, .. } = &mut self.process;
                 tokio::select! {
-                    _ = child.wait() => return,
+                    _ = exit.status() => return,
                     Ok(1..) = stdout.read(&mut discarded) => {}
                     () = tokio::time::sleep_until(deadline) => break,
                 }
             }
             self.process.signal(signal);
         }
-        let _ = self.process.child.wait().await;
+        let _ = self.process.exit.status().await;
     }
 }
 
@@ -238,10 +266,12 @@ impl Process {
         let mut child = sigpipe::inherited(|| command.spawn())
             .map_err(|error| format!("cannot start {program:?}: {error}"))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let pid = group.ok_or("the process has no number")?;
+        let exit = exit::Exit::of(pid).map_err(|error| format!("cannot watch {program:?}: {error}"))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("the process has no output")?;
         let lines = child.stderr.take().map(Lines::of);
-        Ok(Process { child, group, stdin, stdout, lines })
+        Ok(Process { _child: child, exit, group, stdin, stdout, lines })
     }
 
     fn signal(&self, signal: Signal) {
@@ -261,5 +291,30 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_is_reaped_after_its_group_is_killed() {
+        let script = "sleep 1000 >/dev/null 2>&1 & exit 3";
+        let command = ServerCommand::of(["/bin/sh", "-c", script].map(str::to_owned).into());
+        let mut link = ChildLink::spawn(command, 1 << 20).expect("started");
+        let LinkEvent::Closed(reason) = link.next().await else { panic!("it has ended") };
+        assert!(reason.contains("exit status: 3"), "{reason}");
+        let pid = link.process.group.expect("a group");
+        let ended = || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(pid), options).map(|status| status.is_some())
+        };
+        assert_eq!(ended(), Ok(true), "its number is nobody else's while its group is to be killed");
+        drop(link);
+        assert_eq!(ended(), Err(Errno::CHILD));
     }
 }

@@ -185,10 +185,11 @@ pub(super) async fn run(
         }
         tokio::select! {
             command = commands.recv() => {
-                apply(conn, command, clock.now());
+                apply(conn, &link, sink, command, clock.now());
                 // What came in together goes out together.
                 while let Ok(command) = commands.try_recv() {
-                    apply(conn, Some(command), clock.now());
+                    carry_out(conn, &mut link, sink, &questions, &mut farewell);
+                    apply(conn, &link, sink, Some(command), clock.now());
                 }
             }
             () = relief(&mut full), if is_behind => {}
@@ -272,6 +273,14 @@ impl Link {
         }
     }
 
+    /// Whether one more call can be sent, or why not.
+    fn has_room(&self) -> Result<(), ClientError> {
+        match self {
+            Link::Child(child) => child.has_room(),
+            _ => Ok(()),
+        }
+    }
+
     fn is_authorizing(&self) -> bool {
         matches!(self, Link::Http(http) if http.is_authorizing())
     }
@@ -290,11 +299,12 @@ impl Link {
     }
 }
 
-fn apply(conn: &mut ClientConn, command: Option<Command>, now: Duration) {
+fn apply(conn: &mut ClientConn, link: &Link, sink: &Sink, command: Option<Command>, now: Duration) {
     match command {
-        Some(Command::Start { op, method, params, options }) => {
-            conn.start(now, op, method, params, options);
-        }
+        Some(Command::Start { op, method, params, options }) => match link.has_room() {
+            Ok(()) => conn.start(now, op, method, params, options),
+            Err(error) => sink(ClientEvent::Error { op, error }),
+        },
         Some(Command::Cancel { op, reason }) => {
             conn.cancel(op, &reason);
         }
@@ -367,7 +377,11 @@ fn carry_out(
             Output::Send { bytes, post } => {
                 match (&mut *link, post) {
                     (Link::Http(http), Some(post)) => http.post(*post, bytes),
-                    (Link::Child(child), _) => child.send(bytes),
+                    (Link::Child(child), _) => {
+                        if let Err(error) = child.send(bytes) {
+                            conn.broken(error);
+                        }
+                    }
                     // A closed channel shows at the receiving side.
                     (Link::Memory(end), _) => drop(end.outgoing.send(bytes.into())),
                     _ => {}

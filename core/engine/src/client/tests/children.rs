@@ -4,6 +4,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use super::*;
 use crate::client::Stderr;
+use trunnion_proto::Limits;
 
 /// A child whose calls are answered with what the shell makes of this text.
 fn telling(text: &str) -> crate::client::ServerCommand {
@@ -76,5 +77,42 @@ async fn the_last_line_needs_no_end() {
     .await
     .expect("connected");
     assert_eq!(client.call_tool("t", ()).await.expect("a result").text(), "last");
+    client.closed().await;
+}
+
+/// A child that says that it is a server, does this, and reads nothing more.
+fn deaf(then: &str) -> crate::client::ServerCommand {
+    let discovered = discovered();
+    Client::command("/bin/sh")
+        .arg("-c")
+        .arg(format!(r#"read -r line; printf '{{"jsonrpc":"2.0","id":1,"result":{discovered}}}\n'; {then}"#))
+}
+
+#[tokio::test]
+async fn calls_to_a_child_that_does_not_read_are_refused_when_too_much_waits() {
+    let limits = Limits { message_bytes: 64 << 10, ..Limits::default() };
+    let client = Client::builder().limits(limits).connect(deaf("exec sleep 1000")).await.expect("connected");
+    let text = "x".repeat(60 << 10);
+    let call = || Box::pin(client.call_tool("t", json!({ "text": text })).into_future());
+    let calls: Vec<_> = (0..20).map(|_| call()).collect();
+    let (refused, _, waiting) = futures_util::future::select_all(calls).await;
+    let error = refused.expect_err("too much waits");
+    assert_eq!(error.kind, "limit");
+    assert!(error.message.contains("does not read") && error.message.contains("maxMessageBytes"), "{error}");
+    drop(waiting);
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_child_that_asks_and_does_not_read_the_answers_is_given_up() {
+    let limits = Limits { message_bytes: 4 << 10, ..Limits::default() };
+    let hello =
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25", "capabilities": {}}});
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let flood = format!("read -r line; echo '{hello}'; exec yes '{ping}'");
+    let command = Client::command("/bin/sh").args(["-c", &flood]);
+    let client = Client::builder().era(Era::Legacy).limits(limits).connect(command).await.expect("connected");
+    let error = client.call_tool("t", ()).await.expect_err("given up");
+    assert_eq!(error.kind, "limit", "{error}");
     client.closed().await;
 }
