@@ -264,7 +264,8 @@ impl Link {
         }
         self.conn.listen(key, std::mem::take(&mut granted.filter));
         self.hear_of_changes();
-        let (news, watch) = granted.begin();
+        let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
+        let (news, watch) = granted.begin(listener);
         self.watches.insert(key, watch);
         for news in news {
             self.conn.notice(&Notice::Task(news));

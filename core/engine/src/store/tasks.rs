@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::StoreFuture;
 
-/// A task as a store keeps it: what it is found by, and a text that only the engine reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A task as a store keeps it: what it is found by, and texts that only the engine reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredTask {
     /// Unguessable, at most 64 bytes of ASCII, never used twice.
     pub id: String,
@@ -13,8 +13,41 @@ pub struct StoredTask {
     pub version: u64,
     /// Whose it is, for [`TaskStore::list`]; empty: nobody's in particular. It does not change.
     pub owner: String,
+    /// Nothing about it will change any more.
+    pub over: bool,
+    /// JSON: what lists and watches need of the text. A few hundred bytes, 8 KiB at most.
+    pub summary: String,
     /// JSON. A few hundred bytes, the arguments, and what the handler has stored, answered and been answered.
     pub text: String,
+}
+
+/// A task without its arguments and its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSummary {
+    /// As in [`StoredTask`].
+    pub id: String,
+    /// As in [`StoredTask`].
+    pub version: u64,
+    /// As in [`StoredTask`].
+    pub owner: String,
+    /// The task's summary as it was written, or its whole text where none was.
+    pub text: String,
+}
+
+impl From<StoredTask> for TaskSummary {
+    fn from(task: StoredTask) -> TaskSummary {
+        let StoredTask { id, version, owner, summary, text, .. } = task;
+        TaskSummary { id, version, owner, text: if summary.is_empty() { text } else { summary } }
+    }
+}
+
+/// Some of the tasks that are due.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DuePage {
+    /// Those that have been due for longest first.
+    pub tasks: Vec<TaskSummary>,
+    /// Where the next page begins, for [`TaskStore::due`]; `None`: this was the last.
+    pub next: Option<String>,
 }
 
 /// What a new task's times are. They are measured by the store's own clock from the write on, so that processes whose clocks
@@ -40,6 +73,12 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Look one up; `None`: there is none, or it is not kept any more.
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>>;
 
+    /// Look one up without reading its text. The default reads it.
+    fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+        let loaded = self.load(id);
+        Box::pin(async move { Ok(loaded.await?.map(TaskSummary::from)) })
+    }
+
     /// Write the next version of a task: `task.version` is one more than the one that is there. `due` counts anew from this
     /// write on, as [`TaskTimes::due`] does from the first; how long it is kept does not change. False: it is at another
     /// version, or gone; nothing has changed then.
@@ -48,14 +87,15 @@ pub trait TaskStore: Send + Sync + 'static {
     /// Forget one. False: it was gone.
     fn remove(&self, id: &str) -> StoreFuture<bool>;
 
-    /// Tasks that are due, those first that have been for longest, `limit` at most. Which of several processes looks after one
-    /// is decided by [`TaskStore::replace`].
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>>;
+    /// Tasks that are due, those first that have been for longest, `limit` at most, without reading their texts. `after`: where
+    /// the page before said that this one begins; a task that is due all the time is met once on the way to the last page.
+    /// Which of several processes looks after one is decided by [`TaskStore::replace`].
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage>;
 
     /// After how long the next task will be due, if none is now; zero: one is. `None`: none will be.
     fn next_due(&self) -> StoreFuture<Option<Duration>>;
 
     /// The tasks of one owner in the order of their creation, after the one with the id `after` if that is given (which may be
-    /// gone meanwhile: `None` is the answer then), `limit` at most.
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>>;
+    /// gone meanwhile: `None` is the answer then), `limit` at most, without reading their texts.
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>>;
 }

@@ -9,7 +9,13 @@ use crate::store_contract::{HOUR, bus, open, until};
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 
 fn task(n: usize) -> StoredTask {
-    StoredTask { id: format!("t{n}"), version: 1, owner: "ada".into(), text: "{}".into() }
+    StoredTask {
+        id: format!("t{n}"),
+        version: 1,
+        owner: "ada".into(),
+        text: "{}".into(),
+        ..StoredTask::default()
+    }
 }
 
 async fn loses_nothing(kind: Kind) {

@@ -12,7 +12,7 @@ use crate::store_contract::{Folder, HOUR};
 const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 
 fn task(id: &str) -> StoredTask {
-    StoredTask { id: id.into(), version: 1, owner: String::new(), text: "{}".into() }
+    StoredTask { id: id.into(), version: 1, text: "{}".into(), ..StoredTask::default() }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub mod servers;
 mod sessions;
 mod tasks;
 mod throughput;
+mod upgrades;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ macro_rules! contract {
     ($store:ident, $open:expr) => {
         mod $store {
             contract!(@each $open,
-                tasks: are_kept, are_due_in_their_order, are_listed, end, move_once_at_a_time, may_be_large_and_odd,
+                tasks: are_kept, are_summed_up, are_listed_without_their_results, are_due_page_by_page,
+                    are_due_in_their_order, are_listed, end, move_once_at_a_time, may_be_large_and_odd,
                     come_in_crowds;
                 sessions: are_kept, end, change_once_at_a_time, may_be_odd;
                 events: are_kept, end, may_be_large_and_odd;

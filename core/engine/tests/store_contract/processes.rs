@@ -13,7 +13,7 @@ const FOR_EVER: TaskTimes = TaskTimes { due: None, keep: None };
 const ROUNDS: u64 = 25;
 
 fn task(id: &str) -> StoredTask {
-    StoredTask { id: id.into(), version: 1, owner: "ada".into(), text: "{}".into() }
+    StoredTask { id: id.into(), version: 1, owner: "ada".into(), text: "{}".into(), ..StoredTask::default() }
 }
 
 /// One of the processes of the tests below.

@@ -17,7 +17,9 @@ async fn measure(name: &str, stores: Stores) {
             id: format!("{at_once}-{n}"),
             version,
             owner: format!("owner{}", n % 10),
+            summary: "x".repeat(300),
             text: "x".repeat(600),
+            ..StoredTask::default()
         };
         for (what, version) in [("inserts", 1), ("replaces", 2)] {
             let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use trunnion::server::{Server, TaskSupport, Tool};
-use trunnion::store::MemoryStore;
+use trunnion::store::{MemoryStore, StoredTask, TaskStore, TaskTimes};
 
 use super::world::{Gate, World, accept, again, builder};
 use crate::common::Peer;
@@ -70,6 +70,38 @@ async fn a_task_is_served_at_any_process() {
     b.cancel(&a.id(&task)).await;
     first.left.notified().await;
     assert_eq!(a.get(&a.id(&task)).await["status"], "cancelled");
+}
+
+/// Tasks of tools that no server here has stay due, more of them than are looked at together.
+#[tokio::test]
+async fn due_tasks_of_unknown_tools_hide_no_later_ones() {
+    let (store, gate) = (Arc::new(MemoryStore::default()), Gate::default());
+    let made = server(&store, &gate, LEASE);
+    let world = World::of(Peer::modern(&made).await, gate.clone());
+    let id = world.id(&world.create("hello", json!({})).await);
+    world.over(&id).await;
+    let known = TaskStore::load(&*store, &id).await.expect("no failure").expect("it is there");
+    let mut record: serde_json::Value = serde_json::from_str(&known.text).expect("JSON");
+    (record["status"], record["leased"], record["end"]) = (json!("working"), json!(false), json!(null));
+    record["terms"]["resumable"] = json!(true);
+    let now = TaskTimes { due: Some(Duration::ZERO), keep: None };
+    let mut insert = async |id: &str, tool: &str| {
+        (record["id"], record["origin"]["tool"]) = (json!(id), json!(tool));
+        let task = StoredTask {
+            id: id.into(),
+            version: 1,
+            text: record.to_string(),
+            owner: known.owner.clone(),
+            ..StoredTask::default()
+        };
+        TaskStore::insert(&*store, task, now).await.expect("kept");
+    };
+    for n in 0..5000 {
+        insert(&format!("unknown-{n}"), "of another server").await;
+    }
+    insert("last", "hello").await;
+    assert_eq!(world.over("last").await["status"], "completed");
+    assert_eq!(world.get("unknown-0").await["status"], "working");
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use trunnion::Error;
 use trunnion::server::{Ask, Context, Elicited, Server, ServerBuilder, State, TaskSupport, Tool, ToolError};
-use trunnion::store::{MemoryStore, StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
+use trunnion::store::{
+    DuePage, MemoryStore, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes,
+};
 
 use crate::common::{Peer, Stream, hello};
 
@@ -375,15 +377,15 @@ impl TaskStore for Faulty {
         self.unless_down(TaskStore::remove(&*self.store, id))
     }
 
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
-        self.unless_down(self.store.due(limit))
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
+        self.unless_down(self.store.due(after, limit))
     }
 
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
         self.unless_down(self.store.next_due())
     }
 
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
         self.unless_down(TaskStore::list(&*self.store, owner, after, limit))
     }
 }

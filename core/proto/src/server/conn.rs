@@ -225,7 +225,7 @@ impl ServerConn {
             _ => self.session.as_ref().is_some_and(|session| session.wants(notice, &self.name)),
         };
         if told {
-            self.out.push_back(Output::Send(notice.message(None)));
+            self.out.extend(notice.message(None).map(Output::Send));
         }
         let streams = self.live.values().filter_map(|live| live.exchange.notice(notice));
         self.out.extend(streams.map(Output::Send));

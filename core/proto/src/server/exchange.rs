@@ -245,7 +245,7 @@ impl Exchange {
     /// The notification of a change, if it is listened for.
     pub fn notice(&self, notice: &Notice) -> Option<Vec<u8>> {
         let wanted = !self.over && self.filter.as_ref().is_some_and(|filter| filter.covers(notice));
-        wanted.then(|| notice.message(Some(&self.id)))
+        if wanted { notice.message(Some(&self.id)) } else { None }
     }
 
     /// The server ends a stream to listen on (2026-07-28, subscriptions, "Graceful Closure").

@@ -121,8 +121,9 @@ impl Notice {
         }
     }
 
-    /// The notification. `subscription`: the stream it is delivered on, in the modern era.
-    pub fn message(&self, subscription: Option<&Id>) -> Vec<u8> {
+    /// The notification. `subscription`: the stream it is delivered on, in the modern era. `None`: of a task, which was read for
+    /// the other era only.
+    pub fn message(&self, subscription: Option<&Id>) -> Option<Vec<u8>> {
         if let Notice::Task(news) = self {
             return news.message(subscription);
         }
@@ -137,7 +138,7 @@ impl Notice {
             members.push(format!("\"elicitationId\":{}", json::string(id)));
         }
         let params = if members.is_empty() { String::new() } else { format!("{{{}}}", members.join(",")) };
-        jsonrpc::notification(methods::by_role(self.role()).name, &params)
+        Some(jsonrpc::notification(methods::by_role(self.role()).name, &params))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod record;
 mod step;
+mod summary;
 mod wire;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use record::{Answer, Asked, Broken, End, Origin, Record, Status, Terms, owner};
 pub use step::{Attention, Event, Next, Refused};
+pub use summary::Summary;
 pub use wire::News;
 pub(crate) use wire::timestamp;
 

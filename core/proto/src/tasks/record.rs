@@ -16,7 +16,7 @@ use crate::server::Question;
 const LAYOUT: u32 = 1;
 
 /// Status of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Somebody works on it, or will.
@@ -80,7 +80,7 @@ pub struct Origin {
 }
 
 /// Parameters that are fixed when a task is created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Terms {
     /// Retention time in milliseconds, from its creation, counted by the store; `None`: unlimited.
@@ -274,10 +274,15 @@ impl Record {
     /// Returns true if this owner may see and change the task. If nobody signs in, the id is the key
     /// (extension, "Security Considerations"): sessions only list their own tasks.
     pub fn is_open_to(&self, principal: Option<&str>) -> bool {
-        match self.owner.strip_prefix(PRINCIPAL) {
-            Some(owner) => principal == Some(owner),
-            None => true,
-        }
+        is_open_to(&self.owner, principal)
+    }
+}
+
+/// [`Record::is_open_to`] of a task of this owner.
+pub(super) fn is_open_to(owner: &str, principal: Option<&str>) -> bool {
+    match owner.strip_prefix(PRINCIPAL) {
+        Some(owner) => principal == Some(owner),
+        None => true,
     }
 }
 

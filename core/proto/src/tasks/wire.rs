@@ -1,12 +1,16 @@
 //! The two wire formats of a task.
 
-use super::record::{End, Record, Status};
+use super::record::{End, Record, Status, Terms};
+use super::summary::Summary;
 use crate::json;
 use crate::jsonrpc::{self, Id};
 use crate::meta;
 use crate::methods::{self, Role};
 use crate::revision::{Era, Revision};
 use crate::server::Stamp;
+
+/// Most bytes of a status message.
+const MAX_MESSAGE: usize = 4096;
 
 impl Record {
     /// The result of the call that made it.
@@ -25,14 +29,8 @@ impl Record {
         }
     }
 
-    /// A `Task` of 2025-11-25.
-    pub fn legacy(&self) -> String {
-        // There, a tool that has failed makes a task that has failed (2025-11-25, tasks, "Task Execution Errors").
-        let status = match (self.status, &self.end) {
-            (Status::Completed, Some(End::Result(result))) if is_error(result.get()) => Status::Failed,
-            (status, _) => status,
-        };
-        format!("{{{}}}", self.members(status, "ttl", "pollInterval"))
+    fn legacy(&self) -> String {
+        legacy(&self.face(), self.status, failed_for_legacy(self))
     }
 
     /// The result of a call, as the answer to a request for a task's result (2025-11-25, tasks, "Associating
@@ -60,7 +58,17 @@ impl Record {
     }
 
     fn modern_members(&self) -> String {
-        self.members(self.status, "ttlMs", "pollIntervalMs")
+        modern_members(&self.face(), self.status)
+    }
+
+    fn face(&self) -> Face<'_> {
+        Face {
+            id: &self.id,
+            message: self.message.as_deref(),
+            created: self.created,
+            updated: self.updated,
+            terms: &self.terms,
+        }
     }
 
     /// `"key":value,…` of a `DetailedTask` of the extension.
@@ -86,15 +94,51 @@ impl Record {
         }
         members
     }
+}
 
+impl Summary {
+    /// The result of asking where it is: for the modern era only without [`Summary::has_details`].
+    pub fn state(&self, revision: Revision, stamp: &Stamp) -> String {
+        match revision.era() {
+            Era::Modern => stamp.result(Era::Modern, false, &modern_members(&self.face(), self.status)),
+            Era::Legacy => self.legacy(),
+        }
+    }
+
+    /// A `Task` of 2025-11-25.
+    pub fn legacy(&self) -> String {
+        legacy(&self.face(), self.status, self.tool_failed)
+    }
+
+    fn face(&self) -> Face<'_> {
+        Face {
+            id: &self.id,
+            message: self.message.as_deref(),
+            created: self.created,
+            updated: self.updated,
+            terms: &self.terms,
+        }
+    }
+}
+
+/// What a task shows in both eras, besides its status.
+struct Face<'a> {
+    id: &'a str,
+    message: Option<&'a str>,
+    created: u64,
+    updated: u64,
+    terms: &'a Terms,
+}
+
+impl Face<'_> {
     fn members(&self, status: Status, ttl: &str, poll: &str) -> String {
-        let message = match &self.message {
-            Some(message) => format!(",\"statusMessage\":{}", json::string(message)),
+        let message = match self.message {
+            Some(message) => format!(",\"statusMessage\":{}", json::string(shown(message))),
             None => String::new(),
         };
         format!(
             "\"taskId\":{},\"status\":\"{}\"{message},\"createdAt\":\"{}\",\"lastUpdatedAt\":\"{}\",\"{ttl}\":{},\"{poll}\":{}",
-            json::string(&self.id),
+            json::string(self.id),
             status.as_str(),
             timestamp(self.created),
             timestamp(self.updated),
@@ -104,6 +148,33 @@ impl Record {
     }
 }
 
+fn modern_members(face: &Face<'_>, status: Status) -> String {
+    face.members(status, "ttlMs", "pollIntervalMs")
+}
+
+/// In the legacy era a failed tool makes a failed task (2025-11-25, tasks, "Task Execution Errors").
+fn legacy(face: &Face<'_>, status: Status, tool_failed: bool) -> String {
+    let status = if tool_failed { Status::Failed } else { status };
+    format!("{{{}}}", face.members(status, "ttl", "pollInterval"))
+}
+
+/// Returns true if the task has completed with the result of a failed tool.
+pub(super) fn failed_for_legacy(record: &Record) -> bool {
+    match (record.status, &record.end) {
+        (Status::Completed, Some(End::Result(result))) => is_error(result.get()),
+        _ => false,
+    }
+}
+
+/// The part of a status message that clients see: the message of an error can be as long as a result.
+pub(super) fn shown(message: &str) -> &str {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    &message[..end]
+}
+
 /// A changed task, encoded for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
@@ -111,7 +182,8 @@ pub struct News {
     pub id: String,
     /// The legacy session that made it, if any.
     pub session: Option<String>,
-    modern: String,
+    /// For those who listen to it; `None`: nobody is known to, and its result was not read.
+    modern: Option<String>,
     legacy: String,
 }
 
@@ -121,25 +193,32 @@ impl News {
         News {
             id: record.id.clone(),
             session: record.origin.session.clone(),
-            modern: record.detailed_members(),
+            modern: Some(record.detailed_members()),
             legacy: record.legacy(),
         }
     }
 
-    /// About how many bytes it has.
-    pub fn size(&self) -> usize {
-        self.modern.len() + self.legacy.len()
+    /// Of a task as it is now: for those who listen to it only without [`Summary::has_details`].
+    pub fn of_summary(summary: &Summary) -> News {
+        let modern = (!summary.has_details()).then(|| modern_members(&summary.face(), summary.status));
+        News { id: summary.id.clone(), session: summary.session.clone(), modern, legacy: summary.legacy() }
     }
 
-    /// The notification; `subscription`: the stream it is delivered on, in the modern era.
-    pub(crate) fn message(&self, subscription: Option<&Id>) -> Vec<u8> {
+    /// About how many bytes it has.
+    pub fn size(&self) -> usize {
+        self.modern.as_ref().map_or(0, String::len) + self.legacy.len()
+    }
+
+    /// The notification; `subscription`: the stream it is delivered on, in the modern era. `None`: what that has to say was
+    /// not read.
+    pub(crate) fn message(&self, subscription: Option<&Id>) -> Option<Vec<u8>> {
         match subscription {
             Some(id) => {
                 let stamp = format!("\"_meta\":{{\"{}\":{}}}", meta::SUBSCRIPTION_ID, id.as_json());
-                let params = format!("{{{stamp},{}}}", self.modern);
-                jsonrpc::notification(methods::by_role(Role::TaskChanged).name, &params)
+                let params = format!("{{{stamp},{}}}", self.modern.as_ref()?);
+                Some(jsonrpc::notification(methods::by_role(Role::TaskChanged).name, &params))
             }
-            None => jsonrpc::notification(methods::by_role(Role::TaskStatus).name, &self.legacy),
+            None => Some(jsonrpc::notification(methods::by_role(Role::TaskStatus).name, &self.legacy)),
         }
     }
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use serde_json::value::RawValue;
 use trunnion_proto::Revision;
-use trunnion_proto::server::{Question, questions};
-use trunnion_proto::tasks::{Answer, Attention, End, Event, Origin, Record, Refused, Status, Terms};
+use trunnion_proto::server::{Question, Stamp, questions};
+use trunnion_proto::tasks::{Answer, Attention, End, Event, Origin, Record, Refused, Status, Summary, Terms};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -68,6 +68,10 @@ fn question(key: u8, variant: u8) -> Question {
     let params = json!({"message": format!("variant {variant}"), "requestedSchema": schema});
     let asked = json!({ format!("k{key}"): {"op": "elicit", "params": params} });
     questions(&asked.to_string()).expect("valid").remove(0)
+}
+
+fn stamp() -> Stamp {
+    Stamp::new("{}", 0, "private")
 }
 
 /// The observable content of a record.
@@ -158,6 +162,20 @@ proptest! {
                     prop_assert_eq!(next.attention == Attention::Now, !over && open == 0 && !next.record.leased);
                     prop_assert_eq!(next.record.end.is_some(), over && next.record.status != Status::Cancelled);
                     ends += u32::from(over);
+                    let summary = next.record.summary();
+                    let read = |text: &str| Summary::from_text("id".into(), String::new(), text);
+                    prop_assert_eq!(read(&summary.to_text()), Ok(summary.clone()));
+                    prop_assert_eq!(read(&next.record.to_text()), Ok(summary.clone()), "where none was kept");
+                    prop_assert_eq!(
+                        summary.state(Revision::V2025_11_25, &stamp()),
+                        next.record.state(Revision::V2025_11_25, &stamp())
+                    );
+                    prop_assert_eq!(
+                        summary.state(Revision::LATEST, &stamp()) == next.record.state(Revision::LATEST, &stamp()),
+                        !summary.has_details()
+                    );
+                    // Each step is at a later time here, so whatever a client can see makes another summary.
+                    prop_assert_eq!(summary != task.summary(), next.visible);
                     let text = next.record.to_text();
                     task = Record::from_text(&text).expect("what was written is read");
                     prop_assert_eq!(task.to_text(), text);
@@ -173,6 +191,31 @@ fn a_record_of_another_layout_is_left_alone() {
     let text = record(true).to_text().replace("\"layout\":1", "\"layout\":2");
     assert!(Record::from_text(&text).is_err());
     assert!(Record::from_text("{}").is_err() && Record::from_text("[").is_err());
+}
+
+#[test]
+fn a_summary_of_another_layout_is_left_alone() {
+    let text = record(true).summary().to_text().replace("\"summaryLayout\":1", "\"summaryLayout\":2");
+    assert!(Summary::from_text(String::new(), String::new(), &text).is_err());
+    assert!(Summary::from_text(String::new(), String::new(), "{}").is_err());
+}
+
+#[test]
+fn a_status_message_has_an_end() {
+    let message = "ß".repeat(3000);
+    let task =
+        record(true).after(Event::Progress { run: 1, message: &message }, 1).expect("it is news").record;
+    for state in
+        [task.state(Revision::V2025_11_25, &stamp()), task.summary().state(Revision::LATEST, &stamp())]
+    {
+        let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+        assert_eq!(state["statusMessage"].as_str().map(str::len), Some(4096));
+    }
+    assert!(task.summary().to_text().len() < 5000);
+    let shorter = "x".repeat(4096);
+    let task =
+        record(true).after(Event::Progress { run: 1, message: &shorter }, 1).expect("it is news").record;
+    assert_eq!(task.summary().message.as_deref(), Some(&*shorter), "the whole of one that is not longer");
 }
 
 #[test]

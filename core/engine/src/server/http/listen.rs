@@ -46,7 +46,7 @@ impl ListenEvents {
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
         // Before the acknowledgement, so that nothing falls between.
-        let membership = server.line.hub().join(listener);
+        let membership = server.line.hub().join(listener.clone());
         let mut first = VecDeque::new();
         let mut watch = None;
         if granted.tasks().next().is_some() {
@@ -57,7 +57,7 @@ impl ListenEvents {
             };
             first.push_back(event(&exchange.listen(std::mem::take(&mut granted.filter))));
             // Where they are comes first: what happened before nobody tells again.
-            let (news, watching) = granted.begin();
+            let (news, watching) = granted.begin(listener);
             let news = news.into_iter().filter_map(|news| exchange.notice(&Notice::Task(news)));
             first.extend(news.map(|message| event(&message)));
             watch = Some(watching);

@@ -24,7 +24,7 @@ pub(crate) use hand_over::Serving;
 pub(crate) use requests::{Answering, Creation, Whose};
 pub(crate) use run::Hold;
 use run::Signals;
-use store::Held;
+use store::Failed;
 pub(crate) use watch::{Granted, Watch};
 
 use super::ServerCore;
@@ -178,14 +178,24 @@ impl Tasks {
         if !in_session && !lock(&self.state).watched.contains_key(&record.id) {
             return;
         }
-        let news = News::of(record);
+        let summary = record.summary();
         let is_news = {
             let mut state = lock(&self.state);
             let watched = state.watched.get_mut(&record.id);
-            watched.map_or(in_session, |watched| watched.changed(&news, record.status.is_over()))
+            watched.map_or(in_session, |watched| watched.changed(&summary))
         };
         if is_news {
-            self.line.hub().task(news);
+            self.line.hub().task(News::of(record));
+        }
+    }
+
+    /// Where one is now, for those who listen to it: read with its questions or its result only where those are told.
+    async fn news(&self, id: &str) -> Result<News, Failed> {
+        let summary = self.summary(id).await?;
+        if summary.has_details() {
+            Ok(News::of(&self.load(id).await?.record))
+        } else {
+            Ok(News::of_summary(&summary))
         }
     }
 
@@ -196,17 +206,41 @@ impl Tasks {
         runtime.spawn(async move {
             for id in ids {
                 let Some(tasks) = tasks.upgrade() else { return };
-                let Ok(Held { record, .. }) = tasks.load(&id).await else { continue };
+                if listener.strong_count() == 0 {
+                    return;
+                }
+                let Ok(news) = tasks.news(&id).await else { continue };
                 let Some(listener) = listener.upgrade() else { return };
-                listener.notice(&Notice::Task(News::of(&record)));
+                listener.notice(&Notice::Task(news));
             }
         });
     }
 
     /// What another process has changed, or what may have been missed.
     async fn look_again(&self, id: &str) {
-        if let Ok(Held { record, .. }) = self.load(id).await {
-            self.tell_here(&record);
+        let Ok(summary) = self.summary(id).await else { return };
+        let in_session = summary.session.as_ref().is_some_and(|session| self.line.hub().has_session(session));
+        {
+            let mut state = lock(&self.state);
+            let watched = state.watched.get_mut(id);
+            let is_heard = watched.as_ref().is_some_and(|watched| watched.is_heard());
+            let is_news = match watched {
+                // Whoever listens is told of its questions or its result: then it is read as a whole.
+                Some(watched) if is_heard && summary.has_details() => watched.is_news(&summary),
+                Some(watched) => watched.changed(&summary),
+                None => in_session,
+            };
+            if !is_news {
+                return;
+            }
+            if !is_heard || !summary.has_details() {
+                drop(state);
+                self.line.hub().task(News::of_summary(&summary));
+                return;
+            }
+        }
+        if let Ok(held) = self.load(id).await {
+            self.tell_here(&held.record);
         }
     }
 }

@@ -4,23 +4,20 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use trunnion_proto::tasks::{Event, Status};
+use trunnion_proto::tasks::{Event, Status, Summary};
 
 use super::Tasks;
 use super::run::begin;
-use super::store::{Failed, held, limited, report};
+use super::store::{Failed, limited, report, summary};
 use crate::lock;
 use crate::server::ServerCore;
-use crate::store::StoredTask;
+use crate::store::{DuePage, TaskSummary};
 
 /// How many due tasks are looked at together.
-const PAGE: usize = 16;
-/// At most, where none of those that came first can be taken here.
-const MAX_PAGE: usize = 4096;
+const PAGE: usize = 64;
 
 /// Take what is due, for as long as the server lives.
 pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
-    let mut page = PAGE;
     loop {
         let pause = {
             let Some(core) = core.upgrade() else { return };
@@ -35,10 +32,9 @@ pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
             }
             // Not later: a task may have become due that nobody has told of.
             let longest = (tasks.options.lease / 2).max(Duration::from_millis(10));
-            match tasks.take_due(&core, page).await {
+            match tasks.take_due(&core).await {
                 Ok(Taken { taken: 0, seen }) => {
-                    // What cannot be taken here stays due; look past it.
-                    page = if seen == page { (page * 2).min(MAX_PAGE) } else { PAGE };
+                    // What cannot be taken here stays due.
                     let again = if seen == 0 { Duration::ZERO } else { longest };
                     match limited(tasks.store.next_due()).await {
                         Ok(Some(next)) => next.max(again).min(longest),
@@ -67,28 +63,44 @@ struct Taken {
 }
 
 impl Tasks {
-    async fn take_due(&self, core: &Arc<ServerCore>, page: usize) -> Result<Taken, crate::store::StoreError> {
-        let due = limited(self.store.due(page)).await?;
-        let seen = due.len();
-        let mut taken = 0;
-        for stored in due {
-            if self.take(core, stored).await {
-                taken += 1;
+    /// Look at all that is due, a page at a time: what cannot be taken here hides nothing that comes after it.
+    async fn take_due(&self, core: &Arc<ServerCore>) -> Result<Taken, crate::store::StoreError> {
+        let (mut taken, mut seen, mut after) = (0, 0, None::<String>);
+        loop {
+            let DuePage { tasks, next } = limited(self.store.due(after.as_deref(), PAGE)).await?;
+            seen += tasks.len();
+            for stored in tasks {
+                if self.take(core, stored).await {
+                    taken += 1;
+                }
             }
+            if next.is_none() || lock(&self.state).leaving {
+                return Ok(Taken { taken, seen });
+            }
+            after = next;
         }
-        Ok(Taken { taken, seen })
     }
 
     /// Take one over. False: it is not for this process.
-    async fn take(&self, core: &Arc<ServerCore>, stored: StoredTask) -> bool {
-        let Ok(held) = held(stored) else { return false };
-        let id = held.record.id.clone();
-        let Some(entry) = core.catalog.tool(&held.record.origin.tool) else { return false };
+    async fn take(&self, core: &Arc<ServerCore>, stored: TaskSummary) -> bool {
+        let version = stored.version;
+        let Ok(Summary { id, owner, tool, .. }) = summary(stored) else { return false };
+        let Some(entry) = core.catalog.tool(&tool) else { return false };
         // Of this process itself: its worker is slower than its lease, or cannot reach the store.
         if lock(&self.state).running.contains_key(&id) {
             return false;
         }
-        let Some(place) = self.place(&held.record.owner, true) else { return false };
+        let Some(place) = self.place(&owner, true) else { return false };
+        let held = match self.load(&id).await {
+            Ok(held) if held.version == version => held,
+            // Somebody else was faster.
+            Ok(_) | Err(Failed::Gone) => return true,
+            Err(Failed::Refused(_)) => return false,
+            Err(Failed::Store(error)) => {
+                report(&error);
+                return false;
+            }
+        };
         match self.change_once(held, Event::Claimed).await {
             Ok(Some(held)) => {
                 if held.record.status == Status::Working {
@@ -96,7 +108,6 @@ impl Tasks {
                 }
                 true
             }
-            // Somebody else was faster.
             Ok(None) | Err(Failed::Gone | Failed::Refused(_)) => true,
             Err(Failed::Store(error)) => {
                 report(&error);

@@ -13,18 +13,18 @@ use trunnion_proto::jsonrpc;
 use trunnion_proto::outcome::Outcome;
 use trunnion_proto::revision::Era;
 use trunnion_proto::server::catalog::{Entry, Input};
-use trunnion_proto::tasks::{Answer, Event, Origin, Record, TaskRequest, Terms, owner};
+use trunnion_proto::tasks::{Answer, Event, Origin, Record, Status, Summary, TaskRequest, Terms, owner};
 
 use super::Tasks;
 use super::run::{Place, begin};
-use super::store::{Failed, Held, RETRY, STORE_LIMIT, failed, held, limited, report};
+use super::store::{Failed, Held, RETRY, STORE_LIMIT, failed, limited, report, summary};
 use super::watch::LOOK;
 use crate::error::local;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Start};
 use crate::server::seal::{now_ms, random_id};
 
-/// Most tasks on one page of a list: each is read with its result, which may be large.
+/// Most tasks on one page of a list.
 const PAGE: usize = 50;
 
 /// Who asks.
@@ -220,7 +220,7 @@ struct Asker {
 impl Asker {
     async fn answer(self, request: TaskRequest) -> Result<Outcome, RpcError> {
         match request {
-            TaskRequest::Get { id } => self.state(&self.load(&id).await?.record),
+            TaskRequest::Get { id } => self.get(&id).await,
             TaskRequest::Update { id, responses } => self.update(&id, &responses).await,
             TaskRequest::Cancel { id } => self.cancel(&id).await,
             TaskRequest::Result { id } => self.result(&id).await,
@@ -228,7 +228,13 @@ impl Asker {
         }
     }
 
-    /// A task that the asker may see. Another's looks like one that is not there.
+    /// What lists say of a task that the asker may see. Another's looks like one that is not there.
+    async fn look(&self, id: &str) -> Result<Summary, Failed> {
+        let summary = self.core.tasks.summary(id).await?;
+        if summary.is_open_to(self.principal.as_deref()) { Ok(summary) } else { Err(Failed::Gone) }
+    }
+
+    /// A task that the asker may see, with its arguments and its result. Another's looks like one that is not there.
     async fn read(&self, id: &str) -> Result<Held, Failed> {
         let held = self.core.tasks.load(id).await?;
         if held.record.is_open_to(self.principal.as_deref()) { Ok(held) } else { Err(Failed::Gone) }
@@ -238,19 +244,32 @@ impl Asker {
         self.read(id).await.map_err(|failed| failed.into_rpc(id))
     }
 
-    fn state(&self, record: &Record) -> Result<Outcome, RpcError> {
+    fn state(&self, record: &Record) -> Outcome {
         let state = record.state(self.call.revision(), self.core.catalog.stamp());
-        Ok(Outcome::Prepared(Json::from(state)))
+        Outcome::Prepared(Json::from(state))
+    }
+
+    async fn get(&self, id: &str) -> Result<Outcome, RpcError> {
+        let summary = self.look(id).await.map_err(|failed| failed.into_rpc(id))?;
+        let revision = self.call.revision();
+        if summary.has_details() && revision.era() == Era::Modern {
+            return Ok(self.state(&self.load(id).await?.record));
+        }
+        Ok(Outcome::Prepared(Json::from(summary.state(revision, self.core.catalog.stamp()))))
     }
 
     async fn update(&self, id: &str, responses: &Json) -> Result<Outcome, RpcError> {
         let invalid = |message: String| RpcError::new(ErrorKind::InvalidParams, message);
-        let held = self.load(id).await?;
+        let status = self.look(id).await.map_err(|failed| failed.into_rpc(id))?.status;
         let given = json::members(responses.as_str())
             .ok_or_else(|| invalid("params.inputResponses must be an object".into()))?;
+        // What is not asked, or not any more, is ignored (extension, "Task Update Requests").
+        if status != Status::InputRequired {
+            return Ok(Outcome::Result("{}".into()));
+        }
+        let held = self.load(id).await?;
         let mut answers = Vec::new();
         for (key, answer) in given {
-            // What is not asked, or not any more, is ignored (extension, "Task Update Requests").
             let Some(asked) = held.record.open().find(|asked| asked.wire == key) else { continue };
             if let Some(Err(why)) = asked.question().map(|question| question.check(answer.get())) {
                 return Err(invalid(format!("params.inputResponses.{key}: {why}")));
@@ -264,27 +283,32 @@ impl Asker {
     }
 
     async fn cancel(&self, id: &str) -> Result<Outcome, RpcError> {
-        let held = self.load(id).await?;
         let legacy = self.call.revision().era() == Era::Legacy;
-        match self.core.tasks.change_for_client(id, Some(held), Event::Cancelled).await {
-            Ok(held) if legacy => self.state(&held.record),
-            Ok(_) => Ok(Outcome::Result("{}".into())),
-            Err(Failed::Refused(_)) if !legacy => Ok(Outcome::Result("{}".into())),
-            // 2025-11-25, tasks, "Task Cancellation".
-            Err(Failed::Refused(_)) => {
-                let status = self.load(id).await?.record.status.as_str();
-                let message = format!("Cannot cancel task: already in terminal status '{status}'");
-                Err(RpcError::new(ErrorKind::InvalidParams, message))
+        let mut summary = self.look(id).await.map_err(|failed| failed.into_rpc(id))?;
+        if !summary.status.is_over() {
+            match self.core.tasks.change_for_client(id, None, Event::Cancelled).await {
+                Ok(held) if legacy => return Ok(self.state(&held.record)),
+                Ok(_) => return Ok(Outcome::Result("{}".into())),
+                Err(Failed::Refused(_)) => {
+                    summary = self.look(id).await.map_err(|failed| failed.into_rpc(id))?;
+                }
+                Err(failed) => return Err(failed.into_rpc(id)),
             }
-            Err(failed) => Err(failed.into_rpc(id)),
         }
+        if !legacy {
+            return Ok(Outcome::Result("{}".into()));
+        }
+        // 2025-11-25, tasks, "Task Cancellation".
+        let status = summary.status.as_str();
+        let message = format!("Cannot cancel task: already in terminal status '{status}'");
+        Err(RpcError::new(ErrorKind::InvalidParams, message))
     }
 
     /// Wait for the end; until then the client is asked what the task asks (2025-11-25, tasks, "Input Required Status"). A store
     /// that fails meanwhile ends nothing: it is asked again, and told again what the client has answered.
     async fn result(self, id: &str) -> Result<Outcome, RpcError> {
         let tasks = self.core.tasks.clone();
-        let _watch = tasks.watch(vec![id.to_owned()]);
+        let _watch = tasks.watch(vec![id.to_owned()], false);
         let changes = tasks.changes(id);
         let mut asked = BTreeSet::new();
         let mut asking = FuturesUnordered::new();
@@ -293,11 +317,11 @@ impl Asker {
         loop {
             let mut changed = std::pin::pin!(changes.notified());
             changed.as_mut().enable();
-            let record = match self.go_on(id, &mut answers).await {
-                Ok(record) => Some(record),
+            let (is_read, record) = match self.go_on(id, &mut answers).await {
+                Ok(record) => (true, record),
                 Err(Failed::Store(error)) if waits => {
                     report(&error);
-                    None
+                    (false, None)
                 }
                 Err(failed) => return Err(failed.into_rpc(id)),
             };
@@ -305,7 +329,7 @@ impl Asker {
             if let Some(record) = record.as_ref().filter(|record| record.status.is_over()) {
                 return Ok(ended(record));
             }
-            let pause = if record.is_some() { LOOK } else { RETRY };
+            let pause = if is_read { LOOK } else { RETRY };
             for question in record.iter().flat_map(Record::open) {
                 let Some(related) = question.question().map(|question| question.related_to(id)) else {
                     continue;
@@ -338,8 +362,8 @@ impl Asker {
         }
     }
 
-    /// Write what the client has answered, until it is written, and read the task.
-    async fn go_on(&self, id: &str, answers: &mut Vec<(String, Answer)>) -> Result<Record, Failed> {
+    /// Write what the client has answered, until it is written, and read the task if it is over or asks something.
+    async fn go_on(&self, id: &str, answers: &mut Vec<(String, Answer)>) -> Result<Option<Record>, Failed> {
         if !answers.is_empty() {
             let event = Event::Answered { answers: answers.clone() };
             match self.core.tasks.change_for_client(id, None, event).await {
@@ -347,7 +371,11 @@ impl Asker {
                 Err(failed) => return Err(failed),
             }
         }
-        Ok(self.read(id).await?.record)
+        let summary = self.look(id).await?;
+        if !summary.has_details() && !summary.status.is_over() {
+            return Ok(None);
+        }
+        Ok(Some(self.read(id).await?.record))
     }
 
     /// The asker's own, a page of them. Where nobody signs in, those of the session.
@@ -368,8 +396,8 @@ impl Asker {
         let tasks: Vec<String> = page
             .into_iter()
             .take(size)
-            .filter_map(|stored| held(stored).ok())
-            .map(|held| held.record.legacy())
+            .filter_map(|stored| summary(stored).ok())
+            .map(|summary| summary.legacy())
             .collect();
         let next = ids.last().filter(|_| more).map(|id| format!(",\"nextCursor\":{}", json::string(id)));
         let result = format!("{{\"tasks\":[{}]{}}}", tasks.join(","), next.unwrap_or_default());

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use trunnion_proto::error::{ErrorKind, RpcError};
-use trunnion_proto::tasks::{Attention, Event, Next, Record, Refused};
+use trunnion_proto::tasks::{Attention, Event, Next, Record, Refused, Summary};
 
 use super::Tasks;
 use crate::server::seal::now_ms;
-use crate::store::{StoreError, StoreFuture, StoredTask, TaskTimes};
+use crate::store::{StoreError, StoreFuture, StoredTask, TaskSummary, TaskTimes};
 
 /// How long a store may take for one thing.
 pub(super) const STORE_LIMIT: Duration = Duration::from_secs(10);
@@ -76,7 +76,13 @@ impl Tasks {
         limited(self.store.insert(stored(record, 1), times)).await
     }
 
-    /// Read one.
+    /// Read what lists and watches need of one.
+    pub(super) async fn summary(&self, id: &str) -> Result<Summary, Failed> {
+        let known = limited(self.store.summary(id)).await.map_err(Failed::Store)?;
+        summary(known.ok_or(Failed::Gone)?)
+    }
+
+    /// Read one, with its arguments and its result.
     pub(super) async fn load(&self, id: &str) -> Result<Held, Failed> {
         let loaded = limited(self.store.load(id)).await.map_err(Failed::Store)?;
         held(loaded.ok_or(Failed::Gone)?)
@@ -121,8 +127,21 @@ pub(super) fn held(stored: StoredTask) -> Result<Held, Failed> {
     }
 }
 
+/// A summary of a store.
+pub(super) fn summary(stored: TaskSummary) -> Result<Summary, Failed> {
+    let TaskSummary { id, owner, text, .. } = stored;
+    Summary::from_text(id, owner, &text).map_err(|error| Failed::Store(StoreError::new(error)))
+}
+
 fn stored(record: &Record, version: u64) -> StoredTask {
-    StoredTask { id: record.id.clone(), version, owner: record.owner.clone(), text: record.to_text() }
+    StoredTask {
+        id: record.id.clone(),
+        version,
+        owner: record.owner.clone(),
+        over: record.status.is_over(),
+        summary: record.summary().to_text(),
+        text: record.to_text(),
+    }
 }
 
 impl Tasks {

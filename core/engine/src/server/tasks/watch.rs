@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use trunnion_proto::error::RpcError;
 use trunnion_proto::server::Filter;
-use trunnion_proto::tasks::News;
+use trunnion_proto::tasks::{News, Summary};
 
+use super::super::notices::Listener;
 use super::Tasks;
 use super::store::{Failed, failed};
 use crate::lock;
@@ -21,7 +22,9 @@ pub(super) const LOOK: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(super) struct Watched {
     by: usize,
-    /// A digest of what everybody knows of it: with a result, that itself could be large.
+    /// How many of those are streams, which are told what it asks and its result.
+    heard_by: usize,
+    /// A digest of what everybody knows of it.
     told: Option<u64>,
     /// What everybody knows is its end: there is nothing more to look for.
     over: bool,
@@ -29,15 +32,25 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// It is this now, and `over` if it stays so. False: everybody knows.
-    pub fn changed(&mut self, news: &News, over: bool) -> bool {
-        let is_news = self.told.as_ref() != Some(&digest(news));
+    /// It is this now. False: everybody knows.
+    pub fn changed(&mut self, summary: &Summary) -> bool {
+        let is_news = self.is_news(summary);
         if is_news {
-            self.told = Some(digest(news));
-            self.over = over;
+            self.told = Some(digest(summary));
+            self.over = summary.status.is_over();
             self.changed.notify_waiters();
         }
         is_news
+    }
+
+    /// Whether not everybody knows that it is this.
+    pub fn is_news(&self, summary: &Summary) -> bool {
+        self.told != Some(digest(summary))
+    }
+
+    /// Whether a stream listens to it.
+    pub fn is_heard(&self) -> bool {
+        self.heard_by > 0
     }
 
     /// Whether everybody knows its end.
@@ -46,9 +59,9 @@ impl Watched {
     }
 }
 
-fn digest(news: &News) -> u64 {
+fn digest(summary: &Summary) -> u64 {
     let mut hasher = DefaultHasher::new();
-    news.hash(&mut hasher);
+    summary.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -56,6 +69,7 @@ fn digest(news: &News) -> u64 {
 pub(crate) struct Watch {
     tasks: Weak<Tasks>,
     ids: Vec<String>,
+    is_stream: bool,
     alive: Arc<()>,
 }
 
@@ -66,6 +80,7 @@ impl Drop for Watch {
         for id in &self.ids {
             let left = state.watched.get_mut(id).map(|watched| {
                 watched.by -= 1;
+                watched.heard_by -= usize::from(self.is_stream);
                 watched.by
             });
             if left == Some(0) {
@@ -76,13 +91,15 @@ impl Drop for Watch {
 }
 
 impl Tasks {
-    /// Watch these from now on.
-    pub(super) fn watch(&self, ids: Vec<String>) -> Watch {
+    /// Watch these from now on. `is_stream`: what they ask and their results are told.
+    pub(super) fn watch(&self, ids: Vec<String>, is_stream: bool) -> Watch {
         let mut state = lock(&self.state);
         for id in &ids {
-            state.watched.entry(id.clone()).or_default().by += 1;
+            let watched = state.watched.entry(id.clone()).or_default();
+            watched.by += 1;
+            watched.heard_by += usize::from(is_stream);
         }
-        Watch { tasks: self.me.clone(), ids, alive: Arc::new(()) }
+        Watch { tasks: self.me.clone(), ids, is_stream, alive: Arc::new(()) }
     }
 
     /// Told when a watched task has changed; register before looking.
@@ -102,10 +119,8 @@ impl Tasks {
         let looked = self.spawn(async move {
             let mut seen = Vec::new();
             for id in ids {
-                match tasks.load(&id).await {
-                    Ok(held) if held.record.is_open_to(principal.as_deref()) => {
-                        seen.push((News::of(&held.record), held.record.status.is_over()));
-                    }
+                match tasks.summary(&id).await {
+                    Ok(summary) if summary.is_open_to(principal.as_deref()) => seen.push(summary),
                     Err(Failed::Store(error)) => return Err(failed(&error)),
                     Ok(_) | Err(Failed::Gone | Failed::Refused(_)) => {}
                 }
@@ -115,9 +130,9 @@ impl Tasks {
         let tasks = self.clone();
         async move {
             let seen = looked.await??;
-            let granted: HashSet<&str> = seen.iter().map(|(news, _)| news.id.as_str()).collect();
+            let granted: HashSet<&str> = seen.iter().map(|summary| summary.id.as_str()).collect();
             filter.retain_tasks(|id| granted.contains(id));
-            let watch = tasks.watch(granted.into_iter().map(str::to_owned).collect());
+            let watch = tasks.watch(granted.into_iter().map(str::to_owned).collect(), true);
             Ok(Granted { filter, seen, tasks, watch })
         }
     }
@@ -127,29 +142,33 @@ impl Tasks {
 pub(crate) struct Granted {
     /// What is told on it.
     pub filter: Filter,
-    /// Where the tasks are, and whether they stay there.
-    seen: Vec<(News, bool)>,
+    /// Where the tasks are.
+    seen: Vec<Summary>,
     tasks: Arc<Tasks>,
     watch: Watch,
 }
 
 impl Granted {
-    /// The stream listens: where the tasks are, then what they become. They stay watched while the watch lives.
-    pub fn begin(self) -> (Vec<News>, Watch) {
+    /// The stream listens: where the tasks are, then what they become. Those with questions or a result are read one after the
+    /// other and told to `listener`, which has only so much room; the others are told at once. They stay watched while the
+    /// watch lives.
+    pub fn begin(self, listener: Weak<dyn Listener>) -> (Vec<News>, Watch) {
         let Granted { seen, tasks, watch, .. } = self;
         {
             // What has changed since they were read was told when nobody listened here: the first look tells it again.
             let mut state = lock(&tasks.state);
-            for (news, over) in &seen {
-                if let Some(watched) = state.watched.get_mut(&news.id) {
-                    watched.changed(news, *over);
+            for summary in &seen {
+                if let Some(watched) = state.watched.get_mut(&summary.id) {
+                    watched.changed(summary);
                 }
             }
         }
         if let Some(runtime) = tasks.runtime.get() {
             runtime.spawn(look(Arc::downgrade(&tasks), watch.ids.clone(), Arc::downgrade(&watch.alive)));
         }
-        (seen.into_iter().map(|(news, _)| news).collect(), watch)
+        let (detailed, others): (Vec<_>, Vec<_>) = seen.into_iter().partition(Summary::has_details);
+        tasks.tell_again(detailed.into_iter().map(|summary| summary.id).collect(), listener);
+        (others.iter().map(News::of_summary).collect(), watch)
     }
 }
 
@@ -188,9 +207,9 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::server::call::{Inbox, Say};
-    use crate::server::notices::{Following, Line, Listener};
+    use crate::server::notices::{Following, Line};
     use crate::server::tasks::TaskOptions;
-    use crate::store::{MemoryStore, StoreFuture, StoredTask, TaskStore, TaskTimes};
+    use crate::store::{DuePage, MemoryStore, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
 
     pub(crate) fn record() -> Record {
         let raw = |text: &str| RawValue::from_string(text.into()).expect("JSON");
@@ -212,11 +231,18 @@ pub(crate) mod tests {
         Record::new("id".into(), String::new(), origin, terms, 0)
     }
 
-    /// Counts what is read of it.
+    /// Counts what is read of it: whole tasks, and summaries of one.
     #[derive(Default)]
     struct Counting {
         tasks: MemoryStore,
         loads: AtomicUsize,
+        summaries: AtomicUsize,
+    }
+
+    impl Counting {
+        fn reads(&self) -> usize {
+            self.loads.load(Ordering::Relaxed) + self.summaries.load(Ordering::Relaxed)
+        }
     }
 
     impl TaskStore for Counting {
@@ -229,6 +255,11 @@ pub(crate) mod tests {
             TaskStore::load(&self.tasks, id)
         }
 
+        fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+            self.summaries.fetch_add(1, Ordering::Relaxed);
+            self.tasks.summary(id)
+        }
+
         fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
             TaskStore::replace(&self.tasks, task, due)
         }
@@ -237,8 +268,8 @@ pub(crate) mod tests {
             TaskStore::remove(&self.tasks, id)
         }
 
-        fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
-            self.tasks.due(limit)
+        fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
+            self.tasks.due(after, limit)
         }
 
         fn next_due(&self) -> StoreFuture<Option<Duration>> {
@@ -250,7 +281,7 @@ pub(crate) mod tests {
             owner: &str,
             after: Option<&str>,
             limit: usize,
-        ) -> StoreFuture<Option<Vec<StoredTask>>> {
+        ) -> StoreFuture<Option<Vec<TaskSummary>>> {
             self.tasks.list(owner, after, limit)
         }
     }
@@ -271,19 +302,22 @@ pub(crate) mod tests {
         tasks.insert(&foreign).await.expect("kept");
         let filter = serde_json::from_str(r#"{"taskIds":["id","foreign","none"]}"#).expect("a filter");
         let granted = tasks.grant(filter, Some("bob")).await.expect("the store is there");
-        let (news, _watch) = granted.begin();
+        let inbox = Arc::new(Inbox::default());
+        let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
+        let (news, _watch) = granted.begin(listener);
         assert_eq!(news.len(), 1);
         assert_eq!(lock(&tasks.state).watched.keys().collect::<Vec<_>>(), ["id"]);
-        let before = store.loads.load(Ordering::Relaxed);
+        let before = store.summaries.load(Ordering::Relaxed);
         tokio::time::sleep(LOOK * 3).await;
-        assert!(store.loads.load(Ordering::Relaxed) > before, "it may end unheard");
+        assert!(store.summaries.load(Ordering::Relaxed) > before, "it may end unheard");
+        assert_eq!(store.loads.load(Ordering::Relaxed), 0, "nothing but summaries is looked at");
         let end = End::Result(RawValue::from_string("{}".into()).expect("JSON"));
         tasks.change("id", None, Event::Finished { run: 1, end }).await.expect("changed");
-        let before = store.loads.load(Ordering::Relaxed);
+        let before = store.reads();
         tokio::time::sleep(LOOK * 10).await;
         Following::changed(&*tasks, "id", None, false);
         tokio::time::sleep(LOOK).await;
-        assert_eq!(store.loads.load(Ordering::Relaxed), before, "its end is known");
+        assert_eq!(store.reads(), before, "its end is known");
     }
 
     #[tokio::test(start_paused = true)]
@@ -294,11 +328,12 @@ pub(crate) mod tests {
         tasks.insert(&task).await.expect("kept");
         Following::changed(&*tasks, "id", Some("s"), false);
         tokio::time::sleep(LOOK).await;
-        assert_eq!(store.loads.load(Ordering::Relaxed), 0);
+        assert_eq!(store.reads(), 0);
         let served = line.hub().serves_session("s");
         Following::changed(&*tasks, "id", Some("s"), false);
         tokio::time::sleep(LOOK).await;
-        assert_eq!(store.loads.load(Ordering::Relaxed), 1);
+        assert_eq!(store.summaries.load(Ordering::Relaxed), 1);
+        assert_eq!(store.loads.load(Ordering::Relaxed), 0, "a session is told its status only");
         drop(served);
         assert!(!line.hub().has_session("s"));
     }
@@ -318,8 +353,8 @@ pub(crate) mod tests {
 
         let inbox = Arc::new(Inbox::default());
         let listener: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&inbox);
-        let _membership = line.hub().join(listener);
-        let (news, _watch) = granted.begin();
+        let _membership = line.hub().join(listener.clone());
+        let (news, _watch) = granted.begin(listener);
         assert_eq!(news, [News::of(&record())]);
         // Nobody says anything more, and looks once in a while find it as it was told.
         tokio::time::sleep(LOOK * 3).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::MemoryStore;
 use crate::lock;
-use crate::store::{StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
+use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
 
 /// About what a task takes besides its text.
 const OVERHEAD: usize = 512;
@@ -16,6 +16,8 @@ pub(super) struct Tasks {
     by_owner: BTreeMap<(String, u64), String>,
     by_due: BTreeSet<(Instant, u64, String)>,
     by_end: BTreeSet<(Instant, u64, String)>,
+    /// From when on times are counted where they are written down.
+    begun: Instant,
     /// The number of the newest.
     newest: u64,
     /// About how many bytes all of them take, and may take.
@@ -30,7 +32,13 @@ impl Default for Tasks {
 }
 
 fn size(task: &StoredTask) -> usize {
-    OVERHEAD + task.owner.len() + task.text.len()
+    OVERHEAD + task.owner.len() + task.summary.len() + task.text.len()
+}
+
+fn summary(task: &StoredTask) -> TaskSummary {
+    let StoredTask { id, version, owner, summary, text, .. } = task;
+    let text = if summary.is_empty() { text } else { summary };
+    TaskSummary { id: id.clone(), version: *version, owner: owner.clone(), text: text.clone() }
 }
 
 struct Entry {
@@ -47,6 +55,7 @@ impl Tasks {
             by_owner: BTreeMap::new(),
             by_due: BTreeSet::new(),
             by_end: BTreeSet::new(),
+            begun: Instant::now(),
             newest: 0,
             bytes: 0,
             most,
@@ -124,6 +133,10 @@ impl TaskStore for MemoryStore {
         self.tasks(|tasks, _| Ok(tasks.entries.get(id).map(|entry| entry.task.clone())))
     }
 
+    fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+        self.tasks(|tasks, _| Ok(tasks.entries.get(id).map(|entry| summary(&entry.task))))
+    }
+
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         self.tasks(|tasks, now| {
             if tasks.entries.get(&task.id).is_none_or(|entry| entry.task.version + 1 != task.version) {
@@ -139,10 +152,25 @@ impl TaskStore for MemoryStore {
         self.tasks(|tasks, _| Ok(tasks.take(id).is_some()))
     }
 
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
         self.tasks(|tasks, now| {
-            let due = tasks.by_due.iter().take_while(|(due, ..)| *due <= now).take(limit);
-            Ok(due.map(|(_, _, id)| tasks.entries[id].task.clone()).collect())
+            let (at, number) = match after {
+                None => (0, 0),
+                Some(place) => place
+                    .split_once(':')
+                    .and_then(|(at, number)| Some((at.parse().ok()?, number.parse::<u64>().ok()?)))
+                    .ok_or_else(|| StoreError::new("no page of due tasks begins there"))?,
+            };
+            let at = tasks.begun + Duration::from_nanos(at);
+            // No id is less than none: the number alone tells them apart.
+            let mut due = tasks.by_due.range((at, number + u64::from(after.is_some()), String::new())..);
+            let page: Vec<_> = due.by_ref().take_while(|(due, ..)| *due <= now).take(limit).collect();
+            let more = due.next().is_some_and(|(due, ..)| *due <= now);
+            let next = page.last().filter(|_| more).map(|(due, number, _)| {
+                format!("{}:{number}", due.saturating_duration_since(tasks.begun).as_nanos())
+            });
+            let tasks = page.iter().map(|(_, _, id)| summary(&tasks.entries[id].task)).collect();
+            Ok(DuePage { tasks, next })
         })
     }
 
@@ -150,7 +178,7 @@ impl TaskStore for MemoryStore {
         self.tasks(|tasks, now| Ok(tasks.by_due.first().map(|(due, ..)| due.saturating_duration_since(now))))
     }
 
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
         self.tasks(|tasks, _| {
             let after = match after {
                 None => 0,
@@ -161,7 +189,7 @@ impl TaskStore for MemoryStore {
             };
             let range = (owner.to_owned(), after + 1)..=(owner.to_owned(), u64::MAX);
             let ids = tasks.by_owner.range(range).take(limit).map(|(_, id)| id);
-            Ok(Some(ids.map(|id| tasks.entries[id].task.clone()).collect()))
+            Ok(Some(ids.map(|id| summary(&tasks.entries[id].task)).collect()))
         })
     }
 }

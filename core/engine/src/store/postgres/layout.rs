@@ -8,7 +8,8 @@ use super::{Database, failed};
 use crate::server::seal::random;
 use crate::store::StoreError;
 
-const LAYOUT: i32 = 1;
+/// 1: the first. 2: summaries of tasks, and how much each takes.
+const LAYOUT: i32 = 2;
 
 /// Those who make the tables wait for each other. A number of ours: an advisory lock is known by nothing else.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7236846105238)";
@@ -67,6 +68,12 @@ BEGIN
 END $$;
 ";
 
+/// Processes of before go on beside it: they write neither what is new nor `summarized`, which says of which version it is.
+const SECOND: &str = "
+ALTER TABLE @tasks ADD COLUMN over boolean, ADD COLUMN bytes bigint, ADD COLUMN summarized bigint,
+    ADD COLUMN summary bytea;
+";
+
 /// Removes what is over; each tells what it has removed.
 pub(super) const SWEEP: [&str; 5] = [
     "DELETE FROM @sessions WHERE id IN (SELECT id FROM @sessions WHERE until <= statement_timestamp()
@@ -89,10 +96,11 @@ pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
     let mut client = database.pool.get().await.map_err(failed)?;
     let config = &database.config;
     // Without the lock, and without the right to make anything.
-    if layout(&client, database).await?.is_none() {
+    if layout(&client, database).await?.is_none_or(|known| known < LAYOUT) {
         let transaction = client.transaction().await.map_err(failed)?;
         transaction.batch_execute(LOCK).await.map_err(failed)?;
-        if layout(&transaction, database).await?.is_none() {
+        let known = layout(&transaction, database).await?;
+        if known.is_none() {
             if let Some(schema) = &config.schema {
                 let sql = "SELECT 1 FROM pg_namespace WHERE nspname = $1";
                 if transaction.query_opt(sql, &[schema]).await.map_err(failed)?.is_none() {
@@ -104,6 +112,9 @@ pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
             let key = BASE64_STANDARD.encode(random::<32>());
             let sql = config.named("INSERT INTO @keys (name, key) VALUES ('state', $1)");
             transaction.execute(&sql, &[&key]).await.map_err(failed)?;
+        }
+        if known.is_none_or(|known| known < LAYOUT) {
+            transaction.batch_execute(&config.named(SECOND)).await.map_err(failed)?;
             let sql = config.named("INSERT INTO @layout (version) VALUES ($1)");
             transaction.execute(&sql, &[&LAYOUT]).await.map_err(failed)?;
         }

@@ -1,24 +1,44 @@
 //! Tasks in the database.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio_postgres::Row;
 
 use super::{PostgresStore, failed, int, micros, text, uint, values};
-use crate::store::{StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
+use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
 
 /// What is kept still.
 const KEPT: &str = "(until IS NULL OR until > statement_timestamp())";
-const COLUMNS: &str = "id, version, owner, text";
+/// Processes of before write no summary, and leave the one that is there as it was: it is of another version then.
+const COLUMNS: &str = "id, version, owner, coalesce(over AND summarized = version, false),
+    CASE WHEN summarized = version THEN summary ELSE '' END, text";
+const SUMMARY: &str =
+    "id, version, owner, CASE WHEN summarized = version AND summary <> '' THEN summary ELSE text END";
+/// When a task is due, as [`TaskStore::due`] takes it back.
+const DUE: &str = "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
 
 impl TaskStore for PostgresStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
-        let sql = "INSERT INTO @tasks (id, version, owner, text, due, until) VALUES ($1, $2, $3, $4,
-            statement_timestamp() + $5::float8 * interval '1 microsecond',
-            statement_timestamp() + $6::float8 * interval '1 microsecond')";
-        let StoredTask { id, version, owner, text } = task;
+        let sql =
+            "INSERT INTO @tasks (id, version, owner, over, bytes, summarized, summary, text, due, until)
+            VALUES ($1, $2, $3, $4, $5, $2, $6, $7,
+            statement_timestamp() + $8::float8 * interval '1 microsecond',
+            statement_timestamp() + $9::float8 * interval '1 microsecond')";
+        let bytes = size(&task);
+        let StoredTask { id, version, owner, over, summary, text } = task;
         let (due, keep) = (times.due.map(micros), times.keep.map(micros));
-        let values = values![id.into_bytes(), int(version), owner.into_bytes(), text.into_bytes(), due, keep];
+        let values = values![
+            id.into_bytes(),
+            int(version),
+            owner.into_bytes(),
+            over,
+            bytes,
+            summary.into_bytes(),
+            text.into_bytes(),
+            due,
+            keep
+        ];
         self.query(sql, values, |_| Ok(()))
     }
 
@@ -27,14 +47,28 @@ impl TaskStore for PostgresStore {
         self.query(&sql, values![id.as_bytes().to_vec()], |rows| rows.first().map(stored).transpose())
     }
 
+    fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+        let sql = format!("SELECT {SUMMARY} FROM @tasks WHERE id = $1 AND {KEPT}");
+        self.query(&sql, values![id.as_bytes().to_vec()], |rows| rows.first().map(summary).transpose())
+    }
+
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         let sql = format!(
-            "UPDATE @tasks SET version = $2::bigint, text = $3,
-                due = statement_timestamp() + $4::float8 * interval '1 microsecond'
+            "UPDATE @tasks SET version = $2::bigint, over = $3, bytes = $4, summarized = $2::bigint, summary = $5,
+                text = $6, due = statement_timestamp() + $7::float8 * interval '1 microsecond'
             WHERE id = $1 AND version = $2::bigint - 1 AND {KEPT} RETURNING 1"
         );
-        let StoredTask { id, version, text, .. } = task;
-        let values = values![id.into_bytes(), int(version), text.into_bytes(), due.map(micros)];
+        let bytes = size(&task);
+        let StoredTask { id, version, over, summary, text, .. } = task;
+        let values = values![
+            id.into_bytes(),
+            int(version),
+            over,
+            bytes,
+            summary.into_bytes(),
+            text.into_bytes(),
+            due.map(micros)
+        ];
         self.changes(&sql, values)
     }
 
@@ -43,11 +77,33 @@ impl TaskStore for PostgresStore {
         self.changes(&sql, values![id.as_bytes().to_vec()])
     }
 
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM @tasks WHERE due <= statement_timestamp() AND {KEPT} ORDER BY due, number LIMIT $1"
+            "SELECT {SUMMARY}, {DUE}, number FROM @tasks WHERE due <= statement_timestamp() AND {KEPT}
+                AND ($1::text IS NULL OR (due, number) > ($1::text::timestamp AT TIME ZONE 'UTC', $2::bigint))
+            ORDER BY due, number LIMIT $3"
         );
-        self.query(&sql, values![rows(limit)], |rows| rows.iter().map(stored).collect())
+        let place = after.map(|place| {
+            let (due, number) = place.rsplit_once(';')?;
+            Some((due.to_owned(), number.parse::<i64>().ok()?))
+        });
+        let (due, number) = match place {
+            Some(Some((due, number))) => (Some(due), number),
+            Some(None) => {
+                return Box::pin(ready(Err(StoreError::new("no page of due tasks begins there"))));
+            }
+            None => (None, 0),
+        };
+        // One more, to know whether there are any.
+        self.query(&sql, values![due, number, rows(limit).saturating_add(1)], move |rows| {
+            let place = |row: &Row| -> Result<String, StoreError> {
+                let (due, number) = (row.try_get::<_, String>(4), row.try_get::<_, i64>(5));
+                Ok(format!("{};{}", due.map_err(failed)?, number.map_err(failed)?))
+            };
+            let page = &rows[..limit.min(rows.len())];
+            let next = page.last().filter(|_| rows.len() > limit).map(place).transpose()?;
+            Ok(DuePage { tasks: page.iter().map(summary).collect::<Result<_, _>>()?, next })
+        })
     }
 
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
@@ -61,13 +117,13 @@ impl TaskStore for PostgresStore {
         })
     }
 
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
         // Owners can be longer than an index takes; the digest finds them. One row at least tells that the anchor is there.
         let sql = format!(
             "WITH anchor AS (SELECT CASE WHEN $2::bytea IS NULL THEN 0
                 ELSE (SELECT number FROM @tasks WHERE id = $2 AND owner = $1 AND {KEPT}) END AS number)
-            SELECT {COLUMNS}, anchor.number IS NOT NULL FROM anchor LEFT JOIN LATERAL (
-                SELECT tasks.number AS place, {COLUMNS} FROM @tasks AS tasks
+            SELECT page.*, anchor.number IS NOT NULL FROM anchor LEFT JOIN LATERAL (
+                SELECT {SUMMARY} AS text, tasks.number AS place FROM @tasks AS tasks
                 WHERE sha256(owner) = sha256($1) AND owner = $1 AND tasks.number > anchor.number AND {KEPT}
                 ORDER BY tasks.number LIMIT $3
             ) AS page ON true ORDER BY place"
@@ -76,11 +132,11 @@ impl TaskStore for PostgresStore {
         self.query(&sql, values, |rows| {
             let mut tasks = Vec::new();
             for row in &rows {
-                if !row.try_get::<_, bool>(4).map_err(failed)? {
+                if !row.try_get::<_, bool>(5).map_err(failed)? {
                     return Ok(None);
                 }
                 if row.try_get::<_, Option<&[u8]>>(0).map_err(failed)?.is_some() {
-                    tasks.push(stored(row)?);
+                    tasks.push(summary(row)?);
                 }
             }
             Ok(Some(tasks))
@@ -93,8 +149,24 @@ fn stored(row: &Row) -> Result<StoredTask, StoreError> {
         id: text(row.try_get(0).map_err(failed)?)?,
         version: uint(row.try_get(1).map_err(failed)?),
         owner: text(row.try_get(2).map_err(failed)?)?,
+        over: row.try_get(3).map_err(failed)?,
+        summary: text(row.try_get(4).map_err(failed)?)?,
+        text: text(row.try_get(5).map_err(failed)?)?,
+    })
+}
+
+fn summary(row: &Row) -> Result<TaskSummary, StoreError> {
+    Ok(TaskSummary {
+        id: text(row.try_get(0).map_err(failed)?)?,
+        version: uint(row.try_get(1).map_err(failed)?),
+        owner: text(row.try_get(2).map_err(failed)?)?,
         text: text(row.try_get(3).map_err(failed)?)?,
     })
+}
+
+/// How many bytes of a task count.
+fn size(task: &StoredTask) -> i64 {
+    rows(task.summary.len() + task.text.len())
 }
 
 fn rows(limit: usize) -> i64 {

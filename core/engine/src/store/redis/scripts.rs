@@ -8,7 +8,7 @@
 //! | `p:m:<session>:<stream>` | hash: the number of the newest event, whether the stream is over |
 //! | `p:e:<session>:<stream>` | list: events, each with its number before it |
 //! | `p:x:<session>` | set: the session's streams |
-//! | `p:t:<task>` | hash: version, owner, text, number. Ends with the task |
+//! | `p:t:<task>` | hash: version, owner, text, number, whether it is over, summary and of which version that is. Ends with the task |
 //! | `p:due:` | sorted set: tasks by when they are due |
 //! | `p:end:` | sorted set: tasks and their owners by when they end |
 //! | `p:o:<owner>` | sorted set: tasks by number |
@@ -27,37 +27,37 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
-/// KEYS: task, due. Sets when a task is due.
-const WHEN: &str = "
-local function when(id, due)
-    if due == '' then
-        redis.call('ZREM', KEYS[2], id)
+/// KEYS: task, due. ARGV: id, version, text, due, over, summary. Writes a version of a task, and when it is due.
+const WRITE: &str = "
+local function write()
+    redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3], 'f', ARGV[5], 's', ARGV[6], 'sv', ARGV[2])
+    if ARGV[4] == '' then
+        redis.call('ZREM', KEYS[2], ARGV[1])
     else
-        redis.call('ZADD', KEYS[2], now + tonumber(due), id)
+        redis.call('ZADD', KEYS[2], now + tonumber(ARGV[4]), ARGV[1])
     end
 end
 ";
 
-/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, owner, text, due, keep.
+/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, text, due, over, summary, owner, keep.
 const INSERT: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local number = redis.call('INCR', KEYS[5])
-redis.call('HSET', KEYS[1], 'v', ARGV[2], 'o', ARGV[3], 't', ARGV[4], 'n', number)
+redis.call('HSET', KEYS[1], 'o', ARGV[7], 'n', number)
+write()
 redis.call('ZADD', KEYS[4], number, ARGV[1])
-when(ARGV[1], ARGV[5])
-if ARGV[6] ~= '' then
-    redis.call('ZADD', KEYS[3], now + tonumber(ARGV[6]), ARGV[1] .. '\\0' .. ARGV[3])
-    redis.call('PEXPIREAT', KEYS[1], now + tonumber(ARGV[6]))
+if ARGV[8] ~= '' then
+    redis.call('ZADD', KEYS[3], now + tonumber(ARGV[8]), ARGV[1] .. '\\0' .. ARGV[7])
+    redis.call('PEXPIREAT', KEYS[1], now + tonumber(ARGV[8]))
 end
 return 1
 ";
 
-/// KEYS: task, due. ARGV: id, version, text, due.
+/// KEYS: task, due. ARGV: id, version, text, due, over, summary.
 const REPLACE: &str = "
 local known = redis.call('HGET', KEYS[1], 'v')
 if not known or tonumber(known) + 1 ~= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3])
-when(ARGV[1], ARGV[4])
+write()
 return 1
 ";
 
@@ -72,7 +72,18 @@ redis.call('ZREM', ARGV[2] .. owner, ARGV[1])
 return 1
 ";
 
-/// Tasks of a sorted set from `low` to `high`, as id, version, owner and text. `tasks`: what the keys of tasks begin with.
+/// What a list says of a task: version, owner and summary, or the text where no summary is of its version: processes of before
+/// write none. Nil: there is no such task.
+const SUMMARY: &str = "
+local function summary(key)
+    local task = redis.call('HMGET', key, 'v', 'o', 's', 'sv')
+    if not task[1] then return nil end
+    if task[4] ~= task[1] or task[3] == '' then task[3] = redis.call('HGET', key, 't') end
+    return task
+end
+";
+
+/// Tasks of a sorted set from `low` to `high`, as id, version, owner and summary. `tasks`: what the keys of tasks begin with.
 const RANGE: &str = "
 local function range(index, low, high, tasks, limit)
     local found, count = {}, 0
@@ -80,8 +91,8 @@ local function range(index, low, high, tasks, limit)
         local ids = redis.call('ZRANGEBYSCORE', index, low, high, 'LIMIT', count, math.min(limit - count, 500))
         if #ids == 0 then break end
         for _, id in ipairs(ids) do
-            local task = redis.call('HMGET', tasks .. id, 'v', 'o', 't')
-            if task[1] then
+            local task = summary(tasks .. id)
+            if task then
                 count = count + 1
                 found[#found + 1] = id
                 for part = 1, 3 do found[#found + 1] = task[part] end
@@ -94,8 +105,35 @@ local function range(index, low, high, tasks, limit)
 end
 ";
 
-/// KEYS: due. ARGV: what the keys of tasks begin with, limit.
-const DUE: &str = "return range(KEYS[1], '-inf', now, ARGV[1], tonumber(ARGV[2]))";
+/// KEYS: due. ARGV: what the keys of tasks begin with, limit, perhaps when the one before was due, and its id. Tasks as id,
+/// version, owner and summary, then where the next page begins: the time and the id of the last one here, or nothing.
+const DUE: &str = "
+local place = 0
+if ARGV[3] then
+    local score = redis.call('ZSCORE', KEYS[1], ARGV[4])
+    if score and tonumber(score) == tonumber(ARGV[3]) then
+        place = redis.call('ZRANK', KEYS[1], ARGV[4]) + 1
+    else
+        place = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. ARGV[3])
+    end
+end
+local found, last, limit = {}, nil, tonumber(ARGV[2])
+while true do
+    local due = redis.call('ZRANGE', KEYS[1], place, place, 'WITHSCORES')
+    if not due[1] or tonumber(due[2]) > now then return {found, {}} end
+    local task = summary(ARGV[1] .. due[1])
+    if not task then
+        redis.call('ZREM', KEYS[1], due[1])
+    elseif #found == 4 * limit then
+        return {found, last or {}}
+    else
+        place = place + 1
+        last = {due[2], due[1]}
+        found[#found + 1] = due[1]
+        for part = 1, 3 do found[#found + 1] = task[part] end
+    end
+end
+";
 
 /// KEYS: due. ARGV: what the keys of tasks begin with.
 const NEXT_DUE: &str = "
@@ -159,7 +197,14 @@ const TOUCH_SESSION: &str = "return redis.call('PEXPIRE', KEYS[1], ARGV[1])";
 const LOAD: &str = "return redis.call('HMGET', KEYS[1], 'v', 't')";
 
 /// KEYS: task.
-const LOAD_TASK: &str = "return redis.call('HMGET', KEYS[1], 'v', 'o', 't')";
+const LOAD_TASK: &str = "return redis.call('HMGET', KEYS[1], 'v', 'o', 't', 'f', 's', 'sv')";
+
+/// KEYS: task.
+const LOAD_SUMMARY: &str = "
+local task = summary(KEYS[1])
+if not task then return false end
+return {task[1], task[2], task[3]}
+";
 
 /// KEYS: what there is one of.
 const DELETE: &str = "return redis.call('DEL', KEYS[1])";
@@ -256,18 +301,19 @@ macro_rules! scripts {
 }
 
 scripts! {
-    insert: NOW, WHEN, INSERT;
-    replace: NOW, WHEN, REPLACE;
+    insert: NOW, WRITE, INSERT;
+    replace: NOW, WRITE, REPLACE;
     remove: REMOVE;
-    due: NOW, RANGE, DUE;
+    due: NOW, SUMMARY, DUE;
     next_due: NOW, NEXT_DUE;
-    list: RANGE, LIST;
+    list: SUMMARY, RANGE, LIST;
     sweep: NOW, SWEEP;
     insert_session: INSERT_SESSION;
     replace_session: REPLACE_SESSION;
     touch_session: TOUCH_SESSION;
     load: LOAD;
     load_task: LOAD_TASK;
+    load_summary: SUMMARY, LOAD_SUMMARY;
     delete: DELETE;
     append: APPEND;
     read: READ;

@@ -1,11 +1,12 @@
 //! Tasks in the server.
 
+use std::future::ready;
 use std::time::Duration;
 
 use super::{RedisStore, bytes, millis, number};
-use crate::store::{StoreError, StoreFuture, StoredTask, TaskStore, TaskTimes};
+use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
 
-/// Id, version, owner and text.
+/// Id, version, owner and summary.
 type Row = (String, u64, String, String);
 
 impl RedisStore {
@@ -19,10 +20,9 @@ impl TaskStore for RedisStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
         let mut keys = self.task(&task.id);
         keys.extend([self.key("o", &task.owner), self.keys("n")]);
-        let StoredTask { id, version, owner, text } = task;
-        let [due, keep] = [times.due, times.keep].map(written);
-        let arguments =
-            vec![id.into_bytes(), number(version), owner.into_bytes(), text.into_bytes(), due, keep];
+        let owner = bytes(&task.owner);
+        let mut arguments = version(task, times.due);
+        arguments.extend([owner, written(times.keep)]);
         self.eval(
             |scripts| &scripts.insert,
             keys,
@@ -34,25 +34,40 @@ impl TaskStore for RedisStore {
     }
 
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>> {
-        type Known = (Option<u64>, Option<String>, Option<String>);
+        type Known =
+            (Option<u64>, Option<String>, Option<String>, Option<String>, Option<String>, Option<u64>);
         let (key, id) = (self.key("t", id), id.to_owned());
         self.eval(
             |scripts| &scripts.load_task,
             vec![key],
             Vec::new(),
-            |(version, owner, text): Known| {
+            |(version, owner, text, over, summary, summarized): Known| {
                 let (Some(version), Some(owner), Some(text)) = (version, owner, text) else {
                     return Ok(None);
                 };
-                Ok(Some(StoredTask { id, version, owner, text }))
+                let is_new = summarized == Some(version);
+                let over = is_new && over.as_deref() == Some("1");
+                let summary = summary.filter(|_| is_new).unwrap_or_default();
+                Ok(Some(StoredTask { id, version, owner, over, summary, text }))
+            },
+        )
+    }
+
+    fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+        let (key, id) = (self.key("t", id), id.to_owned());
+        self.eval(
+            |scripts| &scripts.load_summary,
+            vec![key],
+            Vec::new(),
+            |known: Option<(u64, String, String)>| {
+                Ok(known.map(|(version, owner, text)| TaskSummary { id, version, owner, text }))
             },
         )
     }
 
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         let keys = self.task(&task.id)[..2].to_vec();
-        let arguments =
-            vec![task.id.into_bytes(), number(task.version), task.text.into_bytes(), written(due)];
+        let arguments = version(task, due);
         self.eval(|scripts| &scripts.replace, keys, arguments, Ok)
     }
 
@@ -60,13 +75,21 @@ impl TaskStore for RedisStore {
         self.eval(|scripts| &scripts.remove, self.task(id), vec![bytes(id), self.keys("o")], Ok)
     }
 
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
-        let arguments = vec![self.keys("t"), number(limit)];
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
+        let mut arguments = vec![self.keys("t"), number(limit)];
+        if let Some(place) = after {
+            let Some((due, id)) = place.split_once(':').filter(|(due, _)| due.parse::<f64>().is_ok()) else {
+                return Box::pin(ready(Err(StoreError::new("no page of due tasks begins there"))));
+            };
+            arguments.extend([bytes(due), bytes(id)]);
+        }
         self.eval(
             |scripts| &scripts.due,
             vec![self.keys("due")],
             arguments,
-            |rows: Vec<Row>| Ok(stored(rows)),
+            |(rows, last): (Vec<Row>, Vec<String>)| {
+                Ok(DuePage { tasks: summaries(rows), next: (!last.is_empty()).then(|| last.join(":")) })
+            },
         )
     }
 
@@ -80,14 +103,14 @@ impl TaskStore for RedisStore {
         )
     }
 
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
         let mut arguments = vec![self.keys("t"), number(limit)];
         arguments.extend(after.map(bytes));
         self.eval(
             |scripts| &scripts.list,
             vec![self.key("o", owner)],
             arguments,
-            |rows: Option<Vec<Row>>| Ok(rows.map(stored)),
+            |rows: Option<Vec<Row>>| Ok(rows.map(summaries)),
         )
     }
 }
@@ -96,7 +119,14 @@ fn written(time: Option<Duration>) -> Vec<u8> {
     time.map(millis).unwrap_or_default()
 }
 
-fn stored(rows: Vec<Row>) -> Vec<StoredTask> {
-    let stored = |(id, version, owner, text)| StoredTask { id, version, owner, text };
-    rows.into_iter().map(stored).collect()
+/// A version of a task, as the scripts take it.
+fn version(task: StoredTask, due: Option<Duration>) -> Vec<Vec<u8>> {
+    let StoredTask { id, version, over, summary, text, .. } = task;
+    let over = number(u8::from(over));
+    vec![id.into_bytes(), number(version), text.into_bytes(), written(due), over, summary.into_bytes()]
+}
+
+fn summaries(rows: Vec<Row>) -> Vec<TaskSummary> {
+    let summary = |(id, version, owner, text)| TaskSummary { id, version, owner, text };
+    rows.into_iter().map(summary).collect()
 }

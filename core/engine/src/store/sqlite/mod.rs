@@ -22,8 +22,9 @@ use self::worker::{Done, Job, Needs, Worker};
 use super::{Bus, StoreError, StoreFuture, Subscriber};
 use crate::server::seal::random;
 
-/// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well.
-const LAYOUT: i64 = 2;
+/// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well. 3: summaries of
+/// tasks, and how much each takes.
+const LAYOUT: i64 = 3;
 /// How long an access waits for that of another process.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -136,8 +137,13 @@ fn prepare(path: &Path) -> Result<(Connection, String), Box<dyn std::error::Erro
         (0, 0) => {
             first(&transaction)?;
             second(&transaction)?;
+            third(&transaction)?;
         }
-        (1, _) => second(&transaction)?,
+        (1, _) => {
+            second(&transaction)?;
+            third(&transaction)?;
+        }
+        (2, _) => third(&transaction)?,
         (0, _) => return Err("the file is another program's".into()),
         (other, _) => return Err(format!("the file has layout {other}; this version knows {LAYOUT}").into()),
     }
@@ -188,6 +194,25 @@ fn second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             server TEXT PRIMARY KEY, version INTEGER NOT NULL, text TEXT NOT NULL
         );
         CREATE TABLE turns (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;",
+    )
+}
+
+/// Processes of before go on beside it: they write neither what is new nor `summarized`, which says of which version it is.
+/// The text comes last, so that nothing of it is read where it is not wanted.
+fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "CREATE TABLE tasks_of_now (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
+            owner TEXT NOT NULL, due INTEGER, until INTEGER, over INTEGER, bytes INTEGER, summarized INTEGER,
+            summary TEXT, text TEXT NOT NULL
+        );
+        INSERT INTO tasks_of_now (number, id, version, owner, due, until, text)
+            SELECT number, id, version, owner, due, until, text FROM tasks;
+        DROP TABLE tasks;
+        ALTER TABLE tasks_of_now RENAME TO tasks;
+        CREATE INDEX tasks_owner ON tasks (owner, number);
+        CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
+        CREATE INDEX tasks_until ON tasks (until) WHERE until IS NOT NULL;",
     )
 }
 

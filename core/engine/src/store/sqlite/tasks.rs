@@ -1,24 +1,32 @@
 //! Tasks in the file.
 
+use std::future::ready;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, int, now, uint, until};
-use crate::store::{StoreFuture, StoredTask, TaskStore, TaskTimes};
+use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
 
 /// What is kept still.
 const KEPT: &str = "(until IS NULL OR until > ?1)";
-const COLUMNS: &str = "id, version, owner, text";
+/// Processes of before write no summary, and leave the one that is there as it was: it is of another version then.
+const COLUMNS: &str = "id, version, owner, coalesce(over, 0) = 1 AND summarized = version,
+    CASE WHEN summarized = version THEN summary ELSE '' END, text";
+const SUMMARY: &str =
+    "id, version, owner, CASE WHEN summarized = version AND summary <> '' THEN summary ELSE text END";
 
 impl TaskStore for SqliteStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
         self.write_durably(move |db| {
             let sql =
-                "INSERT INTO tasks (id, version, owner, text, due, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let StoredTask { id, version, owner, text } = task;
+                "INSERT INTO tasks (id, version, owner, due, until, over, bytes, summarized, summary, text)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, ?8, ?9)";
+            let bytes = size(&task);
+            let StoredTask { id, version, owner, over, summary, text } = task;
             let (due, end) = (times.due.map(until), times.keep.map(until));
-            db.prepare_cached(sql)?.execute(params![id, int(version), owner, text, due, end])?;
+            let values = params![id, int(version), owner, due, end, over, bytes, summary, text];
+            db.prepare_cached(sql)?.execute(values)?;
             Ok(())
         })
     }
@@ -31,14 +39,24 @@ impl TaskStore for SqliteStore {
         })
     }
 
+    fn summary(&self, id: &str) -> StoreFuture<Option<TaskSummary>> {
+        let id = id.to_owned();
+        self.read(move |db| {
+            let sql = format!("SELECT {SUMMARY} FROM tasks WHERE id = ?2 AND {KEPT}");
+            db.prepare_cached(&sql)?.query_row(params![now(), id], summary).optional()
+        })
+    }
+
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
         self.write_durably(move |db| {
             let sql = format!(
-                "UPDATE tasks SET version = ?3, text = ?4, due = ?5
+                "UPDATE tasks SET version = ?3, due = ?4, over = ?5, bytes = ?6, summarized = ?3, summary = ?7,
+                    text = ?8
                 WHERE id = ?2 AND version = ?3 - 1 AND {KEPT}"
             );
-            let StoredTask { id, version, text, .. } = task;
-            let values = params![now(), id, int(version), text, due.map(until)];
+            let bytes = size(&task);
+            let StoredTask { id, version, over, summary, text, .. } = task;
+            let values = params![now(), id, int(version), due.map(until), over, bytes, summary, text];
             Ok(db.prepare_cached(&sql)?.execute(values)? == 1)
         })
     }
@@ -51,12 +69,33 @@ impl TaskStore for SqliteStore {
         })
     }
 
-    fn due(&self, limit: usize) -> StoreFuture<Vec<StoredTask>> {
+    fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
+        let place = after.map(|place| {
+            let (due, number) = place.split_once(':')?;
+            Some((due.parse::<i64>().ok()?, number.parse::<i64>().ok()?))
+        });
+        let Some((due, number)) = place.unwrap_or(Some((i64::MIN, 0))) else {
+            return Box::pin(ready(Err(StoreError::new("no page of due tasks begins there"))));
+        };
         self.read(move |db| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM tasks WHERE due <= ?1 AND {KEPT} ORDER BY due, number LIMIT ?2"
+                "SELECT {SUMMARY}, due, number FROM tasks WHERE due <= ?1 AND (due, number) > (?2, ?3) AND {KEPT}
+                ORDER BY due, number LIMIT ?4"
             );
-            db.prepare_cached(&sql)?.query_map(params![now(), rows(limit)], stored)?.collect()
+            let mut statement = db.prepare_cached(&sql)?;
+            // One more, to know whether there are any.
+            let values = params![now(), due, number, rows(limit).saturating_add(1)];
+            let mut found = statement.query(values)?;
+            let (mut page, mut last) = (DuePage::default(), None);
+            while let Some(row) = found.next()? {
+                if page.tasks.len() == limit {
+                    page.next = last;
+                    break;
+                }
+                page.tasks.push(summary(row)?);
+                last = Some(format!("{}:{}", row.get::<_, i64>(4)?, row.get::<_, i64>(5)?));
+            }
+            Ok(page)
         })
     }
 
@@ -70,7 +109,7 @@ impl TaskStore for SqliteStore {
         })
     }
 
-    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<StoredTask>>> {
+    fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
         let (owner, after) = (owner.to_owned(), after.map(str::to_owned));
         self.read(move |db| {
             let after = match after {
@@ -81,11 +120,11 @@ impl TaskStore for SqliteStore {
                 },
             };
             let sql = format!(
-                "SELECT {COLUMNS} FROM tasks WHERE owner = ?2 AND number > ?3 AND {KEPT} ORDER BY number LIMIT ?4"
+                "SELECT {SUMMARY} FROM tasks WHERE owner = ?2 AND number > ?3 AND {KEPT} ORDER BY number LIMIT ?4"
             );
             let tasks = db
                 .prepare_cached(&sql)?
-                .query_map(params![now(), owner, after, rows(limit)], stored)?
+                .query_map(params![now(), owner, after, rows(limit)], summary)?
                 .collect::<Result<_, _>>()?;
             Ok(Some(tasks))
         })
@@ -98,7 +137,23 @@ fn number(db: &Connection, owner: &str, id: &str) -> rusqlite::Result<Option<i64
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredTask> {
-    Ok(StoredTask { id: row.get(0)?, version: uint(row.get(1)?), owner: row.get(2)?, text: row.get(3)? })
+    Ok(StoredTask {
+        id: row.get(0)?,
+        version: uint(row.get(1)?),
+        owner: row.get(2)?,
+        over: row.get::<_, Option<bool>>(3)?.unwrap_or_default(),
+        summary: row.get(4)?,
+        text: row.get(5)?,
+    })
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<TaskSummary> {
+    Ok(TaskSummary { id: row.get(0)?, version: uint(row.get(1)?), owner: row.get(2)?, text: row.get(3)? })
+}
+
+/// How many bytes of a task count.
+fn size(task: &StoredTask) -> i64 {
+    rows(task.summary.len() + task.text.len())
 }
 
 fn rows(limit: usize) -> i64 {

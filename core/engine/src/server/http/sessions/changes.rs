@@ -1,4 +1,4 @@
-//! Changes that the clients of sessions are told of.
+//! Notifications of changes to the clients of sessions.
 
 use trunnion_proto::server::Notice;
 
@@ -13,8 +13,7 @@ impl Listener for Session {
                 let mut state = lock(&self.state);
                 (state.elicitations.complete(id), state.is_home)
             };
-            let message = notice.message(None);
-            match String::from_utf8(message) {
+            match String::from_utf8(notice.message(None).unwrap_or_default()) {
                 Ok(message) if told && !is_home => self.tell(|| News::HandedOver { messages: vec![message] }),
                 Ok(message) if told => self.standing.append_once(message.as_bytes()),
                 _ => {}
@@ -25,8 +24,10 @@ impl Listener for Session {
             let state = lock(&self.state);
             (state.is_home && state.facts.wants(notice, &self.id)).then(|| state.access.clone())
         };
-        if access.is_some_and(|access| self.server.catalog.tells(notice, &access)) {
-            self.standing.append_once(&notice.message(None));
+        if access.is_some_and(|access| self.server.catalog.tells(notice, &access))
+            && let Some(message) = notice.message(None)
+        {
+            self.standing.append_once(&message);
         }
     }
 }
