@@ -334,6 +334,10 @@ export interface ServerOptions {
   maxTasksPerOwner?: number;
   /** Maximum number of tasks that this process runs. More are rejected. Default: `10000`. */
   maxTasks?: number;
+  /** Most tasks that are kept of one owner: a principal, a session of 2025-11-25, or all others together. The oldest that are over are forgotten before their time to make room; where those that are not leave none, new ones are refused. Default: `10000`. */
+  maxKeptTasks?: number;
+  /** Most bytes of the tasks that are kept of one owner: arguments, results, and what handlers have stored. As maxKeptTasks. Default: `1073741824`. */
+  maxKeptTaskBytes?: number;
 }
 
 /** Options of scope `tool`. */
@@ -495,7 +499,7 @@ export interface RequestOptions {
 /** The option keys of each scope. */
 export const OPTION_KEYS = {
   engine: ["driver", "threads", "maxMessageBytes", "maxDepth", "maxInFlight", "maxConnections", "telemetry"],
-  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks"],
+  server: ["eras", "ttlMs", "cacheScope", "pageSize", "stateKeys", "stateTtlMs", "store", "auth", "taskTtlMs", "taskPollMs", "taskLeaseMs", "maxTaskResultBytes", "maxTasksPerOwner", "maxTasks", "maxKeptTasks", "maxKeptTaskBytes"],
   tool: ["scopes", "visibleTo", "task", "resumable", "taskTtlMs", "taskConcurrency", "asks", "timeoutMs"],
   serve_http: ["host", "port", "unixSocket", "path", "allowedHosts", "allowedOrigins", "ssePath", "publicUrl", "trustedProxies", "sessions", "sessionIdleMs", "maxSessions", "maxSessionsPerOwner", "maxKeptBytes", "carried"],
   connect: ["clientInfo", "capabilities", "era", "timeoutMs", "connectTimeoutMs", "transport", "totalMs", "roots", "logLevel", "cache", "tasks", "revision", "headers", "auth", "inheritEnv", "stderr"],

@@ -315,6 +315,32 @@ async fn a_memory_that_is_full_takes_no_more_tasks_and_loses_none() {
 }
 
 #[tokio::test]
+async fn only_so_much_is_kept_of_one_owner() {
+    let gate = Gate::default();
+    let server = builder(&gate).kept_tasks(3, 1 << 20).build().expect("valid");
+    let world = World::of(Peer::modern(&server).await, gate);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(world.id(&world.create("hello", json!({})).await));
+        world.over(ids.last().expect("one")).await;
+    }
+    for (n, id) in ids.iter().enumerate() {
+        let got = world.ask("tasks/get", json!({"taskId": id})).await;
+        assert_eq!(got.get("error").is_some(), n < 2, "the oldest are forgotten: {got}");
+    }
+    let mut running = Vec::new();
+    for _ in 0..3 {
+        running.push(world.id(&world.create("later", json!({})).await));
+    }
+    let refused = world.call("later", json!({})).await;
+    assert_eq!(refused["error"]["code"], -32600, "{refused}");
+    assert!(refused["error"]["message"].as_str().expect("text").contains("maxKeptTasks"), "{refused}");
+    for id in &running {
+        assert_eq!(world.get(id).await["status"], "working", "what is not over is not forgotten");
+    }
+}
+
+#[tokio::test]
 async fn how_long_a_task_is_kept_is_counted_where_it_is_kept() {
     let store = Arc::new(MemoryStore::default());
     let gate = Gate::default();

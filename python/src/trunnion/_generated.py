@@ -158,6 +158,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "max_task_result_bytes": "maxTaskResultBytes",
         "max_tasks_per_owner": "maxTasksPerOwner",
         "max_tasks": "maxTasks",
+        "max_kept_tasks": "maxKeptTasks",
+        "max_kept_task_bytes": "maxKeptTaskBytes",
     },
     "tool": {
         "scopes": "scopes",

@@ -216,6 +216,10 @@ public struct ServerOptions: Sendable, Hashable, Codable {
     public var maxTasksPerOwner: Int?
     /// Maximum number of tasks that this process runs. More are rejected. Default: 10000.
     public var maxTasks: Int?
+    /// Most tasks that are kept of one owner: a principal, a session of 2025-11-25, or all others together. The oldest that are over are forgotten before their time to make room; where those that are not leave none, new ones are refused. Default: 10000.
+    public var maxKeptTasks: Int?
+    /// Most bytes of the tasks that are kept of one owner: arguments, results, and what handlers have stored. As maxKeptTasks. Default: 1073741824.
+    public var maxKeptTaskBytes: Int?
 
     /// Name only what should differ from the default.
     public init(
@@ -232,7 +236,9 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         taskLeaseMs: Int? = nil,
         maxTaskResultBytes: Int? = nil,
         maxTasksPerOwner: Int? = nil,
-        maxTasks: Int? = nil
+        maxTasks: Int? = nil,
+        maxKeptTasks: Int? = nil,
+        maxKeptTaskBytes: Int? = nil
     ) {
         self.eras = eras
         self.ttlMs = ttlMs
@@ -248,6 +254,8 @@ public struct ServerOptions: Sendable, Hashable, Codable {
         self.maxTaskResultBytes = maxTaskResultBytes
         self.maxTasksPerOwner = maxTasksPerOwner
         self.maxTasks = maxTasks
+        self.maxKeptTasks = maxKeptTasks
+        self.maxKeptTaskBytes = maxKeptTaskBytes
     }
 }
 

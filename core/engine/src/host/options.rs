@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::server::http::{Callers, HttpOptions, Stores, is_public_url};
 use crate::server::seal::DEFAULT_TTL;
 use crate::server::tasks::TaskOptions;
+use crate::store::TaskQuota;
 use crate::telemetry::{Telemetry, TelemetryBuilder};
 
 /// Read an options object; empty text is `{}`. `what` names it in errors.
@@ -138,6 +139,8 @@ pub(crate) struct ServerDefinition {
     pub max_task_result_bytes: Option<usize>,
     pub max_tasks_per_owner: Option<usize>,
     pub max_tasks: Option<usize>,
+    pub max_kept_tasks: Option<u64>,
+    pub max_kept_task_bytes: Option<u64>,
     pub auth: Option<AuthOptions>,
 }
 
@@ -187,6 +190,10 @@ impl ServerDefinition {
             result_bytes: self.max_task_result_bytes.unwrap_or(defaults.result_bytes),
             per_owner: self.max_tasks_per_owner.unwrap_or(defaults.per_owner),
             most: self.max_tasks.unwrap_or(defaults.most),
+            kept: TaskQuota {
+                tasks: self.max_kept_tasks.unwrap_or(defaults.kept.tasks),
+                bytes: self.max_kept_task_bytes.unwrap_or(defaults.kept.bytes),
+            },
         })
     }
 

@@ -61,7 +61,7 @@ pub use open::{Stores, open};
 pub use postgres::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
-pub use tasks::{DuePage, StoredTask, TaskStore, TaskSummary, TaskTimes};
+pub use tasks::{DuePage, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes};
 
 /// What a store will have done, or why it could not.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::StoreFuture;
+use super::{StoreError, StoreFuture};
 
 /// A task as a store keeps it: what it is found by, and texts that only the engine reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,6 +41,28 @@ impl From<StoredTask> for TaskSummary {
     }
 }
 
+/// How much is kept of the tasks of one owner, those that are over included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskQuota {
+    /// Most tasks.
+    pub tasks: u64,
+    /// Most bytes of their texts and summaries.
+    pub bytes: u64,
+}
+
+impl TaskQuota {
+    /// Any number.
+    pub const NONE: TaskQuota = TaskQuota { tasks: u64::MAX, bytes: u64::MAX };
+
+    /// Why a task is refused.
+    pub(super) fn exceeded(self) -> StoreError {
+        let TaskQuota { tasks, bytes } = self;
+        StoreError::full(format!(
+            "{tasks} tasks, or tasks of {bytes} bytes, are kept of its owner and too few are over"
+        ))
+    }
+}
+
 /// Some of the tasks that are due.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DuePage {
@@ -69,6 +91,23 @@ pub struct TaskTimes {
 pub trait TaskStore: Send + Sync + 'static {
     /// Keep a new task. Fails if its id is taken.
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()>;
+
+    /// [`TaskStore::insert`] where the owner has only so much room. What is too much is made room for at once, in the same
+    /// transaction: those of the owner's tasks that are [over](StoredTask::over) are forgotten, the oldest first. Others are not:
+    /// where they leave no room, the new one is refused with [`StoreError::full`](super::StoreError::full) and nothing is
+    /// forgotten. The default limits nothing.
+    fn insert_within(&self, task: StoredTask, times: TaskTimes, quota: TaskQuota) -> StoreFuture<()> {
+        let _ = quota;
+        self.insert(task, times)
+    }
+
+    /// [`TaskStore::replace`] where the owner has only so much room: if the task is over with this version, and its owner has
+    /// too much then, others that are over are forgotten, the oldest first. It is written in any case. The default limits
+    /// nothing.
+    fn replace_within(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> StoreFuture<bool> {
+        let _ = quota;
+        self.replace(task, due)
+    }
 
     /// Look one up; `None`: there is none, or it is not kept any more.
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>>;

@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod names;
 mod processes;
+mod quotas;
 pub mod servers;
 mod sessions;
 mod tasks;
@@ -48,6 +49,7 @@ macro_rules! contract {
                 tasks: are_kept, are_summed_up, are_listed_without_their_results, are_due_page_by_page,
                     are_due_in_their_order, are_listed, end, move_once_at_a_time, may_be_large_and_odd,
                     come_in_crowds;
+                quotas: make_room_for_new_tasks, make_room_for_results;
                 sessions: are_kept, end, change_once_at_a_time, may_be_odd;
                 events: are_kept, end, may_be_large_and_odd;
                 credentials: are_swapped, are_renewed_in_turn;

@@ -1,7 +1,9 @@
 //! Stores that an earlier version has written to, and writes to still beside this one.
 
 use rusqlite::Connection;
-use trunnion::store::{PostgresStore, RedisStore, SqliteStore, StoredTask, TaskStore, TaskSummary};
+use trunnion::store::{
+    PostgresStore, RedisStore, SqliteStore, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
+};
 
 use crate::store_contract::Folder;
 use crate::store_contract::servers::Kind;
@@ -31,6 +33,16 @@ async fn is_written(store: &impl TaskStore, version: u64) {
     assert_eq!(store.summary("old").await, Ok(Some(new.into())));
 }
 
+/// What was there before counts, and goes when it is over.
+async fn makes_room(store: &impl TaskStore) {
+    let (quota, times) = (TaskQuota { tasks: 1, bytes: 1000 }, TaskTimes { due: None, keep: None });
+    let new = StoredTask { id: "new".into(), ..task(1, "{}") };
+    store.insert_within(new, times, quota).await.expect("there is room for it");
+    assert_eq!(store.load("old").await, Ok(None));
+    let more = StoredTask { id: "more".into(), ..task(1, "{}") };
+    assert!(store.insert_within(more, times, quota).await.expect_err("it is not over").is_full());
+}
+
 #[tokio::test]
 async fn a_file_of_layout_2_gets_summaries() {
     let folder = Folder::new("upgrades");
@@ -39,6 +51,7 @@ async fn a_file_of_layout_2_gets_summaries() {
     let db = Connection::open(&path).expect("a database");
     db.execute_batch(
         "DROP TABLE tasks;
+        DROP TABLE kept;
         CREATE TABLE tasks (
             number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
             owner TEXT NOT NULL, due INTEGER, until INTEGER, text TEXT NOT NULL
@@ -61,6 +74,7 @@ async fn a_file_of_layout_2_gets_summaries() {
     assert_eq!(db.execute(replace, [OLD]), Ok(1));
     is_read(&store, 5).await;
     is_written(&store, 6).await;
+    makes_room(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -92,6 +106,7 @@ async fn tables_of_layout_1_get_summaries() {
     assert_eq!(db.execute(&replace, &[]).await.expect("replaced"), 1);
     is_read(&store, 5).await;
     is_written(&store, 6).await;
+    makes_room(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -121,4 +136,5 @@ async fn tasks_of_an_earlier_version_in_redis_get_summaries() {
         .expect("replaced");
     is_read(&store, 5).await;
     is_written(&store, 6).await;
+    makes_room(&store).await;
 }

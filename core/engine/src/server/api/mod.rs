@@ -362,6 +362,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Most tasks that are kept of one owner, which is a principal, a legacy session, or all others together, and most bytes of
+    /// them. The oldest that are over are forgotten before their time to make room for new ones; where those that are not over
+    /// leave none, new ones are refused. Defaults: 10,000 and 1 GiB.
+    pub fn kept_tasks(mut self, tasks: u64, bytes: u64) -> Self {
+        self.tasks.kept = crate::store::TaskQuota { tasks, bytes };
+        self
+    }
+
     /// A value that handlers get as [`State<T>`]; one of each type.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.0.insert(TypeId::of::<T>(), Arc::new(value));

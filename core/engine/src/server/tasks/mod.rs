@@ -31,7 +31,7 @@ use super::ServerCore;
 use super::notices::{Following, Line, Listener};
 use crate::driver::Driver;
 use crate::lock;
-use crate::store::{MemoryStore, TaskStore};
+use crate::store::{MemoryStore, TaskQuota, TaskStore};
 
 /// How the tasks of a server are kept and worked on.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,8 @@ pub(crate) struct TaskOptions {
     pub per_owner: usize,
     /// Most tasks that one process works on.
     pub most: usize,
+    /// How much of the tasks of one owner is kept.
+    pub kept: TaskQuota,
 }
 
 impl Default for TaskOptions {
@@ -59,6 +61,7 @@ impl Default for TaskOptions {
             lease: Duration::from_secs(30),
             per_owner: 100,
             most: 10_000,
+            kept: TaskQuota { tasks: 10_000, bytes: 1 << 30 },
         }
     }
 }

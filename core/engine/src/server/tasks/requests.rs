@@ -108,7 +108,8 @@ impl Handler for Creation {
                 if error.is_full() {
                     report(&error);
                     let message =
-                        "the server keeps as many tasks as it can; it forgets each when its time is over";
+                        "the server keeps as many tasks as it can, of all or of this caller (maxKeptTasks, maxKeptTaskBytes); it \
+                        forgets each when its time is over";
                     return Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, message));
                 }
                 core.tasks.forget(record.id, place);

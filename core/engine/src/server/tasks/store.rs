@@ -73,7 +73,7 @@ impl Tasks {
         // Counted by the store from here on: clocks of the processes that write to it later need not agree.
         let keep = record.terms.ttl.map(Duration::from_millis);
         let times = TaskTimes { due: self.due(Attention::Lease), keep };
-        limited(self.store.insert(stored(record, 1), times)).await
+        limited(self.store.insert_within(stored(record, 1), times, self.options.kept)).await
     }
 
     /// Read what lists and watches need of one.
@@ -164,7 +164,8 @@ impl Tasks {
         let Next { record, visible, attention } =
             held.record.after(event, now_ms()).map_err(Failed::Refused)?;
         let version = held.version + 1;
-        let done = limited(self.store.replace(stored(&record, version), self.due(attention))).await;
+        let (stored, due) = (stored(&record, version), self.due(attention));
+        let done = limited(self.store.replace_within(stored, due, self.options.kept)).await;
         if !done.map_err(Failed::Store)? {
             return Ok(None);
         }

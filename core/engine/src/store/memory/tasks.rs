@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::MemoryStore;
 use crate::lock;
-use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
+use crate::store::{
+    DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
+};
 
 /// About what a task takes besides its text.
 const OVERHEAD: usize = 512;
@@ -14,6 +16,10 @@ const OVERHEAD: usize = 512;
 pub(super) struct Tasks {
     entries: HashMap<String, Entry>,
     by_owner: BTreeMap<(String, u64), String>,
+    /// Those that are over.
+    over: BTreeSet<(String, u64)>,
+    /// How many tasks of an owner there are, and how many bytes their texts have.
+    owners: HashMap<String, TaskQuota>,
     by_due: BTreeSet<(Instant, u64, String)>,
     by_end: BTreeSet<(Instant, u64, String)>,
     /// From when on times are counted where they are written down.
@@ -35,6 +41,11 @@ fn size(task: &StoredTask) -> usize {
     OVERHEAD + task.owner.len() + task.summary.len() + task.text.len()
 }
 
+/// How many bytes of it count as its owner's.
+fn texts(task: &StoredTask) -> u64 {
+    (task.summary.len() + task.text.len()) as u64
+}
+
 fn summary(task: &StoredTask) -> TaskSummary {
     let StoredTask { id, version, owner, summary, text, .. } = task;
     let text = if summary.is_empty() { text } else { summary };
@@ -53,6 +64,8 @@ impl Tasks {
         Tasks {
             entries: HashMap::new(),
             by_owner: BTreeMap::new(),
+            over: BTreeSet::new(),
+            owners: HashMap::new(),
             by_due: BTreeSet::new(),
             by_end: BTreeSet::new(),
             begun: Instant::now(),
@@ -78,6 +91,12 @@ impl Tasks {
         self.by_due.extend(due.map(key));
         self.by_end.extend(end.map(key));
         self.by_owner.insert((task.owner.clone(), number), task.id.clone());
+        if task.over {
+            self.over.insert((task.owner.clone(), number));
+        }
+        let kept = self.owners.entry(task.owner.clone()).or_insert(TaskQuota { tasks: 0, bytes: 0 });
+        kept.tasks += 1;
+        kept.bytes += texts(&task);
         self.bytes += size(&task);
         self.entries.insert(task.id.clone(), Entry { task, number, due, end });
     }
@@ -92,8 +111,34 @@ impl Tasks {
         if let Some(end) = entry.end {
             self.by_end.remove(&key(end));
         }
-        self.by_owner.remove(&(entry.task.owner.clone(), entry.number));
+        let place = (entry.task.owner.clone(), entry.number);
+        self.by_owner.remove(&place);
+        self.over.remove(&place);
+        if let Some(kept) = self.owners.get_mut(&entry.task.owner) {
+            kept.tasks -= 1;
+            kept.bytes -= texts(&entry.task);
+            if kept.tasks == 0 {
+                self.owners.remove(&entry.task.owner);
+            }
+        }
         Some(entry)
+    }
+
+    /// Those that have to be forgotten for another task of the owner with so many bytes, and whether there is room then.
+    fn room(&self, owner: &str, bytes: u64, quota: TaskQuota) -> (Vec<String>, bool) {
+        let mut kept = self.owners.get(owner).copied().unwrap_or(TaskQuota { tasks: 0, bytes: 0 });
+        let fits =
+            |kept: TaskQuota| kept.tasks < quota.tasks && kept.bytes.saturating_add(bytes) <= quota.bytes;
+        let mut forgotten = Vec::new();
+        let mut over = self.over.range((owner.to_owned(), 0)..=(owner.to_owned(), u64::MAX));
+        while !fits(kept) {
+            let Some(place) = over.next() else { return (forgotten, false) };
+            let id = &self.by_owner[place];
+            kept.tasks -= 1;
+            kept.bytes -= texts(&self.entries[id].task);
+            forgotten.push(id.clone());
+        }
+        (forgotten, true)
     }
 }
 
@@ -115,13 +160,25 @@ impl MemoryStore {
 
 impl TaskStore for MemoryStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
+        self.insert_within(task, times, TaskQuota::NONE)
+    }
+
+    fn insert_within(&self, task: StoredTask, times: TaskTimes, quota: TaskQuota) -> StoreFuture<()> {
         self.tasks(|tasks, now| {
             if tasks.entries.contains_key(&task.id) {
                 return Err(StoreError::new("there is a task of this id"));
             }
+            let (forgotten, fits) = tasks.room(&task.owner, texts(&task), quota);
+            if !fits {
+                return Err(quota.exceeded());
+            }
+            let freed: usize = forgotten.iter().map(|id| size(&tasks.entries[id].task)).sum();
             // What is there may grow: a task that was begun can be finished.
-            if tasks.bytes.saturating_add(size(&task)) > tasks.most {
+            if (tasks.bytes - freed).saturating_add(size(&task)) > tasks.most {
                 return Err(StoreError::full(format!("the tasks in memory take {} bytes", tasks.bytes)));
+            }
+            for id in forgotten {
+                tasks.take(&id);
             }
             tasks.newest += 1;
             tasks.put(task, tasks.newest, after(times.due, now), after(times.keep, now));
@@ -138,11 +195,20 @@ impl TaskStore for MemoryStore {
     }
 
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
+        self.replace_within(task, due, TaskQuota::NONE)
+    }
+
+    fn replace_within(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> StoreFuture<bool> {
         self.tasks(|tasks, now| {
             if tasks.entries.get(&task.id).is_none_or(|entry| entry.task.version + 1 != task.version) {
                 return Ok(false);
             }
             let Entry { task: old, number, end, .. } = tasks.take(&task.id).expect("it is there");
+            if task.over {
+                for id in tasks.room(&old.owner, texts(&task), quota).0 {
+                    tasks.take(&id);
+                }
+            }
             tasks.put(StoredTask { owner: old.owner, ..task }, number, after(due, now), end);
             Ok(true)
         })

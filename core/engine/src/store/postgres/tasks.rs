@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 use super::{PostgresStore, failed, int, micros, text, uint, values};
-use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
+use crate::store::{
+    DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
+};
 
 /// What is kept still.
 const KEPT: &str = "(until IS NULL OR until > statement_timestamp())";
@@ -15,19 +17,31 @@ const COLUMNS: &str = "id, version, owner, coalesce(over AND summarized = versio
     CASE WHEN summarized = version THEN summary ELSE '' END, text";
 const SUMMARY: &str =
     "id, version, owner, CASE WHEN summarized = version AND summary <> '' THEN summary ELSE text END";
+/// How many bytes of a task count as its owner's.
+const SIZE: &str = "CASE WHEN summarized = version THEN tasks.bytes ELSE length(text) END";
 /// When a task is due, as [`TaskStore::due`] takes it back.
 const DUE: &str = "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
 
 impl TaskStore for PostgresStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
-        let sql =
-            "INSERT INTO @tasks (id, version, owner, over, bytes, summarized, summary, text, due, until)
-            VALUES ($1, $2, $3, $4, $5, $2, $6, $7,
-            statement_timestamp() + $8::float8 * interval '1 microsecond',
-            statement_timestamp() + $9::float8 * interval '1 microsecond')";
+        self.insert_within(task, times, TaskQuota::NONE)
+    }
+
+    fn insert_within(&self, task: StoredTask, times: TaskTimes, quota: TaskQuota) -> StoreFuture<()> {
+        let room = room("SELECT $3::bytea AS owner, 0::bigint AS number, $5::bigint AS bytes", "$10", "$11");
+        let sql = format!(
+            "WITH {room}, fits AS (SELECT FROM need
+                WHERE need.tasks <= (SELECT count(*) FROM victims)
+                    AND need.bytes <= (SELECT coalesce(sum(bytes), 0) FROM victims)),
+            gone AS (DELETE FROM @tasks AS tasks USING victims, fits WHERE tasks.number = victims.number)
+            INSERT INTO @tasks (id, version, owner, over, bytes, summarized, summary, text, due, until)
+            SELECT $1::bytea, $2::bigint, $3::bytea, $4::boolean, $5::bigint, $2::bigint, $6::bytea, $7::bytea,
+                statement_timestamp() + $8::float8 * interval '1 microsecond',
+                statement_timestamp() + $9::float8 * interval '1 microsecond'
+            FROM fits RETURNING 1"
+        );
         let bytes = size(&task);
         let StoredTask { id, version, owner, over, summary, text } = task;
-        let (due, keep) = (times.due.map(micros), times.keep.map(micros));
         let values = values![
             id.into_bytes(),
             int(version),
@@ -36,10 +50,12 @@ impl TaskStore for PostgresStore {
             bytes,
             summary.into_bytes(),
             text.into_bytes(),
-            due,
-            keep
+            times.due.map(micros),
+            times.keep.map(micros),
+            int(quota.tasks),
+            int(quota.bytes),
         ];
-        self.query(sql, values, |_| Ok(()))
+        self.query(&sql, values, move |rows| if rows.is_empty() { Err(quota.exceeded()) } else { Ok(()) })
     }
 
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>> {
@@ -53,10 +69,18 @@ impl TaskStore for PostgresStore {
     }
 
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
+        self.replace_within(task, due, TaskQuota::NONE)
+    }
+
+    fn replace_within(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> StoreFuture<bool> {
+        let room = room("SELECT owner, number, bytes FROM done WHERE over", "$8", "$9");
         let sql = format!(
-            "UPDATE @tasks SET version = $2::bigint, over = $3, bytes = $4, summarized = $2::bigint, summary = $5,
-                text = $6, due = statement_timestamp() + $7::float8 * interval '1 microsecond'
-            WHERE id = $1 AND version = $2::bigint - 1 AND {KEPT} RETURNING 1"
+            "WITH done AS (UPDATE @tasks SET version = $2::bigint, over = $3, bytes = $4, summarized = $2::bigint,
+                summary = $5, text = $6, due = statement_timestamp() + $7::float8 * interval '1 microsecond'
+            WHERE id = $1 AND version = $2::bigint - 1 AND {KEPT} RETURNING owner, number, bytes, over),
+            {room},
+            gone AS (DELETE FROM @tasks AS tasks USING victims WHERE tasks.number = victims.number)
+            SELECT 1 FROM done"
         );
         let bytes = size(&task);
         let StoredTask { id, version, over, summary, text, .. } = task;
@@ -67,7 +91,9 @@ impl TaskStore for PostgresStore {
             bytes,
             summary.into_bytes(),
             text.into_bytes(),
-            due.map(micros)
+            due.map(micros),
+            int(quota.tasks),
+            int(quota.bytes),
         ];
         self.changes(&sql, values)
     }
@@ -142,6 +168,29 @@ impl TaskStore for PostgresStore {
             Ok(Some(tasks))
         })
     }
+}
+
+/// What makes room for a task of which `new` says owner, number and bytes: `need` is how much there is too much, `victims` are the
+/// oldest of the owner's other tasks that are over, as many as that takes. Two that come at the same time may find the same
+/// victims; whoever comes next finds the rest.
+fn room(new: &str, most_tasks: &str, most_bytes: &str) -> String {
+    format!(
+        "new AS ({new}),
+        need AS (SELECT new.owner, new.number, greatest(mine.tasks + 1 - {most_tasks}::bigint, 0) AS tasks,
+                greatest(mine.bytes + new.bytes - {most_bytes}::bigint, 0) AS bytes
+            FROM new CROSS JOIN LATERAL (SELECT count(*) AS tasks, coalesce(sum({SIZE}), 0) AS bytes
+                FROM @tasks AS tasks WHERE sha256(tasks.owner) = sha256(new.owner) AND tasks.owner = new.owner
+                    AND tasks.number <> new.number AND {KEPT}) AS mine),
+        others AS (SELECT tasks.number, tasks.bytes,
+                row_number() OVER before - 1 AS tasks_before, sum(tasks.bytes) OVER before - tasks.bytes AS bytes_before
+            FROM need CROSS JOIN LATERAL (SELECT tasks.number, tasks.bytes FROM @tasks AS tasks
+                WHERE (need.tasks > 0 OR need.bytes > 0) AND sha256(tasks.owner) = sha256(need.owner)
+                    AND tasks.owner = need.owner AND tasks.number <> need.number
+                    AND tasks.over AND tasks.summarized = tasks.version AND {KEPT}) AS tasks
+            WINDOW before AS (ORDER BY tasks.number)),
+        victims AS (SELECT others.number, others.bytes FROM others, need
+            WHERE others.tasks_before < need.tasks OR others.bytes_before < need.bytes)"
+    )
 }
 
 fn stored(row: &Row) -> Result<StoredTask, StoreError> {

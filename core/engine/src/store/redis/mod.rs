@@ -203,9 +203,8 @@ fn bytes(text: &str) -> Vec<u8> {
 /// The server forgets the keys by itself; the indexes are ours to clean. Other processes do the same.
 async fn sweep(server: Arc<Server>) {
     loop {
-        let keys = [server.key("due", ""), server.key("end", "")];
-        let prefixes = [server.key("t", ""), server.key("o", "")];
-        match server.eval::<u64>(&server.scripts.sweep, &keys, &prefixes).await {
+        let (keys, prefix) = ([server.key("end", "")], [bytes(&server.prefix)]);
+        match server.eval::<u64>(&server.scripts.sweep, &keys, &prefix).await {
             Ok(swept) if swept > 0 => continue,
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "what is over could not be removed"),

@@ -12,6 +12,8 @@
 //! | `p:due:` | sorted set: tasks by when they are due |
 //! | `p:end:` | sorted set: tasks and their owners by when they end |
 //! | `p:o:<owner>` | sorted set: tasks by number |
+//! | `p:b:<owner>` | hash: bytes of the owner's tasks, and under no name of all together |
+//! | `p:f:<owner>` | sorted set: the owner's tasks that are over, by number |
 //! | `p:n:` | the number of the newest task |
 //! | `p:c:<server>` | hash: version, text of credentials |
 //! | `p:turn:<server>` | who has the turn. Ends with it |
@@ -39,37 +41,105 @@ local function write()
 end
 ";
 
-/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, text, due, over, summary, owner, keep.
+/// Forgets a task and what the indexes say of it. `p`: the prefix of the store.
+const FORGET: &str = "
+local function forget(p, id, owner)
+    local sizes = p .. 'b:' .. owner
+    local bytes = redis.call('HGET', sizes, id)
+    if bytes then
+        redis.call('HDEL', sizes, id)
+        redis.call('HINCRBY', sizes, '', -tonumber(bytes))
+        if redis.call('HLEN', sizes) == 1 then redis.call('DEL', sizes) end
+    end
+    redis.call('ZREM', p .. 'f:' .. owner, id)
+    redis.call('ZREM', p .. 'o:' .. owner, id)
+    redis.call('ZREM', p .. 'due:', id)
+    redis.call('ZREM', p .. 'end:', id .. '\\0' .. owner)
+    return redis.call('DEL', p .. 't:' .. id)
+end
+";
+
+/// Counts a task of so many bytes as its owner's, in whose index of what is over it is if `over`.
+const COUNT: &str = "
+local function count(p, id, owner, bytes, over)
+    local sizes = p .. 'b:' .. owner
+    local known = redis.call('HGET', sizes, id)
+    redis.call('HSET', sizes, id, bytes)
+    redis.call('HINCRBY', sizes, '', bytes - tonumber(known or '0'))
+    if over == '1' then
+        redis.call('ZADD', p .. 'f:' .. owner, redis.call('HGET', p .. 't:' .. id, 'n'), id)
+    end
+end
+";
+
+/// Forgets what is over of an owner, the oldest first, until another task of so many bytes has room; whether it has. Where it has
+/// not, nothing is forgotten, unless what can be `must` be. Those that have ended by their time count until they are swept, or
+/// met here. `most` and `most_bytes` may be empty: any number.
+const ROOM: &str = "
+local function room(p, id, owner, bytes, most, most_bytes, must)
+    most, most_bytes = tonumber(most) or math.huge, tonumber(most_bytes) or math.huge
+    local sizes, over = p .. 'b:' .. owner, p .. 'f:' .. owner
+    local tasks = math.max(0, redis.call('HLEN', sizes) - 1)
+    local total = tonumber(redis.call('HGET', sizes, '') or '0') + bytes
+    local known = redis.call('HGET', sizes, id)
+    if known then
+        total = total - known
+    else
+        tasks = tasks + 1
+    end
+    local forgotten, place = {}, 0
+    while tasks > most or total > most_bytes do
+        local other = redis.call('ZRANGE', over, place, place)[1]
+        if not other then break end
+        place = place + 1
+        if other ~= id then
+            forgotten[#forgotten + 1] = other
+            tasks = tasks - 1
+            total = total - tonumber(redis.call('HGET', sizes, other) or '0')
+        end
+    end
+    local fits = tasks <= most and total <= most_bytes
+    if fits or must then
+        for _, other in ipairs(forgotten) do forget(p, other, owner) end
+    end
+    return fits
+end
+";
+
+/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, text, due, over, summary, the prefix of the store, most
+/// tasks and bytes of the owner, owner, keep. 2: there is no room.
 const INSERT: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local bytes = #ARGV[3] + #ARGV[6]
+if not room(ARGV[7], ARGV[1], ARGV[10], bytes, ARGV[8], ARGV[9], false) then return 2 end
 local number = redis.call('INCR', KEYS[5])
-redis.call('HSET', KEYS[1], 'o', ARGV[7], 'n', number)
+redis.call('HSET', KEYS[1], 'o', ARGV[10], 'n', number)
 write()
+count(ARGV[7], ARGV[1], ARGV[10], bytes, ARGV[5])
 redis.call('ZADD', KEYS[4], number, ARGV[1])
-if ARGV[8] ~= '' then
-    redis.call('ZADD', KEYS[3], now + tonumber(ARGV[8]), ARGV[1] .. '\\0' .. ARGV[7])
-    redis.call('PEXPIREAT', KEYS[1], now + tonumber(ARGV[8]))
+if ARGV[11] ~= '' then
+    redis.call('ZADD', KEYS[3], now + tonumber(ARGV[11]), ARGV[1] .. '\\0' .. ARGV[10])
+    redis.call('PEXPIREAT', KEYS[1], now + tonumber(ARGV[11]))
 end
 return 1
 ";
 
-/// KEYS: task, due. ARGV: id, version, text, due, over, summary.
+/// KEYS: task, due. ARGV: id, version, text, due, over, summary, the prefix of the store, most tasks and bytes of the owner.
 const REPLACE: &str = "
-local known = redis.call('HGET', KEYS[1], 'v')
-if not known or tonumber(known) + 1 ~= tonumber(ARGV[2]) then return 0 end
+local known = redis.call('HMGET', KEYS[1], 'v', 'o')
+if not known[1] or tonumber(known[1]) + 1 ~= tonumber(ARGV[2]) then return 0 end
 write()
+local bytes = #ARGV[3] + #ARGV[6]
+if ARGV[5] == '1' then room(ARGV[7], ARGV[1], known[2], bytes, ARGV[8], ARGV[9], true) end
+count(ARGV[7], ARGV[1], known[2], bytes, ARGV[5])
 return 1
 ";
 
-/// KEYS: task, due, end. ARGV: id, what the keys of owners begin with.
+/// KEYS: task. ARGV: id, the prefix of the store.
 const REMOVE: &str = "
 local owner = redis.call('HGET', KEYS[1], 'o')
 if not owner then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[3], ARGV[1] .. '\\0' .. owner)
-redis.call('ZREM', ARGV[2] .. owner, ARGV[1])
-return 1
+return forget(ARGV[2], ARGV[1], owner)
 ";
 
 /// What a list says of a task: version, owner and summary, or the text where no summary is of its version: processes of before
@@ -157,17 +227,15 @@ end
 return range(KEYS[1], low, '+inf', ARGV[1], tonumber(ARGV[2]))
 ";
 
-/// KEYS: due, end. ARGV: what the keys of tasks begin with, what those of owners do.
+/// KEYS: end. ARGV: the prefix of the store.
 const SWEEP: &str = "
-local swept = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 200)
+local swept = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 200)
 local removed = 0
 for _, member in ipairs(swept) do
     local at = string.find(member, '\\0', 1, true)
     local id, owner = string.sub(member, 1, at - 1), string.sub(member, at + 1)
-    if redis.call('EXISTS', ARGV[1] .. id) == 0 then
-        redis.call('ZREM', KEYS[1], id)
-        redis.call('ZREM', ARGV[2] .. owner, id)
-        redis.call('ZREM', KEYS[2], member)
+    if redis.call('EXISTS', ARGV[1] .. 't:' .. id) == 0 then
+        forget(ARGV[1], id, owner)
         removed = removed + 1
     end
 end
@@ -301,13 +369,13 @@ macro_rules! scripts {
 }
 
 scripts! {
-    insert: NOW, WRITE, INSERT;
-    replace: NOW, WRITE, REPLACE;
-    remove: REMOVE;
+    insert: NOW, WRITE, FORGET, COUNT, ROOM, INSERT;
+    replace: NOW, WRITE, FORGET, COUNT, ROOM, REPLACE;
+    remove: FORGET, REMOVE;
     due: NOW, SUMMARY, DUE;
     next_due: NOW, NEXT_DUE;
     list: SUMMARY, RANGE, LIST;
-    sweep: NOW, SWEEP;
+    sweep: NOW, FORGET, SWEEP;
     insert_session: INSERT_SESSION;
     replace_session: REPLACE_SESSION;
     touch_session: TOUCH_SESSION;

@@ -4,7 +4,9 @@ use std::future::ready;
 use std::time::Duration;
 
 use super::{RedisStore, bytes, millis, number};
-use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
+use crate::store::{
+    DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
+};
 
 /// Id, version, owner and summary.
 type Row = (String, u64, String, String);
@@ -14,21 +16,40 @@ impl RedisStore {
     fn task(&self, id: &str) -> Vec<Vec<u8>> {
         vec![self.key("t", id), self.keys("due"), self.keys("end")]
     }
+
+    /// A version of a task and how much room its owner has, as the scripts take it.
+    fn version(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> Vec<Vec<u8>> {
+        let StoredTask { id, version, over, summary, text, .. } = task;
+        let over = number(u8::from(over));
+        let [tasks, most] = [quota.tasks, quota.bytes].map(|most| match most {
+            u64::MAX => Vec::new(),
+            most => number(most),
+        });
+        let (due, prefix) = (written(due), bytes(&self.server.prefix));
+        let texts = [text.into_bytes(), due, over, summary.into_bytes()];
+        [id.into_bytes(), number(version)].into_iter().chain(texts).chain([prefix, tasks, most]).collect()
+    }
 }
 
 impl TaskStore for RedisStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
+        self.insert_within(task, times, TaskQuota::NONE)
+    }
+
+    fn insert_within(&self, task: StoredTask, times: TaskTimes, quota: TaskQuota) -> StoreFuture<()> {
         let mut keys = self.task(&task.id);
         keys.extend([self.key("o", &task.owner), self.keys("n")]);
         let owner = bytes(&task.owner);
-        let mut arguments = version(task, times.due);
+        let mut arguments = self.version(task, times.due, quota);
         arguments.extend([owner, written(times.keep)]);
         self.eval(
             |scripts| &scripts.insert,
             keys,
             arguments,
-            |made: bool| {
-                if made { Ok(()) } else { Err(StoreError::new("there is a task of this id")) }
+            move |made: u64| match made {
+                1 => Ok(()),
+                2 => Err(quota.exceeded()),
+                _ => Err(StoreError::new("there is a task of this id")),
             },
         )
     }
@@ -66,13 +87,18 @@ impl TaskStore for RedisStore {
     }
 
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
+        self.replace_within(task, due, TaskQuota::NONE)
+    }
+
+    fn replace_within(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> StoreFuture<bool> {
         let keys = self.task(&task.id)[..2].to_vec();
-        let arguments = version(task, due);
+        let arguments = self.version(task, due, quota);
         self.eval(|scripts| &scripts.replace, keys, arguments, Ok)
     }
 
     fn remove(&self, id: &str) -> StoreFuture<bool> {
-        self.eval(|scripts| &scripts.remove, self.task(id), vec![bytes(id), self.keys("o")], Ok)
+        let arguments = vec![bytes(id), bytes(&self.server.prefix)];
+        self.eval(|scripts| &scripts.remove, vec![self.key("t", id)], arguments, Ok)
     }
 
     fn due(&self, after: Option<&str>, limit: usize) -> StoreFuture<DuePage> {
@@ -117,13 +143,6 @@ impl TaskStore for RedisStore {
 
 fn written(time: Option<Duration>) -> Vec<u8> {
     time.map(millis).unwrap_or_default()
-}
-
-/// A version of a task, as the scripts take it.
-fn version(task: StoredTask, due: Option<Duration>) -> Vec<Vec<u8>> {
-    let StoredTask { id, version, over, summary, text, .. } = task;
-    let over = number(u8::from(over));
-    vec![id.into_bytes(), number(version), text.into_bytes(), written(due), over, summary.into_bytes()]
 }
 
 fn summaries(rows: Vec<Row>) -> Vec<TaskSummary> {

@@ -198,7 +198,7 @@ fn second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// Processes of before go on beside it: they write neither what is new nor `summarized`, which says of which version it is.
-/// The text comes last, so that nothing of it is read where it is not wanted.
+/// The text comes last, so that nothing of it is read where it is not wanted. What an owner has is counted whoever writes.
 fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "CREATE TABLE tasks_of_now (
@@ -212,7 +212,29 @@ fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         ALTER TABLE tasks_of_now RENAME TO tasks;
         CREATE INDEX tasks_owner ON tasks (owner, number);
         CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
-        CREATE INDEX tasks_until ON tasks (until) WHERE until IS NOT NULL;",
+        CREATE INDEX tasks_until ON tasks (until) WHERE until IS NOT NULL;
+        CREATE INDEX tasks_over ON tasks (owner, number) WHERE over = 1;
+        CREATE TABLE kept (
+            owner TEXT PRIMARY KEY, tasks INTEGER NOT NULL, bytes INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        INSERT INTO kept SELECT owner, count(*), sum(length(CAST(text AS BLOB))) FROM tasks GROUP BY owner;
+        CREATE TRIGGER tasks_inserted AFTER INSERT ON tasks BEGIN
+            INSERT INTO kept VALUES (NEW.owner, 1, CASE WHEN NEW.summarized = NEW.version THEN NEW.bytes
+                ELSE length(CAST(NEW.text AS BLOB)) END)
+                ON CONFLICT (owner) DO UPDATE SET tasks = tasks + 1, bytes = bytes + excluded.bytes;
+        END;
+        CREATE TRIGGER tasks_replaced AFTER UPDATE OF text ON tasks BEGIN
+            UPDATE kept SET bytes = bytes
+                + CASE WHEN NEW.summarized = NEW.version THEN NEW.bytes ELSE length(CAST(NEW.text AS BLOB)) END
+                - CASE WHEN OLD.summarized = OLD.version THEN OLD.bytes ELSE length(CAST(OLD.text AS BLOB)) END
+                WHERE owner = NEW.owner;
+        END;
+        CREATE TRIGGER tasks_deleted AFTER DELETE ON tasks BEGIN
+            UPDATE kept SET tasks = tasks - 1, bytes = bytes
+                - CASE WHEN OLD.summarized = OLD.version THEN OLD.bytes ELSE length(CAST(OLD.text AS BLOB)) END
+                WHERE owner = OLD.owner;
+            DELETE FROM kept WHERE owner = OLD.owner AND tasks = 0;
+        END;",
     )
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{SqliteStore, int, now, uint, until};
-use crate::store::{DuePage, StoreError, StoreFuture, StoredTask, TaskStore, TaskSummary, TaskTimes};
+use crate::store::{
+    DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
+};
 
 /// What is kept still.
 const KEPT: &str = "(until IS NULL OR until > ?1)";
@@ -18,17 +20,27 @@ const SUMMARY: &str =
 
 impl TaskStore for SqliteStore {
     fn insert(&self, task: StoredTask, times: TaskTimes) -> StoreFuture<()> {
-        self.write_durably(move |db| {
+        self.insert_within(task, times, TaskQuota::NONE)
+    }
+
+    fn insert_within(&self, task: StoredTask, times: TaskTimes, quota: TaskQuota) -> StoreFuture<()> {
+        let made = self.write_durably(move |db| {
+            let bytes = size(&task);
+            let forgotten = match room(db, &task.owner, None, bytes, quota)? {
+                (forgotten, true) => forgotten,
+                (_, false) => return Ok(Err(quota.exceeded())),
+            };
+            forget(db, &forgotten)?;
             let sql =
                 "INSERT INTO tasks (id, version, owner, due, until, over, bytes, summarized, summary, text)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?2, ?8, ?9)";
-            let bytes = size(&task);
             let StoredTask { id, version, owner, over, summary, text } = task;
             let (due, end) = (times.due.map(until), times.keep.map(until));
             let values = params![id, int(version), owner, due, end, over, bytes, summary, text];
             db.prepare_cached(sql)?.execute(values)?;
-            Ok(())
-        })
+            Ok(Ok(()))
+        });
+        Box::pin(async move { made.await? })
     }
 
     fn load(&self, id: &str) -> StoreFuture<Option<StoredTask>> {
@@ -48,16 +60,28 @@ impl TaskStore for SqliteStore {
     }
 
     fn replace(&self, task: StoredTask, due: Option<Duration>) -> StoreFuture<bool> {
+        self.replace_within(task, due, TaskQuota::NONE)
+    }
+
+    fn replace_within(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> StoreFuture<bool> {
         self.write_durably(move |db| {
             let sql = format!(
                 "UPDATE tasks SET version = ?3, due = ?4, over = ?5, bytes = ?6, summarized = ?3, summary = ?7,
                     text = ?8
-                WHERE id = ?2 AND version = ?3 - 1 AND {KEPT}"
+                WHERE id = ?2 AND version = ?3 - 1 AND {KEPT} RETURNING owner, number"
             );
             let bytes = size(&task);
             let StoredTask { id, version, over, summary, text, .. } = task;
             let values = params![now(), id, int(version), due.map(until), over, bytes, summary, text];
-            Ok(db.prepare_cached(&sql)?.execute(values)? == 1)
+            let place: Option<(String, i64)> = db
+                .prepare_cached(&sql)?
+                .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((owner, number)) = place else { return Ok(false) };
+            if over {
+                forget(db, &room(db, &owner, Some(number), 0, quota)?.0)?;
+            }
+            Ok(true)
         })
     }
 
@@ -129,6 +153,55 @@ impl TaskStore for SqliteStore {
             Ok(Some(tasks))
         })
     }
+}
+
+/// Those that have to be forgotten for a task of the owner with so many bytes more, and whether there is room then. `own`: the
+/// number of the task, if it is there already.
+fn room(
+    db: &Connection,
+    owner: &str,
+    own: Option<i64>,
+    bytes: i64,
+    quota: TaskQuota,
+) -> rusqlite::Result<(Vec<i64>, bool)> {
+    if quota == TaskQuota::NONE {
+        return Ok((Vec::new(), true));
+    }
+    let (most_tasks, most_bytes) = (int(quota.tasks), int(quota.bytes));
+    let more = i64::from(own.is_none());
+    let sum = "SELECT tasks, bytes FROM kept WHERE owner = ?1";
+    let kept = |db: &Connection| -> rusqlite::Result<(i64, i64)> {
+        let kept = db.prepare_cached(sum)?.query_row(params![owner], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(kept.optional()?.unwrap_or_default())
+    };
+    let fits = |(tasks, kept): (i64, i64)| {
+        tasks.saturating_add(more) <= most_tasks && kept.saturating_add(bytes) <= most_bytes
+    };
+    if fits(kept(db)?) {
+        return Ok((Vec::new(), true));
+    }
+    // What is over by its time counts until it is swept.
+    let sql = "DELETE FROM tasks WHERE owner = ?1 AND until <= ?2";
+    db.prepare_cached(sql)?.execute(params![owner, now()])?;
+    let (mut tasks, mut sum) = kept(db)?;
+    let sql = "SELECT number, bytes FROM tasks WHERE owner = ?1 AND over = 1 AND summarized = version
+        AND number <> ?2 ORDER BY number";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut over = statement.query(params![owner, own.unwrap_or(0)])?;
+    let mut forgotten = Vec::new();
+    while !fits((tasks, sum)) {
+        let Some(row) = over.next()? else { return Ok((forgotten, false)) };
+        forgotten.push(row.get(0)?);
+        (tasks, sum) = (tasks - 1, sum - row.get::<_, i64>(1)?);
+    }
+    Ok((forgotten, true))
+}
+
+fn forget(db: &Connection, numbers: &[i64]) -> rusqlite::Result<()> {
+    for number in numbers {
+        db.prepare_cached("DELETE FROM tasks WHERE number = ?1")?.execute(params![number])?;
+    }
+    Ok(())
 }
 
 fn number(db: &Connection, owner: &str, id: &str) -> rusqlite::Result<Option<i64>> {
