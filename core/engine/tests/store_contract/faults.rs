@@ -245,3 +245,38 @@ mod redis {
         is_verified(KIND, trusted, secure).await;
     }
 }
+
+/// Somebody who follows a stream asks after each append: what it has is not sent to it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_follower_is_sent_only_what_is_new() {
+    const EVENTS: u64 = 50;
+    const BYTES: u64 = 20_000;
+    // Nobody else's, for it is measured what it sends.
+    let Some(server) = tokio::task::block_in_place(|| Kind::Redis.start()) else { return };
+    let url = server.url();
+    let store = open(Kind::Redis, &url).await;
+    let (plain, _) = url.split_once('?').expect("the options of the tests");
+    let client = ::redis::Client::open(plain).expect("a client");
+    let mut connection = client.get_connection_manager().await.expect("connected");
+    let mut sent = async || {
+        let info: ::redis::InfoDict =
+            ::redis::cmd("INFO").arg("stats").query_async(&mut connection).await.expect("answered");
+        info.get::<u64>("total_net_output_bytes").expect("a number")
+    };
+    let key = StreamKey { session: "s".into(), stream: 1 };
+    let before = sent().await;
+    for number in 1..=EVENTS {
+        let message = Bytes::from(vec![b'x'; usize::try_from(BYTES).expect("small")]);
+        let events = vec![StoredEvent { number, message }];
+        let append = Append { events, over: false, oldest: 0, keep: HOUR };
+        EventStore::append(&*store, &key, append).await.expect("kept");
+        let replay =
+            EventStore::read(&*store, &key, number - 1).await.expect("no failure").expect("a stream");
+        assert_eq!(replay.events.iter().map(|event| event.number).collect::<Vec<_>>(), [number]);
+    }
+    let replay = EventStore::read(&*store, &key, EVENTS).await.expect("no failure").expect("a stream");
+    assert_eq!(replay.events, [], "nothing is new");
+    let all = EVENTS * BYTES;
+    let sent = sent().await - before;
+    assert!(sent > all && sent < 2 * all, "each event once: {sent} bytes of {all}");
+}

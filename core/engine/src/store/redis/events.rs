@@ -33,7 +33,7 @@ impl EventStore for RedisStore {
         self.eval(
             |scripts| &scripts.read,
             self.stream(key).to_vec(),
-            Vec::new(),
+            vec![number(after)],
             move |known: Known| {
                 let Some((newest, over, kept)) = known else { return Ok(None) };
                 let mut events = Vec::new();

@@ -306,11 +306,19 @@ if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KE
 return 1
 ";
 
-/// KEYS: stream, its events. Nil: there is none.
+/// KEYS: stream, its events. ARGV: the number of the last event that is known. Nil: there is no stream. None is left out of a list,
+/// so the place of the known one is found by its number; if it is not there, the reader has to look at all of them.
 const READ: &str = "
 local known = redis.call('HMGET', KEYS[1], 'newest', 'over')
 if not known[1] then return false end
-return {known[1], known[2], redis.call('LRANGE', KEYS[2], 0, -1)}
+local start = 0
+local first = redis.call('LINDEX', KEYS[2], 0)
+if first then
+    local place = tonumber(ARGV[1]) - tonumber(string.match(first, '^%d+'))
+    local there = place >= 0 and redis.call('LINDEX', KEYS[2], place)
+    if there and string.match(there, '^%d+') == ARGV[1] then start = place + 1 end
+end
+return {known[1], known[2], redis.call('LRANGE', KEYS[2], start, -1)}
 ";
 
 /// KEYS: the streams of a session. ARGV: what the keys of its streams begin with, what those of their events do, perhaps one stream.
