@@ -71,12 +71,42 @@ async fn of_an_earlier_version_goes_on() {
     drop(store);
     // What version 1 had.
     let db = Connection::open(&path).expect("a database");
-    db.execute_batch("DROP TABLE tasks; DROP TABLE credentials; DROP TABLE turns").expect("dropped");
+    db.execute_batch(
+        "DROP TABLE tasks; DROP TABLE credentials; DROP TABLE turns; DROP TABLE kept; DROP TABLE clocks",
+    )
+    .expect("dropped");
     db.pragma_update(None, "user_version", 1).expect("changed");
     let store = SqliteStore::open(&path).expect("a store");
     assert_eq!(store.state_key(), key);
     assert_eq!(SessionStore::load(&store, "kept").await.expect("no failure").expect("a record").text, "text");
     TaskStore::insert(&store, task("new"), FOR_EVER).await.expect("no failure");
+}
+
+/// A clock that is set forward, or a machine that has slept, ends no lease: all processes of a boot go by the file's own time.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn counts_leases_by_a_time_that_nobody_sets() {
+    let folder = Folder::new("clock");
+    let path = folder.0.join("store.db");
+    let first = SqliteStore::open(&path).expect("a store");
+    let db = Connection::open(&path).expect("a database");
+    let ahead =
+        || db.query_row("SELECT ahead FROM clocks", (), |row| row.get::<_, i64>(0)).expect("one boot");
+    let before = ahead();
+    // As it is where the time of day was set forward by two hours since then.
+    db.execute("UPDATE clocks SET ahead = ahead - 7200000", ()).expect("changed");
+    drop(first);
+    let [store, other] = [(); 2].map(|()| SqliteStore::open(&path).expect("a store"));
+    assert_eq!(ahead(), before - 7_200_000, "who opens it later takes its time as it is");
+    let lease = TaskTimes { due: Some(HOUR), keep: Some(HOUR) };
+    TaskStore::insert(&store, task("leased"), lease).await.expect("no failure");
+    let due: i64 = db.query_row("SELECT due FROM tasks", (), |row| row.get(0)).expect("one task");
+    let time_of_day = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
+    assert!(u128::try_from(due).expect("a time") < time_of_day, "by the time of day it is over");
+    assert_eq!(other.due(None, 10).await.expect("no failure").tasks, []);
+    assert_eq!(TaskStore::load(&other, "leased").await, Ok(Some(task("leased"))), "it is kept");
+    let next = other.next_due().await.expect("no failure").expect("one will be");
+    assert!(next > HOUR / 2 && next <= HOUR, "{next:?}");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ async fn a_file_of_layout_2_gets_summaries() {
     db.execute_batch(
         "DROP TABLE tasks;
         DROP TABLE kept;
+        DROP TABLE clocks;
         CREATE TABLE tasks (
             number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL,
             owner TEXT NOT NULL, due INTEGER, until INTEGER, text TEXT NOT NULL

@@ -1,5 +1,6 @@
 //! One file for all processes of one machine.
 
+mod clock;
 mod credentials;
 mod events;
 mod sessions;
@@ -10,7 +11,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -18,12 +19,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use self::clock::{now, until};
 use self::worker::{Done, Job, Needs, Worker};
 use super::{Bus, StoreError, StoreFuture, Subscriber};
 use crate::server::seal::random;
 
 /// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well. 3: summaries of
-/// tasks, and how much each takes.
+/// tasks, how much each takes, and the file's own time.
 const LAYOUT: i64 = 3;
 /// How long an access waits for that of another process.
 const BUSY: Duration = Duration::from_secs(5);
@@ -31,8 +33,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// A store and a bus in one SQLite file, for any number of servers and processes of one machine.
 ///
 /// The file is made if it is not there, for this user only: whoever reads it can go on with any session. It has to be on a disk of
-/// this machine; SQLite's locks do not work on network shares. Messages of another process are heard within 50 ms. Times are
-/// those of the system's clock. What a future of a [`TaskStore`](super::TaskStore) or a
+/// this machine; SQLite's locks do not work on network shares. Messages of another process are heard within 50 ms. Times on Linux are
+/// those of a clock that nobody sets and that stands still while the machine sleeps, elsewhere the time of day. What a future of a [`TaskStore`](super::TaskStore) or a
 /// [`CredentialStore`](crate::auth::CredentialStore) has resolved to is on the disk; of sessions, streams and messages a crash of
 /// the machine, not of a process, may cost the last.
 pub struct SqliteStore {
@@ -49,11 +51,14 @@ impl SqliteStore {
         // Made here, for SQLite would let everybody read it; its other files take the mode of this one.
         let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         made.map_err(|error| failed(&error))?;
-        let (connection, state_key) = prepare(path).map_err(|error| failed(&error))?;
+        let (connection, state_key, ahead) = prepare(path).map_err(|error| failed(&error))?;
         let (jobs, queue) = mpsc::channel();
         std::thread::Builder::new()
             .name("trunnion-sqlite".into())
-            .spawn(move || Worker::new(connection).run(&queue))
+            .spawn(move || {
+                clock::work_by(ahead);
+                Worker::new(connection).run(&queue);
+            })
             .map_err(|error| failed(&error))?;
         Ok(SqliteStore { path: path.to_owned(), state_key, jobs })
     }
@@ -121,7 +126,8 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-fn prepare(path: &Path) -> Result<(Connection, String), Box<dyn std::error::Error>> {
+/// The connection, the key that all who open the file have, and how far its time is ahead of the platform's clock.
+fn prepare(path: &Path) -> Result<(Connection, String, Option<i64>), Box<dyn std::error::Error>> {
     // A path, never a URI; only the one thread uses the connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -150,8 +156,9 @@ fn prepare(path: &Path) -> Result<(Connection, String), Box<dyn std::error::Erro
     transaction.pragma_update(None, "user_version", LAYOUT)?;
     let sql = "SELECT key FROM keys WHERE name = 'state'";
     let key = transaction.query_row(sql, (), |row| row.get(0))?;
+    let ahead = clock::ahead(&transaction)?;
     transaction.commit()?;
-    Ok((connection, key))
+    Ok((connection, key, ahead))
 }
 
 fn first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -214,6 +221,7 @@ fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         CREATE INDEX tasks_due ON tasks (due) WHERE due IS NOT NULL;
         CREATE INDEX tasks_until ON tasks (until) WHERE until IS NOT NULL;
         CREATE INDEX tasks_over ON tasks (owner, number) WHERE over = 1;
+        CREATE TABLE clocks (boot TEXT PRIMARY KEY, ahead INTEGER NOT NULL) WITHOUT ROWID;
         CREATE TABLE kept (
             owner TEXT PRIMARY KEY, tasks INTEGER NOT NULL, bytes INTEGER NOT NULL
         ) WITHOUT ROWID;
@@ -236,16 +244,6 @@ fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             DELETE FROM kept WHERE owner = OLD.owner AND tasks = 0;
         END;",
     )
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn until(keep: Duration) -> i64 {
-    now().saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// As SQLite counts. What counts further than that is not ours.

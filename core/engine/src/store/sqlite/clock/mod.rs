@@ -1,0 +1,55 @@
+//! The time of a file: what leases and lifetimes in it are counted by.
+//!
+//! The time of day is no good for that: it is set, and it goes on while the machine sleeps, and then whoever wakes first would take
+//! the tasks of processes that live. Where the platform has a clock that does neither, all processes of one boot count by that. The
+//! first of them to open the file writes down how far the time of day is ahead of it, so that what was written before goes on about
+//! as it was meant.
+
+#[cfg(target_os = "linux")]
+#[path = "linux.rs"]
+mod platform;
+#[cfg(not(target_os = "linux"))]
+#[path = "other.rs"]
+mod platform;
+
+use std::cell::Cell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Transaction, params};
+
+thread_local! {
+    /// How far the time of the file that this thread works on is ahead of the platform's clock.
+    static AHEAD: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// How far the time of a file is ahead of the platform's clock, in milliseconds; `None`: it goes by the time of day.
+pub(super) fn ahead(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+    let (Some(boot), Some(clock)) = (platform::boot(), platform::milliseconds()) else { return Ok(None) };
+    let sql = "INSERT OR IGNORE INTO clocks (boot, ahead) VALUES (?1, ?2)";
+    transaction.execute(sql, params![boot, time_of_day() - clock])?;
+    transaction
+        .query_row("SELECT ahead FROM clocks WHERE boot = ?1", params![boot], |row| row.get(0))
+        .map(Some)
+}
+
+/// This thread works on a file whose time is so far ahead.
+pub(super) fn work_by(ahead: Option<i64>) {
+    AHEAD.set(ahead);
+}
+
+/// Milliseconds since 1970, about, by the file's time.
+pub(super) fn now() -> i64 {
+    match (AHEAD.get(), platform::milliseconds()) {
+        (Some(ahead), Some(clock)) => clock.saturating_add(ahead),
+        _ => time_of_day(),
+    }
+}
+
+pub(super) fn until(keep: Duration) -> i64 {
+    now().saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn time_of_day() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
