@@ -37,6 +37,8 @@
 #define TRN_VERSION_PATCH 0
 /* Binary interface of this header; trn_abi() is that of the library in use. */
 #define TRN_ABI 1
+/* Whether the library in use fits this header: TRN_STATUS_OK, or an error that says what was found. */
+#define TRN_CHECK(error) trn_check(TRN_ABI, TRN_VERSION, (error))
 
 /* What a client can ask, for trn_request. */
 #define TRN_OP_DISCOVER "discover"
@@ -559,6 +561,13 @@ const char *trn_version(void);
 
 // The binary interface of the library in use. It must equal TRN_ABI, that of the header.
 uint32_t trn_abi(void);
+
+// Whether the library in use fits a header; call it as TRN_CHECK(&error), first of all. TRN_STATUS_UNSUPPORTED_VERSION: it
+// is older, or has another binary interface; the message names both, the library's file and the cure.
+// abi: TRN_ABI. version: TRN_VERSION.
+trn_status trn_check(uint32_t abi,
+                     const char *version,
+                     trn_error **error);
 
 // Register a server.
 // definition: JSON {name, version, title?, instructions?, websiteUrl?, icons?} plus keys of scope `server`.

@@ -9,7 +9,7 @@ use crate::memory::{
     completions, engine, options, own, place, text, trn_batch, trn_completion, trn_engine, trn_str,
 };
 use crate::status::{answer, guard, shield, trn_error};
-use crate::surface::{ABI, trn_status};
+use crate::surface::trn_status;
 
 /// Called when the queue turns from empty to non-empty. It may run on any thread and must only signal: no
 /// function of this library may be called from it. trn_set_wake, trn_close and trn_engine_free wait for a call that
@@ -254,20 +254,6 @@ pub unsafe extern "C" fn trn_live(engine: *mut trn_engine) -> *mut c_char {
         // SAFETY: the caller passes NULL or a live engine.
         unsafe { self::engine(engine) }.map_or(std::ptr::null_mut(), |it| own(&it.live()))
     })
-}
-
-/// The version of the library in use, such as "0.1.0". Static text. Compare TRN_VERSION, which is that of
-/// the header.
-#[unsafe(no_mangle)]
-pub extern "C" fn trn_version() -> *const c_char {
-    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
-    VERSION.as_ptr().cast()
-}
-
-/// The binary interface of the library in use. It must equal TRN_ABI, that of the header.
-#[unsafe(no_mangle)]
-pub extern "C" fn trn_abi() -> u32 {
-    ABI
 }
 
 /// User data of a callback; what crosses threads is the caller's promise.

@@ -14,4 +14,5 @@ mod run;
 mod server;
 mod status;
 mod surface;
+mod version;
 mod write;

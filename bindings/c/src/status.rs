@@ -81,6 +81,11 @@ pub(crate) fn forked() -> Error {
     failure(trn_status::Forked, "forked", message.into())
 }
 
+/// The library is another one than the header says.
+pub(crate) fn mismatch(message: String) -> Error {
+    failure(trn_status::UnsupportedVersion, "unsupported_version", message)
+}
+
 /// The engine is closed, and nothing is left to wait for.
 pub(crate) fn closed() -> Error {
     failure(trn_status::Closed, "closed", "the engine is closed".into())

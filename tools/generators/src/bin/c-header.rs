@@ -64,11 +64,12 @@ macro_rules! line {
 }
 
 /// The sources of the header, in the order in which a reader wants them.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "src/surface.rs",
     "src/memory.rs",
     "src/status.rs",
     "src/engine.rs",
+    "src/version.rs",
     "src/server.rs",
     "src/client.rs",
     "src/run.rs",
@@ -187,7 +188,13 @@ fn constants(surface: &Surface) -> String {
         line!(out, "#define TRN_VERSION_{part} {number}");
     }
     line!(out, "/* Binary interface of this header; trn_abi() is that of the library in use. */");
-    line!(out, "#define TRN_ABI {}\n\n/* What a client can ask, for trn_request. */", surface.meta.abi);
+    line!(out, "#define TRN_ABI {}", surface.meta.abi);
+    line!(
+        out,
+        "/* Whether the library in use fits this header: TRN_STATUS_OK, or an error that says what was found. */"
+    );
+    line!(out, "#define TRN_CHECK(error) trn_check(TRN_ABI, TRN_VERSION, (error))");
+    line!(out, "\n/* What a client can ask, for trn_request. */");
     for Op { name } in &surface.op {
         line!(out, "#define TRN_OP_{} \"{name}\"", name.to_uppercase());
     }
