@@ -9,8 +9,10 @@ mod codegen;
 mod conformance;
 mod demo;
 mod differential;
+mod dist;
 mod fixtures;
 mod fuzz;
+mod install;
 mod interop;
 mod lint;
 mod process;
@@ -18,6 +20,7 @@ mod session;
 mod setup;
 mod soak;
 mod test;
+mod version;
 
 use std::process::ExitCode;
 
@@ -26,10 +29,12 @@ use session::Session;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   demo [--swift]                         set up, serve docsearch in Python, search from every language
-  test [SUITE [NAME]] [--quick]          set up and run every test; only one suite, only the tests of a name
-                                         (rust python node swift c: the others take no name; --quick: those alone)
+  test [SUITE [NAME]] [--quick] [--packages FOLDER]
+                                         set up and run every test; only one suite, only the tests of a name
+                                         (rust python node swift c: the others take no name; --quick: those alone;
+                                         --packages: those that the suite install takes, such as target/dist)
   lint [--filter TEXT] [--update]        formatting, clippy, dependency direction, types, house rules
-                                         (--update: write the baseline of the prose rules, which only shrinks)
+                                         (--update: write the baselines, which only shrink)
   codegen [--check]                      write what comes from bindings/surface.toml and from
                                          the engine's model types (or only compare)
   interop [--foreign] [--filter TEXT] [--json FILE]
@@ -46,12 +51,16 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          CPU time, wall time and disk of the other commands from nothing, here and
                                          at the commit (--here: measured before); --write puts the table into
                                          docs/benchmarks.md
+  dist [TARGET…] [--profile P] [--only KIND,…] [--system-linker] [--check]
+                                         the packages that users install, into target/dist (python npm c swift crates);
+                                         --check: packed twice with equal bytes, and held against what registries demand
   ci                                     lint, test and conformance, as one run
   soak [--minutes N] [--seed N]          hostile and careless clients beside well-behaved ones, on both drivers
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
   setup [rust|python|node|swift|c|peers|suite|bench]…
                                          only the set-up of those (default: the languages)
+  version [X | --notes]                  write version X into every manifest; --notes: what CHANGELOG.md says of it
 
 With CI=true a missing toolchain is a failure, not a skip. VERBOSE=1 shows the output of every step.";
 
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
         "lint" => lint::run,
         "codegen" => codegen::run,
         "differential" => differential::run,
+        "dist" => dist::run,
         "fuzz" => fuzz::run,
         "interop" => interop::run,
         "bench" => bench::run,
@@ -76,6 +86,7 @@ fn main() -> ExitCode {
         "conformance" => conformance::run,
         "setup" => setup::run,
         "soak" => soak::run,
+        "version" => version::run,
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

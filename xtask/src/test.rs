@@ -8,6 +8,7 @@ use crate::chaos;
 use crate::codegen;
 use crate::differential;
 use crate::fixtures::LANGUAGES;
+use crate::install;
 use crate::interop;
 use crate::process::{Cmd, cmd, exists, write};
 use crate::session::{Log, Session, Work, root, target};
@@ -15,7 +16,7 @@ use crate::setup;
 use crate::soak;
 
 /// The suites, in the order in which they begin. Those of a language have its name.
-const SUITES: [&str; 13] = [
+const SUITES: [&str; 14] = [
     "rust",
     "swift",
     "python",
@@ -29,10 +30,12 @@ const SUITES: [&str; 13] = [
     "differential",
     "interop",
     "tasks",
+    "install",
 ];
 
 /// The suites that `--quick` leaves out: they take minutes, and meet other people's programs or killed ones.
-const SLOW: [&str; 8] = ["oidc", "chaos", "soak", "codegen", "messages", "differential", "interop", "tasks"];
+const SLOW: [&str; 9] =
+    ["oidc", "chaos", "soak", "codegen", "messages", "differential", "interop", "tasks", "install"];
 
 /// The step that meets a client of tasks as they were before they became an extension.
 const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
@@ -43,6 +46,10 @@ struct Choice {
     /// Only the tests of a language whose name has this in it.
     name: Option<String>,
     quick: bool,
+    /// A folder of finished packages, for the suite that installs them.
+    packages: Option<PathBuf>,
+    /// Write what that suite measures into the README.
+    readme: bool,
 }
 
 impl Choice {
@@ -55,8 +62,10 @@ impl Choice {
     }
 }
 
-/// `cargo xtask test [SUITE [NAME]] [--quick]`.
+/// `cargo xtask test [SUITE [NAME]] [--quick] [--packages FOLDER] [--readme]`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
+    let readme = args.flag("--readme");
+    let packages = args.option("--packages")?.map(|folder| root().join(folder));
     let quick = args.flag("--quick");
     let mut words = args.rest()?.into_iter();
     let suites = match words.next() {
@@ -73,15 +82,25 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if name.is_some() && !LANGUAGES.contains(&suites[0]) {
         return Err(format!("{} takes no name of a test", suites[0]));
     }
-    steps(session, &Choice { suites, name, quick })
+    if (packages.is_some() || readme) && !suites.contains(&"install") {
+        return Err("--packages and --readme are for the suite install".into());
+    }
+    steps(session, &Choice { suites, name, quick, packages, readme })
 }
 
 /// Every suite, as a part of a longer run.
 pub fn all(session: &Session) -> Result<(), String> {
-    steps(session, &Choice { suites: SUITES.to_vec(), name: None, quick: false })
+    steps(
+        session,
+        &Choice { suites: SUITES.to_vec(), name: None, quick: false, packages: None, readme: false },
+    )
 }
 
 fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
+    // Packages are built with every language, or are there already.
+    if choice.suites == ["install"] {
+        return install::steps(session, choice.packages.as_deref(), choice.readme);
+    }
     let languages = languages(session, choice)?;
     let usable = |language: &str| choice.has(language) && languages.iter().any(|known| known == language);
     if usable("c") && !choice.quick {
@@ -134,6 +153,9 @@ fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
     }
     if choice.has("tasks") && peers {
         session.step(OLDER_TASKS, |log| interop::tasks::step(&languages, log));
+    }
+    if choice.has("install") {
+        install::steps(session, choice.packages.as_deref(), choice.readme)?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::process::cmd;
 use crate::session::{Log, Session, root, target};
 use crate::setup;
+use crate::version;
 
 /// A check that may write its baseline: `true`.
 type BaselineCheck = fn(&Log, bool) -> Result<(), String>;
@@ -63,6 +64,7 @@ fn steps(session: &Session, filter: Option<&str>) {
             session.step(name, |log| check(log, false));
         }
     }
+    step("one version", version::agrees);
     step("rustfmt", |log| setup::cargo(&["fmt", "--all", "--check"]).run(log));
     step("one set of features", features::are_one);
     step("clippy", |log| {
