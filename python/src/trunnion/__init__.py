@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from . import _loading as _loading
 from ._asking import Cancelled, FormResult, Question
 from ._content import ToolResult
 from ._context import Context, RequestInfo, TaskRun
