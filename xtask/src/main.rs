@@ -52,6 +52,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          at the commit (--here: measured before); --write puts the table into
                                          docs/benchmarks.md
   dist [TARGET…] [--profile P] [--only KIND,…] [--system-linker] [--check]
+       [--libraries FOLDER]              
                                          the packages that users install, into target/dist (python npm c swift crates);
                                          --check: packed twice with equal bytes, and held against what registries demand
   ci                                     lint, test and conformance, as one run

@@ -51,12 +51,15 @@ pub struct Choice {
     kinds: Vec<String>,
     out: PathBuf,
     quick: bool,
+    /// Libraries that are built already, by whatever means.
+    libraries: Option<PathBuf>,
 }
 
 /// `cargo xtask dist [TARGET…]`.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let profile = args.option("--profile")?.unwrap_or_else(|| "release".into());
     let (system, check) = (args.flag("--system-linker"), args.flag("--check"));
+    let libraries = args.option("--libraries")?.map(|folder| root().join(folder));
     let kinds = match args.option("--only")? {
         None => KINDS.map(str::to_owned).to_vec(),
         Some(list) => list.split(',').map(str::to_owned).collect(),
@@ -69,9 +72,21 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     if targets.is_empty() {
         targets.push(Target::host()?);
     }
+    if libraries.is_some() && targets.len() > 1 {
+        return Err("--libraries is for one platform".into());
+    }
     steps(
         session,
-        &Choice { targets, profile, system, check, kinds, out: target_folder().join("dist"), quick: false },
+        &Choice {
+            targets,
+            profile,
+            system,
+            check,
+            kinds,
+            out: target_folder().join("dist"),
+            quick: false,
+            libraries,
+        },
     )
 }
 
@@ -88,6 +103,7 @@ pub fn for_tests(session: &Session, profile: &str) -> Result<PathBuf, String> {
         kinds,
         out: out.clone(),
         quick: true,
+        libraries: None,
     };
     steps(session, &choice)?;
     Ok(out)
@@ -117,11 +133,13 @@ fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
     for target in &choice.targets {
         let triple = target.triple;
         let how = build::How { profile: &choice.profile, system: choice.system, epoch: &epoch };
-        let mut libraries = PathBuf::new();
-        if !session.step(&format!("build {triple} ({})", choice.profile), |log| {
-            libraries = build::libraries(log, target, &how)?;
-            Ok(())
-        }) {
+        let mut libraries = choice.libraries.clone().unwrap_or_default();
+        let built = choice.libraries.is_some()
+            || session.step(&format!("build {triple} ({})", choice.profile), |log| {
+                libraries = build::libraries(log, target, &how)?;
+                Ok(())
+            });
+        if !built {
             return Err(format!("nothing to pack for {triple}: the build failed"));
         }
         let stage = target_folder().join("dist-stage").join(triple);
