@@ -31,6 +31,11 @@ static void versions_agree(void)
 {
     CHECK_TEXT(trn_version(), TRN_VERSION);
     CHECK(trn_abi() == TRN_ABI);
+    CHECK(TRN_CHECK(NULL) == TRN_STATUS_OK);
+    CHECK(trn_check(TRN_ABI, "0.0.1", NULL) == TRN_STATUS_OK);
+    CHECK(trn_check(TRN_ABI + 1, TRN_VERSION, NULL) == TRN_STATUS_UNSUPPORTED_VERSION);
+    CHECK(trn_check(TRN_ABI, "99.0.0", NULL) == TRN_STATUS_UNSUPPORTED_VERSION);
+    CHECK(trn_check(TRN_ABI, NULL, NULL) == TRN_STATUS_USAGE);
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", TRN_VERSION_MAJOR, TRN_VERSION_MINOR, TRN_VERSION_PATCH);
     CHECK(strncmp(version, TRN_VERSION, strlen(version)) == 0);
