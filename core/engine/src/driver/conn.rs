@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sockopt};
+use rustix::net::{SendAncillaryBuffer, Shutdown, sockopt};
 
+use super::sigpipe::NO_SIGNAL;
 use super::watch::{Direction, Done, Watched};
 use super::{Driver, Sleep};
 use crate::lock;
@@ -157,7 +158,7 @@ impl ConnWatch {
             return true;
         }
         loop {
-            return match rustix::net::send(&self.shared.socket, bytes, SendFlags::NOSIGNAL) {
+            return match rustix::net::send(&self.shared.socket, bytes, NO_SIGNAL) {
                 // A part of it would garble what follows.
                 Ok(sent) => sent == bytes.len(),
                 Err(Errno::INTR) => continue,
@@ -216,7 +217,7 @@ impl hyper::rt::Read for Conn {
 impl hyper::rt::Write for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = self.0.socket.poll(cx, Direction::Write, |fd| {
-            let sent = rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?;
+            let sent = rustix::net::send(fd, buf, NO_SIGNAL)?;
             Ok(Done { value: sent, drained: 0 < sent && sent < buf.len() })
         });
         self.0.wrote(&written);
@@ -232,8 +233,7 @@ impl hyper::rt::Write for Conn {
         let size: usize = bufs.iter().map(|buf| buf.len()).sum();
         let written = self.0.socket.poll(cx, Direction::Write, |fd| {
             // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
-            let sent =
-                rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?;
+            let sent = rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?;
             Ok(Done { value: sent, drained: 0 < sent && sent < size })
         });
         self.0.wrote(&written);

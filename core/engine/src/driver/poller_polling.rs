@@ -48,7 +48,9 @@ impl Poller {
     /// Watch both directions, edge-triggered.
     pub(super) fn add(&self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         // SAFETY: the caller (`hosted::Source`) owns the descriptor and deletes it here before closing it.
-        unsafe { self.inner.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) }
+        let added = unsafe { self.inner.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) };
+        // One of the two filters may have been added; and `polling` remembers the number, which the next descriptor may get.
+        added.inspect_err(|_| self.delete(fd))
     }
 
     pub(super) fn delete(&self, fd: BorrowedFd<'_>) {

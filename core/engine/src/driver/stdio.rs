@@ -69,7 +69,9 @@ impl ByteReader {
 impl ByteWriter {
     pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let (fd, access) = prepare(fd, OFlags::WRONLY)?;
-        let deadly = access != Access::Socket && sigpipe::is_deadly();
+        // A socket that others share is not set to raise nothing; where a call cannot say so, the thread blocks the signal.
+        let is_quiet = access == Access::Socket && !sigpipe::NO_SIGNAL.is_empty();
+        let deadly = !is_quiet && sigpipe::is_deadly();
         Ok(Self { fd: Watched::new(driver, fd)?, access, deadly })
     }
 
@@ -151,7 +153,7 @@ impl Access {
 
     fn write(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         Ok(match self {
-            Access::Socket => rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?,
+            Access::Socket => rustix::net::send(fd, bytes, SendFlags::DONTWAIT | sigpipe::NO_SIGNAL)?,
             Access::Direct => rustix::io::write(fd, bytes)?,
             Access::Polled => {
                 poll_now(fd, PollFlags::OUT)?;

@@ -59,9 +59,7 @@ impl Watched {
             },
         };
         match failed {
-            (fd, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Ok(Self::Always(fd, AtomicU32::new(0)))
-            }
+            (fd, error) if is_unwatchable(&error) => Ok(Self::Always(fd, AtomicU32::new(0))),
             (_, error) => Err(error),
         }
     }
@@ -118,6 +116,13 @@ impl Watched {
             Self::Always(..) => pending().await,
         }
     }
+}
+
+/// Whether an error of registering means that this kind of descriptor cannot be watched: EPERM of epoll for a file; EINVAL of
+/// Apple's kqueue for devices such as /dev/null.
+fn is_unwatchable(error: &io::Error) -> bool {
+    let is_apple_device = cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput;
+    error.kind() == io::ErrorKind::PermissionDenied || is_apple_device
 }
 
 impl AsFd for Watched {
