@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, Shutdown, sockopt};
 
-use super::sigpipe::NO_SIGNAL;
-use super::watch::{Direction, Done, Watched};
+use super::platform::sigpipe::NO_SIGNAL;
+use super::platform::watch::{Direction, Done, Watched};
 use super::{Driver, Sleep};
 use crate::lock;
 

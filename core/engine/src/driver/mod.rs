@@ -6,19 +6,11 @@
 //! told through a [`Signal`].
 
 mod conn;
-mod hosted;
-mod net;
-#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "poller_polling.rs")]
-mod poller;
-mod signal;
-pub(crate) mod sigpipe;
-mod stdio;
+#[path = "unix/mod.rs"]
+mod platform;
 #[cfg(test)]
 pub(crate) mod tests;
 mod time;
-mod unix;
-mod watch;
 
 use std::future::Future;
 use std::io;
@@ -28,10 +20,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use conn::{Conn, ConnWatch, Noticed};
-pub(crate) use hosted::{Handle, Reactor};
-pub(crate) use net::{Listener, Place};
-pub(crate) use signal::Signal;
-pub(crate) use stdio::{ByteReader, ByteWriter, take_stdio};
+pub(crate) use platform::hosted::{Handle, Reactor};
+pub(crate) use platform::net::{Listener, Place};
+pub(crate) use platform::signal::Signal;
+pub(crate) use platform::sigpipe;
+pub(crate) use platform::stdio::{ByteReader, ByteWriter, take_stdio};
 pub(crate) use time::Sleep;
 
 /// Where tasks, timers and I/O run. Cheap to clone; a clone does not keep a [`Reactor`] alive.

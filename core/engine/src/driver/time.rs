@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::Driver;
-use super::hosted::{Handle, TimerKey};
+use super::platform::hosted::{Handle, TimerKey};
 
 /// From [`Driver::sleep_until`]. Dropping it cancels it.
 pub(crate) struct Sleep(Kind);

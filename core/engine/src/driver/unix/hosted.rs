@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::poller::{Events, Poller};
+use super::signal;
 use super::watch::{Direction, Done, FAIR_CALLS, READ_CLOSED, READABLE, WRITABLE, WRITE_CLOSED};
-use super::{Driver, signal};
+use crate::driver::Driver;
 
 /// Task polls in one turn after which the host gets its thread back.
 const POLLS_PER_TURN: usize = 1024;
@@ -108,7 +109,7 @@ impl Drop for Reactor {
 }
 
 impl Handle {
-    pub(super) fn spawn(&self, future: BoxFuture) {
+    pub(in crate::driver) fn spawn(&self, future: BoxFuture) {
         let shared = &self.shared;
         let task = {
             let mut tasks = lock(&shared.tasks);
@@ -149,7 +150,7 @@ impl Handle {
     }
 
     /// Wake `waker` at `deadline`. The key cancels it.
-    pub(super) fn timer_add(&self, deadline: Instant, waker: Waker) -> TimerKey {
+    pub(in crate::driver) fn timer_add(&self, deadline: Instant, waker: Waker) -> TimerKey {
         let mut timers = lock(&self.shared.timers);
         timers.last += 1;
         let key = TimerKey(deadline, timers.last);
@@ -159,7 +160,7 @@ impl Handle {
     }
 
     /// Replace the waker of a timer that has not fired. False: it has.
-    pub(super) fn timer_renew(&self, key: TimerKey, waker: &Waker) -> bool {
+    pub(in crate::driver) fn timer_renew(&self, key: TimerKey, waker: &Waker) -> bool {
         match lock(&self.shared.timers).waiting.get_mut(&key) {
             Some(old) => {
                 old.clone_from(waker);
@@ -169,14 +170,14 @@ impl Handle {
         }
     }
 
-    pub(super) fn timer_remove(&self, key: TimerKey) {
+    pub(in crate::driver) fn timer_remove(&self, key: TimerKey) {
         let waker = lock(&self.shared.timers).waiting.remove(&key);
         drop(waker);
     }
 }
 
 /// A descriptor registered with a reactor; deregisters when dropped.
-pub(super) struct Source {
+pub(in crate::driver) struct Source {
     shared: Arc<Shared>,
     key: usize,
     fd: OwnedFd,
@@ -185,7 +186,7 @@ pub(super) struct Source {
 
 impl Source {
     /// See `Watched::poll`.
-    pub(super) fn poll<R>(
+    pub(in crate::driver) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
@@ -267,7 +268,7 @@ impl Drop for Source {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TimerKey(Instant, u64);
+pub(in crate::driver) struct TimerKey(Instant, u64);
 
 struct Shared {
     poller: Poller,

@@ -13,9 +13,9 @@ use rustix::net::SendFlags;
 
 /// Flag with which a send raises no signal. Apple's systems have none: accepted sockets have `SO_NOSIGPIPE` there instead.
 #[cfg(not(target_vendor = "apple"))]
-pub(super) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+pub(in crate::driver) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
-pub(super) const NO_SIGNAL: SendFlags = SendFlags::empty();
+pub(in crate::driver) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 thread_local! {
     /// SIGPIPE is blocked in this thread because of us.

@@ -15,8 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::sigpipe;
 use super::watch::{Direction, Done, Watched};
-use super::{Driver, sigpipe};
+use crate::driver::Driver;
 
 /// Room offered to one read; the capacity of a pipe on Linux.
 const READ_SIZE: usize = 64 * 1024;
@@ -42,7 +43,7 @@ pub(crate) struct ByteWriter {
 }
 
 impl ByteReader {
-    pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
+    pub(in crate::driver) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let (fd, access) = prepare(fd, OFlags::RDONLY)?;
         Ok(Self { fd: Watched::new(driver, fd)?, access, was_empty: false })
     }
@@ -67,7 +68,7 @@ impl ByteReader {
 }
 
 impl ByteWriter {
-    pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
+    pub(in crate::driver) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let (fd, access) = prepare(fd, OFlags::WRONLY)?;
         // A socket that others share is not set to raise nothing; where a call cannot say so, the thread blocks the signal.
         let is_quiet = access == Access::Socket && !sigpipe::NO_SIGNAL.is_empty();

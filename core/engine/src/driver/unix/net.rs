@@ -10,10 +10,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
-use super::Driver;
-use super::conn::Conn;
-use super::unix::{self, SocketFile};
+use super::socket_file::{self, SocketFile};
 use super::watch::{Direction, Done, Watched};
+use crate::driver::{Conn, Driver};
 
 /// How long to stop accepting when the process has no descriptor or memory left, or when it fails for no known reason.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,7 +51,7 @@ pub(crate) enum Place<'a> {
 }
 
 impl Listener {
-    pub(super) fn bind(driver: &Driver, addr: SocketAddr) -> io::Result<Self> {
+    pub(in crate::driver) fn bind(driver: &Driver, addr: SocketAddr) -> io::Result<Self> {
         let socket = std::net::TcpListener::bind(addr)?;
         // The standard library queues 128 connections; those of a larger burst would wait a second for a
         // retransmission.
@@ -63,8 +62,8 @@ impl Listener {
         Self::new(driver, bound, socket.into())
     }
 
-    pub(super) fn bind_unix(driver: &Driver, path: &Path) -> io::Result<Self> {
-        let (socket, file) = unix::listen(path, BACKLOG)?;
+    pub(in crate::driver) fn bind_unix(driver: &Driver, path: &Path) -> io::Result<Self> {
+        let (socket, file) = socket_file::listen(path, BACKLOG)?;
         Self::new(driver, Bound::Unix(file), socket)
     }
 
