@@ -19,5 +19,6 @@ mod shared_sessions;
 mod store_contract;
 mod tasks;
 mod telemetry;
+#[cfg(unix)]
 mod unix_socket;
 mod vectors;

@@ -1,10 +1,10 @@
 //! The URLs of servers: `http`, `https`, and `http+unix` for HTTP over a Unix socket.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+
+use crate::driver::sockets;
 
 const UNIX: &str = "http+unix://";
 
@@ -36,7 +36,7 @@ pub(crate) fn server_url(text: &str) -> Result<ServerUrl, String> {
 /// The beginning of the URLs of a server that listens on this socket; a path follows.
 pub(crate) fn unix_url(socket: &Path) -> String {
     let mut url = UNIX.to_owned();
-    for &byte in socket.as_os_str().as_bytes() {
+    for &byte in socket.as_os_str().as_encoded_bytes() {
         // Unreserved (RFC 3986, 2.3): anything else might end the authority, or be changed on the way.
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             url.push(char::from(byte));
@@ -57,13 +57,13 @@ fn over_socket(rest: &str) -> Result<ServerUrl, String> {
         "the form is http+unix://%2Frun%2Fserver.sock/mcp, with the slashes of the socket's path as %2F";
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let socket = decode(authority).filter(|socket| socket.first() == Some(&b'/') && !socket.contains(&0));
+    let socket = decode(authority).map(sockets::unix_path).transpose()?.flatten();
     let socket = socket.ok_or_else(|| {
         format!("invalid URL: {authority:?} is not the percent-encoded absolute path of a socket; {FORM}")
     })?;
     let url =
         Url::parse(&format!("http://localhost{path}")).map_err(|error| format!("invalid URL: {error}"))?;
-    Ok(ServerUrl { url, socket: Some(PathBuf::from(OsStr::from_bytes(&socket))) })
+    Ok(ServerUrl { url, socket: Some(socket) })
 }
 
 /// Percent-decode; `None` where a `%` is not followed by two hexadecimal digits.
@@ -83,6 +83,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -1,17 +1,15 @@
 //! A server as a child process that speaks on its standard streams (2026-07-28, stdio).
 //!
-//! The child leads a process group of its own, and the whole group ends with the connection.
+//! The child and all that it starts are one group of processes, which ends with the connection.
 
-mod exit;
 mod stderr;
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, timeout, timeout_at};
 use trunnion_proto::client::{ClientError, kind};
 use trunnion_proto::json::Json;
@@ -19,18 +17,15 @@ use trunnion_proto::json::Json;
 use self::stderr::Lines;
 use super::command::{ServerCommand, Stderr};
 use super::run::LinkEvent;
-use crate::driver::sigpipe;
+use crate::driver::process::{self, Exit, Group};
 
-/// How long the server may take to end by itself, and again after SIGTERM.
+/// How long the server may take to end by itself, and again when it has been asked to (SIGTERM).
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the output of a process that has ended is waited for, should a descendant keep it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const READ_SIZE: usize = 64 << 10;
 /// As many of the largest messages may wait for a server that does not read its input before calls are refused.
 const WAITING_MESSAGES: usize = 4;
-/// What a server gets of this program's environment: it may be a stranger's program, and the rest may hold secrets.
-const SAFE_ENV: [&str; 11] =
-    ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
 pub(super) struct ChildLink {
     command: ServerCommand,
@@ -40,10 +35,10 @@ pub(super) struct ChildLink {
     /// Bytes of `unread` that are known to hold no line end.
     scanned: usize,
     unsent: BytesMut,
-    exited: Option<Exit>,
+    exited: Option<Ended>,
 }
 
-struct Exit {
+struct Ended {
     reason: String,
     /// Until when its output is read on.
     deadline: Instant,
@@ -52,10 +47,8 @@ struct Exit {
 }
 
 struct Process {
-    /// Reaped when it is dropped: until then nobody else can have its number, which is its group's.
-    _child: Child,
-    exit: exit::Exit,
-    group: Option<Pid>,
+    exit: Exit,
+    group: Option<Group>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     /// Of its standard error, if they are wanted.
@@ -173,7 +166,7 @@ impl ChildLink {
                             Err(_) => "the server closed its output".to_owned(),
                         };
                         let deadline = Instant::now() + LAST_WORDS;
-                        self.exited = Some(Exit { reason, deadline, is_silent: true });
+                        self.exited = Some(Ended { reason, deadline, is_silent: true });
                     }
                 },
                 written = write(stdin, &self.unsent), if !self.unsent.is_empty() => match written {
@@ -187,20 +180,22 @@ impl ChildLink {
                 Some(line) = next_line(lines) => return LinkEvent::Stderr(line),
                 status = ending.status() => {
                     let deadline = Instant::now() + LAST_WORDS;
-                    self.exited = Some(Exit { reason: ended(status), deadline, is_silent: false });
+                    self.exited = Some(Ended { reason: ended(status), deadline, is_silent: false });
                 }
             }
         }
     }
 
-    /// End the server gracefully: close its input, wait, SIGTERM, wait, SIGKILL.
+    /// End the server gracefully: close its input, wait, ask it to end (SIGTERM), wait, end it.
     pub(super) async fn end(mut self) {
         let deadline = Instant::now() + GRACE;
         let mut discarded = [0; 4096];
         if let Some(mut stdin) = self.process.stdin.take() {
             let _ = timeout_at(deadline, stdin.write_all(&self.unsent)).await;
         }
-        for (deadline, signal) in [(deadline, Signal::TERM), (deadline + GRACE, Signal::KILL)] {
+        for (deadline, signal) in
+            [(deadline, Group::terminate as fn(&Group)), (deadline + GRACE, Group::kill)]
+        {
             loop {
                 // A server that waits for its output to be taken would not end.
                 let Process { exit, stdout, .. } = &mut self.process;
@@ -210,7 +205,9 @@ impl ChildLink {
                     () = tokio::time::sleep_until(deadline) => break,
                 }
             }
-            self.process.signal(signal);
+            if let Some(group) = &self.process.group {
+                signal(group);
+            }
         }
         let _ = self.process.exit.status().await;
     }
@@ -241,11 +238,17 @@ fn ended(status: std::io::Result<ExitStatus>) -> String {
 impl Process {
     fn spawn(of: &ServerCommand) -> Result<Process, String> {
         let (program, arguments) = of.argv.split_first().ok_or("the command is empty")?;
-        let mut command = Command::new(program);
+        // The child's own, if it is given one.
+        let path = of
+            .env
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("PATH"))
+            .map(|(_, value)| value.as_str());
+        let mut command = process::command(program, path);
         if !of.inherit_env {
             command.env_clear();
             // A value that begins like this is a function that a shell has exported.
-            let safe = SAFE_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+            let safe = process::SAFE_ENV.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
             command.envs(safe.filter(|(_, value)| !value.as_encoded_bytes().starts_with(b"()")));
         }
         command
@@ -254,37 +257,28 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(match of.stderr {
-                Stderr::Inherit => stderr::inherited(),
+                Stderr::Inherit => process::inherited_stderr(),
                 Stderr::Null => Stdio::null(),
                 Stderr::Lines => Stdio::piped(),
             })
-            .process_group(0)
             .kill_on_drop(true);
         if let Some(cwd) = &of.cwd {
             command.current_dir(cwd);
         }
-        let mut child = sigpipe::inherited(|| command.spawn())
-            .map_err(|error| format!("cannot start {program:?}: {error}"))?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let pid = group.ok_or("the process has no number")?;
-        let exit = exit::Exit::of(pid).map_err(|error| format!("cannot watch {program:?}: {error}"))?;
+        let (mut child, group) =
+            process::start(&mut command).map_err(|error| format!("cannot start {program:?}: {error}"))?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("the process has no output")?;
         let lines = child.stderr.take().map(Lines::of);
-        Ok(Process { _child: child, exit, group, stdin, stdout, lines })
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // Fails when nobody is left, which is what is wanted.
-            let _ = kill_process_group(group, signal);
-        }
+        let exit = Exit::of(child).map_err(|error| format!("cannot watch {program:?}: {error}"))?;
+        Ok(Process { exit, group, stdin, stdout, lines })
     }
 
     fn kill(&mut self) {
-        self.signal(Signal::KILL);
         // Once only: when all are gone, the number may come to mean somebody else.
-        self.group = None;
+        if let Some(group) = self.group.take() {
+            group.kill();
+        }
     }
 }
 
@@ -294,7 +288,7 @@ impl Drop for Process {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use rustix::io::Errno;
     use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -308,7 +302,7 @@ mod tests {
         let mut link = ChildLink::spawn(command, 1 << 20).expect("started");
         let LinkEvent::Closed(reason) = link.next().await else { panic!("it has ended") };
         assert!(reason.contains("exit status: 3"), "{reason}");
-        let pid = link.process.group.expect("a group");
+        let pid = link.process.exit.pid();
         let ended = || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             waitid(WaitId::Pid(pid), options).map(|status| status.is_some())

@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
@@ -21,13 +20,14 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use trunnion_proto::auth::challenge::{self, Asked};
 use trunnion_proto::client::TransportFailure;
 use trunnion_proto::header;
 
 use super::address::{ServerUrl, server_url};
 use super::unpack::{self, Unpacker};
+use crate::driver::sockets;
 
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 /// Moves the bytes of one connection until it is closed.
@@ -195,24 +195,10 @@ where
     ))
 }
 
-/// Find out when the host of a server is gone without a word, as reqwest does on the other lane: a listening stream has
-/// nothing to send that would show it. What the system does not know is left as it is.
-fn watch_peer(stream: &TcpStream) {
-    use rustix::net::sockopt::{set_socket_keepalive, set_tcp_keepcnt, set_tcp_keepidle, set_tcp_keepintvl};
-    const PAUSE: Duration = Duration::from_secs(15);
-    let _ = set_socket_keepalive(stream, true);
-    let _ = set_tcp_keepidle(stream, PAUSE);
-    let _ = set_tcp_keepintvl(stream, PAUSE);
-    let _ = set_tcp_keepcnt(stream, 3);
-    // What was sent and is not acknowledged.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, 30_000);
-}
-
 impl Origin {
     pub(super) async fn connect(&self) -> Result<(Sender, Connection), String> {
         if let Some(socket) = &self.socket {
-            let stream = UnixStream::connect(socket)
+            let stream = sockets::connect_unix(socket)
                 .await
                 .map_err(|error| format!("cannot connect to {}: {error}", socket.display()))?;
             return handshake(stream).await;
@@ -221,7 +207,7 @@ impl Origin {
             .await
             .map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
         let _ = stream.set_nodelay(true);
-        watch_peer(&stream);
+        sockets::watch_peer(&stream);
         handshake(stream).await
     }
 

@@ -18,6 +18,7 @@ use super::{
 };
 
 mod callbacks;
+#[cfg(unix)]
 mod children;
 mod packed;
 mod peer;
@@ -441,6 +442,7 @@ async fn what_cannot_be_connected_to_says_why() {
 // ------------------------------------------------------------------------------------------- children
 
 /// A server in shell: `$line` holds the request, `$id` its id.
+#[cfg(unix)]
 fn script(cases: &str) -> super::ServerCommand {
     let discovered = discovered();
     let script = format!(
@@ -456,6 +458,7 @@ done"#
     Client::command("/bin/sh").arg("-c").arg(script)
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_child_is_called_and_ends_with_its_client() {
     let client = script(r#"*tools/call*) echo "noise on stdout"; printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$id" "$GREETING" ;;"#)
@@ -467,6 +470,7 @@ async fn a_child_is_called_and_ends_with_its_client() {
     client.close().await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_child_that_dies_fails_its_calls_with_its_status() {
     let client = script("*tools/call*) exit 3 ;;").connect().await.expect("connected");
@@ -479,6 +483,7 @@ async fn a_child_that_dies_fails_its_calls_with_its_status() {
     client.closed().await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_legacy_child_that_dies_at_the_probe_is_started_again() {
     let initialized = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "old", "version": "1"}});
@@ -494,6 +499,7 @@ async fn a_legacy_child_that_dies_at_the_probe_is_started_again() {
     client.ping().await.expect("alive");
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn the_whole_process_group_ends() {
     let folder = std::env::temp_dir().join(format!("trunnion-group-{}", std::process::id()));
@@ -527,6 +533,7 @@ read -r line"#,
     std::fs::remove_dir_all(&folder).expect("removed");
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn an_endless_line_ends_the_connection() {
     let client =

@@ -2,21 +2,16 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, Shutdown, sockopt};
-
-use super::platform::sigpipe::NO_SIGNAL;
-use super::platform::watch::{Direction, Done, Watched};
+use super::platform::socket::Socket;
 use super::{Driver, Sleep};
 use crate::lock;
 
-/// More buffers in one call than the kernel takes is an error, so the rest waits.
-const MAX_SLICES: usize = 64;
 /// Bytes read before hyper asks for them, above which nothing more is.
 const AHEAD: usize = 64 << 10;
 /// Bytes of one read of those.
@@ -28,7 +23,7 @@ const RATE: u64 = 1024;
 pub(crate) struct Conn(Arc<Shared>);
 
 struct Shared {
-    socket: Watched,
+    socket: Socket,
     state: Mutex<State>,
 }
 
@@ -44,12 +39,12 @@ struct State {
 }
 
 impl Conn {
-    pub(super) fn new(socket: Watched) -> Conn {
+    pub(super) fn new(socket: Socket) -> Conn {
         Conn(Arc::new(Shared { socket, state: Mutex::default() }))
     }
 
     #[cfg(test)]
-    pub(super) fn socket(&self) -> &Watched {
+    pub(super) fn socket(&self) -> &Socket {
         &self.0.socket
     }
 
@@ -110,26 +105,23 @@ impl ConnWatch {
             if !std::mem::replace(&mut self.told, true) {
                 return Poll::Ready(Noticed::End);
             }
-            // kqueue tells of the end of both directions in the same way.
-            if !cfg!(target_os = "linux") && !matches!(sockopt::socket_error(&self.shared.socket), Ok(Ok(())))
-            {
+            if self.shared.socket.is_reset() {
                 return Poll::Ready(Noticed::Gone);
             }
         } else if state.ahead.len() - state.taken < AHEAD {
-            let ahead = &mut state.ahead;
-            let read = self.shared.socket.poll(cx, Direction::Read, |fd| {
-                ahead.reserve(CHUNK);
-                let room = ahead.spare_capacity_mut().len();
-                let filled = rustix::io::read(fd, rustix::buffer::spare_capacity(ahead))?;
-                Ok(Done { value: filled, drained: is_drained(filled, room) })
-            });
-            match read {
+            // Not in the buffer itself, which would have room made for every connection that is only looked at.
+            let mut chunk = [MaybeUninit::<u8>::uninit(); CHUNK];
+            match self.shared.socket.poll_read(cx, &mut chunk) {
                 Poll::Ready(Ok(0)) => {
                     state.ended = true;
                     self.told = true;
                     return Poll::Ready(Noticed::End);
                 }
-                Poll::Ready(Ok(_)) => return Poll::Ready(Noticed::Bytes),
+                Poll::Ready(Ok(filled)) => {
+                    // SAFETY: the call above initialised that many bytes.
+                    state.ahead.extend(chunk[..filled].iter().map(|byte| unsafe { byte.assume_init() }));
+                    return Poll::Ready(Noticed::Bytes);
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Noticed::Gone),
                 Poll::Pending => {}
             }
@@ -157,25 +149,17 @@ impl ConnWatch {
         if lock(&self.shared.state).waits.is_some() {
             return true;
         }
-        loop {
-            return match rustix::net::send(&self.shared.socket, bytes, NO_SIGNAL) {
-                // A part of it would garble what follows.
-                Ok(sent) => sent == bytes.len(),
-                Err(Errno::INTR) => continue,
-                Err(error) => error == Errno::AGAIN,
-            };
+        match self.shared.socket.try_send(bytes) {
+            // A part of it would garble what follows.
+            Ok(sent) => sent == bytes.len(),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 
     /// Have the kernel forget what the peer does not take, once the connection is dropped.
     pub(crate) fn abort(&self) {
-        let _ = sockopt::set_socket_linger(&self.shared.socket, Some(Duration::ZERO));
+        self.shared.socket.abort_on_drop();
     }
-}
-
-/// Without a sticky end-of-stream flag (kqueue here) only an empty read proves that nothing is left.
-fn is_drained(filled: usize, size: usize) -> bool {
-    cfg!(target_os = "linux") && 0 < filled && filled < size
 }
 
 impl hyper::rt::Read for Conn {
@@ -198,15 +182,11 @@ impl hyper::rt::Read for Conn {
         if state.ended {
             return Poll::Ready(Ok(()));
         }
-        let filled = self.0.socket.poll(cx, Direction::Read, |fd| {
-            // SAFETY: nothing that is initialised gets de-initialised: the kernel only writes bytes here.
-            let space = unsafe { buf.as_mut() };
-            let size = space.len();
-            let (filled, _) = rustix::io::read(fd, space)?;
-            let filled = filled.len();
-            Ok(Done { value: (filled, size), drained: is_drained(filled, size) })
-        });
-        filled.map_ok(|(filled, size)| {
+        // SAFETY: nothing that is initialised gets de-initialised: the kernel only writes bytes here.
+        let space = unsafe { buf.as_mut() };
+        let size = space.len();
+        let filled = self.0.socket.poll_read(cx, space);
+        filled.map_ok(|filled| {
             state.ended = filled == 0 && size > 0;
             // SAFETY: the call above initialised that many bytes at the front of the cursor.
             unsafe { buf.advance(filled) }
@@ -216,10 +196,7 @@ impl hyper::rt::Read for Conn {
 
 impl hyper::rt::Write for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.0.socket.poll(cx, Direction::Write, |fd| {
-            let sent = rustix::net::send(fd, buf, NO_SIGNAL)?;
-            Ok(Done { value: sent, drained: 0 < sent && sent < buf.len() })
-        });
+        let written = self.0.socket.poll_write(cx, buf);
         self.0.wrote(&written);
         written
     }
@@ -229,13 +206,7 @@ impl hyper::rt::Write for Conn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let bufs = &bufs[..bufs.len().min(MAX_SLICES)];
-        let size: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let written = self.0.socket.poll(cx, Direction::Write, |fd| {
-            // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
-            let sent = rustix::net::sendmsg(fd, bufs, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?;
-            Ok(Done { value: sent, drained: 0 < sent && sent < size })
-        });
+        let written = self.0.socket.poll_write_vectored(cx, bufs);
         self.0.wrote(&written);
         written
     }
@@ -251,9 +222,6 @@ impl hyper::rt::Write for Conn {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match rustix::net::shutdown(&self.0.socket, Shutdown::Write) {
-            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error.into())),
-        }
+        Poll::Ready(self.0.socket.end_writing())
     }
 }

@@ -4,28 +4,41 @@
 //! the request path. Under [`Driver::Hosted`] everything runs inside [`Reactor::turn`], on the thread of
 //! the host's own event loop; under [`Driver::Tokio`] it runs on the runtime's threads and the host is
 //! told through a [`Signal`].
+//!
+//! What differs between systems is in one folder for each, chosen here: streams, sockets, child processes, private files.
 
 mod conn;
-#[path = "unix/mod.rs"]
+#[cfg_attr(unix, path = "unix/mod.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
 mod platform;
 #[cfg(test)]
+#[cfg(unix)]
 pub(crate) mod tests;
 mod time;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use conn::{Conn, ConnWatch, Noticed};
+pub(crate) use platform::OwnedStream;
 pub(crate) use platform::hosted::{Handle, Reactor};
-pub(crate) use platform::net::{Listener, Place};
+pub(crate) use platform::net::Listener;
 pub(crate) use platform::signal::Signal;
-pub(crate) use platform::sigpipe;
 pub(crate) use platform::stdio::{ByteReader, ByteWriter, take_stdio};
+pub(crate) use platform::{files, process, sigpipe, sockets};
 pub(crate) use time::Sleep;
+
+/// Where a listener listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Tcp(SocketAddr),
+    /// The absolute path of a Unix socket.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows has none"))]
+    Unix(&'a Path),
+}
 
 /// Where tasks, timers and I/O run. Cheap to clone; a clone does not keep a [`Reactor`] alive.
 #[derive(Clone)]
@@ -68,13 +81,13 @@ impl Driver {
         Listener::bind_unix(self, path)
     }
 
-    /// Read bytes from any descriptor: pipe, socket, terminal or file. Its flags are left alone.
-    pub(crate) fn reader(&self, fd: OwnedFd) -> io::Result<ByteReader> {
-        ByteReader::new(self, fd)
+    /// Read bytes from any stream: pipe, socket, terminal or file. Its flags are left alone.
+    pub(crate) fn reader(&self, stream: OwnedStream) -> io::Result<ByteReader> {
+        ByteReader::new(self, stream)
     }
 
-    /// Write bytes to any descriptor: pipe, socket, terminal or file. Its flags are left alone.
-    pub(crate) fn writer(&self, fd: OwnedFd) -> io::Result<ByteWriter> {
-        ByteWriter::new(self, fd)
+    /// Write bytes to any stream: pipe, socket, terminal or file. Its flags are left alone.
+    pub(crate) fn writer(&self, stream: OwnedStream) -> io::Result<ByteWriter> {
+        ByteWriter::new(self, stream)
     }
 }

@@ -622,6 +622,7 @@ impl Sink {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::io::Write as _;
     use std::os::unix::net::UnixStream;

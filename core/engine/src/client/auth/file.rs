@@ -1,16 +1,15 @@
 //! Credentials in files.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use trunnion_proto::auth::Credentials;
 
 use super::store::{CredentialStore, Turn, swapped};
+use crate::driver::files;
 use crate::store::{StoreError, StoreFuture};
 
 /// How often a turn that someone else has is asked for. A thread that waits in the lock itself could not be called back.
@@ -18,9 +17,10 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// A record is some kilobytes; what is larger was not written here.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Credentials in a directory: one file for each MCP server, for the user's eyes only (directory 0700, files 0600).
+/// Credentials in a directory: one file for each MCP server, for the user's eyes only (directory 0700, files 0600; on
+/// Windows an access list of the user, SYSTEM and the administrators).
 ///
-/// Processes may share it. Advisory locks (`flock`) give one of them a turn at a time, and a record that another has
+/// Processes may share it. Locks of files (`flock`, on Windows `LockFileEx`) give one of them a turn at a time, and a record that another has
 /// changed is not overwritten. What the files hold is not encrypted.
 #[derive(Debug, Clone)]
 pub struct FileStore {
@@ -54,7 +54,7 @@ impl CredentialStore for FileStore {
             make(&directory)?;
             // Held for some file operations only, so that waiting for it is waiting for the disk.
             let guard = open(&guard)?;
-            flock(&guard, FlockOperation::LockExclusive).map_err(|error| failed(&path, &error.into()))?;
+            files::lock(&guard).map_err(|error| failed(&path, &error))?;
             let mut slot = read(&path, &record.server)?;
             if !swapped(record, &mut slot)? {
                 return Ok(false);
@@ -72,12 +72,10 @@ impl CredentialStore for FileStore {
             make(&directory)?;
             let file = open(&path)?;
             loop {
-                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => return Ok(Box::new(file) as Turn),
-                    Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
-                        tokio::time::sleep(AGAIN).await;
-                    }
-                    Err(error) => return Err(failed(&path, &error.into())),
+                match files::try_lock(&file) {
+                    Ok(true) => return Ok(Box::new(file) as Turn),
+                    Ok(false) => tokio::time::sleep(AGAIN).await,
+                    Err(error) => return Err(failed(&path, &error)),
                 }
             }
         })
@@ -95,13 +93,11 @@ fn failed(path: &Path, error: &io::Error) -> StoreError {
 }
 
 fn make(directory: &Path) -> Result<(), StoreError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed(directory, &error))
+    files::make_directory(directory).map_err(|error| failed(directory, &error))
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(path).map_err(|error| failed(path, &error))
+    files::open(path).map_err(|error| failed(path, &error))
 }
 
 fn read(path: &Path, server: &str) -> Result<Option<Credentials>, StoreError> {
@@ -110,10 +106,11 @@ fn read(path: &Path, server: &str) -> Result<Option<Credentials>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(path, &error)),
     };
-    if metadata.permissions().mode() & 0o077 != 0 {
+    if !files::is_private(path).map_err(|error| failed(path, &error))? {
         return Err(StoreError::new(format!(
-            "{}: others may read or write it; its mode must be 0600",
-            path.display()
+            "{}: others may read or write it; {}",
+            path.display(),
+            files::PRIVATE
         )));
     }
     if metadata.len() > LARGEST {
@@ -134,7 +131,7 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = files::create(&beside)?;
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&beside, path)

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Error;
+use crate::driver::process;
 
 const PATH: &str = "/callback";
 /// Longest head of a request whose first line is looked at.
@@ -53,7 +54,7 @@ impl Loopback {
         Ok(Loopback { listener, port, open: Arc::new(open_browser), visiting: Default::default() })
     }
 
-    /// Open pages by this instead of by `xdg-open` (macOS: `open`).
+    /// Open pages by this instead of by `xdg-open` (macOS: `open`, Windows: `rundll32`).
     pub fn open_with(mut self, open: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Loopback {
         self.open = Arc::new(open);
         self
@@ -156,8 +157,9 @@ fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn open_browser(url: &str) -> io::Result<()> {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let (program, arguments) = process::OPEN_PAGE.split_first().ok_or(io::ErrorKind::NotFound)?;
     let mut child = Command::new(program)
+        .args(arguments)
         .arg(url)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

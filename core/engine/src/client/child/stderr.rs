@@ -1,8 +1,5 @@
 //! The standard error of a child.
 
-use std::process::Stdio;
-
-use rustix::io::fcntl_dupfd_cloexec;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc;
@@ -12,15 +9,6 @@ use trunnion_proto::json::{self, Json};
 const MAX_WAITING: usize = 256;
 /// Bytes of a line; of a longer one the rest is left out.
 const MAX_LINE: usize = 8 << 10;
-
-/// This program's own. A copy of the descriptor, since the descriptor itself may be set to be closed in children (Node does
-/// that), and inheriting it would leave the child without any.
-pub(super) fn inherited() -> Stdio {
-    match fcntl_dupfd_cloexec(std::io::stderr(), 3) {
-        Ok(copy) => copy.into(),
-        Err(_) => Stdio::null(),
-    }
-}
 
 /// The lines, read by a task of their own: a child that says much is not held up by a program that is behind.
 pub(super) struct Lines(mpsc::Receiver<Json>);

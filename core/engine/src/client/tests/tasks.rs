@@ -81,6 +81,7 @@ async fn dropping_a_call_cancels_its_task_at_the_server() {
     client.close().await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_task_over_standard_streams() {
     let created = task("working", "task", json!({}));

@@ -177,7 +177,7 @@ impl Handle {
 }
 
 /// A descriptor registered with a reactor; deregisters when dropped.
-pub(in crate::driver) struct Source {
+pub(super) struct Source {
     shared: Arc<Shared>,
     key: usize,
     fd: OwnedFd,
@@ -186,7 +186,7 @@ pub(in crate::driver) struct Source {
 
 impl Source {
     /// See `Watched::poll`.
-    pub(in crate::driver) fn poll<R>(
+    pub(super) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,

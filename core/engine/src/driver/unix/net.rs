@@ -10,9 +10,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
+use super::socket::Socket;
 use super::socket_file::{self, SocketFile};
 use super::watch::{Direction, Done, Watched};
-use crate::driver::{Conn, Driver};
+use crate::driver::{Conn, Driver, Place};
 
 /// How long to stop accepting when the process has no descriptor or memory left, or when it fails for no known reason.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,14 +41,6 @@ pub(crate) struct Listener {
 enum Bound {
     Tcp(SocketAddr),
     Unix(SocketFile),
-}
-
-/// Where a listener listens.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
-    Tcp(SocketAddr),
-    /// The absolute path of a Unix socket.
-    Unix(&'a Path),
 }
 
 impl Listener {
@@ -105,7 +98,7 @@ impl Listener {
                 }
             };
             match Watched::new(&self.driver, fd) {
-                Ok(watched) => return Ok((Conn::new(watched), peer)),
+                Ok(watched) => return Ok((Conn::new(Socket::new(watched)), peer)),
                 // A shortage too: of places in the set of watched descriptors.
                 Err(error) => pause(&self.driver, &error).await,
             }

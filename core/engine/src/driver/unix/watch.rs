@@ -22,20 +22,20 @@ pub(super) const WRITE_CLOSED: u8 = 8;
 pub(super) const FAIR_CALLS: u32 = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::driver) enum Direction {
+pub(super) enum Direction {
     Read,
     Write,
 }
 
 /// What a successful call says about the next one.
-pub(in crate::driver) struct Done<R> {
-    pub(in crate::driver) value: R,
+pub(super) struct Done<R> {
+    pub(super) value: R,
     /// The call moved less than it could have: the next one would block, so wait for an edge instead.
-    pub(in crate::driver) drained: bool,
+    pub(super) drained: bool,
 }
 
 /// An owned descriptor that tasks can wait for.
-pub(in crate::driver) enum Watched {
+pub(super) enum Watched {
     Tokio(AsyncFd<OwnedFd>),
     Hosted(Source),
     /// A regular file or the like, always ready.
@@ -44,7 +44,7 @@ pub(in crate::driver) enum Watched {
 
 impl Watched {
     /// Register with the driver. Falls back to `Always` for a kind of descriptor that cannot be watched.
-    pub(in crate::driver) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let failed = match driver {
             Driver::Tokio(handle) => {
                 let _context = handle.enter();
@@ -66,7 +66,7 @@ impl Watched {
     }
 
     /// Make `call`, which must not block, and wait for readiness while it says `WouldBlock`.
-    pub(in crate::driver) fn poll<R>(
+    pub(super) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
@@ -110,7 +110,7 @@ impl Watched {
 
     /// Completes when the descriptor has failed: a socket whose peer has reset the connection. To be polled by the task that
     /// reads.
-    pub(in crate::driver) async fn failed(&self) {
+    pub(super) async fn failed(&self) {
         match self {
             Self::Hosted(source) => poll_fn(|cx| source.poll_failed(cx)).await,
             Self::Tokio(fd) => drop(fd.ready(Interest::ERROR).await),

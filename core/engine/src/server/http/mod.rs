@@ -16,6 +16,7 @@ mod pump;
 mod sessions;
 mod shared;
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 mod work;
 
@@ -34,7 +35,7 @@ pub(crate) use shared::Stores;
 use super::ServerCore;
 use super::auth::Guard;
 use crate::client::unix_url;
-use crate::driver::{Driver, Listener, Place};
+use crate::driver::{Driver, Listener, Place, sockets};
 use crate::error::{Error, local};
 
 /// How long a client may take nothing of what is sent to it, besides a second for each KiB that it takes meanwhile.
@@ -138,7 +139,7 @@ pub(crate) async fn serve(
     mut phase: watch::Receiver<Phase>,
     drain_limit: Duration,
 ) -> Result<(), Error> {
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = sockets::descriptor_limit();
     let (stall, max_connections) = (options.stall, most_connections(options.max_connections, descriptors));
     if max_connections < options.max_connections {
         let wanted = options.max_connections;

@@ -1,13 +1,12 @@
 //! Credentials in the file, and whose turn it is to renew them.
 
-use std::os::unix::fs::PermissionsExt;
-
 use rusqlite::{OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::worker::{Job, Waiting};
 use super::{SqliteStore, int};
 use crate::client::auth::{CredentialStore, Credentials, Turn};
+use crate::driver::files;
 use crate::server::seal::random_id;
 use crate::store::{StoreError, StoreFuture, credentials};
 
@@ -16,11 +15,10 @@ impl SqliteStore {
     fn is_private(&self) -> Result<(), StoreError> {
         let failed =
             |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", self.path.display()));
-        let mode = std::fs::metadata(&self.path).map_err(|error| failed(&error))?.permissions().mode();
-        if mode & 0o077 == 0 {
+        if files::is_private(&self.path).map_err(|error| failed(&error))? {
             return Ok(());
         }
-        Err(failed(&"others may read or write it, so it takes no credentials; its mode must be 0600"))
+        Err(failed(&format!("others may read or write it, so it takes no credentials; {}", files::PRIVATE)))
     }
 }
 

@@ -7,8 +7,6 @@ mod sessions;
 mod tasks;
 mod worker;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,6 +20,7 @@ use tokio::sync::oneshot;
 use self::clock::{now, until};
 use self::worker::{Done, Job, Needs, Worker};
 use super::{Bus, StoreError, StoreFuture, Subscriber};
+use crate::driver::files;
 use crate::server::seal::random;
 
 /// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well. 3: summaries of
@@ -49,7 +48,7 @@ impl SqliteStore {
         let path = path.as_ref();
         let failed = |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", path.display()));
         // Made here, for SQLite would let everybody read it; its other files take the mode of this one.
-        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let made = files::open(path);
         made.map_err(|error| failed(&error))?;
         let (connection, state_key, ahead) = prepare(path).map_err(|error| failed(&error))?;
         let (jobs, queue) = mpsc::channel();

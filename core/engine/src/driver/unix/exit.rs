@@ -1,14 +1,17 @@
-//! How a child ends, without reaping it: as long as it is not reaped nobody else can have its number, which is its group's.
+//! Watches the end of a child without reaping it: until it is reaped no other process can have its number, which is the
+//! number of its group.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Tells when a child has ended.
-pub(super) struct Exit {
+/// The end of a child, which is reaped when this is dropped.
+pub(crate) struct Exit {
+    _child: Child,
     pid: Pid,
     changes: Changes,
 }
@@ -22,7 +25,9 @@ enum Changes {
 }
 
 impl Exit {
-    pub(super) fn of(pid: Pid) -> io::Result<Exit> {
+    pub(crate) fn of(child: Child) -> io::Result<Exit> {
+        let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
         #[cfg(target_os = "linux")]
         {
             use rustix::process::{PidfdFlags, pidfd_open};
@@ -31,14 +36,19 @@ impl Exit {
             if let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) {
                 // SAFETY: the descriptor is open, and stays what it is for as long as it is owned here.
                 let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-                return Ok(Exit { pid, changes: Changes::Descriptor(fd) });
+                return Ok(Exit { _child: child, pid, changes: Changes::Descriptor(fd) });
             }
         }
-        Ok(Exit { pid, changes: Changes::Any(signal(SignalKind::child())?) })
+        Ok(Exit { _child: child, pid, changes: Changes::Any(signal(SignalKind::child())?) })
     }
 
-    /// How it has ended. Cancel-safe.
-    pub(super) async fn status(&mut self) -> io::Result<ExitStatus> {
+    #[cfg(test)]
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for the end. Cancel-safe.
+    pub(crate) async fn status(&mut self) -> io::Result<ExitStatus> {
         loop {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
             if let Some(status) = waitid(WaitId::Pid(self.pid), options)? {
