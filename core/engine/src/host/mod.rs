@@ -62,7 +62,11 @@ impl Engine {
     /// Make an engine from options as JSON text (`{}` for the defaults; keys of scope `engine`).
     pub fn new(options: &str) -> Result<Self, Error> {
         let options: EngineOptions = options::parse("options", options)?;
-        let failed = |error: std::io::Error| Error::local(local::TRANSPORT, format!("cannot start: {error}"));
+        let failed = |error: std::io::Error| {
+            let is_option = error.kind() == std::io::ErrorKind::Unsupported;
+            let kind = if is_option { local::USAGE } else { local::TRANSPORT };
+            Error::local(kind, format!("cannot start: {error}"))
+        };
         let runtime = OnceLock::new();
         let (driver, reactor, notify) = match options.driver {
             options::DriverKind::Hosted => {

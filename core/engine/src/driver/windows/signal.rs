@@ -1,0 +1,52 @@
+//! A flag that says "the queue is not empty", for threads that wait.
+
+use std::io;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use crate::lock;
+
+/// A flag, set from [`Signal::set`] until [`Signal::clear`]. Any thread may call.
+///
+/// Producers push, then `set`; the consumer clears, then takes everything there is. In that order nothing is lost.
+pub(crate) struct Signal {
+    is_set: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// A new signal, not set.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { is_set: Mutex::new(false), changed: Condvar::new() })
+    }
+
+    /// Wake who waits.
+    pub(crate) fn set(&self) {
+        *lock(&self.is_set) = true;
+        self.changed.notify_all();
+    }
+
+    /// Have the next wait wait.
+    pub(crate) fn clear(&self) {
+        *lock(&self.is_set) = false;
+    }
+
+    /// No descriptor.
+    pub(crate) fn fd(&self) -> i32 {
+        -1
+    }
+
+    /// Block until set; `None` waits without limit. False: the time passed.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+        let is_set = lock(&self.is_set);
+        let waited = match timeout {
+            None => self.changed.wait_while(is_set, |is_set| !*is_set),
+            Some(timeout) => self
+                .changed
+                .wait_timeout_while(is_set, timeout, |is_set| !*is_set)
+                .map(|(is_set, _)| is_set)
+                .map_err(|poisoned| std::sync::PoisonError::new(poisoned.into_inner().0)),
+        };
+        *waited.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
