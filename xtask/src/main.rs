@@ -33,8 +33,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          set up and run every test; only one suite, only the tests of a name
                                          (rust python node swift c: the others take no name; --quick: those alone;
                                          --packages: those that the suite install takes, such as target/dist)
-  lint [--filter TEXT] [--update]        formatting, clippy, dependency direction, types, house rules
-                                         (--update: write the baselines, which only shrink)
+  lint [--filter TEXT] [--update | --platforms]
+                                         formatting, clippy, dependency direction, types, house rules
+                                         (--update: write the baselines, which only shrink; --platforms: compile
+                                         for Windows, macOS, aarch64 and musl instead)
   codegen [--check]                      write what comes from bindings/surface.toml and from
                                          the engine's model types (or only compare)
   interop [--foreign] [--filter TEXT] [--json FILE]

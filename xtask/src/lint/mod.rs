@@ -9,6 +9,7 @@ mod guides;
 mod limits;
 mod links;
 mod names;
+mod platforms;
 mod prose;
 
 use crate::args::Args;
@@ -27,6 +28,7 @@ const BASELINES: [(&str, BaselineCheck); 2] = [("import cycles", cycles::check),
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     let filter = args.option("--filter")?;
     let update = args.flag("--update");
+    let of_platforms = args.flag("--platforms");
     args.done()?;
     if update {
         for (name, check) in BASELINES {
@@ -36,7 +38,11 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         }
         return Ok(());
     }
-    steps(session, filter.as_deref());
+    if of_platforms {
+        other_platforms(session, filter.as_deref());
+    } else {
+        steps(session, filter.as_deref());
+    }
     Ok(())
 }
 
@@ -92,6 +98,13 @@ fn steps(session: &Session, filter: Option<&str>) {
     }
     if wanted("typescript") {
         typescript(session);
+    }
+}
+
+/// Too dear for every run: each compiles all dependencies once more.
+fn other_platforms(session: &Session, filter: Option<&str>) {
+    for target in platforms::TARGETS.iter().filter(|target| filter.is_none_or(|part| target.contains(part))) {
+        session.step(&format!("compiles for {target}"), |log| platforms::check(target, log));
     }
 }
 
