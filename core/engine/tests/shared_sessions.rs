@@ -367,6 +367,13 @@ struct Fragile {
     /// Somebody else is always faster.
     contended: AtomicBool,
     touched: Notify,
+    /// The session whose touches never end, and when one begins.
+    hanging: Mutex<Option<String>>,
+    hangs: Notify,
+    /// Nothing is stored of streams any more, which is told; what is removed of them is told too.
+    events_hang: AtomicBool,
+    begins: Notify,
+    removed: Notify,
     /// Words that streams are let go are held back, told of, and kept here.
     holds_closing: AtomicBool,
     holds: Notify,
@@ -404,6 +411,10 @@ impl SessionStore for Fragile {
     }
 
     fn touch(&self, id: &str, keep: Duration) -> StoreFuture<bool> {
+        if self.hanging.lock().expect("not poisoned").as_deref() == Some(id) {
+            self.hangs.notify_one();
+            return Box::pin(std::future::pending());
+        }
         self.touched.notify_one();
         self.session(self.inner.touch(id, keep))
     }
@@ -419,6 +430,10 @@ impl SessionStore for Fragile {
 
 impl EventStore for Fragile {
     fn append(&self, key: &StreamKey, append: Append) -> StoreFuture<()> {
+        if self.events_hang.load(Ordering::Relaxed) {
+            self.begins.notify_one();
+            return Box::pin(std::future::pending());
+        }
         self.event(|| self.inner.append(key, append))
     }
 
@@ -427,6 +442,7 @@ impl EventStore for Fragile {
     }
 
     fn remove(&self, session: &str, stream: Option<u64>) -> StoreFuture<()> {
+        self.removed.notify_one();
         self.event(|| EventStore::remove(&self.inner, session, stream))
     }
 }
@@ -660,4 +676,39 @@ async fn a_reader_at_another_server_is_let_go() {
     gate.go.notify_one();
     let mut rest = a.get(first.id.as_deref()).await.stream();
     assert_eq!(text(&rest.message().await), "done");
+}
+
+#[tokio::test]
+async fn idle_sessions_end_while_the_store_hangs_for_another() {
+    let store = Arc::new(Fragile::default());
+    let server = Server::builder("test", "1.0").tool(Tool::new("hello", hello)).build().expect("valid");
+    let http = server.http().session_store(store.clone()).session_idle(Duration::from_millis(40));
+    let mut peer =
+        Peer::of(http.max_sessions(3).bind("127.0.0.1:0").await.expect("an address"), "2025-11-25");
+    // Two whose clients listen, and one that is left after a call: the sweep makes room by it.
+    peer.initialize(json!({})).await.expect("a session");
+    store.hanging.lock().expect("not poisoned").clone_from(&peer.session);
+    let _first = peer.get(None).await.stream();
+    peer.initialize(json!({})).await.expect("a session");
+    let _second = peer.get(None).await.stream();
+    peer.initialize(json!({})).await.expect("a session");
+    assert_eq!(peer.call(1, "hello", json!({})).await.status(), 200);
+    store.hangs.notified().await;
+    peer.session = None;
+    while peer.initialize(json!({})).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_leaves_while_it_begins_is_forgotten() {
+    let store = Arc::new(Fragile::default());
+    let Two { a, .. } = Two::with([&store; 2], json!({})).await;
+    store.events_hang.store(true, Ordering::Relaxed);
+    let call = a.ask(1, "tools/call", with_progress("steps"));
+    tokio::select! {
+        _ = call => panic!("there is no stream yet"),
+        () = store.begins.notified() => {}
+    }
+    store.removed.notified().await;
 }

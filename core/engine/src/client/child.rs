@@ -91,7 +91,7 @@ impl ChildLink {
         Ok(())
     }
 
-    /// Whether one more call can be sent, or why not.
+    /// Checks that one more call can be sent. Fails with kind `limit`.
     pub(super) fn has_room(&self) -> Result<(), ClientError> {
         if self.unsent.len() <= self.most_unsent() {
             return Ok(());

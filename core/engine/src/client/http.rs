@@ -203,12 +203,16 @@ impl Origin {
                 .map_err(|error| format!("cannot connect to {}: {error}", socket.display()))?;
             return handshake(stream).await;
         }
+        handshake(self.dial().await?).await
+    }
+
+    async fn dial(&self) -> Result<TcpStream, String> {
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|error| format!("cannot connect to {}:{}: {error}", self.host, self.port))?;
         let _ = stream.set_nodelay(true);
         sockets::watch_peer(&stream);
-        handshake(stream).await
+        Ok(stream)
     }
 
     /// The same origin with another URL of it.
@@ -343,4 +347,26 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn plain_connections_find_out_that_their_server_has_vanished() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let Lane::Plain(origin) = Lane::new(&url).expect("a lane") else { panic!("not plain") };
+        let stream = origin.dial().await.expect("connected");
+        assert!(sockopt::socket_keepalive(&stream).expect("an option"));
+        assert_eq!(sockopt::tcp_keepidle(&stream).expect("an option"), Duration::from_secs(15));
+        assert_eq!(sockopt::tcp_keepintvl(&stream).expect("an option"), Duration::from_secs(15));
+        assert_eq!(sockopt::tcp_keepcnt(&stream).expect("an option"), 3);
+    }
 }

@@ -273,7 +273,7 @@ impl Link {
         }
     }
 
-    /// Whether one more call can be sent, or why not.
+    /// Checks that one more call can be sent. Fails with kind `limit`.
     fn has_room(&self) -> Result<(), ClientError> {
         match self {
             Link::Child(child) => child.has_room(),

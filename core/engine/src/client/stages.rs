@@ -47,7 +47,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// Nothing else than an event stream.
+    /// True where nothing but an event stream will do.
     pub(super) fn is_stream(self) -> bool {
         matches!(self, Wanted::Stream | Wanted::Endpoint)
     }

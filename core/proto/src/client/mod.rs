@@ -229,7 +229,7 @@ pub struct PostHead {
     pub post: u64,
     /// True if an answer is expected (a request), false if only a status is.
     pub request: bool,
-    /// Whether the answer is a stream of changes that goes on for ever: its silence means something.
+    /// True where the answer is a stream of changes that goes on for ever: its silence means something.
     pub listens: bool,
     /// Header names (as registered, in mixed case) and values that are safe as they stand.
     pub headers: Vec<(Cow<'static, str>, String)>,

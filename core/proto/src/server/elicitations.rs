@@ -23,7 +23,7 @@ pub struct Elicitations {
 }
 
 impl Elicitations {
-    /// The session is asked to visit a page under this id. Other revisions than 2025-11-25 do not tell of the end.
+    /// Remembers that the session is asked to visit a page under this id. Other revisions than 2025-11-25 do not tell of the end.
     pub fn asked(&mut self, revision: Revision, id: &str) {
         if revision != Revision::V2025_11_25 || id.len() > MAX_URI || self.open.iter().any(|open| open == id)
         {
@@ -35,7 +35,7 @@ impl Elicitations {
         self.open.push_back(id.to_owned());
     }
 
-    /// A request of the session ends with this: an error may ask for elicitations too.
+    /// Remembers the elicitations that an error asks for with which a request of the session ends.
     pub fn ended(&mut self, revision: Revision, outcome: &Outcome) {
         if let Outcome::Error(error) = outcome {
             for id in required(error) {
@@ -44,7 +44,7 @@ impl Elicitations {
         }
     }
 
-    /// An elicitation is complete. True: this session was asked for it, and has not been told.
+    /// Forgets an elicitation that is complete. True: this session was asked for it, and has not been told.
     pub fn complete(&mut self, id: &str) -> bool {
         let known = self.open.iter().position(|open| open == id);
         known.is_some_and(|index| self.open.remove(index).is_some())

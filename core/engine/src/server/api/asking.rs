@@ -42,7 +42,7 @@ impl Ask {
         Ask::elicit(json!({"mode": "url", "message": message.into(), "url": url.into()}))
     }
 
-    /// The id of a page to visit, by which the client is told that it is done there
+    /// Sets the id of a page to visit, by which the client is told that it is done there
     /// ([`Server::elicitation_complete`](super::Server::elicitation_complete)): unique in the server, and the same in every
     /// run of the handler. Without one the engine makes one up where the revision wants it. Of other questions it is not
     /// looked at.

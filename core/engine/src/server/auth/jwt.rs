@@ -210,3 +210,40 @@ impl JwtVerifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use trunnion_proto::auth::resource::keys::FRESH;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn known_keys_are_used_while_an_issuer_that_hangs_is_asked_for_newer_ones() {
+        let issuer = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", issuer.local_addr().expect("an address"));
+        let verifier =
+            JwtVerifier::new(&url).jwks_uri(format!("{url}/jwks")).timeout(Duration::from_secs(3600));
+        let key = json!({"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ", "kid": "known"});
+        lock(&verifier.keys.ring).take(vec![Jwk(key.as_object().expect("an object").clone())], now() - FRESH);
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let token = |key: &str| {
+            format!("{}.{}.c2ln", part(json!({"alg": "ES256", "typ": "at+jwt", "kid": key})), part(json!({})))
+        };
+        let (known, unknown) = (token("known"), token("unknown"));
+        let [known, unknown] =
+            [&known, &unknown].map(|token| Jws::parse(token, &verifier.algorithms).expect("a token"));
+        let runtime = tokio::runtime::Handle::current();
+        assert_eq!(verifier.keys_for(&known, &runtime).await.expect("kept").len(), 1);
+        let (_hangs, _) = issuer.accept().await.expect("the issuer is asked");
+        for _ in 0..3 {
+            assert_eq!(verifier.keys_for(&known, &runtime).await.expect("kept").len(), 1);
+        }
+        // Whoever needs the newer ones waits for them.
+        let waiting = std::pin::pin!(verifier.keys_for(&unknown, &runtime));
+        assert!(futures_util::poll!(waiting).is_pending());
+    }
+}

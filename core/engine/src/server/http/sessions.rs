@@ -532,7 +532,7 @@ impl Session {
         messages
     }
 
-    /// A request of it ends with this.
+    /// Remembers what an error asks for with which a request ends.
     pub fn ends(&self, outcome: &Outcome) {
         lock(&self.state).elicitations.ended(self.revision, outcome);
     }
