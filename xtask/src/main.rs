@@ -10,6 +10,7 @@ mod conformance;
 mod demo;
 mod differential;
 mod dist;
+mod docs;
 mod fixtures;
 mod fuzz;
 mod install;
@@ -43,6 +44,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                                          every client x every server x {stdio, http}, the official SDKs
                                          included (--foreign: those alone, as a control)
   differential [--json FILE]             500 messages to our server and to the official SDKs', the outcomes compared
+  docs [--pages] [--serve [--port N]]    the documentation site with the API references of five languages, its links
+                                         checked and its pages opened in a browser (--pages: beside the references
+                                         of an earlier run; --serve: shown at port 8000)
   fuzz [--smoke] [--seconds N] [--filter TEXT]
                                          every target of fuzz/, 10 minutes each (--smoke: one)
   bench [--quick] [--filter TEXT] [--json FILE]
@@ -61,7 +65,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   soak [--minutes N] [--seed N]          hostile and careless clients beside well-behaved ones, on both drivers
   conformance [--lang L] [--filter TEXT] [--json FILE] [--readme]
                                          the official conformance suite, with the strict gate
-  setup [rust|python|node|swift|c|peers|suite|bench]…
+  setup [rust|python|node|swift|c|peers|suite|bench|docs]…
                                          only the set-up of those (default: the languages)
   version [X | --notes]                  write version X into every manifest; --notes: what CHANGELOG.md says of it
 
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         "codegen" => codegen::run,
         "differential" => differential::run,
         "dist" => dist::run,
+        "docs" => docs::run,
         "fuzz" => fuzz::run,
         "interop" => interop::run,
         "bench" => bench::run,

@@ -235,9 +235,14 @@ pub fn free_port() -> Result<u16, String> {
 }
 
 /// Returns true if a program is in PATH.
-pub fn exists(program: &str) -> bool {
+pub fn exists(name: &str) -> bool {
+    program(name).is_some()
+}
+
+/// The file of a program in PATH.
+pub fn program(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// Write a file whole.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::Args;
 use crate::fixtures::LANGUAGES;
-use crate::process::{Cmd, cmd, copy_if_newer, exists, read, write};
+use crate::process::{Cmd, cmd, copy_if_newer, exists, program, read, write};
 use crate::session::{Log, Session, Task, root, target};
 
 /// The Python packages of the test environment, besides the package's own dependencies.
@@ -30,6 +30,22 @@ const PACKING_TOOLS: &[&str] = &[
 const C_TOOLS: &[&str] = &["cc", "make", "pkg-config"];
 /// The native module's file in the Python package.
 const PYTHON_MODULE: &str = "_native.abi3.so";
+/// Programs of the documentation site from PyPI. Its hooks replace a part of Markdown, so that one is pinned too.
+const DOCS_PYTHON: &[&str] = &[
+    "mkdocs==1.6.1",
+    "mkdocs-material==9.7.6",
+    "Markdown==3.11.3",
+    "pymdown-extensions==13.1.2",
+    "pdoc==16.0.0",
+    "typing_extensions==4.15.0",
+];
+/// Those from npm. TypeDoc brings no compiler of its own.
+const DOCS_NODE: &[(&str, &str)] = &[
+    ("typedoc", "0.28.20"),
+    ("typescript", "5.9.3"),
+    ("@types/node", "20.19.0"),
+    ("playwright-core", "1.65.1"),
+];
 /// The suite and the Node that it needs.
 const SUITE: &[(&str, &str)] =
     &[("@modelcontextprotocol/conformance", "0.2.0-alpha.12"), ("node", "24.21.0")];
@@ -49,6 +65,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
         match name.as_str() {
             "peers" => drop(peers(session)),
             "suite" => drop(suite(session)),
+            "docs" => drop(docs_tools(session)),
             "bench" => drop(bench(session, true)),
             other => return Err(format!("nothing to set up under the name {other}")),
         }
@@ -432,6 +449,41 @@ pub fn nodes(session: &Session) -> Option<Vec<Node>> {
         }));
     }
     Some(nodes)
+}
+
+/// What the documentation site is built with.
+pub struct DocsTools {
+    /// The interpreter that has the renderer.
+    pub python: PathBuf,
+    /// The folder of the packages from npm.
+    pub modules: PathBuf,
+    /// A Chromium that the machine has.
+    pub browser: Option<PathBuf>,
+}
+
+/// Set up the tools of the documentation site; they, if all that it is built with is here.
+pub fn docs_tools(session: &Session) -> Option<DocsTools> {
+    let missing = missing_python()
+        .or_else(|| missing_programs(&["git", "node", "npm", "doxygen"]))
+        .or_else(missing_swift);
+    if let Some(why) = missing {
+        session.skip("documentation site", &why);
+        return None;
+    }
+    let folder = target().join("docs");
+    let ready = session.step("set up the tools of the site", |log| {
+        let python = cmd("python3", ["--version"]).output()?;
+        let packages = DOCS_PYTHON.join("\n");
+        let cached = cache("docs-python", &[&packages, &python]);
+        venv(log, &cached, DOCS_PYTHON)?;
+        linked(&folder.join("python"), &cached)?;
+        let packages: BTreeMap<_, _> = DOCS_NODE.iter().copied().collect();
+        let manifest = json!({ "private": true, "dependencies": packages });
+        npm_packages(log, "docs-node", &manifest.to_string(), &folder)
+    });
+    let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(program);
+    let (python, modules) = (folder.join("python/bin/python"), folder.join("node_modules"));
+    ready.then_some(DocsTools { python, modules, browser })
 }
 
 /// Set up the official conformance suite; the command that starts it, if it is usable.

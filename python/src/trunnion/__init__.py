@@ -1,15 +1,17 @@
 """Model Context Protocol servers and clients, on one fast engine.
 
-    from trunnion import Server
+```python
+from trunnion import Server
 
-    server = Server("demo")
+server = Server("demo")
 
-    @server.tool
-    def add(a: int, b: int) -> int:
-        "Add two numbers."
-        return a + b
+@server.tool
+def add(a: int, b: int) -> int:
+    "Add two numbers."
+    return a + b
 
-    server.run()
+server.run()
+```
 """
 
 from __future__ import annotations

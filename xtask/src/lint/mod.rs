@@ -4,7 +4,7 @@ mod cycles;
 mod deps;
 mod feature_table;
 mod features;
-mod files;
+pub mod files;
 mod guides;
 mod limits;
 mod links;

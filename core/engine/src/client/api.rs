@@ -382,8 +382,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`]. Needs a tokio runtime. What is no URL fails with
-    /// kind `usage`.
+    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`](crate::client::MemoryEnd). Needs a tokio runtime.
+    /// What is no URL fails with kind `usage`.
     pub async fn connect(self, target: impl Into<Target>) -> Result<Client, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| ClientError::local(kind::USAGE, "connecting needs a tokio runtime"))?;

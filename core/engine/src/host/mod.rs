@@ -1,6 +1,6 @@
 //! The poll/complete surface that the language bindings are built on: see `bindings/surface.toml`.
 //!
-//! One [`Engine`] owns one event queue. Handlers of the host's servers are [`Start::Later`](crate::server::call::Start) calls whose input
+//! One [`Engine`] owns one event queue. Handlers of the host's servers are `Start::Later` calls whose input
 //! is an [`Event`]; everything the host asks for is an operation that ends with one `result` or one `error`
 //! event. Nothing here calls user code.
 
