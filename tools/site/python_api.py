@@ -5,6 +5,7 @@ The sources are imported, but not the native module, which would have to be comp
 
 import __future__
 
+import importlib
 import sys
 import warnings
 from pathlib import Path
@@ -21,23 +22,29 @@ native = ModuleType("trunnion._native")
 flags = __future__.annotations.compiler_flag
 exec(compile(stub.read_text(), stub, "exec", flags=flags), native.__dict__)  # noqa: S102
 sys.modules[native.__name__] = native
+trunnion = importlib.import_module("trunnion")
 
 
 
-def documented_here(namespace):
-    """The members of a class that the page describes under it: its own, and those of bases that have no page."""
-
-    def has_page(origin):
-        module = pdoc.doc.Module.from_name("trunnion") if origin[0].startswith("trunnion") else None
-        public = module and module.get(origin[1]) is not None
-        return origin == (namespace.modulename, namespace.qualname) or public or module is None
-
-    own = (namespace.taken_from, (namespace.modulename, namespace.qualname))
-    inherited = {origin for origin in namespace._members_by_origin if origin not in own and has_page(origin)}
-    return [m for origin, group in namespace._members_by_origin.items() if origin not in inherited for m in group]
+def is_own(described, origin):
+    """Whether the members of this origin are described with the class: they are its own, or of a private base."""
+    module, name = origin
+    own = (described.taken_from, (described.modulename, described.qualname))
+    return origin in own or module.startswith("trunnion") and not hasattr(trunnion, name)
 
 
-pdoc.doc.Class.own_members = property(documented_here)
+def own_members(described):
+    groups = described._members_by_origin.items()
+    return [member for origin, members in groups if is_own(described, origin) for member in members]
+
+
+def inherited_members(described):
+    groups = described._members_by_origin.items()
+    return {origin: members for origin, members in groups if not is_own(described, origin)}
+
+
+pdoc.doc.Class.own_members = property(own_members)
+pdoc.doc.Class.inherited_members = property(inherited_members)
 
 warnings.simplefilter("error")
 pdoc.render.configure(
