@@ -27,7 +27,7 @@ trunnion = importlib.import_module("trunnion")
 
 
 def is_own(described, origin):
-    """Whether the members of this origin are described with the class: they are its own, or of a private base."""
+    """Returns true if the members of this origin belong to the class itself or to a private base, which has no entry."""
     module, name = origin
     own = (described.taken_from, (described.modulename, described.qualname))
     return origin in own or module.startswith("trunnion") and not hasattr(trunnion, name)

@@ -84,7 +84,9 @@ def documented(symbol, module_files):
 
 
 def page(symbol, members, nested):
-    text = f"# {'.'.join(symbol['pathComponents'])}\n\n{described(symbol)}\n"
+    # A search finds the guides first.
+    text = "---\nsearch:\n  boost: 0.5\n---\n\n"
+    text += f"# {'.'.join(symbol['pathComponents'])}\n\n{described(symbol)}\n"
     if nested:
         names = (".".join(each["pathComponents"]) for each in nested)
         text += "Nested types: " + ", ".join(f"[`{name}`]({name}.md)" for name in names) + "\n\n"

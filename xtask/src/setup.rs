@@ -451,7 +451,7 @@ pub fn nodes(session: &Session) -> Option<Vec<Node>> {
     Some(nodes)
 }
 
-/// What the documentation site is built with.
+/// The programs that build the documentation site.
 pub struct DocsTools {
     /// The interpreter that has the renderer.
     pub python: PathBuf,

@@ -81,7 +81,7 @@ fn stage(api: &Path, pages: &Path) -> Result<(), String> {
         link(&made, &pages.join("api").join(reference))?;
     }
     let sources = root().join(SOURCES);
-    link(&sources.join("api.md"), &pages.join("api/index.md"))?;
+    link(&sources.join("api.md.in"), &pages.join("api/index.md"))?;
     link(&sources.join("site.css"), &pages.join("api/site.css"))
 }
 
