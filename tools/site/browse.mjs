@@ -1,8 +1,9 @@
 // Looks at the built site in a browser: browse.mjs SITE SHOTS BROWSER
 //
-// Every page of the site itself, and the first page of each API reference, is opened at desktop and at phone width
-// (pages of source files and of Swift types at phone width only). A page must not scroll sideways, must not write an error to the console, must not request anything that fails or
-// lies elsewhere, and its navigation must be reachable. Screenshots of some pages go into SHOTS.
+// Every page of the site itself, and the first page of each API reference, is opened at desktop and at phone
+// width; pages of source files and of Swift types at phone width only. A page must not scroll sideways, must not
+// write an error to the console, must not request anything that fails or lies elsewhere, and its navigation must
+// be reachable. Screenshots of some pages go into SHOTS.
 import { createReadStream, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize, relative } from "node:path";
@@ -169,7 +170,8 @@ for (const [size, viewport] of Object.entries(SIZES)) {
     const name = SHOTS.get(address);
     if (name) await page.screenshot({ path: join(shots, `${name}-${size}.png`) });
   }
-  for (const [name, walk] of [["navigation", () => walkNavigation(page, origin, phone)], ["search", () => search(page, origin)]]) {
+  const walks = { navigation: () => walkNavigation(page, origin, phone), search: () => search(page, origin) };
+  for (const [name, walk] of Object.entries(walks)) {
     report(`${size} ${name}`, await walk().then(() => [], (error) => [String(error)]));
     await page.screenshot({ path: join(shots, `${name}-${size}.png`) });
   }
