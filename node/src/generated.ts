@@ -334,9 +334,9 @@ export interface ServerOptions {
   maxTasksPerOwner?: number;
   /** Maximum number of tasks that this process runs. More are rejected. Default: `10000`. */
   maxTasks?: number;
-  /** Most tasks that are kept of one owner: a principal, a session of 2025-11-25, or all others together. The oldest that are over are forgotten before their time to make room; where those that are not leave none, new ones are refused. Default: `10000`. */
+  /** Maximum number of stored tasks of one owner: a principal, a session of 2025-11-25, or all others together. The oldest finished tasks are removed before they expire to make room; if the unfinished ones leave no room, new tasks are rejected. Default: `10000`. */
   maxKeptTasks?: number;
-  /** Most bytes of the tasks that are kept of one owner: arguments, results, and what handlers have stored. As maxKeptTasks. Default: `1073741824`. */
+  /** Maximum size of the stored tasks of one owner, in bytes: arguments, results and the values stored by handlers. As maxKeptTasks. Default: `1073741824`. */
   maxKeptTaskBytes?: number;
 }
 

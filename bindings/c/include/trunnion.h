@@ -129,6 +129,10 @@
  *     Maximum number of tasks of one principal or one session of 2025-11-25 that this process runs. More are rejected.
  *   maxTasks (integer, default 10000)
  *     Maximum number of tasks that this process runs. More are rejected.
+ *   maxKeptTasks (integer, default 10000)
+ *     Maximum number of stored tasks of one owner: a principal, a session of 2025-11-25, or all others together. The oldest finished tasks are removed before they expire to make room; if the unfinished ones leave no room, new tasks are rejected.
+ *   maxKeptTaskBytes (integer, default 1073741824)
+ *     Maximum size of the stored tasks of one owner, in bytes: arguments, results and the values stored by handlers. As maxKeptTasks.
  *
  * tool
  *   scopes (array, default [])
