@@ -115,7 +115,7 @@ function open(file, whence) {
   }
 }
 
-/** What the system's loader means, where it says it in its own terms. */
+/** The meaning of the system loader's own messages. */
 function explain(message) {
   const wanted = /version [`'"]GLIBC_([\d.]+)['"] not found/.exec(message)?.[1];
   if (wanted !== undefined) {

@@ -19,7 +19,7 @@ export type Elicited<T = Record<string, unknown>> =
 /** What may be said of a question to the client's model, besides the messages and the most tokens. */
 export type SampleOptions = Omit<CreateMessageRequest, "messages" | "maxTokens">;
 
-/** What may be said of a page to visit. */
+/** Options of a URL elicitation. */
 export interface ElicitUrlOptions {
   /**
    * Names the visit for `Server.notifyElicitationComplete`: unique in the server, and the same in every run of the

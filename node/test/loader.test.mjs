@@ -51,7 +51,7 @@ test("a missing platform package is named with the cure", () => {
   assert.match(error, /npm install --include=optional/);
 });
 
-test("a platform without a package is named, with those that have one", () => {
+test("unsupported platform is named, with the supported ones", () => {
   const error = load('Object.defineProperty(process, "platform", { value: "sunos" })');
   assert.match(error, /the native module for sunos-/);
   assert.match(error, new RegExp(`There are packages for ${name}, plan9-mips`));

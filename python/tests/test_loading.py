@@ -1,4 +1,4 @@
-"""What an import says when the native module is missing, damaged, or made for another system."""
+"""Errors of an import whose native module is missing, damaged, or made for another system."""
 
 from __future__ import annotations
 

@@ -1,47 +1,49 @@
-//! What lists, watches and recovery need of a task.
+//! Summaries of tasks, for lists, watches and recovery.
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Broken, Record, Status, Terms};
-use super::wire::{failed_for_legacy, shown};
+use super::record::{Broken, End, Record, Status, Terms};
 
-/// The layout that is written. One that a process does not know is left to those who do.
+/// Version of the stored form. A process reads the record where it does not know the version.
 const LAYOUT: u32 = 1;
 
-/// A task without its arguments, its questions, what its handler has stored, and its result: some hundred bytes.
+/// Most bytes of a status message.
+const MAX_MESSAGE: usize = 4096;
+
+/// A task without its arguments, questions, stored values and result: some hundred bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Summary {
-    /// Its id. The store says it, not the text.
+    /// The id, from the store, not from the text.
     #[serde(skip)]
     pub id: String,
-    /// Whose it is, as the store says; empty: whoever knows the id.
+    /// The owner, from the store; empty: everybody who knows the id.
     #[serde(skip)]
     pub owner: String,
     summary_layout: u32,
-    /// The tool that it calls.
+    /// The called tool.
     pub tool: String,
-    /// The legacy session that has made it, if any.
+    /// The legacy session that created it, if any.
     pub session: Option<String>,
-    /// What it was made with.
+    /// Parameters from its creation.
     pub terms: Terms,
-    /// When it was made, in milliseconds since 1970.
+    /// Time of creation, in milliseconds since 1970.
     pub created: u64,
-    /// When it was last changed so that its client could see it, in milliseconds since 1970.
+    /// Time of the last change that its client can see, in milliseconds since 1970.
     pub updated: u64,
-    /// Where it is.
+    /// The status.
     pub status: Status,
-    /// Its result says that the tool has failed: 2025-11-25 calls that a failed task.
+    /// True if the result is that of a failed tool, which is a failed task in 2025-11-25.
     pub(super) tool_failed: bool,
-    /// One sentence on where it is, cut to 4 KiB.
+    /// The status message, cut to 4 KiB.
     pub message: Option<String>,
-    /// How many questions it has asked and how many were answered: they change with what its client can see.
+    /// Numbers of its questions, and of those that are answered.
     asked: usize,
     answered: usize,
 }
 
 impl Record {
-    /// What lists, watches and recovery need of it.
+    /// Summarizes the task.
     pub fn summary(&self) -> Summary {
         Summary {
             id: self.id.clone(),
@@ -62,12 +64,12 @@ impl Record {
 }
 
 impl Summary {
-    /// As a store keeps it.
+    /// The stored form.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("a summary is always JSON")
     }
 
-    /// From [`Summary::to_text`], or from [`Record::to_text`] where a store keeps no summaries.
+    /// Reads [`Summary::to_text`], or [`Record::to_text`] from a store without summaries.
     pub fn from_text(id: String, owner: String, text: &str) -> Result<Summary, Broken> {
         let summary = match serde_json::from_str::<Summary>(text) {
             Ok(summary) if summary.summary_layout == LAYOUT => summary,
@@ -76,13 +78,40 @@ impl Summary {
         Ok(Summary { id, owner, ..summary })
     }
 
-    /// Whether somebody who shows this owner may see and change it, as [`Record::is_open_to`].
+    /// Returns true if this owner may see and change the task, as [`Record::is_open_to`].
     pub fn is_open_to(&self, principal: Option<&str>) -> bool {
         super::record::is_open_to(&self.owner, principal)
     }
 
-    /// Whether its state in the modern era has more than this: its questions, its result or its error.
+    /// Returns true if the state in the modern era has more members: questions, result or error.
     pub fn has_details(&self) -> bool {
         matches!(self.status, Status::InputRequired | Status::Completed | Status::Failed)
     }
+}
+
+/// Returns true if the task has completed with the result of a failed tool.
+pub(super) fn failed_for_legacy(record: &Record) -> bool {
+    match (record.status, &record.end) {
+        (Status::Completed, Some(End::Result(result))) => is_error(result.get()),
+        _ => false,
+    }
+}
+
+/// The part of a status message that clients see: the message of an error can be as long as a result.
+pub(super) fn shown(message: &str) -> &str {
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    &message[..end]
+}
+
+fn is_error(result: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ToolResult {
+        #[serde(default)]
+        is_error: bool,
+    }
+    serde_json::from_str::<ToolResult>(result).is_ok_and(|result| result.is_error)
 }

@@ -1,16 +1,13 @@
 //! The two wire formats of a task.
 
 use super::record::{End, Record, Status, Terms};
-use super::summary::Summary;
+use super::summary::{Summary, failed_for_legacy, shown};
 use crate::json;
 use crate::jsonrpc::{self, Id};
 use crate::meta;
 use crate::methods::{self, Role};
 use crate::revision::{Era, Revision};
 use crate::server::Stamp;
-
-/// Most bytes of a status message.
-const MAX_MESSAGE: usize = 4096;
 
 impl Record {
     /// The result of the call that made it.
@@ -158,23 +155,6 @@ fn legacy(face: &Face<'_>, status: Status, tool_failed: bool) -> String {
     format!("{{{}}}", face.members(status, "ttl", "pollInterval"))
 }
 
-/// Returns true if the task has completed with the result of a failed tool.
-pub(super) fn failed_for_legacy(record: &Record) -> bool {
-    match (record.status, &record.end) {
-        (Status::Completed, Some(End::Result(result))) => is_error(result.get()),
-        _ => false,
-    }
-}
-
-/// The part of a status message that clients see: the message of an error can be as long as a result.
-pub(super) fn shown(message: &str) -> &str {
-    let mut end = message.len().min(MAX_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    &message[..end]
-}
-
 /// A changed task, encoded for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
@@ -221,16 +201,6 @@ impl News {
             None => Some(jsonrpc::notification(methods::by_role(Role::TaskStatus).name, &self.legacy)),
         }
     }
-}
-
-fn is_error(result: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ToolResult {
-        #[serde(default)]
-        is_error: bool,
-    }
-    serde_json::from_str::<ToolResult>(result).is_ok_and(|result| result.is_error)
 }
 
 /// Milliseconds since 1970 as RFC 3339 has them.
