@@ -1,17 +1,17 @@
-//! The one error of the engine's public surface.
+//! The error type of the engine's public API.
 
 use trunnion_proto::client::ClientError;
 use trunnion_proto::error::{ErrorKind, RpcError};
 
-/// A failure, as every language sees it. Kinds and codes are listed in `bindings/surface.toml`.
+/// A failure, the same in every language. Kinds and codes are listed in `bindings/surface.toml`.
 ///
-/// `Debug` writes the message alone, as `Display` does: it is what a program that returns the error from `main` shows.
+/// `Debug` writes only the message, like `Display`: a program that returns the error from `main` prints it.
 #[derive(Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// JSON-RPC code (negative, or the peer's own) or a local code (1 and up).
+    /// The JSON-RPC code (negative, or a code of the peer) or a local code (1 and up).
     pub code: i64,
-    /// Stable machine-readable name, for example `invalid_params`.
+    /// A stable machine-readable name, for example `invalid_params`.
     pub kind: &'static str,
     /// One sentence for a person.
     pub message: String,
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Error {
     }
 }
 
-/// The failures that never travel: code and name.
+/// Names and codes of the failures that are never sent to a peer.
 pub(crate) mod local {
     pub const CLOSED: (i64, &str) = (1, "closed");
     pub const CANCELLED: (i64, &str) = (3, "cancelled");
@@ -40,47 +40,47 @@ impl Error {
         Error { code, kind, message: message.into(), data: None }
     }
 
-    /// The host called wrongly.
+    /// Returns an error for an incorrect call by the host.
     pub(crate) fn usage(message: impl Into<String>) -> Error {
         Error::local(local::USAGE, message)
     }
 
-    /// The arguments are wrong.
+    /// Returns an error for wrong arguments.
     pub fn invalid_params(message: impl Into<String>) -> Error {
         RpcError::new(ErrorKind::InvalidParams, message).into()
     }
 
-    /// There is no such resource; every revision gets the code it knows.
+    /// Returns an error for a resource that does not exist; each revision gets its own code.
     pub fn resource_not_found(uri: &str) -> Error {
         RpcError::new(ErrorKind::ResourceNotFound, "Resource not found")
             .with_data(serde_json::json!({ "uri": uri }))
             .into()
     }
 
-    /// Something failed that the caller cannot mend.
+    /// Returns an error for a failure that the caller cannot correct.
     pub fn internal(message: impl Into<String>) -> Error {
         RpcError::new(ErrorKind::InternalError, message).into()
     }
 
-    /// An error of the server's own: any code that the protocol does not use itself.
+    /// Returns a custom error of the server, with any code that the protocol does not use itself.
     pub fn custom(code: i64, message: impl Into<String>) -> Error {
         RpcError { code, message: message.into(), data: None }.into()
     }
 
-    /// The same with `data`.
+    /// Adds `data` to the error.
     pub fn with_data(mut self, data: impl serde::Serialize) -> Error {
         self.data = serde_json::to_string(&data).ok();
         self
     }
 
-    /// As `{code, kind, message, data?}`.
+    /// Returns the error as `{code, kind, message, data?}`.
     pub fn to_json(&self) -> String {
         let message = trunnion_proto::json::string(&self.message);
         let data = self.data.as_ref().map(|data| format!(",\"data\":{data}")).unwrap_or_default();
         format!("{{\"code\":{},\"kind\":\"{}\",\"message\":{message}{data}}}", self.code, self.kind)
     }
 
-    /// As a protocol error to answer a peer with; a local code becomes -32603.
+    /// Returns the protocol error to answer a peer with; a local code becomes -32603.
     pub(crate) fn into_rpc(self) -> RpcError {
         let code = if self.code > 0 && self.kind != ErrorKind::Remote.as_str() { -32603 } else { self.code };
         let data = self.data.and_then(|data| serde_json::value::RawValue::from_string(data).ok());

@@ -15,13 +15,15 @@ pub use telemetry::Telemetry;
 pub use trunnion_proto::client::HttpTransport;
 pub use trunnion_proto::model;
 pub use trunnion_proto::revision::{Era, Revision};
-/// What the argument structs of the macros derive from; for structs of your own that must be of the same version.
+/// The crates that the argument structs of the macros derive from. Structs that a program derives itself must
+/// use the same versions.
 #[cfg(feature = "macros")]
 pub use {schemars, serde};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Lock; a panic elsewhere while it was held does not poison what is only a queue or a table.
+/// Locks the mutex and ignores poisoning: it protects only a queue or a table, so a panic elsewhere while it
+/// was locked leaves it usable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The client as Rust programs use it.
+//! The Rust API of the client.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture;
@@ -58,16 +58,16 @@ struct Inner {
     server: Server,
 }
 
-/// What a server has said of itself.
+/// The server's description of itself.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// The revision of the protocol that is spoken.
+    /// The negotiated revision of the protocol.
     pub revision: Revision,
-    /// Name and version, if told.
+    /// Name and version, if the server sent them.
     pub info: Option<Implementation>,
-    /// Its capabilities as the protocol spells them.
+    /// The server's capabilities as the protocol spells them.
     pub capabilities: Value,
-    /// How to use it, for the model.
+    /// The server's instructions for the model.
     pub instructions: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Who is told what an operation hears.
+/// The receiver of the notifications of an operation.
 #[derive(Clone)]
 enum Heard {
     Changes(Arc<Feed>),
@@ -110,43 +110,43 @@ enum Answer {
 }
 
 impl Client {
-    /// Connect to a URL (`http` or `https`) with the default options. Needs a tokio runtime.
+    /// Connects to a URL (`http` or `https`) with the default options. Needs a tokio runtime.
     pub async fn connect(url: impl Into<String>) -> Result<Client, Error> {
         Client::builder().connect(url.into()).await
     }
 
-    /// Options for connecting.
+    /// Returns a builder with the options of a connection.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// A server to start as a child process; see [`ServerCommand::connect`].
+    /// Returns a server to start as a child process; see [`ServerCommand::connect`].
     pub fn command(program: impl Into<String>) -> ServerCommand {
         ServerCommand::new(program.into())
     }
 
-    /// What the server has said of itself.
+    /// Returns the server's description of itself.
     pub fn server(&self) -> &Server {
         &self.inner.server
     }
 
-    /// Call a tool. `arguments` must serialise to a JSON object (`()` for none). Where the server makes a task of the call,
-    /// this waits for the task; [`Request::task`] does not.
+    /// Calls a tool. `arguments` must serialize to a JSON object (`()` for none). If the server makes a task
+    /// of the call, this waits for the task; [`Request::task`] does not.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Request<CallResult> {
         self.request("call_tool").set("name", &name).set_object("arguments", &arguments)
     }
 
-    /// Read a resource.
+    /// Reads a resource.
     pub fn read_resource(&self, uri: &str) -> Request<ReadResourceResult> {
         self.request("read_resource").set("uri", &uri)
     }
 
-    /// Fill in a prompt. `arguments` must serialise to a JSON object of strings (`()` for none).
+    /// Gets a prompt. `arguments` must serialize to a JSON object of strings (`()` for none).
     pub fn get_prompt(&self, name: &str, arguments: impl Serialize) -> Request<GetPromptResult> {
         self.request("get_prompt").set("name", &name).set_object("arguments", &arguments)
     }
 
-    /// Values for an argument of a prompt or a variable of a template that begins with `value`.
+    /// Completes an argument of a prompt or a variable of a template that begins with `value`.
     pub fn complete(
         &self,
         of: &CompletionReference,
@@ -157,18 +157,20 @@ impl Client {
         self.request("complete").set("ref", of).set("argument", &argument)
     }
 
-    /// What the server says of itself now, as the protocol's object (`server/discover`); revisions before 2026-07-28 lack it.
-    /// [`Client::server`] is what it said when the connection began.
+    /// Requests the server's current description of itself, as the protocol's object (`server/discover`);
+    /// revisions before 2026-07-28 lack it. [`Client::server`] is the description from the start of the
+    /// connection.
     pub fn discover(&self) -> Request<Value> {
         self.request("discover")
     }
 
-    /// See whether the server answers.
+    /// Checks that the server answers.
     pub fn ping(&self) -> Request<()> {
         self.request("ping")
     }
 
-    /// Listen to changes, once the server has agreed. What it granted is [`Changes::granted`].
+    /// Subscribes to changes and returns when the server has acknowledged. [`Changes::granted`] is the
+    /// granted part.
     pub async fn listen(&self, listen: Listen) -> Result<Changes, Error> {
         let params = serde_json::to_string(&listen).expect("a filter is always JSON");
         let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
@@ -180,7 +182,7 @@ impl Client {
         changes.begun().await
     }
 
-    /// Watch a task whose questions are not put to the client's handlers.
+    /// Watches a task whose input requests are not sent to the client's handlers.
     pub(super) fn follow(&self, task: &str, feed: &Arc<TaskFeed>) -> u64 {
         let op = self.inner.next_op.fetch_add(1, Ordering::Relaxed);
         lock(&self.inner.shared.listening).insert(op, Heard::Task(Arc::clone(feed)));
@@ -197,13 +199,14 @@ impl Client {
         }
     }
 
-    /// Say from which level on log messages are wanted, from now on. They come to
-    /// [`ClientBuilder::on_notification`] as `log`.
+    /// Sets the minimum level of log messages from now on. They arrive at [`ClientBuilder::on_notification`]
+    /// as `log`.
     pub fn set_log_level(&self, level: LogLevel) -> Request<()> {
         self.request("set_log_level").set("level", &level.as_str())
     }
 
-    /// Replace the roots. Fails with kind `usage` for a client that was not made with [`ClientBuilder::roots`].
+    /// Replaces the roots. Fails with kind `usage` for a client that was not made with
+    /// [`ClientBuilder::roots`].
     pub fn set_roots(&self, roots: &[Root]) -> Result<(), Error> {
         if self.inner.handle.set_roots(roots_json(roots)) {
             return Ok(());
@@ -214,15 +217,15 @@ impl Client {
         Err(usage("the client was made without roots".into()))
     }
 
-    /// Disconnect and wait until pending calls have failed with kind `closed`.
+    /// Disconnects and waits until pending calls have failed with kind `closed`.
     pub async fn close(&self) {
         self.inner.handle.close();
         self.closed().await;
     }
 
-    /// Wait until the connection is over, whoever ends it.
+    /// Waits until the connection is closed, by either side.
     pub async fn closed(&self) {
-        // Fails only without a sender, which `shared` holds.
+        // Fails only without a sender, and `shared` holds one.
         let _ = self.inner.shared.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
@@ -238,7 +241,7 @@ impl Client {
     }
 }
 
-/// How to connect.
+/// Options of a connection.
 #[derive(Default)]
 pub struct ClientBuilder {
     options: ConnectOptions,
@@ -253,23 +256,23 @@ impl std::fmt::Debug for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Who the client says it is.
+    /// Sets the client's name and version.
     pub fn client_info(mut self, info: &Implementation) -> Self {
         self.options.client_info =
             Json::from(serde_json::to_string(info).expect("an implementation is always JSON"));
         self
     }
 
-    /// The client's capabilities as the protocol spells them.
+    /// Sets the client's capabilities as the protocol spells them.
     pub fn capabilities(mut self, capabilities: &serde_json::Map<String, Value>) -> Self {
         self.options.capabilities =
             Json::from(serde_json::to_string(capabilities).expect("a JSON object is always JSON"));
         self
     }
 
-    /// Answer what servers ask of the user. Declares `elicitation` with forms and URLs, unless
-    /// [`ClientBuilder::capabilities`] says otherwise. The future is dropped when the server wants no answer any more;
-    /// time limits of calls stand still meanwhile.
+    /// Sets the handler of elicitation. Declares `elicitation` with forms and URLs, unless
+    /// [`ClientBuilder::capabilities`] declares it otherwise. The future is dropped when the server withdraws
+    /// the request; time limits of calls are paused meanwhile.
     pub fn on_elicit<F>(mut self, handler: impl Fn(ElicitRequest) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ElicitAnswer> + Send + 'static,
@@ -281,8 +284,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Answer what servers ask of a model. Declares `sampling`, without tools unless [`ClientBuilder::capabilities`]
-    /// says so. An error refuses.
+    /// Sets the handler of sampling. Declares `sampling`, without tools unless
+    /// [`ClientBuilder::capabilities`] declares them. An error refuses the request.
     pub fn on_sample<F>(mut self, handler: impl Fn(SampleRequest) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<SampleAnswer, Error>> + Send + 'static,
@@ -291,99 +294,102 @@ impl ClientBuilder {
         self
     }
 
-    /// Declare these roots; servers that ask get them. [`Client::set_roots`] replaces them.
+    /// Declares these roots; servers that list roots get them. [`Client::set_roots`] replaces them.
     pub fn roots(mut self, roots: &[Root]) -> Self {
         self.options.roots = Some(roots_json(roots));
         self
     }
 
-    /// From which level on log messages are wanted.
+    /// Sets the minimum level of log messages.
     pub fn log_level(mut self, level: LogLevel) -> Self {
         self.options.log_level = Some(level);
         self
     }
 
-    /// Whether results are kept for as long as the server allows. Default: true.
+    /// Sets whether results are cached for as long as the server allows. Default: true.
     pub fn cache(mut self, keep: bool) -> Self {
         self.options.cache = keep;
         self
     }
 
-    /// The revision that the server is known to speak: saves finding it out. A wrong one costs a round trip.
+    /// Sets the revision that the server is known to support, which saves the probe. A wrong one costs a
+    /// round trip.
     pub fn revision(mut self, revision: Revision) -> Self {
         self.options.revision = Some(revision);
         self
     }
 
-    /// Speak this era only; by default the server is probed.
+    /// Restricts the connection to this era; by default the server is probed.
     pub fn era(mut self, era: Era) -> Self {
         self.options.era = EraPolicy::Only(era);
         self
     }
 
-    /// Speak this transport only; by default Streamable HTTP, and HTTP+SSE to servers that refuse it.
+    /// Restricts the connection to this transport; the default is Streamable HTTP, and HTTP+SSE for servers
+    /// that refuse it.
     pub fn transport(mut self, transport: HttpTransport) -> Self {
         self.options.transport = transport;
         self
     }
 
-    /// Time limit of requests that set none; progress restarts it. Default: a minute.
+    /// Sets the time limit of requests that set none; progress restarts it. Default: one minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// Time limit of requests that set none, however much progress they make. Default: none.
+    /// Sets the time limit of requests that set none; progress does not restart it. Default: none.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.options.total = timeout;
         self
     }
 
-    /// Time limit of connecting. Default: ten seconds.
+    /// Sets the time limit of connecting. Default: ten seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
     }
 
-    /// Whether calls may become tasks, and what legacy servers ask may too. Default: true. A server cannot make a task
-    /// of a call of a client that says no.
+    /// Sets whether calls, and requests from legacy servers, may become tasks. Default: true. With false, a
+    /// server cannot make a task of a call of this client.
     pub fn tasks(mut self, allowed: bool) -> Self {
         self.options.tasks = allowed;
         self
     }
 
-    /// What the server cannot exceed: the size and the nesting of its messages.
+    /// Sets the limits for the size and the nesting of the server's messages.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.options.limits = limits;
         self
     }
 
-    /// Tell a collector of every request: a span, and how long it took.
+    /// Exports a span and the duration of every request to a collector.
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.options.telemetry = Some(telemetry.clone());
         self
     }
 
-    /// A header for every HTTP request.
+    /// Adds a header to every HTTP request.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.headers.push((name.into(), value.into()));
         self
     }
 
-    /// How to get in where the server wants authorization; for servers over HTTP.
+    /// Sets the sign-in for servers over HTTP that require authorization.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.options.auth = Some(auth);
         self
     }
 
-    /// Called, and not to block, for every notification, by its neutral name (`tools_changed`, `log`, …).
+    /// Sets the callback for every notification, by its neutral name (`tools_changed`, `log`, …). It must not
+    /// block.
     pub fn on_notification(mut self, callback: impl Fn(&str, Value) + Send + Sync + 'static) -> Self {
         self.on_notification = Some(Box::new(callback));
         self
     }
 
-    /// Connect to a URL, a [`ServerCommand`] or a [`MemoryEnd`](crate::client::MemoryEnd). Needs a tokio runtime.
-    /// What is no URL fails with kind `usage`.
+    /// Connects to a URL, a [`ServerCommand`] or a [`MemoryEnd`](crate::client::MemoryEnd). Needs a tokio
+    /// runtime. Text that is not a URL fails with kind `usage`.
     pub async fn connect(self, target: impl Into<Target>) -> Result<Client, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| ClientError::local(kind::USAGE, "connecting needs a tokio runtime"))?;
@@ -401,7 +407,7 @@ impl ClientBuilder {
             Box::new(move |event| shared.take(event))
         };
         let handle = ClientHandle::connect(&runtime, target.into(), options, sink, None);
-        // Dropping this future drops the handle, which ends the attempt.
+        // Dropping this future drops the handle, which cancels the attempt.
         let facts = connected.await.map_err(|_| closed())??;
         let server = Server {
             revision: facts.revision,
@@ -413,7 +419,7 @@ impl ClientBuilder {
     }
 }
 
-/// A request that is made when it is awaited. Dropping the future cancels the request at the server.
+/// A request that is sent when it is awaited. Dropping the future cancels the request at the server.
 #[must_use = "a request is made when it is awaited"]
 pub struct Request<R> {
     pub(super) client: Client,
@@ -431,32 +437,33 @@ impl<R> std::fmt::Debug for Request<R> {
 }
 
 impl<R> Request<R> {
-    /// Time limit of this request; progress restarts it.
+    /// Sets the time limit of this request; progress restarts it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Time limit that progress does not restart.
+    /// Sets the time limit that progress does not restart.
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.options.total = Some(timeout);
         self
     }
 
-    /// False: ask the server even where a result that was kept is fresh.
+    /// Sets whether a cached result may be returned. False: the request is sent even if a cached result is
+    /// fresh.
     pub fn cache(mut self, may_be_kept: bool) -> Self {
         self.options.fresh = !may_be_kept;
         self
     }
 
-    /// Ask for progress; called, and not to block, with every report.
+    /// Requests progress; the callback runs for every report and must not block.
     pub fn with_progress(mut self, callback: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.options.progress = true;
         self.on_progress = Some(Arc::new(callback));
         self
     }
 
-    /// Entries added to the request's `_meta`.
+    /// Adds entries to the request's `_meta`.
     pub fn meta(mut self, entries: &serde_json::Map<String, Value>) -> Self {
         self.options.meta = Json::from(serde_json::to_string(entries).expect("a JSON object is always JSON"));
         self
@@ -472,7 +479,7 @@ impl<R> Request<R> {
         self
     }
 
-    /// An object, or nothing for what serialises to `null`.
+    /// Sets an object, or nothing for a value that serializes to `null`.
     fn set_object(mut self, key: &'static str, value: &impl Serialize) -> Self {
         self = self.set(key, value);
         if let Ok(params) = &mut self.params {
@@ -488,7 +495,7 @@ impl<R> Request<R> {
 }
 
 impl Request<CompletionValues> {
-    /// What is known of the other arguments: an object of strings.
+    /// Sets the known values of the other arguments: an object of strings.
     pub fn context(self, arguments: &BTreeMap<String, String>) -> Self {
         let context = serde_json::json!({ "arguments": arguments });
         self.set("context", &context)
@@ -588,7 +595,7 @@ impl Shared {
         }
     }
 
-    /// End whatever still waits. After an orderly end there is nothing.
+    /// Ends all operations that still wait. After an orderly end there are none.
     fn end_all(&self, reason: &str) {
         let error = || ClientError::local(kind::CLOSED, reason);
         self.connected(Err(error()));
@@ -631,8 +638,8 @@ impl Heard {
     }
 }
 
-/// Call the program's code. It runs in the task of the connection, which must outlive its panics: the message of one is
-/// the error.
+/// Calls the program's code. It runs in the task of the connection, which must outlive its panics; the error
+/// is the message of the panic.
 fn caught(callback: impl FnOnce()) -> Result<(), String> {
     let panic = match std::panic::catch_unwind(AssertUnwindSafe(callback)) {
         Ok(()) => return Ok(()),
@@ -641,14 +648,14 @@ fn caught(callback: impl FnOnce()) -> Result<(), String> {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     let text = text.to_owned();
-    // A payload may be anything, also something that panics when it is dropped.
+    // A payload may be anything, even a value that panics when it is dropped.
     std::mem::forget(panic);
     Err(text)
 }
 
-/// What a request brings, made from the result on the wire.
+/// The result type of a request, made from the result on the wire.
 pub trait FromResult: Sized {
-    /// Read a result of `method`.
+    /// Parses a result of `method`.
     fn from_result(method: &'static Method, result: Json) -> Result<Self, Error>;
 }
 
@@ -658,27 +665,27 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     })
 }
 
-/// What a tool call brought.
+/// The result of a tool call.
 #[derive(Debug, Clone)]
 pub struct CallResult {
-    /// For the model.
+    /// Content for the model.
     pub content: Vec<Content>,
-    /// As the tool's output schema says.
+    /// Structured content according to the tool's output schema.
     pub structured: Option<Value>,
-    /// The tool failed; `content` says how.
+    /// True if the tool failed; `content` describes the failure.
     pub is_error: bool,
-    /// The whole result as it came.
+    /// The whole result as the server sent it.
     pub raw: Json,
 }
 
 impl CallResult {
-    /// The text items, joined with line ends.
+    /// Returns the text items, joined with line ends.
     pub fn text(&self) -> String {
         self.content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
     }
 
-    /// The structured content as `T`. Fails with kind `protocol` if there is none or it does not fit, and with kind
-    /// `internal_error` and the tool's own text if the tool failed.
+    /// Returns the structured content as `T`. Fails with kind `protocol` if there is none or it does not fit,
+    /// and with kind `internal_error` and the tool's own text if the tool failed.
     pub fn structured<T: DeserializeOwned>(&self) -> Result<T, Error> {
         if self.is_error {
             let text = self.text();

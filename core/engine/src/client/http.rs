@@ -1,7 +1,7 @@
-//! Two ways to make a request: hyper on connections of our own for plain HTTP, reqwest for TLS and proxies.
+//! HTTP requests by two transports: hyper on its own connections for plain HTTP, reqwest for TLS and proxies.
 //!
-//! The plain way exists because it costs a fraction: the connections are driven by the client's own task, so
-//! a call needs no other task, no lock and no wake-up across threads.
+//! The plain transport exists because it is cheaper: the client's own task drives the connections, so a call
+//! needs no other task, no lock and no wake-up across threads.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,24 +30,24 @@ use super::unpack::{self, Unpacker};
 use crate::driver::sockets;
 
 pub(super) type Sender = SendRequest<Full<Bytes>>;
-/// Moves the bytes of one connection until it is closed.
+/// The future that moves the bytes of one connection until it is closed.
 pub(super) type Connection = BoxFuture<'static, ()>;
 
 /// Redirects followed for one message.
 pub(super) const MAX_REDIRECTS: u8 = 5;
 
-/// How the messages of one client are posted.
+/// The transport for the POSTs of one client.
 pub(crate) enum Lane {
     Plain(Arc<Origin>),
     Reqwest { client: reqwest::Client, url: Url },
 }
 
-/// Where plain connections go.
+/// The destination of plain connections.
 pub(crate) struct Origin {
     url: Url,
     host: String,
     port: u16,
-    /// Connected to instead.
+    /// The socket to connect to instead.
     socket: Option<PathBuf>,
 }
 
@@ -57,13 +57,13 @@ pub(super) struct Body {
     unpacker: Option<Unpacker>,
 }
 
-/// As it comes, and what it comes over.
+/// The body as received, and the connection that it is received on.
 pub(super) enum Raw {
     Plain(Incoming, Sender),
     Reqwest(reqwest::Response),
 }
 
-/// What every request of a client carries.
+/// Returns the headers of every request of a client.
 pub(crate) fn base_headers(extra: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -88,7 +88,7 @@ impl Lane {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let loopback =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        // A URL of a Unix socket is one of these: its host is localhost, and it has no user.
+        // The URL of a Unix socket qualifies: its host is localhost, and it has no user.
         let plain = url.scheme() == "http" && url.username().is_empty() && (loopback || !proxied());
         if plain {
             let port = url.port_or_known_default().unwrap_or(80);
@@ -113,7 +113,7 @@ impl Lane {
         Ok(Lane::Reqwest { client, url })
     }
 
-    /// Post one body, on a connection of its own where it is plain; returns the status of the answer.
+    /// Posts one body, on a separate connection if the transport is plain; returns the status of the answer.
     pub(crate) async fn post_once(&self, headers: &HeaderMap, body: Bytes) -> Result<StatusCode, String> {
         match self {
             Lane::Plain(origin) => {
@@ -133,7 +133,7 @@ impl Lane {
         }
     }
 
-    /// Where requests go.
+    /// Returns the URL that requests are sent to.
     pub(super) fn url(&self) -> &str {
         match self {
             Lane::Plain(origin) => origin.url.as_str(),
@@ -141,7 +141,8 @@ impl Lane {
         }
     }
 
-    /// The same way to another URL of the origin; relative ones are resolved. The error is for a person.
+    /// Returns the same transport for another URL of the origin; relative URLs are resolved. The error is for
+    /// a person.
     pub(super) fn at(&self, endpoint: &str) -> Result<Lane, String> {
         let base = match self {
             Lane::Plain(origin) => &origin.url,
@@ -169,7 +170,8 @@ impl Lane {
     }
 }
 
-/// reqwest takes the process's provider; one that the program chose itself stays.
+/// Installs a crypto provider, since reqwest uses the process's provider; one that the program installed
+/// itself remains.
 pub(crate) fn install_provider() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -215,7 +217,7 @@ impl Origin {
         Ok(stream)
     }
 
-    /// The same origin with another URL of it.
+    /// Returns the same origin with another of its URLs.
     fn at(&self, url: Url) -> Origin {
         Origin { url, host: self.host.clone(), port: self.port, socket: self.socket.clone() }
     }
@@ -235,7 +237,7 @@ impl Origin {
         request
     }
 
-    /// Where a response sends the same message to, if that is the same origin.
+    /// Returns the redirect target of the response, if it is at the same origin.
     pub(super) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Origin> {
         if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
             return None;
@@ -254,12 +256,13 @@ impl Origin {
 }
 
 impl Body {
-    /// Of a response with these headers, no piece of which may become larger than `limit` when it is unpacked.
+    /// Returns the body of a response with these headers. No piece may exceed `limit` bytes when it is
+    /// decompressed.
     pub(super) fn of(raw: Raw, headers: &HeaderMap, limit: usize) -> Result<Body, String> {
         Ok(Body { raw, unpacker: Unpacker::of(headers, limit)? })
     }
 
-    /// The next piece, unpacked; `None` at the end.
+    /// Returns the next piece, decompressed; `None` at the end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
         loop {
             let Some(piece) = self.raw.chunk().await.map_err(TransportFailure::Connection)? else {
@@ -275,7 +278,7 @@ impl Body {
         }
     }
 
-    /// The connection, once the body has been read to its end.
+    /// Returns the connection, once the body has been read to its end.
     pub(super) fn into_sender(self) -> Option<Sender> {
         match self.raw {
             Raw::Plain(_, sender) => Some(sender),
@@ -291,7 +294,7 @@ impl Raw {
                 match body.frame().await {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(chain(&error)),
-                    // Trailers tell us nothing.
+                    // Trailers have no meaning here.
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
                             return Ok(Some(data));
@@ -304,14 +307,14 @@ impl Raw {
     }
 }
 
-/// What a response's head says.
+/// The head of a response.
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) event_stream: bool,
     pub(super) session: Option<String>,
-    /// What a refusal asks for.
+    /// Challenges of a refusal.
     pub(super) asked: Vec<Asked>,
-    /// For the next proof (RFC 9449, section 9).
+    /// The nonce for the next proof (RFC 9449, section 9).
     pub(super) nonce: Option<String>,
 }
 
@@ -334,7 +337,7 @@ impl Head {
     }
 }
 
-/// An error with its causes, for a person.
+/// Returns an error with its causes, for a person.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

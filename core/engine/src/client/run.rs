@@ -1,4 +1,4 @@
-//! The task of one connection: commands and transport events in, sink events out.
+//! The task of one connection: receives commands and transport events, sends sink events.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -17,17 +17,17 @@ use super::child::ChildLink;
 use super::exchange::{HttpEvent, HttpLink};
 use super::{ClientEvent, Command, ConnectOptions, MemoryEnd, Reply, Sink, Target, closed, verdicts};
 
-/// As far ahead as clocks can be relied on to count.
+/// The longest time that clocks can be relied on to count.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// What a link of frames tells.
+/// An event of a link of frames.
 pub(super) enum LinkEvent {
     Frame(bytes::Bytes),
-    /// What the server says on its standard error: the parameters of the event `stderr`.
+    /// Output of the server on its standard error: the parameters of the event `stderr`.
     Stderr(Json),
-    /// The peer is gone, for this reason.
+    /// The peer is disconnected, for this reason.
     Closed(String),
-    /// The peer broke a limit.
+    /// The peer exceeded a limit.
     Broken(ClientError),
 }
 
@@ -35,7 +35,7 @@ enum Link {
     Child(Box<ChildLink>),
     Memory(MemoryEnd),
     Http(Box<HttpLink>),
-    /// Could not be made; tells why once.
+    /// The link could not be made; reports the reason once.
     Failed(Option<ClientError>),
 }
 
@@ -44,17 +44,17 @@ enum Event {
     Http(HttpEvent),
 }
 
-/// What has to be ended in whatever way the connection's task ends: it may panic, or its runtime may be dropped.
+/// Cleanup for every end of the connection's task: it may panic, or its runtime may be dropped.
 struct Ending {
     conn: ClientConn,
     commands: mpsc::UnboundedReceiver<Command>,
     sink: Arc<Sink>,
-    /// It ended in order.
+    /// True if the task ended in order.
     told: bool,
 }
 
 impl Ending {
-    /// What was sent and will not be carried out any more.
+    /// Refuses commands that were sent and will not be executed.
     fn refuse_commands(&mut self) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
@@ -97,7 +97,7 @@ pub(super) async fn run(
     sink: Arc<Sink>,
     mut full: Option<watch::Receiver<bool>>,
 ) {
-    // What is found out about a server by probing is worth keeping.
+    // The result of probing a server is cached.
     let key = verdicts::key(&target).filter(|_| options.era == EraPolicy::Auto);
     let known = || key.and_then(verdicts::recall);
     let mut config = ClientConfig {
@@ -174,7 +174,7 @@ pub(super) async fn run(
             conn.token_changed();
         }
         let is_behind = full.as_ref().is_some_and(|full| *full.borrow());
-        // What the host does not take in cannot be late either.
+        // Messages that the host does not accept cannot time out either.
         clock.hold(link.is_authorizing() || is_behind);
         let deadline = conn.next_deadline().filter(|_| !clock.stands()).map(|deadline| clock.at(deadline));
         if armed != deadline {
@@ -186,7 +186,7 @@ pub(super) async fn run(
         tokio::select! {
             command = commands.recv() => {
                 apply(conn, &link, sink, command, clock.now());
-                // What came in together goes out together.
+                // Commands that arrived together are sent together.
                 while let Ok(command) = commands.try_recv() {
                     carry_out(conn, &mut link, sink, &questions, &mut farewell);
                     apply(conn, &link, sink, Some(command), clock.now());
@@ -211,22 +211,23 @@ pub(super) async fn run(
         Link::Http(http) => http.end(ending.conn.session_end()).await,
         Link::Memory(_) | Link::Failed(_) => {}
     }
-    // Last of all: who hears of it may end this task's runtime, and the process would not be reaped.
+    // The last step: a receiver of this event may end this task's runtime, and then the process would not be
+    // reaped.
     if let Some(event) = farewell {
         ending.told = true;
         (ending.sink)(event);
     }
 }
 
-/// When the host has room again.
+/// Waits until the host has room again.
 async fn relief(full: &mut Option<watch::Receiver<bool>>) {
     if let Some(full) = full {
         let _ = full.wait_for(|full| !full).await;
     }
 }
 
-/// The time that the machine is told. It stands still while an exchange waits for tokens, which may be up to the user;
-/// flights have time limits of their own.
+/// The time that the machine receives. It is paused while an exchange waits for tokens, which may depend on
+/// the user; sign-in attempts have time limits of their own.
 struct Clock {
     begun: Instant,
     stood: Duration,
@@ -258,14 +259,14 @@ impl Clock {
         self.since.is_some()
     }
 
-    /// When the machine's time is this, unless it is held up.
+    /// Returns the instant at which the machine's time is this, unless the clock is paused.
     fn at(&self, time: Duration) -> Instant {
         self.begun + self.stood + time.min(FAR)
     }
 }
 
 impl Link {
-    /// Which of its tokens the client has.
+    /// Returns the generation of the client's tokens.
     fn token(&self) -> u64 {
         match self {
             Link::Http(http) => http.token(),
@@ -285,7 +286,7 @@ impl Link {
         matches!(self, Link::Http(http) if http.is_authorizing())
     }
 
-    /// Cancel-safe; also carries writing on.
+    /// Returns the next event; also continues writing. Cancel-safe.
     async fn next(&mut self) -> Event {
         match self {
             Link::Child(child) => Event::Link(child.next().await),
@@ -325,14 +326,14 @@ fn take_in(conn: &mut ClientConn, link: &mut Link, event: Event, now: Duration) 
     match event {
         Event::Link(LinkEvent::Frame(frame)) => {
             conn.recv(now, None, frame);
-            // Frames that are there already need no turn of the loop each.
+            // Frames that are buffered already do not need a pass of the loop each.
             if let Link::Child(child) = link {
                 while let Some(frame) = child.buffered() {
                     conn.recv(now, None, frame);
                 }
             }
         }
-        // Told where it was read.
+        // Reported where it was read.
         Event::Link(LinkEvent::Stderr(_)) => {}
         Event::Link(LinkEvent::Closed(reason)) => conn.peer_closed(&reason),
         Event::Link(LinkEvent::Broken(error)) => conn.broken(error),
@@ -382,7 +383,7 @@ fn carry_out(
                             conn.broken(error);
                         }
                     }
-                    // A closed channel shows at the receiving side.
+                    // The receiving side detects a closed channel.
                     (Link::Memory(end), _) => drop(end.outgoing.send(bytes.into())),
                     _ => {}
                 }
