@@ -1,4 +1,4 @@
-//! Listening to what changes at a server.
+//! Subscriptions to the changes of a server.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use trunnion_proto::json::Json;
 use super::Client;
 use crate::{Error, lock};
 
-/// Changes that may wait for a program that does not read them.
+/// Maximum number of changes in the queue of a program that does not read them.
 const MAX_WAITING: usize = 1024;
 
-/// What to listen to.
+/// The changes to subscribe to.
 ///
 /// ```
 /// use trunnion::client::Listen;
@@ -33,42 +33,42 @@ pub struct Listen {
     pub prompts: bool,
     /// The list of resources.
     pub resources: bool,
-    /// The contents of these resources, and of what lies below them.
+    /// The contents of these resources, and of the resources below them.
     pub resource_uris: Vec<String>,
 }
 
 impl Listen {
-    /// To nothing yet.
+    /// Returns an empty subscription.
     pub fn new() -> Listen {
         Listen::default()
     }
 
-    /// To the list of tools.
+    /// Adds the list of tools.
     pub fn tools(mut self) -> Listen {
         self.tools = true;
         self
     }
 
-    /// To the list of prompts.
+    /// Adds the list of prompts.
     pub fn prompts(mut self) -> Listen {
         self.prompts = true;
         self
     }
 
-    /// To the list of resources.
+    /// Adds the list of resources.
     pub fn resources(mut self) -> Listen {
         self.resources = true;
         self
     }
 
-    /// To the contents of a resource.
+    /// Adds the contents of a resource.
     pub fn resource(mut self, uri: impl Into<String>) -> Listen {
         self.resource_uris.push(uri.into());
         self
     }
 }
 
-/// Something changed at the server.
+/// A change at the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools.
@@ -81,8 +81,9 @@ pub enum Change {
     Resource(String),
 }
 
-/// The changes, as they come: a [`Stream`], or [`Changes::next`]. One that waits to be read is not told twice. It ends
-/// when the server ends it, with an error when the connection fails. Dropping it ends listening.
+/// The changes as they arrive: a [`Stream`], or [`Changes::next`]. A change that already waits to be read is
+/// not queued again. It ends when the server ends it, and with an error when the connection fails. Dropping
+/// it unsubscribes.
 #[derive(Debug)]
 pub struct Changes {
     client: Client,
@@ -90,7 +91,7 @@ pub struct Changes {
     feed: Arc<Feed>,
 }
 
-/// What the client's task and a [`Changes`] share.
+/// The state that the client's task and a [`Changes`] share.
 #[derive(Debug, Default)]
 pub(super) struct Feed(Mutex<State>);
 
@@ -98,7 +99,7 @@ pub(super) struct Feed(Mutex<State>);
 struct State {
     granted: Option<Listen>,
     waiting: VecDeque<Change>,
-    /// How it ended; the error is taken once.
+    /// The end of the subscription; the error is returned once.
     ended: Option<Result<(), Error>>,
     waker: Option<Waker>,
 }
@@ -108,7 +109,7 @@ impl Changes {
         Changes { client, op, feed }
     }
 
-    /// Wait until the server has agreed.
+    /// Waits until the server has acknowledged the subscription.
     pub(super) async fn begun(self) -> Result<Changes, Error> {
         std::future::poll_fn(|context| {
             let mut state = lock(&self.feed.0);
@@ -132,12 +133,12 @@ impl Changes {
         .map(|()| self)
     }
 
-    /// What the server has agreed to: it may be less than was asked for.
+    /// Returns the granted part of the subscription: it may be less than requested.
     pub fn granted(&self) -> Listen {
         lock(&self.feed.0).granted.clone().unwrap_or_default()
     }
 
-    /// The next change; `None` once the server has ended it.
+    /// Returns the next change; `None` once the server has ended the subscription.
     pub async fn next(&mut self) -> Option<Result<Change, Error>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }

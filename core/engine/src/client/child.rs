@@ -1,6 +1,6 @@
-//! A server as a child process that speaks on its standard streams (2026-07-28, stdio).
+//! A server as a child process that uses its standard streams (2026-07-28, stdio).
 //!
-//! The child and all that it starts are one group of processes, which ends with the connection.
+//! The child and its descendants are one process group, which ends with the connection.
 
 mod stderr;
 
@@ -19,12 +19,13 @@ use super::command::{ServerCommand, Stderr};
 use super::run::LinkEvent;
 use crate::driver::process::{self, Exit, Group};
 
-/// How long the server may take to end by itself, and again when it has been asked to (SIGTERM).
+/// Time limit of the server to end by itself, and again after the request to end (SIGTERM).
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the output of a process that has ended is waited for, should a descendant keep it open.
+/// Time limit of waiting for the output of a process that has ended, in case a descendant still has it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const READ_SIZE: usize = 64 << 10;
-/// As many of the largest messages may wait for a server that does not read its input before calls are refused.
+/// Number of messages of the largest size that may wait for a server that does not read its input before
+/// calls are refused.
 const WAITING_MESSAGES: usize = 4;
 
 pub(super) struct ChildLink {
@@ -32,7 +33,7 @@ pub(super) struct ChildLink {
     limit: usize,
     process: Process,
     unread: BytesMut,
-    /// Bytes of `unread` that are known to hold no line end.
+    /// Bytes of `unread` that are known to contain no line end.
     scanned: usize,
     unsent: BytesMut,
     exited: Option<Ended>,
@@ -40,9 +41,9 @@ pub(super) struct ChildLink {
 
 struct Ended {
     reason: String,
-    /// Until when its output is read on.
+    /// The time until which its output is read.
     deadline: Instant,
-    /// Its output has ended.
+    /// True after its output has ended.
     is_silent: bool,
 }
 
@@ -51,12 +52,12 @@ struct Process {
     group: Option<Group>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    /// Of its standard error, if they are wanted.
+    /// The lines of its standard error, if the program wants them.
     lines: Option<Lines>,
 }
 
 impl ChildLink {
-    /// Start the program. The error is for a person.
+    /// Starts the program. The error is for a person.
     pub(super) fn spawn(command: ServerCommand, limit: usize) -> Result<ChildLink, String> {
         let process = Process::spawn(&command)?;
         Ok(ChildLink {
@@ -70,7 +71,7 @@ impl ChildLink {
         })
     }
 
-    /// End the process at once and start the program again.
+    /// Ends the process at once and starts the program again.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.process.kill();
         self.process = Process::spawn(&self.command)?;
@@ -80,7 +81,8 @@ impl ChildLink {
         Ok(())
     }
 
-    /// Queue a frame; [`ChildLink::next`] writes it. Fails when too much waits: calls are refused before, so that it is answers.
+    /// Queues a frame; [`ChildLink::next`] writes it. Fails when too many bytes wait: calls are refused
+    /// earlier, so these are answers.
     pub(super) fn send(&mut self, frame: Vec<u8>) -> Result<(), ClientError> {
         if self.unsent.len() > 2 * self.most_unsent() {
             let message = format!("the server asks and does not read its input: {}", self.waiting());
@@ -109,7 +111,7 @@ impl ChildLink {
         format!("{} bytes wait, {WAITING_MESSAGES} times {limit} (maxMessageBytes) may", unsent.len())
     }
 
-    /// A frame that has been read already.
+    /// Returns a frame that has been read already.
     pub(super) fn buffered(&mut self) -> Option<Bytes> {
         loop {
             let Some(end) = self.unread[self.scanned..].iter().position(|&byte| byte == b'\n') else {
@@ -128,7 +130,7 @@ impl ChildLink {
         }
     }
 
-    /// The next thing that happens; writes what is queued meanwhile. Cancel-safe.
+    /// Returns the next event; writes queued frames meanwhile. Cancel-safe.
     pub(super) async fn next(&mut self) -> LinkEvent {
         loop {
             if let Some(frame) = self.buffered() {
@@ -146,7 +148,7 @@ impl ChildLink {
                     exit.is_silent = !matches!(read, Ok(Ok(1..)));
                     continue;
                 }
-                // Its last line may lack its end.
+                // Its last line may lack its line end.
                 if !self.unread.is_empty() {
                     self.unread.extend_from_slice(b"\n");
                     continue;
@@ -159,7 +161,7 @@ impl ChildLink {
             tokio::select! {
                 read = stdout.read_buf(&mut self.unread) => match read {
                     Ok(count) if count > 0 => {}
-                    // The status comes right after, unless the process lives on without its output.
+                    // The exit status follows at once, unless the process survives without its output.
                     _ => {
                         let reason = match timeout(LAST_WORDS, ending.status()).await {
                             Ok(status) => ended(status),
@@ -171,7 +173,7 @@ impl ChildLink {
                 },
                 written = write(stdin, &self.unsent), if !self.unsent.is_empty() => match written {
                     Ok(count) => self.unsent.advance(count),
-                    // The server may have said why before it closed its input; its end tells.
+                    // The server may have written the reason before it closed its input; its end reports it.
                     Err(_) => {
                         *stdin = None;
                         self.unsent.clear();
@@ -186,7 +188,7 @@ impl ChildLink {
         }
     }
 
-    /// End the server gracefully: close its input, wait, ask it to end (SIGTERM), wait, end it.
+    /// Ends the server gracefully: closes its input, waits, requests its end (SIGTERM), waits, kills it.
     pub(super) async fn end(mut self) {
         let deadline = Instant::now() + GRACE;
         let mut discarded = [0; 4096];
@@ -197,7 +199,7 @@ impl ChildLink {
             [(deadline, Group::terminate as fn(&Group)), (deadline + GRACE, Group::kill)]
         {
             loop {
-                // A server that waits for its output to be taken would not end.
+                // A server that waits for a reader of its output would not end.
                 let Process { exit, stdout, .. } = &mut self.process;
                 tokio::select! {
                     _ = exit.status() => return,
@@ -213,7 +215,7 @@ impl ChildLink {
     }
 }
 
-/// The next line of its standard error; `None` after the last, and at once where none are wanted.
+/// Returns the next line of its standard error; `None` after the last, and at once if lines are not wanted.
 async fn next_line(lines: &mut Option<Lines>) -> Option<Json> {
     match lines {
         Some(lines) => lines.next().await,
@@ -238,7 +240,7 @@ fn ended(status: std::io::Result<ExitStatus>) -> String {
 impl Process {
     fn spawn(of: &ServerCommand) -> Result<Process, String> {
         let (program, arguments) = of.argv.split_first().ok_or("the command is empty")?;
-        // The child's own, if it is given one.
+        // The child's own `PATH`, if it has one.
         let path = of
             .env
             .iter()
@@ -275,7 +277,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // Once only: when all are gone, the number may come to mean somebody else.
+        // Only once: after all processes have ended, the system may reuse the number for another group.
         if let Some(group) = self.group.take() {
             group.kill();
         }

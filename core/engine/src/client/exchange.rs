@@ -1,4 +1,4 @@
-//! The POSTs and event streams of one client, side by side in its own task.
+//! The concurrent POSTs and event streams of one client, in its own task.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,14 +16,15 @@ use super::guarded::{Call, Guarded, Way, go};
 use super::http::{Connection, Lane, Sender, base_headers};
 use super::stages::{PlainCall, Stage, Step, Wanted};
 
-/// Idle connections that are kept.
+/// Maximum number of idle connections.
 const MAX_IDLE: usize = 64;
-/// Response streams that a server may leave open after its answer before the oldest are closed.
+/// Maximum number of response streams that a server may leave open after its answer; beyond it, the oldest
+/// are closed.
 const MAX_LINGERING: usize = 64;
-/// How long a server may take to acknowledge the end of a session.
+/// Time limit of a server to acknowledge the end of a session.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What happened to a POST or a GET.
+/// An event of a POST or a GET.
 pub(super) enum HttpEvent {
     Session {
         post: u64,
@@ -32,11 +33,11 @@ pub(super) enum HttpEvent {
     Frames {
         post: u64,
         frames: Vec<Bytes>,
-        /// What the stream has said of itself since the last frames.
+        /// The stream's own marks since the last frames.
         mark: Option<StreamMark>,
         ended: bool,
     },
-    /// The first event of a stream that is to name the endpoint.
+    /// The first event of a stream that must name the endpoint.
     Endpoint {
         post: u64,
         endpoint: Bytes,
@@ -45,11 +46,11 @@ pub(super) enum HttpEvent {
         post: u64,
         failure: TransportFailure,
     },
-    /// Nothing to tell.
+    /// No event to report.
     Idle,
 }
 
-/// A step of an exchange, and how it goes on.
+/// A step of an exchange, and the next state of the exchange.
 type Going = BoxFuture<'static, (Step, Option<Way>)>;
 
 pub(super) struct HttpLink {
@@ -57,7 +58,7 @@ pub(super) struct HttpLink {
     base: HeaderMap,
     limit: usize,
     authorizer: Option<Authorizer>,
-    /// One more for each exchange that waits for tokens.
+    /// One clone for each exchange that waits for tokens.
     holds: Arc<()>,
     running: FuturesUnordered<Abortable<Going>>,
     aborts: HashMap<u64, AbortHandle>,
@@ -92,33 +93,33 @@ impl HttpLink {
         })
     }
 
-    /// Begin a POST.
+    /// Begins a POST.
     pub(super) fn post(&mut self, head: PostHead, body: Vec<u8>) {
         let wanted = if head.listens { Wanted::Changes } else { Wanted::Answer };
         self.begin(Method::POST, head, body.into(), wanted);
     }
 
-    /// Open an event stream; `endpoint`: one whose first event names where POSTs go.
+    /// Opens an event stream; `endpoint`: its first event names the URL for POSTs.
     pub(super) fn open(&mut self, head: PostHead, endpoint: bool) {
         let wanted = if endpoint { Wanted::Endpoint } else { Wanted::Stream };
         self.begin(Method::GET, head, Bytes::new(), wanted);
     }
 
-    /// From now on POSTs go to this endpoint, which a stream has named. The error is for a person.
+    /// Sends further POSTs to this endpoint, which a stream has named. The error is for a person.
     pub(super) fn send_to(&mut self, endpoint: &[u8]) -> Result<(), String> {
         self.lane = self.lane.at(&String::from_utf8_lossy(endpoint))?;
         Ok(())
     }
 
-    /// Drop a POST or GET; nothing more is told of it.
+    /// Drops a POST or GET; no further events are reported for it.
     pub(super) fn abort(&mut self, post: u64) {
         if let Some(handle) = self.aborts.remove(&post) {
             handle.abort();
         }
     }
 
-    /// Nothing more is wanted of a POST. Its response is read on for a while, so that a connection whose stream
-    /// ends as it should can be used again.
+    /// Ends the interest in a POST. Its response is read for a limited time, so that the connection of a
+    /// stream that ends properly can be reused.
     pub(super) fn linger(&mut self, post: u64) {
         self.lingering.push_back(post);
         if self.lingering.len() > MAX_LINGERING
@@ -128,7 +129,7 @@ impl HttpLink {
         }
     }
 
-    /// The next thing that happens. Cancel-safe.
+    /// Returns the next event. Cancel-safe.
     pub(super) async fn next(&mut self) -> HttpEvent {
         tokio::select! {
             biased;
@@ -141,18 +142,18 @@ impl HttpLink {
         }
     }
 
-    /// Generation of the tokens; 0 without any.
+    /// Returns the generation of the tokens; 0 without any.
     pub(super) fn token(&self) -> u64 {
         self.authorizer.as_ref().map_or(0, Authorizer::generation)
     }
 
-    /// Does an exchange wait for tokens, and so maybe for the user?
+    /// Returns true if an exchange waits for tokens, and so possibly for the user.
     pub(super) fn is_authorizing(&self) -> bool {
         Arc::strong_count(&self.holds) > 1
     }
 
-    /// Drop everything; end the session of a legacy server, whose headers these are. Tokens that are on their way are
-    /// still kept.
+    /// Drops everything and ends the session of a legacy server, with these headers. Tokens that are about to
+    /// arrive are still stored.
     pub(super) async fn end(mut self, session: Option<PostHead>) {
         self.running.clear();
         self.aborts.clear();
@@ -183,7 +184,7 @@ impl HttpLink {
             headers.remove(CONTENT_TYPE);
         }
         for (name, value) in &head.headers {
-            // Both were made or checked by the protocol machine.
+            // The protocol machine made or checked both.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
             {

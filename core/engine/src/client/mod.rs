@@ -1,4 +1,5 @@
-//! Clients: what drives [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on top.
+//! Clients: the driver of [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on
+//! top.
 
 mod address;
 mod api;
@@ -50,19 +51,19 @@ pub use pages::Page;
 pub use reply::Reply;
 pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};
 
-/// What to connect to.
+/// The server to connect to.
 #[derive(Debug)]
 pub enum Target {
     /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or `http+unix://`.
     Url(String),
-    /// A child process that speaks on its standard streams.
+    /// A child process that uses its standard streams.
     Command(ServerCommand),
     /// A server in this process.
     Memory(MemoryEnd),
 }
 
 impl Target {
-    /// `http`, `stdio` or `memory`.
+    /// Returns `http`, `stdio` or `memory`.
     fn transport(&self) -> &'static str {
         match self {
             Target::Url(_) => "http",
@@ -72,7 +73,7 @@ impl Target {
     }
 }
 
-/// How to connect; see the options of scope `connect` in `bindings/surface.toml`.
+/// Options of a connection; see the options of scope `connect` in `bindings/surface.toml`.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
     /// `Implementation` object as JSON text; empty: the engine's own name.
@@ -81,15 +82,15 @@ pub struct ConnectOptions {
     pub capabilities: Json,
     /// The roots as the text of a JSON array of `{uri, name?}`; `Some` declares the capability.
     pub roots: Option<Json>,
-    /// The least level of log messages wanted; `None`: what the server thinks right.
+    /// The minimum level of log messages; `None`: the server's default.
     pub log_level: Option<LogLevel>,
-    /// Keep results for as long as the server allows.
+    /// True to cache results for as long as the server allows.
     pub cache: bool,
-    /// Calls may become tasks, and what legacy servers ask may too.
+    /// True if calls, and requests from legacy servers, may become tasks.
     pub tasks: bool,
-    /// The revision that the server is known to speak; a wrong one costs a round trip.
+    /// The revision that the server is known to support; a wrong one costs a round trip.
     pub revision: Option<Revision>,
-    /// Which eras may be spoken.
+    /// The eras that the client may use.
     pub era: EraPolicy,
     /// Default time limit of a request; progress restarts it. Zero: no limit.
     pub timeout: Duration,
@@ -97,50 +98,50 @@ pub struct ConnectOptions {
     pub total: Duration,
     /// Time limit of connecting, the era probe included. Zero: no limit.
     pub connect_timeout: Duration,
-    /// Which transports over HTTP may be spoken.
+    /// The HTTP transports that the client may use.
     pub transport: HttpTransport,
     /// HTTP headers added to every request.
     pub headers: Vec<(String, String)>,
-    /// How to get in where the server wants authorization; servers over HTTP only. `None`: not at all.
+    /// The sign-in for HTTP servers that require authorization. `None`: no sign-in.
     pub auth: Option<auth::Auth>,
-    /// What the server cannot exceed.
+    /// The limits for the server's messages.
     pub limits: Limits,
-    /// Where to tell of the requests; `None`: nowhere.
+    /// The telemetry that requests are exported to; `None`: no export.
     pub telemetry: Option<Telemetry>,
 }
 
-/// How one request is to be made.
+/// Options of one request.
 #[derive(Debug, Clone, Default)]
 pub struct RequestOptions {
     /// Time limit; `None`: the client's. Zero: no limit.
     pub timeout: Option<Duration>,
     /// Time limit that progress does not restart; `None`: the client's. Zero: no limit.
     pub total: Option<Duration>,
-    /// Ask for progress.
+    /// True to request progress.
     pub progress: bool,
     /// Entries added to `_meta`: a JSON object, or empty.
     pub meta: Json,
-    /// Ask the server even where a result that was kept is fresh.
+    /// True to send the request even if a cached result is fresh.
     pub fresh: bool,
-    /// Of a tool call: end with `{task}` where the server makes a task of it, else with `{result}`.
+    /// For a tool call: its result is `{task}` if the server makes a task of it, else `{result}`.
     pub task: bool,
-    /// How long a legacy server is asked to keep that task.
+    /// The lifetime that a legacy server is asked to store that task for.
     pub task_ttl: Option<Duration>,
-    /// What a task asks is not told as [`ClientEvent::Ask`].
+    /// True if the task's input requests are not reported as [`ClientEvent::Ask`].
     pub unasked: bool,
-    /// Of a list: all of its pages as one result; see [`CallOptions::all`].
+    /// For a list: all of its pages as one result; see [`CallOptions::all`].
     pub all: bool,
 }
 
-/// What a client tells. Every operation ends with one `Result` or one `Error`; connecting with one `Ready` or
-/// one `ConnectFailed`; `Closed` is the last.
+/// An event of a client. Every operation ends with one `Result` or one `Error`; connecting ends with one
+/// `Ready` or one `ConnectFailed`; `Closed` is the last event.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// Connected. [`ServerFacts::to_json`] is the payload hosts get.
+    /// Connected. [`ServerFacts::to_json`] is the payload for hosts.
     Ready(Box<ServerFacts>),
-    /// Could not connect.
+    /// The connection failed.
     ConnectFailed(ClientError),
-    /// An operation ended well.
+    /// An operation succeeded.
     Result {
         /// The operation.
         op: u64,
@@ -151,7 +152,7 @@ pub enum ClientEvent {
     Error {
         /// The operation.
         op: u64,
-        /// How.
+        /// The failure.
         error: ClientError,
     },
     /// An operation made progress: `{progress, total?, message?}`.
@@ -161,51 +162,51 @@ pub enum ClientEvent {
         /// The payload.
         payload: Json,
     },
-    /// The server told something that an operation listens to.
+    /// The server sent a notification that belongs to an operation.
     Told {
         /// The operation.
         op: u64,
         /// `listening` first, then neutral names.
         event: &'static str,
-        /// Its parameters; of `listening`: what was granted.
+        /// Its parameters; for `listening`: the granted part.
         params: Json,
     },
-    /// The server asks something.
+    /// The server sent an input request.
     Ask {
         /// Its number.
         question: u64,
-        /// What it is.
+        /// Its kind.
         kind: QuestionKind,
         /// The request's parameters.
         params: Json,
-        /// Where the answer goes.
+        /// The handle for the answer.
         reply: Reply,
     },
-    /// An answer is wanted no more.
+    /// The server withdrew an input request.
     Withdrawn {
-        /// Of this question.
+        /// The number of the request.
         question: u64,
-        /// Why, for a person.
+        /// The reason, for a person.
         reason: String,
     },
-    /// The server told something.
+    /// The server sent a notification.
     Notification {
         /// The neutral name.
         event: &'static str,
         /// Its parameters.
         params: Json,
     },
-    /// The connection is over.
+    /// The connection is closed.
     Closed {
-        /// Why, for a person.
+        /// The reason, for a person.
         reason: String,
     },
 }
 
-/// Where events go. Called from the client's task; must not block.
+/// The receiver of events. Called from the client's task; must not block.
 pub type Sink = Box<dyn Fn(ClientEvent) + Send + Sync>;
 
-/// A connection, or the attempt at one. Nothing here blocks. Dropping it closes the connection.
+/// A connection, or the attempt to make one. No method blocks. Dropping it closes the connection.
 pub struct ClientHandle {
     commands: mpsc::UnboundedSender<Command>,
     sink: Arc<Sink>,
@@ -226,9 +227,9 @@ pub(crate) enum Command {
 }
 
 impl ClientHandle {
-    /// Begin to connect; `Ready` or `ConnectFailed` follows at the sink. All I/O runs on `runtime`, which must
-    /// have its I/O and time drivers enabled. While `full` says true nothing is read of what the server sends: who is told is
-    /// behind.
+    /// Begins to connect; `Ready` or `ConnectFailed` follows at the sink. All I/O runs on `runtime`, which
+    /// must have its I/O and time drivers enabled. While `full` is true, the client reads nothing from the
+    /// server, because the receiver of events lags behind.
     pub fn connect(
         runtime: &tokio::runtime::Handle,
         target: Target,
@@ -250,10 +251,10 @@ impl ClientHandle {
         ClientHandle { commands, sink, timeout, total, has_roots, tracer }
     }
 
-    /// Ask one thing; its `Result` or `Error` follows at the sink, also when the client is closed.
+    /// Starts one operation; its `Result` or `Error` follows at the sink, also when the client is closed.
     /// `params` is the text of a JSON object, empty for `{}`. `op` must not be in use.
     pub fn start(&self, op: u64, method: &'static Method, params: String, options: RequestOptions) {
-        // Listening and waiting for a task are meant to last; only limits of their own end them.
+        // Subscriptions and waiting for a task are long-lived; only limits of their own end them.
         let (timeout, total) = match method.role {
             Role::Listen => (self.timeout, Duration::ZERO),
             Role::TaskResult => (Duration::ZERO, Duration::ZERO),
@@ -279,25 +280,25 @@ impl ClientHandle {
         }
     }
 
-    /// Give up an operation: its `Error` of kind `cancelled` follows, unless it ended meanwhile.
-    /// False: the client is closed.
+    /// Cancels an operation: its `Error` of kind `cancelled` follows, unless it ended meanwhile. Returns
+    /// false if the client is closed.
     pub fn cancel(&self, op: u64, reason: &str) -> bool {
         self.commands.send(Command::Cancel { op, reason: reason.to_owned() }).is_ok()
     }
 
-    /// Replace the roots, the text of a JSON array of `{uri, name?}`. False: the client has not declared that it has
-    /// any, or is closed.
+    /// Replaces the roots, the text of a JSON array of `{uri, name?}`. Returns false if the client has not
+    /// declared roots or is closed.
     pub fn set_roots(&self, roots: Json) -> bool {
         self.has_roots && self.commands.send(Command::Roots(roots)).is_ok()
     }
 
-    /// Give up connecting: `ConnectFailed` of kind `cancelled` follows, unless it is connected already.
-    /// False: the client is closed.
+    /// Cancels connecting: `ConnectFailed` of kind `cancelled` follows, unless it is connected already.
+    /// Returns false if the client is closed.
     pub fn cancel_connect(&self, reason: &str) -> bool {
         self.commands.send(Command::CancelConnect { reason: reason.to_owned() }).is_ok()
     }
 
-    /// Disconnect: pending operations fail with kind `closed`, then `Closed`. Idempotent.
+    /// Disconnects: pending operations fail with kind `closed`, then `Closed` follows. Idempotent.
     pub fn close(&self) {
         let _ = self.commands.send(Command::Close);
     }

@@ -14,7 +14,7 @@ use trunnion_proto::sse::SseDecoder;
 use super::exchange::HttpEvent;
 use super::http::{Body, Connection, Head, MAX_REDIRECTS, Origin, Raw, Sender, chain};
 
-/// One step of an exchange: what it found out and how it goes on.
+/// The result of one step of an exchange, and the next stage.
 pub(super) struct Step {
     pub(super) event: HttpEvent,
     pub(super) post: u64,
@@ -33,12 +33,12 @@ pub(super) enum Stage {
     Events(Events),
 }
 
-/// What a response is to bring.
+/// The expected kind of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// A message, or an event stream with messages.
     Answer,
-    /// The same, for as long as somebody listens.
+    /// The same, for as long as the subscription lasts.
     Changes,
     /// An event stream.
     Stream,
@@ -47,7 +47,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// True where nothing but an event stream will do.
+    /// Returns true if only an event stream is acceptable.
     pub(super) fn is_stream(self) -> bool {
         matches!(self, Wanted::Stream | Wanted::Endpoint)
     }
@@ -67,19 +67,20 @@ pub(super) struct PlainCall {
 pub(super) struct Events {
     body: Body,
     decoder: SseDecoder,
-    /// Came together with the endpoint.
+    /// Frames that arrived together with the endpoint.
     early: Vec<Bytes>,
     endpoint_due: bool,
-    /// How long the stream has been silent at most, where its silence means something.
+    /// The longest silence of the stream so far, if silence is significant for it.
     longest: Option<Duration>,
 }
 
-/// Silence of a stream for what belongs to no request, or of one of changes, after which it is lost: if the server has shown twice by comments that
-/// it is there, and has not been silent for a quarter of that before.
+/// The minimum silence after which a stream of changes, or one that belongs to no request, counts as lost: if
+/// the server has already sent two comments, and has not been silent for a quarter of that time before.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Events {
-    /// The next piece of the stream. A server whose host is gone, or a proxy that lost it, says nothing more for ever.
+    /// Returns the next piece of the stream. If the server's host has failed, or a proxy has lost the server,
+    /// the stream stays silent indefinitely.
     async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
         let Some(longest) = self.longest else { return self.body.chunk().await };
         let begun = Instant::now();
@@ -177,7 +178,7 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
                 call.redirects += 1;
                 call.origin = Arc::new(origin);
                 let moved = Some(Arc::clone(&call.origin));
-                // The connection goes with the unread body: redirects happen once for a client.
+                // The connection is dropped with the unread body: redirects happen once for a client.
                 let step = Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
                 return Step { moved, ..step };
             }
@@ -187,7 +188,7 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
             Step { nonce, ..step }
         }
         Err(mut error) => {
-            // Given back unsent: the server had closed the idle connection.
+            // Returned unsent: the server had closed the idle connection.
             if error.take_message().is_some() && !call.reconnected {
                 call.reconnected = true;
                 return Step::goes_on(post, HttpEvent::Idle, Stage::Plain(call));
@@ -197,7 +198,7 @@ async fn plain(post: u64, mut call: Box<PlainCall>, limit: usize) -> Step {
     }
 }
 
-/// The head is there; go on to the body.
+/// Processes the head and continues with the body.
 async fn answered(post: u64, mut head: Head, body: Body, wanted: Wanted, limit: usize) -> Step {
     let success = head.status.is_success();
     let event = match head.session.take().filter(|_| success) {
@@ -231,7 +232,7 @@ async fn read(post: u64, head: Head, mut body: Body, wanted: Wanted, limit: usiz
                     let message = format!("the response exceeds {limit} bytes (maxMessageBytes)");
                     return Step::fails(post, TransportFailure::Limit(message));
                 }
-                // Most bodies are one chunk, which is passed on as it is.
+                // Most bodies are one chunk, which is passed on unchanged.
                 if whole.is_empty() && joined.is_empty() {
                     whole = chunk;
                 } else {
@@ -275,7 +276,7 @@ async fn events(post: u64, mut stream: Events) -> Step {
                 stray = event.event != "endpoint";
                 endpoint = Some(event.data);
             } else if event.event == "message" {
-                // Other types are no messages.
+                // Events of other types are not messages.
                 frames.push(event.data);
             }
         });

@@ -1,4 +1,4 @@
-//! Tasks as Rust programs use them: calls that a server answers later.
+//! The Rust API of tasks: calls that a server answers later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
@@ -18,27 +18,27 @@ use super::api::{CallResult, Client, FromResult, Request, read};
 use super::pages::Page;
 use crate::{Error, lock};
 
-/// States that wait for a program that does not read them; older ones are left out.
+/// Maximum number of states in the queue of a program that does not read them; older ones are dropped.
 const MAX_WAITING: usize = 64;
 
-/// Where a task is.
+/// The status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
     /// The server works on it.
     Working,
-    /// It waits for answers.
+    /// It waits for answers to its input requests.
     InputRequired,
     /// There is a result; the tool itself may have failed.
     Completed,
     /// There is an error.
     Failed,
-    /// It was given up.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl TaskStatus {
-    /// It will not change any more.
+    /// Returns true if the status is final.
     pub fn is_final(self) -> bool {
         !matches!(self, TaskStatus::Working | TaskStatus::InputRequired)
     }
@@ -48,11 +48,11 @@ impl TaskStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskState {
-    /// Its id; with it the task can be picked up by [`Client::task`], also in another process.
+    /// Its id, which identifies the task for [`Client::task`], also in another process.
     pub task_id: String,
-    /// Where it is.
+    /// Its status.
     pub status: TaskStatus,
-    /// What the server says of that, for a person.
+    /// The server's description of the status, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_message: Option<String>,
     /// ISO 8601.
@@ -61,22 +61,22 @@ pub struct TaskState {
     /// ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_updated_at: Option<String>,
-    /// How long the server keeps it, from its creation, in milliseconds. `None`: for ever.
+    /// The lifetime from its creation until the server deletes it, in milliseconds. `None`: unlimited.
     #[serde(default, deserialize_with = "millis")]
     pub ttl_ms: Option<u64>,
-    /// How often the server wants to be asked for it, in milliseconds.
+    /// The poll interval that the server wants, in milliseconds.
     #[serde(default, deserialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub poll_interval_ms: Option<u64>,
-    /// What it waits for, by the keys of [`Task::answer`]: `{method, params}`. Empty on legacy sessions, where what a task
-    /// asks comes as requests.
+    /// The pending input requests, by the keys of [`Task::answer`]: `{method, params}`. Empty on legacy
+    /// sessions, where the input requests of a task arrive as requests of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub input_requests: BTreeMap<String, Value>,
-    /// What else it says.
+    /// Other members of the object.
     #[serde(flatten)]
     pub extra: serde_json::Map<String, Value>,
 }
 
-/// Servers may write any number.
+/// Parses milliseconds; servers may write any number.
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_f64().map(|ms| ms as u64))
 }
@@ -88,22 +88,22 @@ impl FromResult for TaskState {
 }
 
 impl Client {
-    /// A task by the id that was saved of it ([`Task::id`]). Nothing is sent.
+    /// Returns the task with a saved id ([`Task::id`]). Sends nothing.
     pub fn task(&self, id: impl Into<String>) -> Task {
         Task { client: self.clone(), made: Made::Task { id: id.into(), seed: None } }
     }
 
-    /// One page of the caller's tasks; legacy sessions only, since the modern era has no such request: there it fails with
-    /// kind `method_not_found`.
+    /// Lists one page of the caller's tasks. Legacy sessions only: the modern era has no such request, so
+    /// there it fails with kind `method_not_found`.
     pub fn list_tasks(&self) -> Request<Page<TaskState>> {
         self.request("list_tasks")
     }
 }
 
 impl Request<CallResult> {
-    /// Make the call, and do not wait for its result: get a handle of the task that the server makes of it. Where the
-    /// server answers at once, the handle is complete already. A legacy server is asked for a task where its tool allows
-    /// that. The call's progress and time limits end with the answer.
+    /// Sends the call and returns a handle of the task that the server makes of it, without waiting for the
+    /// result. If the server answers at once, the handle is complete already. The request asks a legacy
+    /// server for a task if its tool allows that. The call's progress and time limits end with the answer.
     pub async fn task(mut self) -> Result<Task, Error> {
         self.options.task = true;
         let client = self.client.clone();
@@ -111,7 +111,8 @@ impl Request<CallResult> {
         Ok(Task { client, made })
     }
 
-    /// How long a legacy server is asked to keep the task. Modern servers decide that themselves.
+    /// Sets the lifetime that a legacy server is asked to store the task for. Modern servers decide it
+    /// themselves.
     pub fn task_ttl(mut self, ttl: Duration) -> Self {
         self.options.task_ttl = Some(ttl);
         self
@@ -138,7 +139,7 @@ pub struct Task {
     made: Made,
 }
 
-/// What a call became.
+/// The answer to a call: a task or a result.
 #[derive(Debug, Clone)]
 enum Made {
     Task { id: String, seed: Option<TaskState> },
@@ -165,7 +166,8 @@ impl FromResult for Made {
 }
 
 impl Task {
-    /// To pick it up later, by [`Client::task`]. `None`: the server answered at once, there is nothing to pick up.
+    /// Returns the id for [`Client::task`]. `None`: the server answered at once, so there is no task to
+    /// resume.
     pub fn id(&self) -> Option<&str> {
         match &self.made {
             Made::Task { id, .. } => Some(id),
@@ -173,7 +175,8 @@ impl Task {
         }
     }
 
-    /// As the server made it; `None` for one that was picked up, or answered at once.
+    /// Returns the state in which the server created the task; `None` for a resumed task, and for a call that
+    /// the server answered at once.
     pub fn created(&self) -> Option<&TaskState> {
         match &self.made {
             Made::Task { seed, .. } => seed.as_ref(),
@@ -181,8 +184,8 @@ impl Task {
         }
     }
 
-    /// Where it is now. A call that was answered at once is a completed task with an empty id. An id that the server does
-    /// not know, or knows no longer, fails with kind `invalid_params`.
+    /// Polls the current state. A call that the server answered at once is a completed task with an empty id.
+    /// An id that is unknown to the server or has expired fails with kind `invalid_params`.
     pub async fn status(&self) -> Result<TaskState, Error> {
         match &self.made {
             Made::Task { id, .. } => self.client.request::<TaskState>("get_task").set("taskId", id).await,
@@ -190,8 +193,9 @@ impl Task {
         }
     }
 
-    /// Its states from now on, up to and with the last. What it asks is in [`TaskState::input_requests`], and not put to
-    /// the client's handlers: [`Task::answer`] it. Dropping this ends watching.
+    /// Returns its states from now on, including the last. Its input requests are in
+    /// [`TaskState::input_requests`] and are not sent to the client's handlers: the program calls
+    /// [`Task::answer`]. Dropping this stops watching.
     pub fn updates(&self) -> TaskUpdates {
         let feed = Arc::new(TaskFeed::default());
         let op = match &self.made {
@@ -205,23 +209,24 @@ impl Task {
         TaskUpdates { client: self.client.clone(), op, feed }
     }
 
-    /// Answer one thing that it asks: the result of the request under that key, such as an
-    /// [`ElicitAnswer`](trunnion_proto::model::ElicitAnswer). Keys that do not wait for an answer are ignored by servers.
+    /// Answers one input request: the result of the request under that key, such as an
+    /// [`ElicitAnswer`](trunnion_proto::model::ElicitAnswer). Servers ignore keys that do not wait for an
+    /// answer.
     pub async fn answer(&self, key: &str, answer: impl Serialize) -> Result<(), Error> {
         let Some(id) = self.id() else { return Ok(()) };
         let responses = BTreeMap::from([(key, answer)]);
         self.client.request::<()>("update_task").set("taskId", &id).set("inputResponses", &responses).await
     }
 
-    /// Say that it is not wanted any more. The server decides whether and when it ends.
+    /// Cancels the task. The server decides whether and when it ends.
     pub async fn cancel(&self) -> Result<(), Error> {
         let Some(id) = self.id() else { return Ok(()) };
         self.client.request::<()>("cancel_task").set("taskId", &id).await
     }
 
-    /// Wait for its result, as long as it takes; what it asks meanwhile is put to the client's handlers. It fails as the
-    /// call itself would have failed; with kind `cancelled` if it was cancelled. Dropping the future does not cancel the
-    /// task.
+    /// Waits for its result without a time limit; its input requests are sent to the client's handlers
+    /// meanwhile. It fails as the call itself would have failed, and with kind `cancelled` if the task was
+    /// cancelled. Dropping the future does not cancel the task.
     pub async fn result(&self) -> Result<CallResult, Error> {
         match &self.made {
             Made::Task { id, .. } => self.client.request::<CallResult>("task_result").set("taskId", id).await,
@@ -246,8 +251,9 @@ fn completed(result: &CallResult) -> TaskState {
     }
 }
 
-/// The states of a task, as they come: a [`Stream`], or [`TaskUpdates::next`]. It ends after the last state, or with the
-/// error that kept it from being seen. What is not read in time is left out, but for the newest.
+/// The states of a task as they arrive: a [`Stream`], or [`TaskUpdates::next`]. It ends after the last state,
+/// or with the error that prevented watching. States that are not read in time are dropped, except the
+/// newest.
 #[derive(Debug)]
 pub struct TaskUpdates {
     client: Client,
@@ -256,7 +262,7 @@ pub struct TaskUpdates {
 }
 
 impl TaskUpdates {
-    /// The next state; `None` after the last.
+    /// Returns the next state; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<TaskState, Error>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -288,14 +294,14 @@ impl Drop for TaskUpdates {
     }
 }
 
-/// What the client's task and a [`TaskUpdates`] share.
+/// The state that the client's task and a [`TaskUpdates`] share.
 #[derive(Debug, Default)]
 pub(super) struct TaskFeed(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     waiting: VecDeque<TaskState>,
-    /// The last state was told.
+    /// True after the last state was delivered.
     over: bool,
     ended: Option<Result<(), Error>>,
     waker: Option<Waker>,
@@ -320,7 +326,7 @@ impl TaskFeed {
 
     pub fn end(&self, result: Result<(), Error>) {
         let mut inner = lock(&self.0);
-        // How a task has ended is in its last state.
+        // The last state contains the way in which a task has ended.
         let result = if inner.over { Ok(()) } else { result };
         inner.ended.get_or_insert(result);
         inner.wake();

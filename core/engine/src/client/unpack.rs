@@ -1,4 +1,4 @@
-//! Bodies that a server, or a proxy before it, has compressed (RFC 9110, section 8.4).
+//! Decompression of bodies that a server, or a proxy in front of it, has compressed (RFC 9110, section 8.4).
 
 use std::io::{self, Write};
 
@@ -6,20 +6,20 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use trunnion_proto::client::TransportFailure;
 
-/// What is asked for.
+/// The accepted encodings.
 pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
-/// Encodings of one body; more of them are a way to make much out of little.
+/// Maximum number of encodings of one body; more of them are a means to expand little data to a lot.
 const MAX_ENCODINGS: usize = 2;
-/// Most of what was unpacked that zstd may refer to, as a power of two: 8 MiB (RFC 8878, section 3.1.1.1.2).
+/// Maximum window of zstd in the decompressed data, as a power of two: 8 MiB (RFC 8878, section 3.1.1.1.2).
 const ZSTD_WINDOW: u32 = 23;
 const BUFFER: usize = 16 << 10;
 
-/// Unpacks a body, piece by piece.
+/// A decoder that decompresses a body piece by piece.
 pub(super) struct Unpacker(Vec<Decoder>);
 
 enum Decoder {
     Gzip(flate2::write::MultiGzDecoder<Bounded>),
-    /// Not known yet whether there is a zlib header around it: servers are of two minds about "deflate".
+    /// Undetermined whether there is a zlib header around it: servers differ in their use of "deflate".
     Deflate(Bounded),
     Zlib(flate2::write::ZlibDecoder<Bounded>),
     Raw(flate2::write::DeflateDecoder<Bounded>),
@@ -27,7 +27,7 @@ enum Decoder {
     Zstd(zstd::stream::write::Decoder<'static, Bounded>),
 }
 
-/// What one piece became, and no more than is allowed.
+/// The output of one piece, up to its limit.
 struct Bounded {
     out: Vec<u8>,
     limit: usize,
@@ -48,7 +48,8 @@ impl Write for Bounded {
 }
 
 impl Unpacker {
-    /// For a body with these headers; `None` where it is not compressed. No piece may become more than `limit` bytes.
+    /// Returns a decoder for a body with these headers; `None` if it is not compressed. No piece may exceed
+    /// `limit` bytes when it is decompressed.
     pub(super) fn of(headers: &HeaderMap, limit: usize) -> Result<Option<Unpacker>, String> {
         let mut decoders = Vec::new();
         let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -74,12 +75,12 @@ impl Unpacker {
         if decoders.len() > MAX_ENCODINGS {
             return Err(format!("the response is encoded more than {MAX_ENCODINGS} times over"));
         }
-        // The last one applied comes off first.
+        // The encoding that was applied last is decoded first.
         decoders.reverse();
         Ok((!decoders.is_empty()).then_some(Unpacker(decoders)))
     }
 
-    /// What this piece holds; nothing where more has to come.
+    /// Returns the decompressed piece; empty if more input is needed.
     pub(super) fn feed(&mut self, piece: Bytes) -> Result<Bytes, TransportFailure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::FileTooLarge => TransportFailure::Limit(
@@ -100,8 +101,8 @@ impl Decoder {
         if let Decoder::Deflate(bounded) = self {
             let Some(&first) = piece.first() else { return Ok(Vec::new()) };
             let bounded = Bounded { out: Vec::new(), limit: bounded.limit };
-            // RFC 1950: compression method 8. Of a raw stream (RFC 1951) it would be a reserved kind of block, or a stored one
-            // whose padding is not zero.
+            // RFC 1950: compression method 8. In a raw stream (RFC 1951) it would be a reserved kind of
+            // block, or a stored one whose padding is not zero.
             *self = match first & 0x0f {
                 8 => Decoder::Zlib(flate2::write::ZlibDecoder::new(bounded)),
                 _ => Decoder::Raw(flate2::write::DeflateDecoder::new(bounded)),

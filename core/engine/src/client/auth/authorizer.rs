@@ -1,4 +1,4 @@
-//! What one client knows of its authorization, and the flights that bring more.
+//! The authorization state of one client, and the sign-in attempts that renew it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,15 +17,15 @@ use super::flight::{Pilot, Seat, Slot};
 use crate::lock;
 use crate::store::StoreError;
 
-/// How many seconds before its end a token is refreshed; of short lives a quarter.
+/// Seconds before its expiry at which a token is refreshed; for short lifetimes, a quarter of the lifetime.
 const MARGIN: u64 = 30;
-/// How often a record is swapped when someone else is faster each time.
+/// Maximum number of swaps of a record when another program swaps it first each time.
 const SWAPS: u32 = 3;
-/// How long a store may take for tokens that come in while the client is closed.
+/// Time limit of a store for tokens that arrive while the client is closed.
 const KEEPING: Duration = Duration::from_secs(5);
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// Why there is no authorization. Holds no secret.
+/// The reason for missing authorization. Contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -58,7 +58,7 @@ impl From<Failure> for TransportFailure {
     }
 }
 
-/// Of one client and one server. Cheap to clone.
+/// The authorization of one client at one server. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::client) struct Authorizer(Arc<Inner>);
 
@@ -72,16 +72,17 @@ struct Inner {
     flight: Slot,
 }
 
-/// What requests carry.
+/// The tokens and the nonce that requests send.
 #[derive(Default)]
 struct Known {
-    /// Has the store been looked at?
+    /// True after the store was read.
     loaded: bool,
-    /// Counts the tokens that were had.
+    /// The number of times that the tokens changed.
     generation: u64,
     tokens: Option<Tokens>,
     margin: u64,
-    /// These were tried to be refreshed before their end; the server decides what they are still good for.
+    /// True after an attempt to refresh these tokens before their expiry; the server decides whether they are
+    /// still valid.
     tried: bool,
     /// The MCP server's last nonce for proofs.
     nonce: Option<String>,
@@ -96,7 +97,7 @@ impl Known {
         self.tokens = tokens;
     }
 
-    /// Is it time to refresh?
+    /// Returns true if the tokens are due for a refresh.
     fn is_due(&self, now: u64) -> bool {
         let due = |tokens: &Tokens| tokens.refresh.is_some() && tokens.expires_within(now, self.margin);
         !self.tried && self.tokens.as_ref().is_some_and(due)
@@ -117,21 +118,22 @@ impl Authorizer {
         Ok(Authorizer(Arc::new(Inner { auth, config, dpop, fetcher, flow, known, flight })))
     }
 
-    /// Can a request be sent without waiting for [`Authorizer::prepare`]?
+    /// Returns true if a request can be sent without waiting for [`Authorizer::prepare`].
     pub(in crate::client) fn is_ready(&self) -> bool {
         let known = lock(&self.0.known);
         known.loaded && !known.is_due(now())
     }
 
-    /// Look into the store, refresh tokens that end soon. What fails here is for the server to say.
+    /// Reads the store and refreshes tokens that expire soon. Failures are ignored here: the server reports
+    /// them.
     pub(in crate::client) async fn prepare(&self) {
         if let Err(failure) = self.join(None).end().await {
             tracing::debug!(reason = failure.reason, "tokens could not be made ready");
         }
     }
 
-    /// A request that was sent with the tokens of generation `seen` is refused: get better ones. All requests that are
-    /// refused meanwhile wait for the same flight.
+    /// Renews the tokens after the server refused a request that was sent with those of generation `seen`.
+    /// All requests that are refused meanwhile wait for the same attempt.
     pub(in crate::client) async fn renew(&self, seen: u64, challenge: Challenge) -> Result<(), Failure> {
         loop {
             if lock(&self.0.known).generation > seen {
@@ -139,15 +141,15 @@ impl Authorizer {
             }
             let seat = self.join(Some(&challenge));
             let result = seat.end().await;
-            // A flight that only made ready what was there has not looked at any challenge.
+            // An attempt that only loaded or refreshed the stored tokens has not processed any challenge.
             if seat.is_challenged() {
                 return result;
             }
         }
     }
 
-    /// When what was sent is answered, and what came of it is kept; for as long as that may take, when nobody waits any
-    /// more.
+    /// Waits until the running attempt has its answers and has stored its result, for as long as that may
+    /// take after nobody waits for it any longer.
     pub(in crate::client) async fn settled(&self) {
         let limit = self.0.auth.timeout.saturating_add(KEEPING);
         if tokio::time::timeout(limit, self.0.flight.settled()).await.is_err() {
@@ -155,28 +157,28 @@ impl Authorizer {
         }
     }
 
-    /// A request that was challenged has succeeded.
+    /// Records that a request that was challenged has succeeded.
     pub(in crate::client) fn accepted(&self) {
         lock(&self.0.flow).accepted();
     }
 
-    /// The MCP server's next nonce.
+    /// Stores the MCP server's next nonce.
     pub(in crate::client) fn set_nonce(&self, nonce: String) {
         lock(&self.0.known).nonce = Some(nonce);
     }
 
-    /// How often the tokens have changed.
+    /// Returns the number of times that the tokens changed.
     pub fn generation(&self) -> u64 {
         lock(&self.0.known).generation
     }
 
-    /// Put the token into the head of a request to the server, and return its generation.
+    /// Adds the token to the head of a request to the server, and returns its generation.
     pub(in crate::client) fn apply(&self, headers: &mut HeaderMap, method: &str, url: &str) -> u64 {
         headers.remove(AUTHORIZATION);
         let known = lock(&self.0.known);
         let Some(tokens) = &known.tokens else { return known.generation };
         let mut put = |name: HeaderName, value: &str| {
-            // The machine takes tokens of visible ASCII only.
+            // The machine accepts only tokens of visible ASCII.
             if let Ok(mut value) = HeaderValue::from_str(value) {
                 value.set_sensitive(true);
                 headers.insert(name, value);
@@ -200,7 +202,7 @@ impl Authorizer {
         known.generation
     }
 
-    /// The flight that is on, or a new one.
+    /// Joins the running attempt, or starts a new one.
     fn join(&self, challenge: Option<&Challenge>) -> Seat {
         self.0.flight.join(challenge.is_some(), |pilot| {
             let (inner, cause) = (Arc::clone(&self.0), challenge.cloned());
@@ -210,8 +212,9 @@ impl Authorizer {
 }
 
 impl Inner {
-    /// Whatever can be done again ends when nobody waits for it any more. A request that may use up a refresh token or a
-    /// code cannot: its answer is waited for, and what comes is kept.
+    /// Runs one attempt. Steps that can be repeated end when nobody waits for them any longer. A request that
+    /// may use up a refresh token or a code cannot be repeated: the attempt waits for its answer and stores
+    /// the result.
     async fn fly(&self, challenge: Option<Challenge>, pilot: &Pilot) -> Result<(), Failure> {
         let (store, server) = (&self.auth.store, &self.config.server);
         if !lock(&self.known).loaded {
@@ -220,7 +223,8 @@ impl Inner {
         if challenge.is_none() && !lock(&self.known).is_due(now()) {
             return Ok(());
         }
-        // Also while the user is asked: another process that waits here finds the tokens when its turn comes.
+        // The lock is held while the user signs in, too: another process that waits here finds the tokens
+        // when it acquires the lock.
         let turn = async {
             let busy =
                 |_| Failure::new("busy", "another program does not finish its authorization of this server");
@@ -271,19 +275,19 @@ impl Inner {
             *flow = Flow::new(self.config.clone(), Some(stored))?;
             if let Some(own) = flow.credentials() {
                 known.take(own.tokens.clone(), now());
-                // How long they were to live is not known.
+                // The original lifetime is unknown.
                 known.margin = MARGIN;
             }
         }
         Ok(())
     }
 
-    /// Has someone else brought tokens meanwhile?
+    /// Returns true if another program has stored tokens meanwhile.
     fn found_better(&self, stored: Option<Credentials>) -> Result<bool, Failure> {
         let mut flow = lock(&self.flow);
         let Some(stored) = stored else {
             if flow.has_kept() {
-                // The user has signed out: nothing of before is to be used, or to come back.
+                // The user has signed out: earlier credentials must not be used or restored.
                 *flow = Flow::new(self.config.clone(), None)?;
                 lock(&self.known).tokens = None;
             }
@@ -293,7 +297,7 @@ impl Inner {
             return Ok(false);
         }
         let fresh = stored.tokens.as_ref().is_some_and(|tokens| !tokens.expires_within(now(), 0));
-        // Also when they have to be refreshed first: they may be another user's.
+        // Also if they have to be refreshed first: they may be another user's.
         lock(&self.known).take(stored.tokens, now());
         Ok(fresh)
     }
@@ -323,8 +327,8 @@ impl Inner {
         signature.ok_or_else(|| Failure::new("signature", "the key does not sign"))
     }
 
-    /// The user may have just agreed, and asking again would not mend a store: what it does not take is used all the
-    /// same.
+    /// Stores a record. The user may have just agreed, and asking again would not repair a store, so a record
+    /// that the store rejects is still used.
     async fn keep(&self, record: Credentials, asked: bool) {
         let mut next = Some(record).filter(|record| !lock(&self.flow).is_kept(record));
         for _ in 0..SWAPS {

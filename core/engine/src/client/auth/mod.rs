@@ -51,11 +51,11 @@ pub(super) use authorizer::Authorizer;
 pub(crate) use authorizer::Failure;
 pub(crate) use fetch::Fetcher;
 
-/// Something that whoever ends the client's runtime waits for.
+/// A guard that delays the end of the client's runtime while it lives.
 type Hold = Arc<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>;
 type Redirect = Arc<dyn Fn(String) -> BoxFuture<'static, Result<String, Error>> + Send + Sync>;
 
-/// How a client gets in. Cheap to clone; clients made from clones share the store.
+/// A sign-in configuration. Cheap to clone; clients made from clones share the store.
 #[derive(Clone)]
 pub struct Auth {
     grant: Grant,
@@ -85,12 +85,12 @@ impl std::fmt::Debug for Auth {
 }
 
 impl Auth {
-    /// The user agrees in a browser. `redirect` is given the page to open, and gives back the whole URL that the
-    /// browser was sent to in the end, which begins with `redirect_uri` (`https`, or `http` at a loopback host).
-    /// Time limits of calls stand still meanwhile.
+    /// The user agrees in a browser. `redirect` receives the page to open and returns the whole URL that the
+    /// browser was finally redirected to, which begins with `redirect_uri` (`https`, or `http` at a loopback
+    /// host). Time limits of calls are paused meanwhile.
     ///
-    /// The client id is, in this order: [`Auth::client_id`], [`Auth::client_metadata_url`] where the server takes
-    /// one, or what the server gives when the client registers itself.
+    /// The client id is, in this order: [`Auth::client_id`], [`Auth::client_metadata_url`] if the server
+    /// supports one, or the id that the server assigns when the client registers itself.
     pub fn authorization_code<F>(
         redirect_uri: impl Into<String>,
         redirect: impl Fn(String) -> F + Send + Sync + 'static,
@@ -103,7 +103,7 @@ impl Auth {
         auth
     }
 
-    /// The user agrees in the browser of this machine, which comes back to a port of this process.
+    /// The user agrees in the browser of this machine, which is redirected to a port of this process.
     pub fn browser(loopback: Loopback) -> Auth {
         let redirect_uri = loopback.redirect_uri();
         let loopback = Arc::new(loopback);
@@ -118,18 +118,19 @@ impl Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id).client_secret(secret)
     }
 
-    /// The client acts for itself; how it proves itself is said by further options.
+    /// The client acts for itself; further options set its authentication.
     pub(crate) fn client_credentials_alone(client_id: impl Into<String>) -> Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id)
     }
 
-    /// The client acts for itself, and signs instead of telling a secret (`private_key_jwt`).
+    /// The client acts for itself, and authenticates with a signature instead of a secret
+    /// (`private_key_jwt`).
     pub fn client_credentials_jwt(client_id: impl Into<String>, key: SigningKey) -> Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id).signing_key(key)
     }
 
-    /// The client shows an assertion that it was given (RFC 7523), such as a workload's identity. Its audience must be
-    /// the authorization server.
+    /// The client presents an assertion that it received (RFC 7523), such as a workload's identity. Its
+    /// audience must be the authorization server.
     pub fn jwt_bearer(client_id: impl Into<String>, assertion: impl Into<String>) -> Auth {
         Auth::new(Grant::JwtBearer { assertion: Secret::new(assertion) }).client_id(client_id)
     }
@@ -170,35 +171,37 @@ impl Auth {
         }
     }
 
-    /// The id of a client that was registered by hand.
+    /// Sets the id of a client that was registered manually.
     pub fn client_id(mut self, id: impl Into<String>) -> Auth {
         self.client().id = id.into();
         self
     }
 
-    /// The secret that belongs to [`Auth::client_id`].
+    /// Sets the secret that belongs to [`Auth::client_id`].
     pub fn client_secret(mut self, secret: impl Into<String>) -> Auth {
         self.client().secret = Some(Secret::new(secret));
         self
     }
 
-    /// How the client proves itself at the token endpoint. By default the strongest way that it and the authorization
-    /// server can do.
+    /// Sets the client's authentication method at the token endpoint. Default: the strongest one that both
+    /// the client and the authorization server support.
     pub fn client_auth_method(mut self, method: AuthMethod) -> Auth {
         self.client().method = Some(method);
         self
     }
 
-    /// The authorization server that [`Auth::client_id`] belongs to: its id and secret are shown to no other. By default
-    /// the first one that the MCP server names, if the client has neither a secret nor a key nor an assertion; with one of
-    /// them the call fails with kind `unauthorized` and reason `issuer_not_named`, and the message has the name.
+    /// Sets the authorization server that [`Auth::client_id`] belongs to: its id and secret are sent to no
+    /// other. Default: the first one that the MCP server names, if the client has neither a secret nor a key
+    /// nor an assertion; with one of them the call fails with kind `unauthorized` and reason
+    /// `issuer_not_named`, and the message contains the name.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Auth {
         self.client().issuer = Some(issuer.into());
         self
     }
 
-    /// Without [`Auth::issuer`], show the secret, a signature of the key, or the assertion to the first authorization server
-    /// that the MCP server names, and to no other after it: for MCP servers that may see them. Default: false.
+    /// Without [`Auth::issuer`], allows the client to send the secret, a signature of the key, or the
+    /// assertion to the first authorization server that the MCP server names, and to no other after it. Use
+    /// it for MCP servers that may see them. Default: false.
     pub fn trust_first_issuer(mut self, trust: bool) -> Auth {
         self.client().trust_first_issuer = trust;
         self
@@ -215,70 +218,71 @@ impl Auth {
         self.identity.preregistered.get_or_insert_with(unknown)
     }
 
-    /// The URL of the client id metadata document, `https` with a path.
+    /// Sets the URL of the client id metadata document, `https` with a path.
     pub fn client_metadata_url(mut self, url: impl Into<String>) -> Auth {
         self.identity.metadata_url = Some(url.into());
         self
     }
 
-    /// The name under which the client registers itself. Default: `trunnion`.
+    /// Sets the name under which the client registers itself. Default: `trunnion`.
     pub fn client_name(mut self, name: impl Into<String>) -> Auth {
         self.identity.name = name.into();
         self
     }
 
-    /// The key that the client proves itself with (`private_key_jwt`).
+    /// Sets the key for the client's authentication (`private_key_jwt`).
     pub fn signing_key(mut self, key: SigningKey) -> Auth {
         self.client_key = Some(key);
         self
     }
 
-    /// `kid` of [`Auth::signing_key`], if the authorization server knows several keys of the client.
+    /// Sets the `kid` of [`Auth::signing_key`], if the authorization server knows several keys of the client.
     pub fn signing_key_id(mut self, id: impl Into<String>) -> Auth {
         self.key_id = Some(id.into());
         self
     }
 
-    /// Bind tokens to this key where the authorization server can (DPoP, RFC 9449), so that a stolen token is of no use.
-    /// Tokens in a store that outlives the process need a key that does too.
+    /// Binds tokens to this key if the authorization server supports it (DPoP, RFC 9449), so that a stolen
+    /// token is useless. Tokens in a store that outlives the process need a key that outlives it too.
     pub fn dpop(mut self, key: SigningKey) -> Auth {
         self.dpop = Some(key);
         self
     }
 
-    /// Ask for `offline_access` where the authorization server has it. Default: false.
+    /// Requests the scope `offline_access` if the authorization server supports it. Default: false.
     pub fn offline_access(mut self, ask: bool) -> Auth {
         self.offline = ask;
         self
     }
 
-    /// Where credentials are kept. Default: in memory, for this `Auth` and its clones.
+    /// Sets the store for credentials. Default: in memory, for this `Auth` and its clones.
     pub fn store(mut self, store: impl CredentialStore) -> Auth {
         self.store = Arc::new(store);
         self
     }
 
-    /// The network that the MCP server is in. What it names as metadata and authorization servers may be there or public;
-    /// by default that is decided by the server's URL, and a name counts as public. For a server of an intranet that
-    /// is known by name: [`AddressClass::Private`].
+    /// Sets the network of the MCP server. The metadata and authorization servers that it names may be there
+    /// or public. By default the server's URL decides, and a name counts as public. For a server of an
+    /// intranet that has a name: [`AddressClass::Private`].
     pub fn addresses(mut self, class: AddressClass) -> Auth {
         self.addresses = Some(class);
         self
     }
 
-    /// Time limit of each request to metadata, registration and token endpoints. Default: ten seconds.
+    /// Sets the time limit of each request to metadata, registration and token endpoints. Default: ten
+    /// seconds.
     pub fn timeout(mut self, timeout: Duration) -> Auth {
         self.timeout = timeout;
         self
     }
 
-    /// Time limit of the user. Default: five minutes.
+    /// Sets the time limit of the user. Default: five minutes.
     pub fn user_timeout(mut self, timeout: Duration) -> Auth {
         self.user_timeout = timeout;
         self
     }
 
-    /// What `hold` gives lives while something is under way that would be lost with the runtime.
+    /// Sets the source of guards: each lives while an operation runs that the end of the runtime would lose.
     pub(crate) fn held(mut self, hold: impl Fn() -> Box<dyn Send + Sync> + Send + Sync + 'static) -> Auth {
         self.held = Some(Arc::new(hold));
         self
