@@ -1,4 +1,4 @@
-//! The URLs of servers: `http`, `https`, and `http+unix` for HTTP over a Unix socket.
+//! URLs of servers: `http`, `https`, and `http+unix` for HTTP over a Unix socket.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +8,16 @@ use crate::driver::sockets;
 
 const UNIX: &str = "http+unix://";
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Debug)]
 pub(crate) struct ServerUrl {
-    /// Over a Unix socket its host is `localhost`.
+    /// The URL of the requests. Over a Unix socket its host is `localhost`.
     pub url: Url,
     /// The absolute path of the Unix socket that is connected to instead of the URL's host.
     pub socket: Option<PathBuf>,
 }
 
-/// The URL of a server. The error is for a person.
+/// Parses the URL of a server. The error is for a person.
 pub(crate) fn server_url(text: &str) -> Result<ServerUrl, String> {
     const SCHEME: &str = "it must begin with http://, https:// or http+unix://";
     if let Some(rest) = strip_unix(text) {
@@ -33,11 +33,11 @@ pub(crate) fn server_url(text: &str) -> Result<ServerUrl, String> {
     }
 }
 
-/// The beginning of the URLs of a server that listens on this socket; a path follows.
+/// Returns the start of the URLs of a server that listens on this socket; a path follows.
 pub(crate) fn unix_url(socket: &Path) -> String {
     let mut url = UNIX.to_owned();
     for &byte in socket.as_os_str().as_encoded_bytes() {
-        // Unreserved (RFC 3986, 2.3): anything else might end the authority, or be changed on the way.
+        // Unreserved (RFC 3986, 2.3): anything else might end the authority, or be changed by a URL parser.
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             url.push(char::from(byte));
         } else {
@@ -66,7 +66,7 @@ fn over_socket(rest: &str) -> Result<ServerUrl, String> {
     Ok(ServerUrl { url, socket: Some(socket) })
 }
 
-/// Percent-decode; `None` where a `%` is not followed by two hexadecimal digits.
+/// Percent-decodes; `None` if a `%` is not followed by two hexadecimal digits.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

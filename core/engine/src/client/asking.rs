@@ -1,4 +1,4 @@
-//! What servers ask, as Rust programs answer it.
+//! Handlers of a Rust program for the input requests of servers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::{Error, lock};
 
 type Handler<Q, A> = Arc<dyn Fn(Q) -> BoxFuture<'static, Result<A, Error>> + Send + Sync>;
 
-/// The program's handlers, and those that run.
+/// The program's handlers, and the running calls of them.
 #[derive(Default)]
 pub(super) struct Asking {
     pub on_elicit: Option<Handler<ElicitRequest, ElicitAnswer>>,
@@ -26,7 +26,7 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// `capabilities` with those that the handlers stand for, unless the program has spelled them itself.
+    /// Returns `capabilities` with those that the handlers imply, unless the program has set them itself.
     pub fn declare(&self, capabilities: &Json) -> Json {
         let text = if capabilities.is_empty() { "{}" } else { capabilities.as_str() };
         let mut all: serde_json::Map<String, serde_json::Value> =
@@ -40,7 +40,7 @@ impl Asking {
         Json::from(serde_json::Value::Object(all).to_string())
     }
 
-    /// Called from the client's task, so there is a runtime to spawn on.
+    /// Runs the handler. Called from the client's task, so there is a runtime to spawn on.
     pub fn ask(self: &Arc<Self>, question: u64, kind: QuestionKind, params: &Json, reply: Reply) {
         match kind {
             QuestionKind::Elicit => self.run(question, self.on_elicit.clone(), params, reply),
@@ -80,7 +80,8 @@ impl Asking {
             lock(&this.running).remove(&question);
             reply.answer(answer);
         });
-        // A handler that panics drops the reply, which tells the server; its entry goes with the next question.
+        // A handler that panics drops the reply, which answers the server; its entry is removed with the next
+        // input request.
         running.retain(|_, task| !task.is_finished());
         running.insert(question, task.abort_handle());
     }

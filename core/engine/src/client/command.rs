@@ -1,4 +1,4 @@
-//! What a Rust program may connect to.
+//! Commands that start a server as a child process.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use super::{Client, MemoryEnd, Target};
 use crate::Error;
 
-/// Where the standard error of a server that is started goes.
+/// The destination of the standard error of a server that is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stderr {
-    /// Where this program's goes.
+    /// The standard error of this program.
     #[default]
     Inherit,
-    /// Nowhere.
+    /// Discarded.
     Null,
-    /// To this program, line by line: notifications with the event `stderr` and the parameters `{line, lost?}`. A line is
-    /// UTF-8 with replacements, and cut after 8 KiB; while 256 lines wait further ones are dropped, and counted in `lost` of
-    /// the next. The server is never held up.
+    /// This program, line by line: notifications with the event `stderr` and the parameters `{line, lost?}`.
+    /// A line is UTF-8 with replacement characters, and cut after 8 KiB. While 256 lines wait, further ones
+    /// are dropped, and counted in `lost` of the next. The server is never blocked.
     Lines,
 }
 
@@ -35,50 +35,51 @@ impl ServerCommand {
         ServerCommand::of(vec![program])
     }
 
-    /// Program and arguments.
+    /// Returns the command with this program and these arguments.
     pub(crate) fn of(argv: Vec<String>) -> ServerCommand {
         let (env, stderr) = (BTreeMap::new(), Stderr::default());
         ServerCommand { argv, env, inherit_env: false, cwd: None, stderr }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.argv.push(argument.into());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.argv.extend(arguments.into_iter().map(Into::into));
         self
     }
 
-    /// Whether the server gets all of this program's environment, secrets included. Default: false; it gets `HOME`, `LANG`,
-    /// `LC_ALL`, `LC_CTYPE`, `LOGNAME`, `PATH`, `SHELL`, `TERM`, `TMPDIR`, `TZ` and `USER`, and what [`ServerCommand::env`] adds.
+    /// Sets whether the server inherits all of this program's environment, secrets included. Default: false;
+    /// it inherits `HOME`, `LANG`, `LC_ALL`, `LC_CTYPE`, `LOGNAME`, `PATH`, `SHELL`, `TERM`, `TMPDIR`, `TZ`
+    /// and `USER`, and gets the variables of [`ServerCommand::env`].
     pub fn inherit_env(mut self, all: bool) -> Self {
         self.inherit_env = all;
         self
     }
 
-    /// Where its standard error goes. Default: where this program's goes.
+    /// Sets the destination of its standard error. Default: the standard error of this program.
     pub fn stderr(mut self, stderr: Stderr) -> Self {
         self.stderr = stderr;
         self
     }
 
-    /// A variable added to the environment.
+    /// Adds a variable to the environment.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.insert(name.into(), value.into());
         self
     }
 
-    /// The working directory.
+    /// Sets the working directory.
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cwd = Some(directory.into());
         self
     }
 
-    /// Start the server and connect with the default options; for others, give this to
+    /// Starts the server and connects with the default options; for other options, pass the command to
     /// [`ClientBuilder::connect`](super::ClientBuilder::connect).
     pub async fn connect(self) -> Result<Client, Error> {
         Client::builder().connect(self).await

@@ -1,4 +1,4 @@
-//! Exchanges of a client that authorizes itself: what a refusal leads to.
+//! Exchanges of a client with sign-in: the handling of refusals.
 
 use bytes::Bytes;
 use http::Method;
@@ -12,7 +12,7 @@ use super::auth::Authorizer;
 use super::exchange::HttpEvent;
 use super::stages::{Stage, Step, Wanted, advance};
 
-/// A request that can be sent again.
+/// A request that can be retried.
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -20,26 +20,26 @@ pub(super) struct Call {
     pub(super) wanted: Wanted,
 }
 
-/// A request whose refusal is not its end yet.
+/// A request that can still be retried after a refusal.
 pub(super) struct Guarded {
     authorizer: Authorizer,
     pub(super) call: Call,
     /// Generation of the tokens it was sent with.
     seen: u64,
     renewals: u32,
-    /// A nonce was asked for since the last renewal; a second time is no misunderstanding.
+    /// True if a nonce was requested since the last renewal; a second request for one is an error.
     renonced: bool,
 }
 
-/// How an exchange goes on.
+/// The next state of an exchange.
 pub(super) enum Way {
-    /// Nothing can send it back any more.
+    /// An exchange that is no longer retried.
     Open(Stage),
-    /// Sent, and not answered yet.
+    /// An exchange that was sent and is not answered yet.
     Guarded(Box<Guarded>, Stage),
-    /// To be sent, by who has the connections.
+    /// An exchange to be sent by the owner of the connections.
     Send(Box<Guarded>),
-    /// Waits for tokens; because of a challenge, or for the first time.
+    /// An exchange that waits for tokens, because of a challenge or for the first time.
     Waiting(Box<Guarded>, Option<Challenge>),
 }
 
@@ -67,7 +67,7 @@ impl Guarded {
         Box::new(Guarded { authorizer, call, seen: 0, renewals: 0, renonced: false })
     }
 
-    /// How it begins.
+    /// Returns the first state of the exchange.
     pub(super) fn begin(self: Box<Self>) -> Way {
         if self.is_farewell() || self.authorizer.is_ready() {
             Way::Send(self)
@@ -76,12 +76,12 @@ impl Guarded {
         }
     }
 
-    /// The end of a session is no reason to send the user to a page.
+    /// Returns true for the end of a session, which is no reason to send the user to a page.
     fn is_farewell(&self) -> bool {
         self.call.method == Method::DELETE
     }
 
-    /// The headers to send it with to this URL.
+    /// Returns the headers to send it with to this URL.
     pub(super) fn headers(&mut self, url: &str) -> HeaderMap {
         let mut headers = self.call.headers.clone();
         self.seen = self.authorizer.apply(&mut headers, self.call.method.as_str(), url);
@@ -135,7 +135,8 @@ impl Guarded {
             self.authorizer.prepare().await;
             return (Step::idle(post), Some(Way::Send(self)));
         };
-        // A refresh, and the authorizations. The machine counts those of all requests; this one ends in any case.
+        // One refresh and the authorizations. The machine counts those of all requests; this one ends in any
+        // case.
         let result = if self.renewals > MAX_AUTHORIZATIONS {
             Err(AuthError::TooManyAuthorizations { attempts: MAX_AUTHORIZATIONS }.into())
         } else {

@@ -1,4 +1,4 @@
-//! Frames between a client and a server in one process.
+//! Connections between a client and a server in one process.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ pub struct MemoryEnd {
     pub incoming: mpsc::UnboundedReceiver<Bytes>,
 }
 
-/// Two ends that are connected with each other.
+/// Returns two connected ends.
 pub fn memory_pair() -> (MemoryEnd, MemoryEnd) {
     let (to_b, from_a) = mpsc::unbounded_channel();
     let (to_a, from_b) = mpsc::unbounded_channel();

@@ -1,8 +1,9 @@
-//! Lists, a page at a time or whole.
+//! Lists, one page at a time or complete.
 //!
-//! A whole list has at most 1000 pages and 16 times the bytes of a message; each page has the time limit of a request, all
-//! of them the total one. One that does not end fails, with kind `limit`, `timeout`, or `protocol` where a cursor comes
-//! again; what there was until then is in the error's data, as a result.
+//! A complete list has at most 1000 pages and 16 times the bytes of a message. Each page has the time limit
+//! of a request, and all of them together have the total one. A list that does not end fails with kind
+//! `limit`, `timeout`, or `protocol` if a cursor repeats; the error's data contains the entries until then,
+//! as a result.
 
 use serde::de::DeserializeOwned;
 use trunnion_proto::json::{self, Json};
@@ -17,53 +18,53 @@ use crate::Error;
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
-    /// For [`Request::cursor`]; `None` on the last page.
+    /// The cursor for [`Request::cursor`]; `None` on the last page.
     pub next_cursor: Option<String>,
 }
 
 impl Client {
-    /// One page of the tools.
+    /// Lists one page of the tools.
     pub fn list_tools(&self) -> Request<Page<Tool>> {
         self.request("list_tools")
     }
 
-    /// All tools, page after page.
+    /// Lists all tools, page after page.
     pub async fn list_all_tools(&self) -> Result<Vec<Tool>, Error> {
         all(self.list_tools()).await
     }
 
-    /// One page of the resources.
+    /// Lists one page of the resources.
     pub fn list_resources(&self) -> Request<Page<Resource>> {
         self.request("list_resources")
     }
 
-    /// All resources, page after page.
+    /// Lists all resources, page after page.
     pub async fn list_all_resources(&self) -> Result<Vec<Resource>, Error> {
         all(self.list_resources()).await
     }
 
-    /// One page of the resource templates.
+    /// Lists one page of the resource templates.
     pub fn list_resource_templates(&self) -> Request<Page<ResourceTemplate>> {
         self.request("list_resource_templates")
     }
 
-    /// All resource templates, page after page.
+    /// Lists all resource templates, page after page.
     pub async fn list_all_resource_templates(&self) -> Result<Vec<ResourceTemplate>, Error> {
         all(self.list_resource_templates()).await
     }
 
-    /// One page of the prompts.
+    /// Lists one page of the prompts.
     pub fn list_prompts(&self) -> Request<Page<Prompt>> {
         self.request("list_prompts")
     }
 
-    /// All prompts, page after page.
+    /// Lists all prompts, page after page.
     pub async fn list_all_prompts(&self) -> Result<Vec<Prompt>, Error> {
         all(self.list_prompts()).await
     }
 }
 
-/// The engine puts the pages together, and bounds them.
+/// Requests a complete list. The engine joins the pages and limits them.
 async fn all<T>(mut first: Request<Page<T>>) -> Result<Vec<T>, Error>
 where
     T: DeserializeOwned + Send + 'static,
@@ -73,7 +74,7 @@ where
 }
 
 impl<T> Request<Page<T>> {
-    /// Where to begin: [`Page::next_cursor`] of the page before.
+    /// Sets the cursor to start at: [`Page::next_cursor`] of the previous page.
     pub fn cursor(self, cursor: &str) -> Self {
         self.set("cursor", &cursor)
     }

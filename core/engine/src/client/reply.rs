@@ -1,14 +1,15 @@
-//! How a question of the server is answered.
+//! The answer to an input request of the server.
 
 use tokio::sync::mpsc::WeakUnboundedSender;
 use trunnion_proto::error::{ErrorKind, RpcError};
 
 use super::Command;
 
-/// The one answer to a question. Dropped without one, it tells the server that the client failed.
+/// The handle for the one answer to an input request. If it is dropped without an answer, the server gets an
+/// error of the client.
 #[derive(Debug)]
 pub struct Reply {
-    /// Weak: a question does not keep the connection open.
+    /// Weak: an input request does not hold the connection open.
     commands: WeakUnboundedSender<Command>,
     question: u64,
     answered: bool,
@@ -19,7 +20,7 @@ impl Reply {
         Reply { commands, question, answered: false }
     }
 
-    /// Answer with the text of a result object, or refuse. False: the client is closed.
+    /// Sends the text of a result object, or a refusal. Returns false if the client is closed.
     pub fn answer(mut self, answer: Result<String, RpcError>) -> bool {
         self.send(answer)
     }

@@ -74,8 +74,9 @@ pub(super) struct Events {
     longest: Option<Duration>,
 }
 
-/// The minimum silence after which a stream of changes, or one that belongs to no request, counts as lost: if
-/// the server has already sent two comments, and has not been silent for a quarter of that time before.
+/// The minimum silence after which a stream of changes, or one that belongs to no request, counts as lost, if
+/// the server has sent at least two comments before. The limit is four times the longest silence so far, if
+/// that is more.
 const SILENCE: Duration = Duration::from_secs(60);
 
 impl Events {

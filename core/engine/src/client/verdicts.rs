@@ -1,5 +1,5 @@
-//! Which revision servers have turned out to speak, so that the next connection need not find out again. One table
-//! per process: programs make a client per task or per user, and all of them meet the same servers.
+//! A cache of the revisions of servers, so that the next connection need not probe again. There is one table
+//! per process: programs create a client per task or per user, and all of them connect to the same servers.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, OnceLock};
@@ -14,7 +14,7 @@ const LIFE: Duration = Duration::from_secs(600);
 
 static VERDICTS: Mutex<Verdicts> = Mutex::new(Verdicts(Vec::new()));
 
-/// In the order in which they were found out.
+/// Entries in the order in which they were determined.
 struct Verdicts(Vec<(u64, Revision, Instant)>);
 
 impl Verdicts {
@@ -32,8 +32,8 @@ impl Verdicts {
     }
 }
 
-/// What a target is called in the table; `None` for servers of this process. A keyed hash: URLs, arguments and environments
-/// may hold secrets, and the table outlives the client.
+/// Returns the key of a target in the table; `None` for servers of this process. It is a keyed hash: URLs,
+/// arguments and environments may contain secrets, and the table outlives the client.
 pub(super) fn key(target: &Target) -> Option<u64> {
     static HASH: OnceLock<RandomState> = OnceLock::new();
     let hash = HASH.get_or_init(RandomState::new);
@@ -47,7 +47,7 @@ pub(super) fn key(target: &Target) -> Option<u64> {
 }
 
 pub(super) fn recall(key: u64) -> Option<Revision> {
-    // A table that is in use is done without: it may be locked for ever in the child of a fork.
+    // A table that is locked is not used: in the child of a fork it may be locked indefinitely.
     VERDICTS.try_lock().ok()?.recall(key, Instant::now())
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP of an authorization: requests as the machine has them, to addresses that it permits.
+//! HTTP requests of a sign-in, restricted to the addresses that the machine permits.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ const DPOP_NONCE: &str = "dpop-nonce";
 
 pub(crate) struct Fetcher {
     policy: AddressPolicy,
-    /// A URL that is the user's word, not a document's: it may be anywhere.
+    /// A URL that the user configured, not a document: it may be at any address.
     trusted: Option<String>,
     timeout: Duration,
     clients: Mutex<HashMap<Kind, reqwest::Client>>,
@@ -29,13 +29,14 @@ pub(crate) struct Fetcher {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Kind {
-    /// Past any proxy.
+    /// True for requests that bypass any proxy.
     loopback: bool,
-    /// Whatever the address.
+    /// True for requests to any address.
     trusted: bool,
 }
 
-/// A name that leads to an address of this class only.
+/// The error for a name that does not resolve to a permitted address: it resolves only to addresses of this
+/// class.
 #[derive(Debug, thiserror::Error)]
 #[error("its name leads to a {0} address, which the MCP server may not send a client to (option addresses)")]
 struct Refused(AddressClass);
@@ -45,18 +46,20 @@ impl Fetcher {
         Fetcher { policy, trusted, timeout, clients: Mutex::default() }
     }
 
-    /// The answer, of any status; a redirect is one. Of the body at most a byte more than the machine takes.
+    /// Sends a request and returns the response, with any status; redirects are not followed. The body is cut
+    /// one byte above the machine's limit.
     pub(super) async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
         self.send_to(request, self.trusted.as_ref() == Some(&request.url)).await
     }
 
-    /// The same. `trusted`: the URL is the user's word, and may lead anywhere.
+    /// Sends a request like [`Fetcher::send`]. `trusted`: the user configured the URL, so it may lead to any
+    /// address.
     pub(crate) async fn send_to(
         &self,
         request: &HttpRequest,
         trusted: bool,
     ) -> Result<HttpResponse, Failure> {
-        // Queries may hold what is nobody's business.
+        // Queries may contain private data.
         let place = request.url.split(['?', '#']).next().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| {
             let error = error.without_url();
@@ -142,7 +145,7 @@ fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Names of the proxies that the user has set: where they are is the user's word.
+/// Returns the names of the proxies that the user has set; the user's proxies may be at any address.
 fn proxies() -> Vec<String> {
     let name = |variable: &str| {
         let value = std::env::var(variable).ok()?;
@@ -153,8 +156,8 @@ fn proxies() -> Vec<String> {
     variables.into_iter().filter_map(name).collect()
 }
 
-/// Resolves names to addresses that are permitted. The check and the connection are of one answer, so that a name
-/// cannot lead elsewhere after it was looked at.
+/// A resolver that returns only permitted addresses. The check and the connection use the same response, so
+/// that a name cannot resolve to another address after the check.
 struct Guarded {
     policy: AddressPolicy,
     proxies: Vec<String>,

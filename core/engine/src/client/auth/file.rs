@@ -1,4 +1,4 @@
-//! Credentials in files.
+//! A credential store in files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,28 +12,29 @@ use super::store::{CredentialStore, Turn, swapped};
 use crate::driver::files;
 use crate::store::{StoreError, StoreFuture};
 
-/// How often a turn that someone else has is asked for. A thread that waits in the lock itself could not be called back.
+/// Interval of attempts to acquire a lock that another program holds. A thread that blocks in the lock itself
+/// could not be cancelled.
 const AGAIN: Duration = Duration::from_millis(20);
-/// A record is some kilobytes; what is larger was not written here.
+/// Maximum size of a record. A record has a few kilobytes; a larger file was not written by this store.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Credentials in a directory: one file for each MCP server, for the user's eyes only (directory 0700, files 0600; on
-/// Windows an access list of the user, SYSTEM and the administrators).
+/// Credentials in a directory: one file for each MCP server, readable only by the user (directory 0700, files
+/// 0600; on Windows an access list of the user, SYSTEM and the administrators).
 ///
-/// Processes may share it. Locks of files (`flock`, on Windows `LockFileEx`) give one of them a turn at a time, and a record that another has
-/// changed is not overwritten. What the files hold is not encrypted.
+/// Processes may share it. File locks (`flock`, on Windows `LockFileEx`) serialize them, and a record that
+/// another process has changed is not overwritten. The contents of the files are not encrypted.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     directory: Arc<PathBuf>,
 }
 
 impl FileStore {
-    /// In this directory, which is made when it is needed.
+    /// Returns a store in this directory, which is created when it is needed.
     pub fn new(directory: impl Into<PathBuf>) -> FileStore {
         FileStore { directory: Arc::new(directory.into()) }
     }
 
-    /// Name of a server's files: URLs hold what file names may not.
+    /// Returns the path of a server's file: URLs contain characters that file names may not.
     fn path(&self, server: &str, extension: &str) -> PathBuf {
         let digest = ring::digest::digest(&ring::digest::SHA256, server.as_bytes());
         let name: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -52,7 +53,7 @@ impl CredentialStore for FileStore {
         let directory = Arc::clone(&self.directory);
         blocking(move || {
             make(&directory)?;
-            // Held for some file operations only, so that waiting for it is waiting for the disk.
+            // Locked for a few file operations only, so the wait is no longer than disk access.
             let guard = open(&guard)?;
             files::lock(&guard).map_err(|error| failed(&path, &error))?;
             let mut slot = read(&path, &record.server)?;
@@ -117,16 +118,16 @@ fn read(path: &Path, server: &str) -> Result<Option<Credentials>, StoreError> {
         return Err(StoreError::new(format!("{}: it is larger than {LARGEST} bytes", path.display())));
     }
     let text = fs::read(path).map_err(|error| failed(path, &error))?;
-    // What serde says may quote the text, which holds tokens.
+    // The message of serde may quote the text, which contains tokens.
     let record: Option<Credentials> = serde_json::from_slice(&text)
         .map_err(|_| StoreError::new(format!("{}: it holds no credentials", path.display())))?;
     Ok(record.filter(|record| record.server == server))
 }
 
-/// Whole or not at all: who reads at the same time sees the old file or the new one.
+/// Writes the file atomically: a concurrent reader sees the old file or the new one.
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    // Left by a process that died; who has the lock is alone here.
+    // Left by a process that died; the holder of the lock is the only writer here.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

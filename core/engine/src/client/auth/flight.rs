@@ -1,4 +1,4 @@
-//! One attempt to bring tokens, and those who wait for it.
+//! One sign-in attempt, shared by the requests that wait for it.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,30 +9,30 @@ use crate::lock;
 
 type End = Result<(), Failure>;
 
-/// Where the one flight is that is on, if one is.
+/// The slot of the running attempt, if there is one.
 #[derive(Default, Clone)]
 pub(super) struct Slot(Arc<Mutex<Option<Arc<Flight>>>>);
 
 struct Flight {
-    /// It answers a challenge.
+    /// True if it answers a challenge.
     challenged: bool,
-    /// How many wait for it.
+    /// The number of requests that wait for it.
     waiting: watch::Sender<usize>,
     end: watch::Sender<Option<End>>,
 }
 
-/// The place of one who waits; dropped, of one who does not any more.
+/// The registration of one waiting request; dropping it ends the wait.
 pub(super) struct Seat(Arc<Flight>);
 
-/// The flight as its own task sees it. When that ends, in whatever way, the slot is free again.
+/// The attempt as its own task sees it. When the task ends in any way, the slot becomes free.
 pub(super) struct Pilot {
     slot: Slot,
     flight: Arc<Flight>,
 }
 
 impl Slot {
-    /// A place in the flight that is on, or in a new one, which has a task of its own: what was sent cannot be called back,
-    /// so it must not end with those who wait for it.
+    /// Joins the running attempt, or starts a new one in a task of its own: a request that was sent cannot be
+    /// revoked, so the attempt must not end when the waiting requests do.
     pub(super) fn join<F>(&self, challenged: bool, fly: impl FnOnce(Arc<Pilot>) -> F) -> Seat
     where
         F: Future<Output = End> + Send + 'static,
@@ -54,7 +54,7 @@ impl Slot {
         seat
     }
 
-    /// When no flight is on.
+    /// Waits until no attempt is running.
     pub(super) async fn settled(&self) {
         loop {
             let flight = lock(&self.0).clone();
@@ -70,7 +70,7 @@ impl Seat {
         Seat(Arc::clone(flight))
     }
 
-    /// Does the flight answer a challenge?
+    /// Returns true if the attempt answers a challenge.
     pub(super) fn is_challenged(&self) -> bool {
         self.0.challenged
     }
@@ -89,7 +89,7 @@ impl Drop for Seat {
 }
 
 impl Pilot {
-    /// Do this as long as somebody waits for what comes of it.
+    /// Runs the future as long as a request waits for its result.
     pub(super) async fn unless_given_up<T, E: Into<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -101,7 +101,7 @@ impl Pilot {
         }
     }
 
-    /// Something is about to begin that has to be brought to its end: does anybody want it?
+    /// Checks that a request still waits, before a step begins that must be completed.
     pub(super) fn commit(&self) -> Result<(), Failure> {
         if self.retire() { Err(forsaken()) } else { Ok(()) }
     }
@@ -116,7 +116,7 @@ impl Pilot {
         }
     }
 
-    /// Free the slot if nobody waits: who comes later begins a flight of its own.
+    /// Frees the slot if no request waits: a later request starts a new attempt.
     fn retire(&self) -> bool {
         let mut slot = lock(&self.slot.0);
         let forsaken = *self.flight.waiting.borrow() == 0;
@@ -150,7 +150,7 @@ fn forsaken() -> Failure {
     Failure::new("cancelled", "nobody waits for it any more")
 }
 
-/// Of a panic in code of the program, or of a runtime that ends.
+/// Returns the failure for a panic in the program's code, or for a runtime that ends.
 fn crashed() -> Failure {
     Failure::new("cancelled", "the attempt has broken off")
 }

@@ -1,4 +1,4 @@
-//! Keys to sign with.
+//! Keys for signatures.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A new key for `ES256`.
+    /// Generates a new key for `ES256`.
     pub fn generate() -> Result<SigningKey, Error> {
         let broken = |_| Error::internal("no key could be made: the system has no random numbers");
         let random = SystemRandom::new();
@@ -43,8 +43,8 @@ impl SigningKey {
         SigningKey::from_pkcs8(pkcs8.as_ref())
     }
 
-    /// A key in PEM: `PRIVATE KEY` (PKCS #8) of the kinds that [`SigningKey::from_pkcs8`] takes, or `RSA PRIVATE KEY`.
-    /// Anything else is an error of kind `usage`.
+    /// Reads a key in PEM: `PRIVATE KEY` (PKCS #8) of the kinds that [`SigningKey::from_pkcs8`] accepts, or
+    /// `RSA PRIVATE KEY`. Anything else is an error of kind `usage`.
     pub fn from_pem(pem: &str) -> Result<SigningKey, Error> {
         let bad = || Error::usage("the key is no PEM of a private key (PKCS #8)");
         match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| bad())? {
@@ -57,8 +57,8 @@ impl SigningKey {
         }
     }
 
-    /// A key in PKCS #8: P-256 (`ES256`), P-384 (`ES384`), Ed25519 (`EdDSA`), RSA of 2048 bits and more (`RS256`; for
-    /// `private_key_jwt` only). Anything else is an error of kind `usage`.
+    /// Reads a key in PKCS #8: P-256 (`ES256`), P-384 (`ES384`), Ed25519 (`EdDSA`), RSA of 2048 bits and more
+    /// (`RS256`; for `private_key_jwt` only). Anything else is an error of kind `usage`.
     pub fn from_pkcs8(der: &[u8]) -> Result<SigningKey, Error> {
         let random = SystemRandom::new();
         let ecdsa = |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, der, &random).ok();
@@ -71,7 +71,7 @@ impl SigningKey {
         pair.map(|pair| SigningKey(Arc::new(pair))).ok_or_else(bad)
     }
 
-    /// The JWS algorithm.
+    /// Returns the JWS algorithm.
     pub fn algorithm(&self) -> &'static str {
         match &*self.0 {
             Pair::Es256(_) => "ES256",
@@ -81,7 +81,7 @@ impl SigningKey {
         }
     }
 
-    /// The public half for DPoP proofs.
+    /// Returns the public half for DPoP proofs.
     pub(super) fn dpop(&self) -> Result<DpopKey, AuthError> {
         let ec = |pair: &EcdsaKeyPair, curve: &str| {
             // Uncompressed point: 4, x, y.
@@ -105,7 +105,7 @@ impl SigningKey {
         Ok(DpopKey { algorithm: self.algorithm().to_owned(), jwk })
     }
 
-    /// The signature as JWS has it; `None` where the system fails.
+    /// Returns the signature in the JWS encoding; `None` if the system fails.
     pub(super) fn sign(&self, input: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &*self.0 {

@@ -1,4 +1,4 @@
-//! Ways to send the user to a page and to hear where they came back to.
+//! Redirects: open a page for the user and receive the URL that the browser is sent to at the end.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -12,19 +12,19 @@ use crate::Error;
 use crate::driver::process;
 
 const PATH: &str = "/callback";
-/// Longest head of a request whose first line is looked at.
+/// Maximum size of a request head; a longer one is not parsed.
 const LONGEST: u64 = 16 * 1024;
 const DONE: &str = "You are signed in and can close this page.";
 const OTHER: &str = "This page is waiting for another sign-in.";
 
 type Open = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
 
-/// A port of this machine that the browser comes back to (RFC 8252, section 7.3).
+/// A port of this machine that receives the browser's redirect (RFC 8252, section 7.3).
 pub struct Loopback {
     listener: TcpListener,
     port: u16,
     open: Open,
-    /// Held by the one sign-in that the port answers.
+    /// The lock of the one sign-in that the port serves at a time.
     visiting: tokio::sync::Mutex<()>,
 }
 
@@ -35,15 +35,16 @@ impl std::fmt::Debug for Loopback {
 }
 
 impl Loopback {
-    /// Listen on 127.0.0.1 at this port. 0: at any that is free, for authorization servers that let the port differ
-    /// from the one that was registered, as RFC 8252 wants. Kept until the `Auth` is dropped.
+    /// Binds this port on 127.0.0.1. 0 binds any free port, for authorization servers that allow the port to
+    /// differ from the registered one, as RFC 8252 requires. The port stays bound until the `Auth` is
+    /// dropped.
     pub async fn bind(port: u16) -> Result<Loopback, Error> {
         let failed = |error: io::Error| Error::usage(format!("port {port} of 127.0.0.1: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
         Loopback::on(listener).map_err(failed)
     }
 
-    /// With a port that is bound already; within a runtime.
+    /// Uses a port that is bound already. Must be called within a runtime.
     pub(crate) fn adopt(listener: std::net::TcpListener) -> io::Result<Loopback> {
         listener.set_nonblocking(true)?;
         Loopback::on(TcpListener::from_std(listener)?)
@@ -54,18 +55,18 @@ impl Loopback {
         Ok(Loopback { listener, port, open: Arc::new(open_browser), visiting: Default::default() })
     }
 
-    /// Open pages by this instead of by `xdg-open` (macOS: `open`, Windows: `rundll32`).
+    /// Sets the function that opens pages instead of `xdg-open` (macOS: `open`, Windows: `rundll32`).
     pub fn open_with(mut self, open: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Loopback {
         self.open = Arc::new(open);
         self
     }
 
-    /// Where the browser comes back to.
+    /// Returns the URL that the browser is redirected to.
     pub fn redirect_uri(&self) -> String {
         format!("http://127.0.0.1:{}{PATH}", self.port)
     }
 
-    /// Open the page, and wait for the callback that belongs to it.
+    /// Opens the page and waits for the callback that belongs to it.
     pub(super) async fn visit(&self, url: String) -> Result<String, Error> {
         let _visiting = self.visiting.lock().await;
         (self.open)(&url).map_err(|error| {
@@ -85,7 +86,8 @@ impl Loopback {
                     while connections.try_join_next().is_some() {}
                     let Ok((stream, _)) = accepted else { continue };
                     let (found, state) = (found.clone(), state.clone());
-                    // Browsers open connections that they do not use, so none may keep the others waiting.
+                    // Browsers open connections that they do not use, so one connection must not block the
+                    // others.
                     connections.spawn(async move {
                         if let Ok(Some(target)) = answer(stream, &state).await {
                             let _ = found.send(target).await;
@@ -97,8 +99,9 @@ impl Loopback {
     }
 }
 
-/// The redirect for a program without a browser, for [`Auth::authorization_code`](super::Auth::authorization_code): the
-/// page's URL is given to `tell`, and the URL that the browser of another machine ended at is read from standard input.
+/// Returns the redirect for a program without a browser, for
+/// [`Auth::authorization_code`](super::Auth::authorization_code): `tell` receives the page's URL, and the URL
+/// at which the browser of another machine ended is read from standard input.
 pub fn headless(
     tell: impl Fn(&str) + Send + Sync + 'static,
 ) -> impl Fn(String) -> futures_util::future::BoxFuture<'static, Result<String, Error>> + Send + Sync + 'static
@@ -106,7 +109,7 @@ pub fn headless(
     move |url| {
         tell(&url);
         let (found, read) = tokio::sync::oneshot::channel();
-        // A thread of its own: the runtime would wait at its end for one that still reads.
+        // A separate thread: at its end, the runtime would wait for a blocking task that still reads.
         std::thread::spawn(move || {
             let mut line = String::new();
             let _ = found.send(io::stdin().read_line(&mut line).map(|_| line.trim().to_owned()));
@@ -120,7 +123,7 @@ pub fn headless(
     }
 }
 
-/// Answer one request; its target, if it is the callback of this state.
+/// Answers one request; returns its target if it is the callback of this state.
 async fn answer(stream: TcpStream, state: &str) -> io::Result<Option<String>> {
     let mut stream = BufReader::new(stream);
     let mut head = (&mut stream).take(LONGEST);
@@ -133,7 +136,8 @@ async fn answer(stream: TcpStream, state: &str) -> io::Result<Option<String>> {
         }
         _ => String::new(),
     };
-    // The rest of the head, so that closing does not reset the connection under the answer.
+    // Reads the rest of the head, so that closing does not reset the connection before the client has read
+    // the response.
     let mut rest = String::new();
     while head.read_line(&mut rest).await? > 2 {
         rest.clear();
@@ -150,7 +154,7 @@ async fn answer(stream: TcpStream, state: &str) -> io::Result<Option<String>> {
     Ok(ours.then_some(target))
 }
 
-/// A parameter of the query, as it stands: a state is made of characters that need no encoding.
+/// Returns a parameter of the query without decoding: a state consists of characters that need no encoding.
 fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
     let query = url.split_once('?')?.1.split('#').next()?;
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
@@ -165,7 +169,7 @@ fn open_browser(url: &str) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    // Reaped when it ends; it may be the browser itself.
+    // The thread reaps the child when it ends; it may be the browser itself.
     std::thread::spawn(move || drop(child.wait()));
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! How a client gets in: OAuth 2.1 as the specification's authorization pages have it.
+//! Client sign-in: OAuth 2.1 according to the authorization pages of the specification.
 //!
-//! An [`Auth`] is given to [`ClientBuilder::auth`](crate::client::ClientBuilder::auth). When the server refuses a
-//! request with 401, or with 403 because of scopes, the client authorizes itself and sends the request again; the
-//! caller sees neither. The rules are [`trunnion_proto::auth`]'s; here are what they need of the world: HTTP, the
-//! user, keys, stores.
+//! An [`Auth`] is set by [`ClientBuilder::auth`](crate::client::ClientBuilder::auth). When the server refuses
+//! a request with 401, or with 403 because of scopes, the client authorizes itself and retries the request;
+//! the caller sees neither. [`trunnion_proto::auth`] implements the rules; this module provides their access
+//! to HTTP, the user, keys and stores.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), trunnion::Error> {
@@ -17,8 +17,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Tokens go to the server's own origin, over the connection's own lane, and nowhere else. Messages and logs show
-//! neither tokens nor codes nor secrets.
+//! Tokens are sent only to the server's own origin, over the connection's own transport. Messages and logs
+//! contain neither tokens nor codes nor secrets.
 
 mod authorizer;
 mod fetch;

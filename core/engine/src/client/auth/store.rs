@@ -1,4 +1,4 @@
-//! Where credentials are kept.
+//! Stores for credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,26 +8,28 @@ use trunnion_proto::auth::{AuthError, Credentials};
 use crate::lock;
 use crate::store::{StoreError, StoreFuture};
 
-/// The right to change a server's record; ends when it is dropped.
+/// The lock of a server's record; dropping it releases the lock.
 pub type Turn = Box<dyn Send + Sync>;
 
-/// Keeps the credentials of servers. A store is one user's: a program that serves many users gives each its own.
+/// A store for the credentials of servers. A store belongs to one user: a program that serves many users has
+/// one for each.
 ///
 /// Futures of a store do not borrow from it.
 pub trait CredentialStore: Send + Sync + 'static {
-    /// The record of the MCP server at this URL, if there is one.
+    /// Loads the record of the MCP server at this URL, if there is one.
     fn load(&self, server: &str) -> StoreFuture<Option<Credentials>>;
 
-    /// Keep a record, if the store still holds the version that it was made from; see
-    /// [`Credentials::swap_into`]. False: someone was faster.
+    /// Stores a record if the store still contains the version that it was made from; see
+    /// [`Credentials::swap_into`]. Returns false if another program has stored a newer version.
     fn swap(&self, record: Credentials) -> StoreFuture<bool>;
 
-    /// Wait for the one turn of this server: who has it reads the record, refreshes or authorizes, and swaps. Two who
-    /// refresh at once would use one refresh token twice, which authorization servers take for theft.
+    /// Waits for the lock of this server: its holder reads the record, refreshes or authorizes, and swaps.
+    /// Two concurrent refreshes would use one refresh token twice, which authorization servers treat as
+    /// theft.
     fn turn(&self, server: &str) -> StoreFuture<Turn>;
 }
 
-/// Such as [`Stores::credentials`](crate::store::Stores::credentials).
+/// For example [`Stores::credentials`](crate::store::Stores::credentials).
 impl<S: CredentialStore + ?Sized> CredentialStore for Arc<S> {
     fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {
         (**self).load(server)
@@ -42,7 +44,7 @@ impl<S: CredentialStore + ?Sized> CredentialStore for Arc<S> {
     }
 }
 
-/// [`Credentials::swap_into`], with what a store says of it.
+/// Calls [`Credentials::swap_into`] and returns its result in the form of a store.
 pub(super) fn swapped(record: Credentials, slot: &mut Option<Credentials>) -> Result<bool, StoreError> {
     match record.swap_into(slot) {
         Ok(()) => Ok(true),
@@ -51,7 +53,7 @@ pub(super) fn swapped(record: Credentials, slot: &mut Option<Credentials>) -> Re
     }
 }
 
-/// Credentials of this process; clones share them.
+/// Credentials in the memory of this process; clones share them.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryCredentials {
     records: Arc<Mutex<HashMap<String, Record>>>,

@@ -1,16 +1,16 @@
-//! The standard error of a child.
+//! The standard error of a child process.
 
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc;
 use trunnion_proto::json::{self, Json};
 
-/// Lines that wait for a program that does not take them.
+/// Maximum number of lines in the queue of a program that does not read them.
 const MAX_WAITING: usize = 256;
-/// Bytes of a line; of a longer one the rest is left out.
+/// Maximum number of bytes of a line; the rest of a longer one is dropped.
 const MAX_LINE: usize = 8 << 10;
 
-/// The lines, read by a task of their own: a child that says much is not held up by a program that is behind.
+/// The lines, read by a separate task: a program that lags behind does not block a child that writes much.
 pub(super) struct Lines(mpsc::Receiver<Json>);
 
 impl Lines {
@@ -20,7 +20,7 @@ impl Lines {
         Lines(receiver)
     }
 
-    /// The next line, as `{line, lost?}`; `None` after the last. Cancel-safe.
+    /// Returns the next line, as `{line, lost?}`; `None` after the last. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Json> {
         self.0.recv().await
     }
