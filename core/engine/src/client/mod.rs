@@ -54,7 +54,8 @@ pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};
 /// The server to connect to.
 #[derive(Debug)]
 pub enum Target {
-    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or `http+unix://`.
+    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or
+    /// `http+unix://`.
     Url(String),
     /// A child process that uses its standard streams.
     Command(ServerCommand),

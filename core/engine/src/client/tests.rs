@@ -1,4 +1,4 @@
-//! The drivers against hand-written peers: raw HTTP responses, shell scripts, frames in memory.
+//! Tests of the drivers against hand-written peers: raw HTTP responses, shell scripts, frames in memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ mod sse;
 mod streams;
 mod tasks;
 
-/// A request as it came: the head in lower case, and the body.
+/// A received request: the head in lower case, and the body.
 #[derive(Debug, Clone)]
 struct Raw {
     head: String,
@@ -67,10 +67,10 @@ fn discovered() -> Value {
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "raw", "version": "1"}}})
 }
 
-/// What the peer says: text to send, and whether the connection is then closed.
+/// The peer's reply: the text to send, and true if the connection is then closed.
 type Reply = (String, bool);
 
-/// Serves raw responses; returns its URL, what came, and how many connections there were.
+/// Serves raw responses; returns its URL, the received requests, and the number of connections.
 async fn serve(
     reply: impl Fn(&Raw) -> Reply + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<Raw>>>, Arc<AtomicUsize>) {
@@ -300,7 +300,7 @@ async fn the_other_lane_does_the_same() {
         (reply, false)
     })
     .await;
-    // Credentials in the URL are what sends plain HTTP this way.
+    // Credentials in the URL select this transport for plain HTTP.
     let client = Client::connect(url.replace("http://", "http://me:secret@")).await.expect("connected");
     assert_eq!(client.call_tool("t", ()).await.expect("a result").text(), "events");
     assert!(client.call_tool("away", ()).await.expect_err("another origin").message.contains("308"));
@@ -359,7 +359,7 @@ async fn a_connection_that_went_stale_is_replaced() {
     .await;
     let client = Client::connect(url).await.expect("connected");
     for _ in 0..20 {
-        // A call that was written before the close came in may have been carried out, so it is not repeated.
+        // A call that was written before the close arrived may have been executed, so it is not retried.
         match client.call_tool("t", ()).await {
             Ok(result) => assert_eq!(result.text(), "x"),
             Err(error) => assert_eq!(error.kind, "transport"),
@@ -441,7 +441,7 @@ async fn what_cannot_be_connected_to_says_why() {
 
 // ------------------------------------------------------------------------------------------- children
 
-/// A server in shell: `$line` holds the request, `$id` its id.
+/// Returns a server in shell: `$line` contains the request, `$id` its id.
 #[cfg(unix)]
 fn script(cases: &str) -> super::ServerCommand {
     let discovered = discovered();
@@ -505,7 +505,7 @@ async fn the_whole_process_group_ends() {
     let folder = std::env::temp_dir().join(format!("trunnion-group-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let file = folder.join("pid");
-    // The grandchild ignores the end of its input, and so does the child's SIGTERM.
+    // The grandchild does not end with its input, nor with a SIGTERM to the child alone.
     let client = Client::command("/bin/sh")
         .arg("-c")
         .arg(format!(
@@ -522,7 +522,7 @@ read -r line"#,
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     assert!(rustix::process::test_kill_process(pid).is_ok());
     client.close().await;
-    // Ended and waited for by whoever adopted it, or ended and not yet waited for.
+    // Ended and reaped by the process that adopted it, or ended and not yet reaped.
     let gone = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
         rustix::process::test_kill_process(pid).is_err() || stat.is_ok_and(|stat| stat.contains(") Z"))
@@ -544,7 +544,7 @@ async fn an_endless_line_ends_the_connection() {
 
 // --------------------------------------------------------------------------------------------- memory
 
-/// A server that answers what `reply` makes of each request.
+/// Returns a server that answers each request with the result of `reply`.
 fn in_memory(
     reply: impl Fn(&Value) -> Option<Value> + Send + 'static,
 ) -> (MemoryEnd, mpsc::UnboundedReceiver<Value>) {

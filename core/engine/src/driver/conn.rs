@@ -1,4 +1,5 @@
-//! One accepted connection: its bytes for hyper, and a watch for what hyper does not look at while a request is answered.
+//! One accepted connection: its byte stream for hyper, and a watch for events that hyper ignores while a
+//! request is answered.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -12,11 +13,12 @@ use super::platform::socket::Socket;
 use super::{Driver, Sleep};
 use crate::lock;
 
-/// Bytes read before hyper asks for them, above which nothing more is.
+/// Maximum number of bytes that are read before hyper requests them.
 const AHEAD: usize = 64 << 10;
-/// Bytes of one read of those.
+/// Maximum number of bytes of one such read.
 const CHUNK: usize = 4 << 10;
-/// Bytes that a peer has to take in a second, besides the first seconds that it may stand still.
+/// Minimum rate in bytes per second at which a peer must read, after an initial time during which it may read
+/// nothing.
 const RATE: u64 = 1024;
 
 /// One accepted connection, for hyper.
@@ -29,12 +31,12 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Read before hyper asked for it, from `taken` on.
+    /// Bytes that were read before hyper requested them; the unread part begins at `taken`.
     ahead: Vec<u8>,
     taken: usize,
-    /// The peer has sent all that it will send.
+    /// True after the peer has sent its last byte.
     ended: bool,
-    /// Since when something waits that the peer does not take, and the bytes it has taken since.
+    /// Start time of the wait for a peer that does not read, and the number of bytes that it has read since.
     waits: Option<(Instant, u64)>,
 }
 
@@ -48,8 +50,8 @@ impl Conn {
         &self.0.socket
     }
 
-    /// A watch on this connection, to be polled by the task that polls hyper: they share its wakers. `limit`: how long a peer may
-    /// take nothing of what is sent to it.
+    /// Returns a watch on this connection. The task that polls hyper must poll it too: they share its wakers.
+    /// `limit`: the time for which a peer may read nothing.
     pub(crate) fn watch(&self, driver: &Driver, limit: Duration) -> ConnWatch {
         let shared = self.0.clone();
         let failed = {
@@ -71,20 +73,20 @@ impl Shared {
     }
 }
 
-/// What a [`ConnWatch`] has noticed.
+/// An event that a [`ConnWatch`] has detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noticed {
-    /// There is something to read for hyper.
+    /// There are bytes for hyper to read.
     Bytes,
-    /// The peer sends nothing more, and may read still (a half-closed connection). Noticed once.
+    /// The peer sends nothing more, and may still read (a half-closed connection). Reported once.
     End,
-    /// The peer is gone: nothing reaches it any more.
+    /// The peer is disconnected: it receives nothing any longer.
     Gone,
-    /// The peer takes too little of what is sent to it.
+    /// The peer reads too slowly.
     Stalled,
 }
 
-/// Looks at a connection for hyper, which does not while it answers: whether the peer leaves, and whether it reads.
+/// A watch on a connection while hyper answers: it detects that the peer disconnects or does not read.
 pub(crate) struct ConnWatch {
     shared: Arc<Shared>,
     failed: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -95,7 +97,7 @@ pub(crate) struct ConnWatch {
 }
 
 impl ConnWatch {
-    /// The next thing noticed. Bytes are kept for hyper, up to 64 KiB.
+    /// Returns the next event. Bytes are buffered for hyper, up to 64 KiB.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Noticed> {
         if self.failed.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Noticed::Gone);
@@ -109,7 +111,8 @@ impl ConnWatch {
                 return Poll::Ready(Noticed::Gone);
             }
         } else if state.ahead.len() - state.taken < AHEAD {
-            // Not in the buffer itself, which would have room made for every connection that is only looked at.
+            // Not in the buffer itself, which would then reserve memory for every connection that is only
+            // watched.
             let mut chunk = [MaybeUninit::<u8>::uninit(); CHUNK];
             match self.shared.socket.poll_read(cx, &mut chunk) {
                 Poll::Ready(Ok(0)) => {
@@ -118,7 +121,7 @@ impl ConnWatch {
                     return Poll::Ready(Noticed::End);
                 }
                 Poll::Ready(Ok(filled)) => {
-                    // SAFETY: the call above initialised that many bytes.
+                    // SAFETY: the call above initialized that many bytes.
                     state.ahead.extend(chunk[..filled].iter().map(|byte| unsafe { byte.assume_init() }));
                     return Poll::Ready(Noticed::Bytes);
                 }
@@ -143,20 +146,20 @@ impl ConnWatch {
         }
     }
 
-    /// Send bytes past hyper, which has nothing to send. False: the peer is gone. Bytes that do not fit are left out: then others
-    /// are on their way, and tell as much.
+    /// Sends bytes without hyper, which has nothing to send. Returns false if the peer is disconnected. Bytes
+    /// are dropped if others wait to be sent, which show the peer the same.
     pub(crate) fn send(&self, bytes: &[u8]) -> bool {
         if lock(&self.shared.state).waits.is_some() {
             return true;
         }
         match self.shared.socket.try_send(bytes) {
-            // A part of it would garble what follows.
+            // A partial write would corrupt the following bytes.
             Ok(sent) => sent == bytes.len(),
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         }
     }
 
-    /// Have the kernel forget what the peer does not take, once the connection is dropped.
+    /// Makes the kernel discard the bytes that the peer does not read, once the connection is dropped.
     pub(crate) fn abort(&self) {
         self.shared.socket.abort_on_drop();
     }
@@ -182,13 +185,13 @@ impl hyper::rt::Read for Conn {
         if state.ended {
             return Poll::Ready(Ok(()));
         }
-        // SAFETY: nothing that is initialised gets de-initialised: the kernel only writes bytes here.
+        // SAFETY: no initialized byte becomes uninitialized: the kernel only writes bytes here.
         let space = unsafe { buf.as_mut() };
         let size = space.len();
         let filled = self.0.socket.poll_read(cx, space);
         filled.map_ok(|filled| {
             state.ended = filled == 0 && size > 0;
-            // SAFETY: the call above initialised that many bytes at the front of the cursor.
+            // SAFETY: the call above initialized that many bytes at the front of the cursor.
             unsafe { buf.advance(filled) }
         })
     }
@@ -215,7 +218,7 @@ impl hyper::rt::Write for Conn {
         true
     }
 
-    /// Asked for by hyper when it has handed on all that it has.
+    /// Called by hyper after it has written all its data.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         lock(&self.0.state).waits = None;
         Poll::Ready(Ok(()))

@@ -1,11 +1,12 @@
-//! The I/O seam: the same engine code runs on tokio or on a reactor that the host turns itself.
+//! The I/O interface: the same engine code runs on tokio or on a reactor that the host runs itself.
 //!
-//! Engine code asks a [`Driver`] for tasks, time, listeners and byte streams, and never names tokio on
-//! the request path. Under [`Driver::Hosted`] everything runs inside [`Reactor::turn`], on the thread of
-//! the host's own event loop; under [`Driver::Tokio`] it runs on the runtime's threads and the host is
-//! told through a [`Signal`].
+//! Engine code gets tasks, time, listeners and byte streams from a [`Driver`], and never names tokio on the
+//! request path. Under [`Driver::Hosted`] everything runs inside [`Reactor::turn`], on the thread of the
+//! host's own event loop; under [`Driver::Tokio`] it runs on the runtime's threads and a [`Signal`] notifies
+//! the host.
 //!
-//! What differs between systems is in one folder for each, chosen here: streams, sockets, child processes, private files.
+//! Each system has one folder for its own parts, selected here: streams, sockets, child processes, private
+//! files.
 
 mod conn;
 #[cfg_attr(unix, path = "unix/mod.rs")]
@@ -31,7 +32,7 @@ pub(crate) use platform::stdio::{ByteReader, ByteWriter, take_stdio};
 pub(crate) use platform::{files, process, sigpipe, sockets};
 pub(crate) use time::Sleep;
 
-/// Where a listener listens.
+/// The address of a listener.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
     Tcp(SocketAddr),
@@ -40,17 +41,17 @@ pub(crate) enum Place<'a> {
     Unix(&'a Path),
 }
 
-/// Where tasks, timers and I/O run. Cheap to clone; a clone does not keep a [`Reactor`] alive.
+/// The runtime of tasks, timers and I/O. Cheap to clone; a clone does not keep a [`Reactor`] alive.
 #[derive(Clone)]
 pub(crate) enum Driver {
     /// A tokio runtime with I/O and time enabled.
     Tokio(tokio::runtime::Handle),
-    /// A reactor the host turns; from [`Reactor::driver`].
+    /// A reactor that the host runs; from [`Reactor::driver`].
     Hosted(Handle),
 }
 
 impl Driver {
-    /// Run `fut` to its end. A panic in it ends that task only. After the driver was closed, `fut` is
+    /// Runs `fut` to its end. A panic in it ends that task only. After the driver was closed, `fut` is
     /// dropped at once.
     pub(crate) fn spawn(&self, fut: impl Future<Output = ()> + Send + 'static) {
         match self {
@@ -59,34 +60,36 @@ impl Driver {
         }
     }
 
-    /// Completes at `deadline`. Registers with the timer only when first polled while still early.
+    /// Returns a future that completes at `deadline`. It registers with the timer only if it is first polled
+    /// before the deadline.
     pub(crate) fn sleep_until(&self, deadline: Instant) -> Sleep {
         Sleep::new(self, deadline)
     }
 
-    /// Completes after `duration`.
+    /// Returns a future that completes after `duration`.
     pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
-        // Out of range means "never": about thirty years is that for a process.
+        // Out of range means "never"; about thirty years are sufficient for a process.
         let now = Instant::now();
         self.sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 30)))
     }
 
-    /// Listen on a TCP address; port 0 picks a free one.
+    /// Listens on a TCP address; port 0 selects a free one.
     pub(crate) async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
         Listener::bind(self, addr)
     }
 
-    /// Listen on a Unix socket at this path. A file that a server left behind is replaced; the file goes with the listener.
+    /// Listens on a Unix socket at this path. A file that an earlier server left there is replaced; the file
+    /// is removed with the listener.
     pub(crate) async fn listen_unix(&self, path: &Path) -> io::Result<Listener> {
         Listener::bind_unix(self, path)
     }
 
-    /// Read bytes from any stream: pipe, socket, terminal or file. Its flags are left alone.
+    /// Returns a reader for any stream: pipe, socket, terminal or file. Its flags are not changed.
     pub(crate) fn reader(&self, stream: OwnedStream) -> io::Result<ByteReader> {
         ByteReader::new(self, stream)
     }
 
-    /// Write bytes to any stream: pipe, socket, terminal or file. Its flags are left alone.
+    /// Returns a writer for any stream: pipe, socket, terminal or file. Its flags are not changed.
     pub(crate) fn writer(&self, stream: OwnedStream) -> io::Result<ByteWriter> {
         ByteWriter::new(self, stream)
     }

@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 
 use super::*;
 
-/// Run `scenario` on both drivers until it has sent its result.
+/// Runs `scenario` on both drivers until it has sent its result.
 pub(crate) fn on_both<R: Send + 'static>(scenario: impl Fn(Driver, mpsc::Sender<R>)) -> [R; 2] {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, results) = mpsc::channel();
@@ -29,7 +29,8 @@ fn turn_until<R>(reactor: &Reactor, results: &mpsc::Receiver<R>) -> R {
             Ok(result) => return result,
             Err(mpsc::TryRecvError::Disconnected) => panic!("the scenario was dropped"),
             Err(mpsc::TryRecvError::Empty) => {
-                // Woken by the client's bytes, or by the result of a client thread at the latest here.
+                // Woken by the client's bytes; the result of a client thread is noticed after this limit at
+                // the latest.
                 reactor.wait(Some(Duration::from_millis(20)));
                 assert!(Instant::now() < limit, "nothing came");
             }
@@ -66,7 +67,7 @@ fn post(stream: &mut TcpStream, body: &[u8]) -> Vec<u8> {
     let request =
         [format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body]
             .concat();
-    // Both ways at once: a large echo must not depend on the client's buffers.
+    // Both directions at once: a large echo must not depend on the client's buffers.
     let writing = std::thread::spawn(move || writer.write_all(&request).unwrap());
     let mut got = Vec::new();
     let mut chunk = vec![0; 65536];
@@ -212,7 +213,7 @@ fn the_descriptor_tells_of_wake_ups_and_is_quiet_otherwise() {
     reactor.turn();
     results.try_recv().unwrap();
     assert!(quiet(&reactor));
-    // Work that never ends leaves the descriptor readable and still gives the thread back.
+    // Work that never ends leaves the descriptor readable and still returns the thread.
     reactor.driver().spawn(async {
         loop {
             let mut yielded = false;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Driver;
 use super::platform::hosted::{Handle, TimerKey};
 
-/// From [`Driver::sleep_until`]. Dropping it cancels it.
+/// A timer from [`Driver::sleep_until`]. Dropping it cancels it.
 pub(crate) struct Sleep(Kind);
 
 enum Kind {
@@ -27,7 +27,7 @@ impl Sleep {
         })
     }
 
-    /// Complete at `new` instead; also revives one that has completed.
+    /// Sets a new deadline; also restarts a timer that has completed.
     pub(crate) fn reset(&mut self, new: Instant) {
         match &mut self.0 {
             Kind::Tokio(sleep) => sleep.as_mut().reset(new.into()),

@@ -1,4 +1,4 @@
-//! The spans of one client's requests: one for each operation, however often it is sent.
+//! Spans of one client's requests: one for each operation, also if the request is sent several times.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::client::{ClientEvent, Sink};
 use crate::error::Error;
 use crate::lock;
 
-/// Follows what a client does.
+/// A recorder of a client's operations.
 pub(crate) struct Tracer {
     telemetry: Telemetry,
     transport: &'static str,
@@ -32,7 +32,7 @@ impl Tracer {
         Arc::new(Tracer { telemetry, transport, state: Mutex::default() })
     }
 
-    /// A sink that ends the spans of what goes into `sink`.
+    /// Returns a sink that ends spans according to the events for `sink`.
     pub fn watch(self: &Arc<Self>, sink: Sink) -> Sink {
         let tracer = self.clone();
         Box::new(move |event| {
@@ -41,8 +41,8 @@ impl Tracer {
         })
     }
 
-    /// An operation begins; `meta` is what its caller adds to `_meta`. Returns that with its span, a child of the one that
-    /// the caller named.
+    /// Begins the span of an operation; `meta` contains the caller's entries for `_meta`. Returns them with
+    /// the span, which is a child of the span that the caller named.
     pub fn begin(&self, op: u64, method: &'static Method, params: &str, meta: &Json) -> Json {
         let (about, own) = trace::about(method, params);
         let from =
@@ -62,7 +62,8 @@ impl Tracer {
             ClientEvent::Error { op, error } => {
                 self.end(*op, |_| Some(Failure::of_error(&Error::from(error.clone()))));
             }
-            // A request to listen is answered by this; how long one listens is no duration of it.
+            // This event answers a subscription request; the lifetime of the subscription is not part of the
+            // duration.
             ClientEvent::Told { op, event: "listening", .. } => self.end(*op, |_| None),
             _ => {}
         }

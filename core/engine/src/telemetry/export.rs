@@ -1,4 +1,4 @@
-//! The task that sends.
+//! The export task.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +14,12 @@ use super::{BATCH, Command, Destination, Queue};
 use crate::client::Lane;
 use crate::lock;
 
-/// How often what has come is sent.
+/// The export interval.
 const EVERY: Duration = Duration::from_secs(5);
-/// How long a collector may take for one request.
+/// Time limit of one request to the collector.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Send until nobody is left who could tell something.
+/// Exports until every [`super::Telemetry`] is dropped.
 pub(super) async fn run(
     queue: Arc<Queue>,
     destination: Destination,
@@ -33,7 +33,7 @@ pub(super) async fn run(
             Ok(command) => command,
         };
         let sent = export(&queue, &destination, since).await;
-        // Once, not every time.
+        // Logged once per outage, not for every failure.
         if let (Err(reason), false) = (&sent, failing) {
             tracing::warn!(reason, "telemetry is not received");
         }
@@ -48,7 +48,7 @@ pub(super) async fn run(
 
 async fn export(queue: &Queue, destination: &Destination, since: Duration) -> Result<(), String> {
     let mut result = Ok(());
-    // What comes in meanwhile is for the next time: this ends.
+    // Spans that arrive meanwhile are left for the next export, so that this one ends.
     let mut left = lock(&queue.waiting).spans.len();
     while left > 0 && result.is_ok() {
         let batch: Vec<Ended> = {
@@ -76,7 +76,7 @@ async fn export(queue: &Queue, destination: &Destination, since: Duration) -> Re
     let body = otlp::metrics(&destination.service_name, &durations, since, now());
     let counted = post(&destination.metrics, destination, body).await;
     if counted.is_err() {
-        // They count from the beginning: the next ones hold these too.
+        // The durations are cumulative: the next ones include these too.
         lock(&queue.waiting).counted = true;
     }
     result.and(counted)

@@ -1,8 +1,9 @@
-//! OpenTelemetry: a span for each request handled or sent, and how long they took, by OTLP/HTTP with JSON.
+//! OpenTelemetry: a span and the duration of each request that is handled or sent, exported by OTLP/HTTP with
+//! JSON.
 //!
-//! Names and attributes follow the semantic conventions for MCP of OpenTelemetry (status: development). Nothing of a
-//! request is told but names: no arguments, no content, no error messages. Requests put what they have to tell into a
-//! bounded queue and go on; one task sends it. Why this is no use of the `opentelemetry` crates is in ADR 11.
+//! Names and attributes follow the semantic conventions for MCP of OpenTelemetry (status: development). Only
+//! names are exported: no arguments, no content, no error messages. Requests put their data into a bounded
+//! queue without waiting; one task sends it. ADR 11 explains why the `opentelemetry` crates are not used.
 
 mod client;
 mod export;
@@ -26,24 +27,25 @@ use otlp::{Histogram, Series};
 use span::Ended;
 pub(crate) use span::{Failure, Span};
 
-/// Spans that wait to be sent; above it the oldest goes.
+/// Maximum number of spans in the queue; beyond it, the oldest is dropped.
 const MAX_WAITING: usize = 2048;
-/// As many are sent at once, without waiting for the next time.
+/// Number of spans that are sent at once, before the next interval.
 const BATCH: usize = 512;
-/// Different sets of attributes of the durations; what comes after is counted together.
+/// Maximum number of different attribute sets of the durations; further ones share one overflow series.
 const MAX_SERIES: usize = 1000;
 
-/// Where spans and durations go: a collector that takes OTLP over HTTP. Cheap to clone; give it to
+/// An exporter of spans and durations to a collector that accepts OTLP over HTTP. Cheap to clone; pass it to
 /// [`ServerBuilder::telemetry`](crate::server::ServerBuilder::telemetry) and
-/// [`ClientBuilder::telemetry`](crate::client::ClientBuilder::telemetry). A collector that is down slows and fails
-/// nothing. What is left when the last clone is dropped is sent by the runtime, if that lives; [`Telemetry::flush`] waits.
+/// [`ClientBuilder::telemetry`](crate::client::ClientBuilder::telemetry). An unavailable collector causes
+/// neither delays nor failures. When the last clone is dropped, the runtime sends the rest if it still runs;
+/// [`Telemetry::flush`] waits for it.
 #[derive(Clone)]
 pub struct Telemetry {
     queue: Arc<Queue>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
-/// Describes a [`Telemetry`].
+/// The options of a [`Telemetry`].
 #[derive(Debug, Clone)]
 #[must_use = "telemetry begins with start()"]
 pub struct TelemetryBuilder {
@@ -52,10 +54,10 @@ pub struct TelemetryBuilder {
     headers: Vec<(String, String)>,
 }
 
-/// What waits to be sent.
+/// The data that waits to be sent.
 struct Queue {
     waiting: Mutex<Waiting>,
-    /// Spans that were never received.
+    /// The number of spans that the collector never received.
     dropped: AtomicU64,
 }
 
@@ -63,18 +65,18 @@ struct Queue {
 struct Waiting {
     spans: VecDeque<Ended>,
     durations: HashMap<Series, Histogram>,
-    /// Something was counted since the durations were last sent.
+    /// True if a duration was recorded since the durations were last sent.
     counted: bool,
 }
 
 enum Command {
-    /// A batch is full.
+    /// Sends a full batch.
     Export,
-    /// Send all there is, then say so.
+    /// Sends everything, then calls the function.
     Flush(Box<dyn FnOnce() + Send>),
 }
 
-/// Where and as whom to send.
+/// The endpoints and the sender's name.
 struct Destination {
     traces: Lane,
     metrics: Lane,
@@ -83,12 +85,13 @@ struct Destination {
 }
 
 impl Telemetry {
-    /// Begin to describe where to send, for example `http://127.0.0.1:4318`; `/v1/traces` and `/v1/metrics` are appended.
+    /// Returns a builder for this endpoint, for example `http://127.0.0.1:4318`; `/v1/traces` and
+    /// `/v1/metrics` are appended.
     pub fn builder(endpoint: impl Into<String>) -> TelemetryBuilder {
         TelemetryBuilder { endpoint: endpoint.into(), service_name: None, headers: Vec::new() }
     }
 
-    /// Send everything that waits. False: that took longer than `limit`; it goes on.
+    /// Sends everything in the queue. Returns false if that takes longer than `limit`; sending continues.
     pub async fn flush(&self, limit: Duration) -> bool {
         let (done, flushed) = oneshot::channel();
         self.command(Command::Flush(Box::new(move || {
@@ -97,12 +100,12 @@ impl Telemetry {
         matches!(tokio::time::timeout(limit, flushed).await, Ok(Ok(())))
     }
 
-    /// How many spans were dropped: the queue was full, or the collector did not take them.
+    /// Returns the number of dropped spans: the queue was full, or the collector did not accept them.
     pub fn dropped(&self) -> u64 {
         self.queue.dropped.load(Ordering::Relaxed)
     }
 
-    /// [`Telemetry::flush`] on a thread that may block, and is none of the runtime's.
+    /// Runs [`Telemetry::flush`] on a thread that may block and does not belong to the runtime.
     pub(crate) fn flush_blocking(&self, limit: Duration) {
         let (done, flushed) = std::sync::mpsc::channel();
         self.command(Command::Flush(Box::new(move || {
@@ -112,11 +115,11 @@ impl Telemetry {
     }
 
     fn command(&self, command: Command) {
-        // The task is gone with its runtime: nobody waits, as the sender in the command is dropped.
+        // The task has ended with its runtime: nobody waits, as the sender in the command is dropped.
         let _ = self.commands.send(command);
     }
 
-    /// A span has ended.
+    /// Records a span that has ended.
     fn take(&self, ended: Ended) {
         let full = {
             let mut waiting = lock(&self.queue.waiting);
@@ -142,20 +145,20 @@ impl Telemetry {
 }
 
 impl TelemetryBuilder {
-    /// Who sends it: the resource attribute `service.name`. Default: `trunnion`.
+    /// Sets the name of the sender: the resource attribute `service.name`. Default: `trunnion`.
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
         self.service_name = Some(name.into());
         self
     }
 
-    /// A header for every request to the collector, such as an API key.
+    /// Adds a header to every request to the collector, such as an API key.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Begin, on the tokio runtime of the caller. Fails with kind `usage` for what is no URL, no header, or where there is
-    /// no runtime.
+    /// Starts the export on the tokio runtime of the caller. Fails with kind `usage` for an invalid URL or
+    /// header, and without a runtime.
     pub fn start(self) -> Result<Telemetry, Error> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| Error::usage("telemetry needs a tokio runtime"))?;

@@ -1,5 +1,5 @@
-//! Spans and durations as OTLP writes them in JSON (OTLP 1.x, "JSON Protobuf Encoding": ids in hexadecimal, 64-bit
-//! numbers as strings).
+//! OTLP encoding of spans and durations in JSON (OTLP 1.x, "JSON Protobuf Encoding": ids in hexadecimal,
+//! 64-bit numbers as strings).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use trunnion_proto::revision::Revision;
 
 use super::span::{Ended, Side};
 
-/// Upper bounds in seconds, as the semantic conventions for MCP give them.
+/// Upper bounds of the buckets in seconds, from the semantic conventions for MCP.
 const BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
-/// What durations are counted by.
+/// The attributes that durations are grouped by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Series {
     pub side: Side,
     pub method: &'static str,
     pub about: Option<String>,
-    /// `None` for the one that counts what is too much.
+    /// `None` for the overflow series.
     pub role: Option<Role>,
     pub failure: Option<String>,
     pub revision: Option<Revision>,
@@ -45,7 +45,7 @@ impl Series {
     }
 }
 
-/// How often and how long, since the beginning.
+/// The number and the sum of durations since the start.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Histogram {
     buckets: [u64; BOUNDS.len() + 1],
@@ -64,7 +64,7 @@ impl Histogram {
     }
 }
 
-/// The body for `/v1/traces`.
+/// Returns the body for `/v1/traces`.
 pub(super) fn traces(service: &str, spans: &[Ended]) -> Value {
     let spans: Vec<Value> = spans.iter().map(span).collect();
     json!({"resourceSpans": [{
@@ -73,7 +73,7 @@ pub(super) fn traces(service: &str, spans: &[Ended]) -> Value {
     }]})
 }
 
-/// The body for `/v1/metrics`; `since` and `now` count from 1970.
+/// Returns the body for `/v1/metrics`; `since` and `now` count from 1970.
 pub(super) fn metrics(
     service: &str,
     durations: &[(Series, Histogram)],

@@ -1,4 +1,4 @@
-//! One request, from when it came or was sent until it was answered.
+//! The span of one request, from its arrival or sending until its answer.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,22 +14,22 @@ use super::Telemetry;
 use super::otlp::Series;
 use crate::Error;
 
-/// Longest name or URI that is told, in characters: a peer writes some of them.
+/// Maximum length of an exported name or URI, in characters: peers write some of them.
 const MAX_NAME: usize = 256;
 
-/// Who looks at the request.
+/// The side that records the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     Server,
     Client,
 }
 
-/// How a request failed.
+/// The failure of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
-    /// `error.type`: the JSON-RPC code, `tool_error`, or the kind of a failure that never travelled.
+    /// `error.type`: the JSON-RPC code, `tool_error`, or the kind of a failure that was not sent to a peer.
     pub kind: String,
-    /// `rpc.response.status_code`, where the response had one.
+    /// `rpc.response.status_code`, if the response had one.
     pub code: Option<i64>,
 }
 
@@ -42,7 +42,7 @@ impl Failure {
         Failure { kind: kind.to_owned(), code: None }
     }
 
-    /// Of what a handler answered.
+    /// Returns the failure in the answer of a handler, if any.
     pub fn of_outcome(method: &Method, outcome: &Outcome) -> Option<Failure> {
         match outcome {
             Outcome::Error(error) => Some(Failure::code(error.code)),
@@ -53,7 +53,7 @@ impl Failure {
         }
     }
 
-    /// A tool can fail within its result.
+    /// Returns the failure of a tool, which may be in its result.
     pub fn of_result(method: &Method, result: &str) -> Option<Failure> {
         if method.role != Role::CallTool || !result.contains("isError") {
             return None;
@@ -63,7 +63,7 @@ impl Failure {
         failed.then(|| Failure::named("tool_error"))
     }
 
-    /// Of an error that a client's caller gets: codes above 0 are local.
+    /// Returns the failure for an error that a client's caller receives: codes above 0 are local.
     pub fn of_error(error: &Error) -> Failure {
         if error.code < 0 || error.kind == "remote" {
             return Failure::code(error.code);
@@ -72,36 +72,36 @@ impl Failure {
     }
 }
 
-/// A request under way. Dropped without an end, nothing is told of it.
+/// A request in progress. If it is dropped without an end, it is not exported.
 pub(crate) struct Span {
     telemetry: Telemetry,
     began: Instant,
     ended: Ended,
 }
 
-/// What is told of a request.
+/// The exported data of a request.
 pub(super) struct Ended {
     pub side: Side,
     pub context: TraceContext,
     pub parent: Option<[u8; 8]>,
     pub method: &'static Method,
-    /// The name or URI that it is about.
+    /// The name or URI in the request.
     pub about: Option<String>,
-    /// There is such a thing, so its name is one of not too many.
+    /// True if the name exists, which bounds the number of different names.
     pub known: bool,
-    /// As JSON; empty where unknown.
+    /// The request id as JSON; empty if unknown.
     pub id: String,
     pub revision: Option<Revision>,
     pub transport: &'static str,
     pub session: Option<String>,
-    /// Since 1970.
+    /// The start time, since 1970.
     pub at: Duration,
     pub took: Duration,
     pub failure: Option<Failure>,
 }
 
 impl Telemetry {
-    /// A request has come in.
+    /// Begins the span of a received request.
     pub(crate) fn serve(&self, request: &Request, transport: &'static str, session: Option<&str>) -> Span {
         let from = TraceContext::of_meta(request.meta.as_str());
         let about = request.method.name_source.is_some().then(|| shorten(&request.name));
@@ -114,7 +114,7 @@ impl Telemetry {
         span
     }
 
-    /// A request is about to be sent.
+    /// Begins the span of a request that is about to be sent.
     pub(super) fn send(
         &self,
         from: Option<TraceContext>,
@@ -161,28 +161,29 @@ impl Telemetry {
 }
 
 impl Span {
-    /// The row of the request's method.
+    /// Returns the row of the request's method.
     pub fn method(&self) -> &'static Method {
         self.ended.method
     }
 
-    /// A handler was found: its name may be counted by. Returns the `_meta` it sees: what it calls is part of this span.
+    /// Records that a handler exists, so that durations may be grouped by its name. Returns the `_meta` for
+    /// the handler, which makes its calls part of this span.
     pub fn enter(&mut self, meta: &Json) -> Json {
         self.ended.known = true;
         self.carry(meta.as_str())
     }
 
-    /// A `_meta` that names this span.
+    /// Returns a `_meta` that names this span.
     pub fn carry(&self, meta: &str) -> Json {
         Json::from(trace::with_context(meta, &self.ended.context))
     }
 
-    /// What became known after it began.
+    /// Records facts that were determined after the span began.
     pub(super) fn spoken(&mut self, revision: Option<Revision>, transport: &'static str) {
         (self.ended.revision, self.ended.transport) = (revision, transport);
     }
 
-    /// The request is answered, or given up.
+    /// Ends the span: the request is answered or cancelled.
     pub fn end(self, failure: Option<Failure>) {
         let Span { telemetry, began, mut ended } = self;
         ended.took = began.elapsed();
@@ -192,7 +193,8 @@ impl Span {
 }
 
 impl Ended {
-    /// Whether the span itself is told: where the caller says that it does not record the trace, we do not either.
+    /// Returns true if the span itself is exported: if the caller states that it does not record the trace,
+    /// it is not.
     pub fn sampled(&self) -> bool {
         self.context.parent.sampled()
     }
@@ -201,7 +203,7 @@ impl Ended {
         Series {
             side: self.side,
             method: self.method.name,
-            // URIs are too many.
+            // There are too many different URIs.
             about: self.about.clone().filter(|_| self.known && self.method.role != Role::ReadResource),
             role: Some(self.method.role),
             failure: self.failure.as_ref().map(|failure| failure.kind.clone()),
@@ -215,10 +217,11 @@ fn shorten(name: &str) -> String {
     name.chars().take(MAX_NAME).collect()
 }
 
-/// Never all zero.
+/// Returns random bytes, never all zero.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // Without a source of entropy nothing else works either; an id that is not random still names a span.
+    // Without a source of entropy nothing else works either; an id that is not random still identifies a
+    // span.
     let _ = SystemRandom::new().fill(&mut bytes);
     if bytes == [0; N] {
         bytes[N - 1] = 1;

@@ -135,9 +135,10 @@ impl Auth {
         Auth::new(Grant::JwtBearer { assertion: Secret::new(assertion) }).client_id(client_id)
     }
 
-    /// The organization's identity provider vouches for the user (enterprise-managed authorization): the user's token
-    /// `subject` of the type `subject_type` is exchanged at `token_endpoint` of the provider `issuer`, which knows the
-    /// client as `client`. Its id at the MCP server's authorization server is [`Auth::client_id`].
+    /// The organization's identity provider vouches for the user (enterprise-managed authorization): the
+    /// client exchanges the user's token `subject` of the type `subject_type` at `token_endpoint` of the
+    /// provider `issuer`, which knows the client as `client`. Its id at the MCP server's authorization server
+    /// is [`Auth::client_id`].
     pub fn enterprise(
         token_endpoint: impl Into<String>,
         issuer: impl Into<String>,

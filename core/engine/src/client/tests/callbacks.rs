@@ -1,8 +1,8 @@
-//! Panics in code of the program, and runtimes that go away: nobody waits for ever.
+//! Panics in the program's code, and runtimes that end: no call waits indefinitely.
 
 use super::*;
 
-/// A client of a server that the test plays, connected.
+/// Returns a connected client, and the server end for the test.
 async fn connected(builder: crate::client::ClientBuilder) -> (Client, MemoryEnd) {
     let (near, mut far) = memory_pair();
     let connecting = tokio::spawn(builder.connect(near));

@@ -1,4 +1,4 @@
-//! What children get of this program: environment, standard error; and what is read of their last words.
+//! Inheritance of child processes (environment, standard error), and their last output.
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::client::Stderr;
 use trunnion_proto::Limits;
 
-/// A child whose calls are answered with what the shell makes of this text.
+/// Returns a child that answers calls with the shell's expansion of this text.
 fn telling(text: &str) -> crate::client::ServerCommand {
     script(&format!(
         r#"*tools/call*) printf '{{"jsonrpc":"2.0","id":%s,"result":{{"content":[{{"type":"text","text":"%s"}}]}}}}\n' "$id" "{text}" ;;"#
@@ -15,7 +15,7 @@ fn telling(text: &str) -> crate::client::ServerCommand {
 
 #[tokio::test]
 async fn a_child_gets_a_short_environment_unless_all_is_asked_for() {
-    // Cargo sets this one for tests; a secret would be in its place.
+    // Cargo sets this variable for tests; it stands for a secret.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     let command = || telling("${CARGO_MANIFEST_DIR:+secret} ${PATH:+path} $GREETING").env("GREETING", "hi");
     let client = command().connect().await.expect("connected");
@@ -80,7 +80,7 @@ async fn the_last_line_needs_no_end() {
     client.closed().await;
 }
 
-/// A child that says that it is a server, does this, and reads nothing more.
+/// Returns a child that answers as a server, runs this command, and reads nothing more.
 fn deaf(then: &str) -> crate::client::ServerCommand {
     let discovered = discovered();
     Client::command("/bin/sh")

@@ -1,11 +1,11 @@
-//! Compressed responses, and streams that fall silent.
+//! Compressed responses, and streams that become silent.
 
 use std::io::Write;
 
 use super::*;
 use crate::client::Listen;
 
-/// Serves responses that are compressed, whatever was asked for.
+/// Serves compressed responses, regardless of the accepted encodings.
 async fn compressing(
     body: impl Fn(&Raw) -> (String, &'static str) + Send + Sync + 'static,
 ) -> (String, Arc<Mutex<Vec<Raw>>>) {
@@ -54,7 +54,7 @@ async fn compressed_responses_are_read_on_both_lanes() {
         }
     })
     .await;
-    // With a user in it, the URL takes the lane of TLS and proxies.
+    // A URL with a user selects the transport for TLS and proxies.
     for url in [url.clone(), url.replace("http://", "http://user@")] {
         let client = Client::connect(url).await.expect("connected");
         assert_eq!(client.call_tool("t", ()).await.expect("a result").text(), "whole");
@@ -83,7 +83,7 @@ async fn a_stream_that_falls_silent_is_opened_again() {
     get.say(": here\n\n");
     get.event("1", &json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}));
     assert_eq!(heard.recv().await.as_deref(), Some("tools_changed"));
-    // Nothing more happens until the limit has passed; then time goes on by itself.
+    // Nothing more happens until the limit has passed; then time advances by itself.
     tokio::time::pause();
     let again = peer.expect_get().await;
     assert_eq!(again.header("last-event-id"), Some("1"));
@@ -116,7 +116,7 @@ async fn a_stream_of_changes_that_falls_silent_ends() {
     let mut changes = listening.await.expect("no panic").expect("granted");
     listen.say(&told("notifications/tools/list_changed", json!({})));
     assert!(matches!(changes.next().await, Some(Ok(_))));
-    // Nothing more happens until the limit has passed; then time goes on by itself.
+    // Nothing more happens until the limit has passed; then time advances by itself.
     tokio::time::pause();
     let Some(Err(error)) = changes.next().await else { panic!("it goes on") };
     assert!(error.message.contains("silent"), "{error}");

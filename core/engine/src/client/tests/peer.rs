@@ -1,14 +1,14 @@
-//! A legacy HTTP server that a test plays by hand, request by request.
+//! A legacy HTTP server that a test runs manually, request by request.
 
 use super::*;
 
-/// A server whose requests come to the test.
+/// A server that passes its requests to the test.
 pub(super) struct Peer {
     pub(super) url: String,
     requests: mpsc::UnboundedReceiver<Exchange>,
 }
 
-/// A request, and the connection it came on. Dropping it leaves the response as it is and waits for the next one.
+/// A request and its connection. Dropping it leaves the response unfinished and waits for the next request.
 pub(super) struct Exchange {
     pub(super) head: String,
     pub(super) body: Value,
@@ -33,14 +33,14 @@ impl Peer {
         self.requests.recv().await.expect("a request")
     }
 
-    /// The next request; it must be this one.
+    /// Returns the next request, which must have this method.
     pub(super) async fn expect(&mut self, method: &str) -> Exchange {
         let exchange = self.next().await;
         assert_eq!(exchange.body["method"], method, "{}", exchange.head);
         exchange
     }
 
-    /// The next request; it must be a GET that wants an event stream.
+    /// Returns the next request, which must be a GET for an event stream.
     pub(super) async fn expect_get(&mut self) -> Exchange {
         let exchange = self.next().await;
         assert!(exchange.head.starts_with("get /mcp "), "{} {}", exchange.head, exchange.body);
@@ -49,7 +49,7 @@ impl Peer {
         exchange
     }
 
-    /// Take the client through the handshake into a session, up to its GET, which is given back.
+    /// Performs the handshake with the client up to the GET of its session, and returns that.
     pub(super) async fn begin(&mut self, session: &str) -> Exchange {
         self.expect("initialize").await.initialize(session);
         let confirmation = self.expect("notifications/initialized").await;
@@ -72,16 +72,16 @@ impl Exchange {
         self.reply.send(Some(text.to_owned())).expect("the connection is there");
     }
 
-    /// Close the connection.
+    /// Closes the connection.
     pub(super) fn close(self) {
         let _ = self.reply.send(None);
     }
 
-    /// Wait until the client has closed the connection.
+    /// Waits until the client has closed the connection.
     pub(super) async fn closed(mut self) {
         let gone = self.gone.take().expect("waited for once");
         drop(self);
-        // The other end says nothing; it is dropped.
+        // The other end sends no value; it is dropped.
         let _ = gone.await;
     }
 

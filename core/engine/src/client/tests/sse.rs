@@ -1,4 +1,4 @@
-//! The older transport: one event stream, and the endpoint that it names.
+//! The HTTP+SSE transport: one event stream, and the endpoint that it names.
 
 use trunnion_proto::client::HttpTransport;
 
@@ -14,7 +14,7 @@ fn accept(exchange: &Exchange) {
     exchange.say(&response(202, "content-type: text/plain\r\n", "Accepted"));
 }
 
-/// Names the endpoint and takes the client through the handshake.
+/// Names the endpoint and performs the handshake with the client.
 async fn begin(peer: &mut Peer, endpoint: &str) -> Exchange {
     let get = peer.expect_get().await;
     get.stream();
@@ -44,7 +44,7 @@ async fn works(client: &Client, peer: &mut Peer, get: &Exchange) {
 
 #[tokio::test]
 async fn the_older_transport_is_spoken_when_asked_for() {
-    // Credentials in the URL are what sends plain HTTP by the other lane.
+    // Credentials in the URL select the other transport for plain HTTP.
     for credentials in ["", "me:secret@"] {
         let mut peer = Peer::start().await;
         let origin = peer.url.strip_suffix("/mcp").expect("its path").to_owned();
@@ -55,7 +55,7 @@ async fn the_older_transport_is_spoken_when_asked_for() {
             let client = connecting.await.expect("no panic").expect("connected");
             assert_eq!(client.server().revision.as_str(), "2024-11-05");
             works(&client, &mut peer, &get).await;
-            // The end of the stream is the end of the connection.
+            // The end of the stream ends the connection.
             let pending = tokio::spawn(client.call_tool("t", ()).into_future());
             let exchange = peer.expect("tools/call").await;
             assert_eq!(exchange.header("authorization").is_some(), !credentials.is_empty());

@@ -32,7 +32,7 @@ async fn what_belongs_to_no_request_is_heard_on_a_stream_of_its_own() {
     get.stream();
     get.event("a", &changed("tools"));
     assert_eq!(heard.recv().await.as_deref(), Some("tools_changed"));
-    // An event that is cut off is asked for again.
+    // The client requests a truncated event again.
     get.say(&format!("retry: 10\nid: b\ndata: {}\n", changed("prompts")));
     get.close();
     let get = peer.expect_get().await;
@@ -40,7 +40,7 @@ async fn what_belongs_to_no_request_is_heard_on_a_stream_of_its_own() {
     get.stream();
     get.event("b", &changed("prompts"));
     assert_eq!(heard.recv().await.as_deref(), Some("prompts_changed"));
-    // Calls go on beside it.
+    // Calls continue in parallel.
     let result = call(&client);
     peer.expect("tools/call").await.respond("x");
     assert_eq!(result.await.expect("no panic").expect("a result").text(), "x");
@@ -89,7 +89,7 @@ async fn a_response_that_breaks_off_is_resumed() {
         assert_eq!(get.header("last-event-id"), Some("e-1"));
         assert_eq!(get.header("mcp-session-id"), Some("s-1"));
         get.stream();
-        // Once more before the answer comes.
+        // Once more before the answer arrives.
         get.say("id: e-2\ndata:\n\n");
         get.close();
         let get = peer.expect_get().await;
@@ -145,7 +145,7 @@ async fn calls_survive_the_end_of_their_session() {
         assert_eq!(result.await.expect("no panic").expect("a result").text(), "again");
     }
     standalone.closed().await;
-    // What is refused twice is not tried a third time.
+    // A request that is refused twice is not sent a third time.
     let result = call(&client);
     peer.expect("tools/call").await.say(&response(404, "", ""));
     let _standalone = peer.begin("s-3").await;

@@ -1,4 +1,5 @@
-//! Tasks of servers that are hand-written: one over HTTP that is away for a while, one on the standard streams of a child.
+//! Tasks of hand-written servers: one over HTTP that is unavailable for a time, one on the standard streams
+//! of a child.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,5 +1,5 @@
-//! Watches the end of a child without reaping it: until it is reaped no other process can have its number, which is the
-//! number of its group.
+//! A watch for the end of a child that does not reap it: until it is reaped, no other process can have its
+//! number, which is the number of its group.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -20,7 +20,7 @@ enum Changes {
     /// A descriptor that is readable once the child has ended.
     #[cfg(target_os = "linux")]
     Descriptor(tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>),
-    /// Told when any child has changed.
+    /// A signal that any child has changed.
     Any(Signal),
 }
 
@@ -34,7 +34,7 @@ impl Exit {
             use tokio::io::{Interest, unix::AsyncFd};
             // Linux before 5.3 has none.
             if let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) {
-                // SAFETY: the descriptor is open, and stays what it is for as long as it is owned here.
+                // SAFETY: the descriptor is open and stays the same for as long as it is owned here.
                 let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
                 return Ok(Exit { _child: child, pid, changes: Changes::Descriptor(fd) });
             }

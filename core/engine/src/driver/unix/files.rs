@@ -1,4 +1,4 @@
-//! Files and directories for this user only, and locks.
+//! Private files and directories, and file locks.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -8,35 +8,35 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// What makes a file private.
+/// The requirement for a private file.
 pub(crate) const PRIVATE: &str = "its mode must be 0600";
 
-/// Make a directory, and those above it, for this user only. One that is there stays as it is.
+/// Makes a private directory, and those above it. An existing one stays unchanged.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Open a file for writing. It is made if it is not there, for this user only.
+/// Opens a file for writing. A missing file is created as a private file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
-/// Make a file for writing, for this user only. Fails with `AlreadyExists` where there is one.
+/// Creates a private file for writing. Fails with `AlreadyExists` if it exists.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
 }
 
-/// Whether nobody else may read or write a file.
+/// Returns true if no other user may read or write a file.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 == 0)
 }
 
-/// Lock a file (advisory), waiting for it. It is unlocked when it is closed.
+/// Locks a file (advisory), and waits for the lock. Closing the file unlocks it.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::LockExclusive)?)
 }
 
-/// Lock a file (advisory) unless somebody else has it locked; whether it is.
+/// Tries to lock a file (advisory) without waiting. Returns false if another program has it locked.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),

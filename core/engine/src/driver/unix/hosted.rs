@@ -1,4 +1,4 @@
-//! The hosted driver: an executor and a readiness set behind one descriptor, turned by the host.
+//! The hosted driver: an executor and a readiness set behind one descriptor, run by the host.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -18,26 +18,26 @@ use super::signal;
 use super::watch::{Direction, Done, FAIR_CALLS, READ_CLOSED, READABLE, WRITABLE, WRITE_CLOSED};
 use crate::driver::Driver;
 
-/// Task polls in one turn after which the host gets its thread back.
+/// Maximum number of task polls in one turn; then the turn returns the thread to the host.
 const POLLS_PER_TURN: usize = 1024;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A single-threaded executor that the host turns whenever [`Reactor::fd`] is readable.
+/// A single-threaded executor that the host runs whenever [`Reactor::fd`] is readable.
 ///
-/// Owns its tasks: closing or dropping it drops them, and with them their sockets.
+/// It owns its tasks: closing or dropping it drops them, and with them their sockets.
 pub(crate) struct Reactor {
     shared: Arc<Shared>,
 }
 
-/// Spawns and registers with a [`Reactor`] without keeping it open.
+/// A handle that spawns on and registers with a [`Reactor`] without holding it open.
 #[derive(Clone)]
 pub(crate) struct Handle {
     shared: Arc<Shared>,
 }
 
 impl Reactor {
-    /// An idle reactor.
+    /// Returns an idle reactor.
     pub(crate) fn new() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             poller: Poller::new()?,
@@ -52,29 +52,31 @@ impl Reactor {
         Ok(Self { shared })
     }
 
-    /// The driver to hand to engine code.
+    /// Returns the driver for engine code.
     pub(crate) fn driver(&self) -> Driver {
         Driver::Hosted(Handle { shared: self.shared.clone() })
     }
 
-    /// Readable when a turn has something to do: I/O, a wake-up from another thread, a timer, left-over work.
+    /// Returns the descriptor, which is readable when a turn has work: I/O, a wake-up from another thread, a
+    /// timer, unfinished work.
     pub(crate) fn fd(&self) -> RawFd {
         self.shared.poller.fd().as_raw_fd()
     }
 
-    /// Make the descriptor readable until the next turn. Any thread; free while a turn is running.
+    /// Makes the descriptor readable until the next turn. Callable from any thread; costs nothing while a
+    /// turn is running.
     pub(crate) fn notify(&self) {
         self.shared.notify();
     }
 
-    /// Do what is ready, without blocking. Returns at once when another turn is running.
+    /// Does the work that is ready, without blocking. Returns at once when another turn is running.
     ///
-    /// Afterwards the descriptor is readable only if there is more to do.
+    /// Afterwards the descriptor is readable only if there is more work.
     pub(crate) fn turn(&self) {
         self.turn_with(|| ());
     }
 
-    /// [`Reactor::turn`] after `first`, whose wake-ups belong to this turn and cost no system call.
+    /// Runs [`Reactor::turn`] after `first`, whose wake-ups belong to this turn and cost no system call.
     pub(crate) fn turn_with<R>(&self, first: impl FnOnce() -> R) -> R {
         let shared = &*self.shared;
         let mut turn = match shared.turn.try_lock() {
@@ -91,12 +93,13 @@ impl Reactor {
         result
     }
 
-    /// Block until the descriptor is readable; `None` waits without limit. False: the time passed.
+    /// Blocks until the descriptor is readable; `None` waits without limit. Returns false if the time has
+    /// passed.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         signal::wait_readable(self.shared.poller.fd(), timeout)
     }
 
-    /// Drop every task; later ones are dropped when spawned, and streams kept elsewhere fail. Idempotent.
+    /// Drops every task. Later tasks are dropped when spawned, and streams that others own fail. Idempotent.
     pub(crate) fn close(&self) {
         self.shared.close();
     }
@@ -130,9 +133,9 @@ impl Handle {
         }
     }
 
-    /// Register a descriptor; gives it back with the error on failure.
+    /// Registers a descriptor; on failure, returns it with the error.
     pub(super) fn watch(&self, fd: OwnedFd) -> Result<Source, (OwnedFd, io::Error)> {
-        // Ready until proven otherwise, so that the first call is simply tried.
+        // Assumed to be ready, so that the first call is tried at once.
         let ready = Arc::new(Readiness {
             flags: AtomicU8::new(READABLE | WRITABLE),
             calls: AtomicU32::new(0),
@@ -149,7 +152,7 @@ impl Handle {
         }
     }
 
-    /// Wake `waker` at `deadline`. The key cancels it.
+    /// Wakes `waker` at `deadline`. The key cancels it.
     pub(in crate::driver) fn timer_add(&self, deadline: Instant, waker: Waker) -> TimerKey {
         let mut timers = lock(&self.shared.timers);
         timers.last += 1;
@@ -159,7 +162,7 @@ impl Handle {
         key
     }
 
-    /// Replace the waker of a timer that has not fired. False: it has.
+    /// Replaces the waker of a timer that has not fired. Returns false if it has.
     pub(in crate::driver) fn timer_renew(&self, key: TimerKey, waker: &Waker) -> bool {
         match lock(&self.shared.timers).waiting.get_mut(&key) {
             Some(old) => {
@@ -176,7 +179,7 @@ impl Handle {
     }
 }
 
-/// A descriptor registered with a reactor; deregisters when dropped.
+/// A descriptor that is registered with a reactor; deregistered when dropped.
 pub(super) struct Source {
     shared: Arc<Shared>,
     key: usize,
@@ -185,7 +188,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// See `Watched::poll`.
+    /// Polls the descriptor; see `Watched::poll`.
     pub(super) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
@@ -203,7 +206,7 @@ impl Source {
             return Poll::Pending;
         }
         loop {
-            // Cleared before the call, so that an edge which comes during it is not lost.
+            // Cleared before the call, so that an edge during the call is not lost.
             if flags.fetch_and(!open, SeqCst) & (open | closed) != 0 {
                 match call(self.fd.as_fd()) {
                     Ok(done) => {
@@ -241,7 +244,8 @@ impl Source {
         }
     }
 
-    /// Ready once the poller has told of an error, or of the end of both directions. Shares the waker of reading.
+    /// Completes once the poller has reported an error, or the end of both directions. Shares the waker of
+    /// reading.
     pub(super) fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *lock(&self.ready.reader) {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -260,7 +264,7 @@ impl AsFd for Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        // Explicitly: closing alone would leave it in the set while a duplicate of it is open.
+        // Deleted explicitly: after closing alone it would remain in the set while a duplicate of it is open.
         self.shared.poller.delete(self.fd.as_fd());
         let ready = lock(&self.shared.sources).remove(self.key);
         drop(ready);
@@ -272,7 +276,7 @@ pub(in crate::driver) struct TimerKey(Instant, u64);
 
 struct Shared {
     poller: Poller,
-    /// A turn is running or due: more wake-ups need not touch the descriptor.
+    /// True if a turn is running or due: further wake-ups need not touch the descriptor.
     awake: AtomicBool,
     closed: AtomicBool,
     queue: Mutex<VecDeque<Arc<Task>>>,
@@ -282,7 +286,7 @@ struct Shared {
     turn: Mutex<Turn>,
 }
 
-/// What one turn needs, kept for the next.
+/// The buffers of one turn, reused by the next.
 struct Turn {
     events: Events,
     wakers: Vec<Waker>,
@@ -291,13 +295,13 @@ struct Turn {
 struct Timers {
     waiting: BTreeMap<TimerKey, Waker>,
     last: u64,
-    /// When the poller will make the descriptor readable.
+    /// The time at which the poller will make the descriptor readable.
     armed: Option<Instant>,
 }
 
 struct Readiness {
     flags: AtomicU8,
-    /// Calls since the last wait.
+    /// The number of calls since the last wait.
     calls: AtomicU32,
     reader: Mutex<Option<Waker>>,
     writer: Mutex<Option<Waker>>,
@@ -322,7 +326,7 @@ impl Shared {
         self.notify();
     }
 
-    /// Collect readiness and due timers, and wake who waits for them.
+    /// Collects readiness and due timers, and wakes the tasks that wait for them.
     fn dispatch(&self, turn: &mut Turn) {
         self.poller.poll(&mut turn.events);
         {
@@ -372,7 +376,7 @@ impl Shared {
     }
 }
 
-/// Ends a turn on every path, so that a panic in it cannot leave the reactor deaf.
+/// A guard that ends a turn on every path, so that after a panic the reactor still reacts to wake-ups.
 struct EndOfTurn<'a>(&'a Shared);
 
 impl Drop for EndOfTurn<'_> {
@@ -385,7 +389,7 @@ impl Drop for EndOfTurn<'_> {
 }
 
 impl Timers {
-    /// Take the wakers that are due, and see to it that the next one will be noticed.
+    /// Removes the wakers that are due, and arms the poller for the next one.
     fn take_due(&mut self, poller: &Poller, due: &mut Vec<Waker>) {
         if self.waiting.is_empty() && self.armed.is_none() {
             return;
@@ -403,8 +407,9 @@ impl Timers {
         self.arm(poller);
     }
 
-    /// Only for an earlier deadline than the set one. When the earliest timer goes away the descriptor
-    /// turns readable once for nothing, which is cheaper than two system calls for every short timer.
+    /// Arms the poller only for an earlier deadline than the set one. When the earliest timer is cancelled,
+    /// the descriptor becomes readable once without work, which is cheaper than two system calls for every
+    /// short timer.
     fn arm(&mut self, poller: &Poller) {
         let Some((&TimerKey(deadline, _), _)) = self.waiting.first_key_value() else { return };
         if self.armed.is_none_or(|armed| deadline < armed) {
@@ -430,7 +435,7 @@ impl Task {
                 }
             }
         };
-        // Looked at after the lock is free: `close` skips a task that is being polled.
+        // Checked after the lock is free: `close` skips a task that is being polled.
         if done || self.shared.closed.load(SeqCst) {
             self.finish();
         }
@@ -469,7 +474,8 @@ impl Wake for Task {
     }
 }
 
-/// The data under our locks is consistent between statements, so a panic elsewhere does not spoil it.
+/// Locks the mutex and ignores poisoning: the data is consistent between statements, so a panic elsewhere
+/// does not corrupt it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,17 +15,18 @@ use super::socket_file::{self, SocketFile};
 use super::watch::{Direction, Done, Watched};
 use crate::driver::{Conn, Driver, Place};
 
-/// How long to stop accepting when the process has no descriptor or memory left, or when it fails for no known reason.
+/// Pause of accepting when the process has no descriptor or memory left, or when accepting fails for an
+/// unknown reason.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Failures in a row for no known reason after which a listener is unusable.
+/// Number of consecutive failures for an unknown reason after which a listener is unusable.
 const MAX_FAILURES: u32 = 100;
 
-/// Silence of a connection after which its peer is asked whether it is there.
+/// Time without traffic on a connection after which the kernel probes its peer.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_PROBES: u32 = 4;
 
-/// Connections that may wait to be accepted; the kernel has a limit of its own.
+/// Maximum number of connections that wait to be accepted; the kernel has its own limit.
 const BACKLOG: i32 = 4096;
 
 /// A listening TCP or Unix socket.
@@ -33,7 +34,7 @@ pub(crate) struct Listener {
     driver: Driver,
     bound: Bound,
     socket: Watched,
-    /// Errors that accepting is to give next.
+    /// Errors that the next calls of accept return.
     #[cfg(test)]
     pub(crate) faults: std::sync::Mutex<std::collections::VecDeque<Errno>>,
 }
@@ -70,18 +71,20 @@ impl Listener {
         })
     }
 
-    /// Have the kernel accept nothing more on it.
+    /// Makes the kernel accept no more connections on it.
     #[cfg(test)]
     pub(crate) fn break_off(&self) {
         rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both).expect("shut down");
     }
 
-    /// The next connection and the address it comes from, if it has one. Failures of a single connection, and a shortage of
-    /// descriptors or memory, are waited out; an error means that the listener is unusable.
+    /// Returns the next connection and its remote address, if it has one. Failures of a single connection,
+    /// and a shortage of descriptors or memory, are retried after a pause; an error means that the listener
+    /// is unusable.
     pub(crate) async fn accept(&self) -> io::Result<(Conn, Option<IpAddr>)> {
         loop {
             let fd = self.accept_one().await?;
-            // Whatever fails from here on is this connection's own: a client may be gone by now, and then it has no address.
+            // Failures from here on belong to this connection: its client may have closed it already, and
+            // then it has no address.
             if prepare(&fd).is_err() {
                 continue;
             }
@@ -93,13 +96,13 @@ impl Listener {
                     if sockopt::set_tcp_nodelay(&fd, true).is_err() {
                         continue;
                     }
-                    // One that listens on [::] is connected to from IPv4 too.
+                    // A listener on [::] receives connections from IPv4 too.
                     Some(peer.ip().to_canonical())
                 }
             };
             match Watched::new(&self.driver, fd) {
                 Ok(watched) => return Ok((Conn::new(Socket::new(watched)), peer)),
-                // A shortage too: of places in the set of watched descriptors.
+                // A shortage too: of entries in the set of watched descriptors.
                 Err(error) => pause(&self.driver, &error).await,
             }
         }
@@ -134,7 +137,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub(crate) fn place(&self) -> Place<'_> {
         match &self.bound {
             Bound::Tcp(address) => Place::Tcp(*address),
@@ -143,24 +146,24 @@ impl Listener {
     }
 }
 
-/// What an error of accept(2) is about.
+/// The cause of an error of accept(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// One connection, which is gone.
+    /// One connection, which is closed.
     Connection,
-    /// Descriptors or memory.
+    /// A shortage of descriptors or memory.
     Shortage,
-    /// The listener, which accepts nothing more.
+    /// The listener, which accepts no more connections.
     Listener,
-    /// Nobody knows: it may pass.
+    /// Unknown: it may be temporary.
     Unknown,
 }
 
 impl Fault {
     fn of(error: &io::Error, listens: impl FnOnce() -> bool) -> Fault {
         match Errno::from_io_error(error) {
-            // accept(2): errors of the network are those of the new connection, to be treated like "try again"; EPERM is a
-            // firewall's.
+            // accept(2): network errors are those of the new connection, to be treated like "try again";
+            // EPERM comes from a firewall.
             Some(
                 Errno::CONNABORTED
                 | Errno::CONNRESET
@@ -180,13 +183,13 @@ impl Fault {
             Some(Errno::BADF | Errno::NOTSOCK) => Fault::Listener,
             Some(Errno::INVAL) if !listens() => Fault::Listener,
             Some(_) => Fault::Unknown,
-            // Not of the system: the driver has ended.
+            // Not an error of the system: the driver has ended.
             None => Fault::Listener,
         }
     }
 }
 
-/// Whether a socket listens still, as far as that can be told.
+/// Returns true if a socket still listens, as far as the system reports it.
 fn listens(socket: &Watched) -> bool {
     #[cfg(not(target_vendor = "apple"))]
     return sockopt::socket_acceptconn(socket).unwrap_or(false);
@@ -199,8 +202,8 @@ async fn pause(driver: &Driver, error: &io::Error) {
     driver.sleep(ACCEPT_PAUSE).await;
 }
 
-/// Have the kernel find out which peers are gone without a word. Accepted sockets inherit it; it is a help, so what a system does not
-/// know is left out.
+/// Makes the kernel detect peers that disappeared silently. Accepted sockets inherit the options. They are
+/// optional, so options that a system lacks are skipped.
 fn keep_alive(socket: &std::net::TcpListener) {
     let _ = sockopt::set_socket_keepalive(socket, true);
     let _ = sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_IDLE);
@@ -224,7 +227,7 @@ fn accept_from(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::net::accept(socket)?)
 }
 
-/// What an accepted descriptor needs where accept(2) cannot give it.
+/// Sets the options that an accepted descriptor needs if accept(2) cannot set them.
 #[cfg(not(target_vendor = "apple"))]
 fn prepare(_: &OwnedFd) -> io::Result<()> {
     Ok(())

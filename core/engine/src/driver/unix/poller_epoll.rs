@@ -1,5 +1,5 @@
-//! Readiness on Linux: epoll itself rather than the `polling` crate, whose every `wait` costs four more
-//! system calls (it re-arms its one-shot notifier and its timer each time); a turn is one call here.
+//! Readiness on Linux, by epoll itself. In the `polling` crate, every `wait` costs four more system calls (it
+//! re-arms its one-shot notifier and its timer each time); a turn is one call here.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,7 +34,7 @@ impl Events {
         Self(Vec::with_capacity(256))
     }
 
-    /// `(key, readiness flags)` of what the last poll found.
+    /// Returns `(key, readiness flags)` of the events of the last poll.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u8)> {
         self.0.iter().filter(|event| event.data.u64() != INTERNAL).map(|event| {
             let flags = event.flags;
@@ -62,19 +62,20 @@ impl Poller {
         let notifier = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        // Edge-triggered, neither needs to be read: taking the event is enough to make the set quiet again.
+        // They are edge-triggered and need not be read: receiving the event is enough to make the set not
+        // ready again.
         for fd in [&notifier, &timer] {
             epoll::add(&epoll, fd, EventData::new_u64(INTERNAL), EventFlags::IN | EventFlags::ET)?;
         }
         Ok(Self { epoll, notifier, timer })
     }
 
-    /// Readable while there is something for [`Poller::poll`] to take.
+    /// Returns a descriptor that is readable while there are events for [`Poller::poll`].
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 
-    /// Watch both directions, edge-triggered. `PermissionDenied`: a kind that cannot be watched (a file).
+    /// Watches both directions, edge-triggered. `PermissionDenied`: a kind that cannot be watched (a file).
     pub(super) fn add(&self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(key as u64), flags)?)
@@ -84,12 +85,12 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Make the descriptor readable until the next poll. Any thread.
+    /// Makes the descriptor readable until the next poll. Callable from any thread.
     pub(super) fn notify(&self) {
         let _ = rustix::io::write(&self.notifier, &1u64.to_ne_bytes());
     }
 
-    /// Make the descriptor readable at `deadline`; replaces the last setting.
+    /// Makes the descriptor readable at `deadline`; replaces the last setting.
     pub(super) fn arm(&self, deadline: Instant) {
         // Zero would disarm it.
         let delay = deadline.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
@@ -103,7 +104,7 @@ impl Poller {
         );
     }
 
-    /// Take what is ready now, without waiting.
+    /// Collects the events that are ready now, without waiting.
     pub(super) fn poll(&self, events: &mut Events) {
         events.0.clear();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };

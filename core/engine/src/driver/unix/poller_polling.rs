@@ -1,4 +1,4 @@
-//! Readiness elsewhere (kqueue), through the `polling` crate.
+//! Readiness on other systems (kqueue), by the `polling` crate.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -25,7 +25,7 @@ impl Events {
         Self(polling::Events::new())
     }
 
-    /// `(key, readiness flags)` of what the last poll found.
+    /// Returns `(key, readiness flags)` of the events of the last poll.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u8)> {
         self.0.iter().filter(|event| event.key != TIMER).map(|event| {
             let readable = if event.readable { READABLE } else { 0 };
@@ -40,16 +40,17 @@ impl Poller {
         Ok(Self { inner: polling::Poller::new()?, timer_added: AtomicBool::new(false) })
     }
 
-    /// Readable while there is something for [`Poller::poll`] to take.
+    /// Returns a descriptor that is readable while there are events for [`Poller::poll`].
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
     }
 
-    /// Watch both directions, edge-triggered.
+    /// Watches both directions, edge-triggered.
     pub(super) fn add(&self, fd: BorrowedFd<'_>, key: usize) -> io::Result<()> {
         // SAFETY: the caller (`hosted::Source`) owns the descriptor and deletes it here before closing it.
         let added = unsafe { self.inner.add_with_mode(fd.as_raw_fd(), Event::all(key), PollMode::Edge) };
-        // One of the two filters may have been added; and `polling` remembers the number, which the next descriptor may get.
+        // One of the two filters may have been added; and `polling` remembers the number, which the next
+        // descriptor may reuse.
         added.inspect_err(|_| self.delete(fd))
     }
 
@@ -57,12 +58,12 @@ impl Poller {
         let _ = self.inner.delete(fd);
     }
 
-    /// Make the descriptor readable until the next poll. Any thread.
+    /// Makes the descriptor readable until the next poll. Callable from any thread.
     pub(super) fn notify(&self) {
         let _ = self.inner.notify();
     }
 
-    /// Make the descriptor readable at `deadline`; replaces the last setting.
+    /// Makes the descriptor readable at `deadline`; replaces the last setting.
     pub(super) fn arm(&self, deadline: Instant) {
         let timeout = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let timer = Timer { id: TIMER, timeout };
@@ -76,7 +77,7 @@ impl Poller {
         }
     }
 
-    /// Take what is ready now, without waiting.
+    /// Collects the events that are ready now, without waiting.
     pub(super) fn poll(&self, events: &mut Events) {
         events.0.clear();
         let _ = self.inner.wait(&mut events.0, Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! Child processes: each leads a process group of its own, which is ended as a whole.
+//! Child processes: each leads its own process group, which is ended as a whole.
 
 use std::io;
 use std::process::Stdio;
@@ -10,34 +10,35 @@ use tokio::process::{Child, Command};
 pub(crate) use super::exit::Exit;
 use super::sigpipe;
 
-/// Variables of this program's environment that a server gets: it may be a stranger's program, and the rest may hold secrets.
+/// Variables of this program's environment that a server inherits: the server may be a third-party program,
+/// and the other variables may contain secrets.
 pub(crate) const SAFE_ENV: &[&str] =
     &["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
-/// Program that opens a page in the user's browser, with the arguments that come before the URL.
+/// The program that opens a page in the user's browser, with the arguments before the URL.
 pub(crate) const OPEN_PAGE: &[&str] = if cfg!(target_vendor = "apple") { &["open"] } else { &["xdg-open"] };
 
-/// A child and all that it starts.
+/// A child and its descendants.
 pub(crate) struct Group(Pid);
 
 impl Group {
-    /// Ask all of them to end.
+    /// Requests the end of all of them.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// End all of them at once.
+    /// Kills all of them at once.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {
-        // Fails when nobody is left, which is what is wanted.
+        // Fails when no process is left, which is the intended state.
         let _ = kill_process_group(self.0, signal);
     }
 }
 
-/// Start a program in a group of its own.
+/// Starts a program in its own group.
 pub(crate) fn start(command: &mut Command) -> io::Result<(Child, Option<Group>)> {
     command.process_group(0);
     let child = sigpipe::inherited(|| command.spawn())?;
@@ -45,13 +46,13 @@ pub(crate) fn start(command: &mut Command) -> io::Result<(Child, Option<Group>)>
     Ok((child, group.map(Group)))
 }
 
-/// A command of this program, which `execvp` looks up in PATH.
+/// Returns a command of this program, which `execvp` searches for in PATH.
 pub(crate) fn command(program: &str, _path: Option<&str>) -> Command {
     Command::new(program)
 }
 
-/// Standard error of this process, for a child. A copy of the descriptor, since the descriptor itself may be set to be closed in
-/// children (Node does that), and inheriting it would leave the child without any.
+/// Returns the standard error of this process, for a child. It is a copy of the descriptor: the descriptor
+/// itself may be set to be closed in children (Node does that), and the child would then inherit none.
 pub(crate) fn inherited_stderr() -> Stdio {
     match fcntl_dupfd_cloexec(io::stderr(), 3) {
         Ok(copy) => copy.into(),

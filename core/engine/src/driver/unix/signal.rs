@@ -1,4 +1,4 @@
-//! One descriptor that says "the queue is not empty".
+//! A descriptor that is readable while a queue has entries.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,13 +19,13 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// A new signal, not set.
+    /// Returns a new signal that is not set.
     pub(crate) fn new() -> io::Result<Self> {
         let (read, write) = ends()?;
         Ok(Self { set: AtomicBool::new(false), read, write })
     }
 
-    /// Make the descriptor readable.
+    /// Makes the descriptor readable.
     pub(crate) fn set(&self) {
         if !self.set.swap(true, SeqCst) {
             // The only failure of a valid descriptor here is a full one, which is readable already.
@@ -33,28 +33,28 @@ impl Signal {
         }
     }
 
-    /// Make the descriptor not readable.
+    /// Makes the descriptor not readable.
     pub(crate) fn clear(&self) {
         if self.set.load(SeqCst) {
             let mut buf = [0u8; 8];
             let _ = rustix::io::read(&self.read, &mut buf);
-            // After the read: a `set` in between is covered by what the consumer takes next.
+            // After the read: the consumer's next pass over the queue covers a `set` in between.
             self.set.store(false, SeqCst);
         }
     }
 
-    /// The descriptor to watch for readability.
+    /// Returns the descriptor to watch for readability.
     pub(crate) fn fd(&self) -> RawFd {
         self.read.as_raw_fd()
     }
 
-    /// Block until set; `None` waits without limit. False: the time passed.
+    /// Blocks until set; `None` waits without limit. Returns false if the time has passed.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         wait_readable(self.read.as_fd(), timeout)
     }
 }
 
-/// Block until `fd` is readable. False: the time passed.
+/// Blocks until `fd` is readable. Returns false if the time has passed.
 pub(super) fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
     let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
     loop {
@@ -63,7 +63,7 @@ pub(super) fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bo
         match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], spec.as_ref()) {
             Ok(n) => return n > 0,
             Err(rustix::io::Errno::INTR) => {}
-            // A bad descriptor: say "ready", so that the caller looks and finds out.
+            // An invalid descriptor counts as ready, so that the caller's next call reports the error.
             Err(_) => return true,
         }
     }

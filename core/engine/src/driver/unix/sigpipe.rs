@@ -1,9 +1,9 @@
-//! Keeps SIGPIPE away from hosts that do not ignore it.
+//! SIGPIPE suppression for hosts that do not ignore the signal.
 //!
-//! Writing to a pipe that nobody reads raises SIGPIPE, which ends the process unless it is ignored. Rust,
-//! Python and Node programs ignore it; C and Swift programs do not, and their disposition is not ours to
-//! change. So our threads block it, and a write on the host's thread blocks it for as long as it takes. Where
-//! a socket can be asked not to raise it, that is done instead.
+//! Writing to a pipe without a reader raises SIGPIPE, which ends the process unless it is ignored. Rust,
+//! Python and Node programs ignore it; C and Swift programs do not, and the engine must not change their
+//! disposition. So the engine's threads block it, and a write on the host's thread blocks it for its
+//! duration. If a socket has an option or a flag against it, that is used instead.
 
 use std::cell::Cell;
 use std::io;
@@ -11,28 +11,30 @@ use std::mem::MaybeUninit;
 
 use rustix::net::SendFlags;
 
-/// Flag with which a send raises no signal. Apple's systems have none: accepted sockets have `SO_NOSIGPIPE` there instead.
+/// The flag for sends that raise no signal. Apple's systems have none: accepted sockets have `SO_NOSIGPIPE`
+/// there instead.
 #[cfg(not(target_vendor = "apple"))]
 pub(in crate::driver) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 pub(in crate::driver) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 thread_local! {
-    /// SIGPIPE is blocked in this thread because of us.
+    /// True if the engine has blocked SIGPIPE in this thread.
     static BLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Block SIGPIPE in this thread, which is ours, for good.
+/// Blocks SIGPIPE permanently in this thread, which belongs to the engine.
 pub(crate) fn block_in_thread() {
     BLOCKED.set(!change(libc::SIG_BLOCK));
 }
 
-/// Run `start`, which starts a process, so that the process does not inherit what [`block_in_thread`] did.
+/// Runs `start`, which starts a process, so that the process does not inherit the effect of
+/// [`block_in_thread`].
 pub(crate) fn inherited<R>(start: impl FnOnce() -> R) -> R {
     if !BLOCKED.get() {
         return start();
     }
-    // Of an earlier write; unblocking would deliver it.
+    // The signal of an earlier write; unblocking would deliver it.
     take_pending();
     change(libc::SIG_UNBLOCK);
     let result = start();
@@ -40,17 +42,17 @@ pub(crate) fn inherited<R>(start: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Whether SIGPIPE would end this process.
+/// Returns true if SIGPIPE would end this process.
 pub(super) fn is_deadly() -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: only asks; `action` is written if the call succeeds.
+    // SAFETY: only queries; `action` is written if the call succeeds.
     unsafe {
         libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_DFL
     }
 }
 
-/// Run `write` so that it fails with `BrokenPipe` and raises nothing.
+/// Runs `write` so that it fails with `BrokenPipe` and raises no signal.
 pub(super) fn without(write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
     if BLOCKED.get() || change(libc::SIG_BLOCK) {
         return write();
@@ -63,7 +65,7 @@ pub(super) fn without(write: impl FnOnce() -> io::Result<usize>) -> io::Result<u
     result
 }
 
-/// Block or unblock SIGPIPE in this thread; whether it was blocked before.
+/// Blocks or unblocks SIGPIPE in this thread; returns true if it was blocked before.
 fn change(how: libc::c_int) -> bool {
     let set = only_sigpipe();
     let mut old = MaybeUninit::<libc::sigset_t>::uninit();
@@ -74,7 +76,7 @@ fn change(how: libc::c_int) -> bool {
     }
 }
 
-/// Take the signal that a failed write left waiting for this thread.
+/// Consumes the signal that a failed write left pending for this thread.
 fn take_pending() {
     let set = only_sigpipe();
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
@@ -92,7 +94,7 @@ fn take_pending() {
 
 fn only_sigpipe() -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set that sigaddset and the caller read.
+    // SAFETY: sigemptyset initializes the set that sigaddset and the caller read.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);

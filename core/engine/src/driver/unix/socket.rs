@@ -12,7 +12,7 @@ use rustix::net::{SendAncillaryBuffer, Shutdown, sockopt};
 use super::sigpipe::NO_SIGNAL;
 use super::watch::{Direction, Done, Watched};
 
-/// More buffers in one call than the kernel takes is an error, so the rest waits.
+/// Maximum number of buffers in one call, since more than the kernel accepts is an error; the rest waits.
 const MAX_SLICES: usize = 64;
 
 /// A connected socket that does not block.
@@ -23,7 +23,7 @@ impl Socket {
         Socket(watched)
     }
 
-    /// Bytes read into the front of `space`, which they initialise; 0 at the end of the stream.
+    /// Reads bytes into the front of `space` and initializes it; returns 0 at the end of the stream.
     pub(in crate::driver) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -33,7 +33,8 @@ impl Socket {
         self.0.poll(cx, Direction::Read, |fd| {
             let (filled, _) = rustix::io::read(fd, &mut *space)?;
             let filled = filled.len();
-            // Without a sticky end-of-stream flag (kqueue here) only an empty read proves that nothing is left.
+            // Without a sticky end-of-stream flag (kqueue here) only an empty read proves that nothing is
+            // left.
             let drained = cfg!(target_os = "linux") && 0 < filled && filled < size;
             Ok(Done { value: filled, drained })
         })
@@ -58,13 +59,14 @@ impl Socket {
         let slices = &slices[..slices.len().min(MAX_SLICES)];
         let size: usize = slices.iter().map(|slice| slice.len()).sum();
         self.0.poll(cx, Direction::Write, |fd| {
-            // Not `writev`: a host that keeps the default SIGPIPE would die of a client that went away.
+            // Not `writev`: a disconnected client would then end a host that has the default SIGPIPE
+            // disposition.
             let sent = rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), NO_SIGNAL)?;
             Ok(Done { value: sent, drained: 0 < sent && sent < size })
         })
     }
 
-    /// Send what fits now; `WouldBlock` if nothing does.
+    /// Sends the bytes that fit now; `WouldBlock` if none do.
     pub(in crate::driver) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match rustix::net::send(&self.0, bytes, NO_SIGNAL) {
@@ -74,18 +76,18 @@ impl Socket {
         }
     }
 
-    /// Completes when the peer has reset the connection. To be polled by the task that reads.
+    /// Completes when the peer has reset the connection. The task that reads must poll it.
     pub(in crate::driver) async fn failed(&self) {
         self.0.failed().await;
     }
 
-    /// Whether a peer that sends nothing more is gone altogether, where [`Socket::failed`] cannot tell: kqueue reports the end of
-    /// both directions in the same way.
+    /// Returns true if a peer that sends nothing more is disconnected, on systems where [`Socket::failed`]
+    /// cannot detect it: kqueue reports the end of both directions in the same way.
     pub(in crate::driver) fn is_reset(&self) -> bool {
         !cfg!(target_os = "linux") && !matches!(sockopt::socket_error(&self.0), Ok(Ok(())))
     }
 
-    /// Send nothing more. A connection that is closed already is no error.
+    /// Ends the sending direction. A connection that is closed already is not an error.
     pub(in crate::driver) fn end_writing(&self) -> io::Result<()> {
         match rustix::net::shutdown(&self.0, Shutdown::Write) {
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),
@@ -93,7 +95,7 @@ impl Socket {
         }
     }
 
-    /// Have the kernel forget what the peer does not take, once the socket is dropped.
+    /// Makes the kernel discard the bytes that the peer does not read, once the socket is dropped.
     pub(in crate::driver) fn abort_on_drop(&self) {
         let _ = sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
     }

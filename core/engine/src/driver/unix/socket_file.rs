@@ -1,4 +1,4 @@
-//! The file of a listening Unix socket: when it may be taken, and when it goes away.
+//! The file of a listening Unix socket: its creation, replacement and removal.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-/// Who may connect: the user that serves.
+/// The permissions: only the user that runs the server may connect.
 const MODE: u32 = 0o600;
 
 /// A socket's file, removed when dropped.
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode: what another server has put there since is not ours to remove.
+    /// Device and inode, which identify the file: a file that another server has created there since must not
+    /// be removed.
     identity: (u64, u64),
-    /// A forked child drops a copy, and the parent goes on to listen.
+    /// The process that created it: a forked child drops a copy while the parent still listens.
     process: u32,
 }
 
@@ -38,8 +39,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// A listening socket at `path`, for this user only. The file that a server left behind is replaced; what somebody listens
-/// on, and what is no socket, is left alone.
+/// Returns a listening socket at `path`, for this user only. A file that an earlier server left there is
+/// replaced; the socket of an active listener, and a file that is not a socket, are left unchanged.
 pub(super) fn listen(path: &Path, backlog: i32) -> io::Result<(OwnedFd, SocketFile)> {
     // The program may change its directory before the file is to be removed.
     let path = std::path::absolute(path)?;
@@ -54,7 +55,7 @@ pub(super) fn listen(path: &Path, backlog: i32) -> io::Result<(OwnedFd, SocketFi
     rustix::net::bind(&socket, &address)?;
     let made = std::fs::symlink_metadata(&path)?;
     let file = SocketFile { path, identity: (made.dev(), made.ino()), process: std::process::id() };
-    // Nobody can connect before `listen`, so there is no moment in which others could.
+    // Clients cannot connect before `listen`, so there is no moment at which other users could.
     std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(MODE))?;
     rustix::net::listen(&socket, backlog)?;
     Ok((socket, file))
@@ -71,9 +72,9 @@ fn make_room(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
     }
     match rustix::net::connect(&socket()?, address) {
         Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
-        // It was removed in between.
+        // It was removed in the meantime.
         Err(Errno::NOENT) => Ok(()),
-        // A full queue of connections is a listener's too.
+        // A full queue of connections also belongs to a listener.
         Ok(()) | Err(Errno::AGAIN) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "a server listens on this socket"))
         }
@@ -81,7 +82,7 @@ fn make_room(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
     }
 }
 
-/// One that does not block, and that child processes do not inherit.
+/// Returns a non-blocking socket that child processes do not inherit.
 #[cfg(not(target_vendor = "apple"))]
 fn socket() -> io::Result<OwnedFd> {
     use rustix::net::SocketFlags;

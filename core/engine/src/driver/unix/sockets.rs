@@ -1,4 +1,4 @@
-//! Sockets of clients, and the limit of those of servers.
+//! Client sockets, and the descriptor limit for server sockets.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,31 +9,32 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use tokio::net::{TcpStream, UnixStream};
 
-/// Connect to a Unix socket.
+/// Connects to a Unix socket.
 pub(crate) async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(path).await
 }
 
-/// The path of a Unix socket as it is in a URL, decoded. `None`: it is no absolute path. The error is for a person.
+/// Returns the path of a Unix socket from the decoded bytes of a URL. `None`: it is not an absolute path. The
+/// error is for a person.
 pub(crate) fn unix_path(bytes: Vec<u8>) -> Result<Option<PathBuf>, String> {
     let is_absolute = bytes.first() == Some(&b'/') && !bytes.contains(&0);
     Ok(is_absolute.then(|| PathBuf::from(OsString::from_vec(bytes))))
 }
 
-/// Find out when the host of a server is gone without a word, as reqwest does on the other lane: a listening stream has
-/// nothing to send that would show it. What the system does not know is left as it is.
+/// Enables the detection of a server host that disappeared silently, as reqwest does on the other transport:
+/// a subscription stream sends nothing that would reveal it. Options that the system lacks are skipped.
 pub(crate) fn watch_peer(stream: &TcpStream) {
     const PAUSE: Duration = Duration::from_secs(15);
     let _ = sockopt::set_socket_keepalive(stream, true);
     let _ = sockopt::set_tcp_keepidle(stream, PAUSE);
     let _ = sockopt::set_tcp_keepintvl(stream, PAUSE);
     let _ = sockopt::set_tcp_keepcnt(stream, 3);
-    // What was sent and is not acknowledged.
+    // The time limit for sent data that is not acknowledged.
     #[cfg(target_os = "linux")]
     let _ = sockopt::set_tcp_user_timeout(stream, 30_000);
 }
 
-/// Descriptors that this process may have open; `None` without a limit.
+/// Returns the number of descriptors that this process may have open; `None` without a limit.
 pub(crate) fn descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }

@@ -1,8 +1,9 @@
-//! Byte streams over descriptors that others may share: the standard streams and a child's pipes.
+//! Byte streams over descriptors that may be shared with other processes: the standard streams and a child's
+//! pipes.
 //!
-//! `O_NONBLOCK` belongs to the open file description, which the parent process (and a shell after us) may
-//! share, so it is never set on the descriptor as given. Sockets take a flag with every call; pipes and
-//! terminals are opened anew where the system can; else a poll comes before every call.
+//! `O_NONBLOCK` belongs to the open file description, which may be shared with the parent process (and later
+//! with a shell), so it is never set on the original descriptor. Sockets get a flag with every call; pipes
+//! and terminals are reopened if the system can; otherwise a poll precedes every call.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -19,26 +20,26 @@ use super::sigpipe;
 use super::watch::{Direction, Done, Watched};
 use crate::driver::Driver;
 
-/// Room offered to one read; the capacity of a pipe on Linux.
+/// Size of the buffer for one read; the capacity of a pipe on Linux.
 const READ_SIZE: usize = 64 * 1024;
 
-/// What a pipe that polls writable takes without blocking, at least (POSIX's `PIPE_BUF`).
+/// Minimum number of bytes that a pipe which polls writable accepts without blocking (POSIX's `PIPE_BUF`).
 const SAFE_WRITE: usize = 512;
 
-/// Reads bytes from a descriptor.
+/// A reader of bytes from a descriptor.
 pub(crate) struct ByteReader {
     fd: Watched,
     access: Access,
-    /// A read has found it empty. Only then does a short read promise another edge: a named pipe whose
-    /// writers left before it was opened gives none.
+    /// True after a read found it empty. Only then will another edge follow a short read: a named pipe whose
+    /// writers closed it before it was opened causes none.
     was_empty: bool,
 }
 
-/// Writes bytes to a descriptor.
+/// A writer of bytes to a descriptor.
 pub(crate) struct ByteWriter {
     fd: Watched,
     access: Access,
-    /// Writing may raise SIGPIPE, and nobody ignores it.
+    /// True if writing may raise SIGPIPE, and the process does not ignore it.
     deadly: bool,
 }
 
@@ -48,9 +49,9 @@ impl ByteReader {
         Ok(Self { fd: Watched::new(driver, fd)?, access, was_empty: false })
     }
 
-    /// Append what there is, at least one byte, to `buf`; 0 at the end of the stream. Cancel-safe.
+    /// Appends the available bytes, at least one, to `buf`; returns 0 at the end of the stream. Cancel-safe.
     pub(crate) async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        // A mostly full buffer would cut every read short.
+        // A mostly full buffer would shorten every read.
         if buf.capacity() - buf.len() < READ_SIZE / 4 {
             buf.reserve(READ_SIZE);
         }
@@ -70,20 +71,22 @@ impl ByteReader {
 impl ByteWriter {
     pub(in crate::driver) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let (fd, access) = prepare(fd, OFlags::WRONLY)?;
-        // A socket that others share is not set to raise nothing; where a call cannot say so, the thread blocks the signal.
+        // The option against SIGPIPE is not set on a shared socket; if a call has no flag for it, the thread
+        // blocks the signal.
         let is_quiet = access == Access::Socket && !sigpipe::NO_SIGNAL.is_empty();
         let deadly = !is_quiet && sigpipe::is_deadly();
         Ok(Self { fd: Watched::new(driver, fd)?, access, deadly })
     }
 
-    /// Write all of `bytes`. Not cancel-safe: a dropped call may have written a part.
+    /// Writes all of `bytes`. Not cancel-safe: a dropped call may have written a part.
     pub(crate) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let written = poll_fn(|cx| {
                 self.fd.poll(cx, Direction::Write, |fd| {
                     let write = || self.access.write(fd, bytes);
                     let value = if self.deadly { sigpipe::without(write) } else { write() }?;
-                    // Whether a short write will be followed by an edge differs by kind; ask again instead.
+                    // It depends on the kind of descriptor whether an edge follows a short write; so the call
+                    // is tried again.
                     Ok(Done { value, drained: false })
                 })
             })
@@ -97,11 +100,10 @@ impl ByteWriter {
     }
 }
 
-/// Take the process's standard input and output for a protocol stream.
+/// Takes over the process's standard input and output for a protocol stream.
 ///
-/// Descriptor 0 becomes the null device, and 1 a duplicate of standard error, so that stray prints of user
-/// code and its child processes cannot spoil the stream. Once per process: later calls fail with
-/// `AlreadyExists`.
+/// Descriptor 0 becomes the null device, and 1 a duplicate of standard error, so that output of user code and
+/// its child processes cannot corrupt the stream. Once per process: later calls fail with `AlreadyExists`.
 pub(crate) fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, SeqCst) {
@@ -123,14 +125,14 @@ pub(crate) fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
     take().inspect_err(|_| TAKEN.store(false, SeqCst))
 }
 
-/// How to read or write without ever blocking.
+/// The method of non-blocking reads or writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Access {
     /// A socket: a flag with each call.
     Socket,
-    /// Our own open file description, in non-blocking mode; or a file, which never makes one wait.
+    /// A separate open file description, in non-blocking mode; or a file, which never blocks.
     Direct,
-    /// A shared, blocking description: poll before each call.
+    /// A shared, blocking description: a poll before each call.
     Polled,
 }
 
@@ -146,7 +148,7 @@ impl Access {
             Access::Polled => poll_now(fd, PollFlags::IN)?,
         }
         match rustix::io::read(fd, spare_capacity(buf)) {
-            // The other side of a terminal is gone.
+            // The other side of a terminal is closed.
             Err(rustix::io::Errno::IO) if fd.is_terminal() => Ok(0),
             result => Ok(result?),
         }
@@ -164,7 +166,7 @@ impl Access {
     }
 }
 
-/// `WouldBlock` unless `fd` is ready for `wanted`, or at its end.
+/// Returns `WouldBlock` unless `fd` is ready for `wanted`, or at its end.
 fn poll_now(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<()> {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     match rustix::event::poll(&mut [PollFd::from_borrowed_fd(fd, wanted)], Some(&now))? {
@@ -185,8 +187,8 @@ fn prepare(fd: OwnedFd, mode: OFlags) -> io::Result<(OwnedFd, Access)> {
     })
 }
 
-/// A description of our own for the same pipe or terminal. `None` where that is impossible (no /proc, a
-/// pipe that belongs to another user).
+/// Opens a separate description of the same pipe or terminal. `None` if that is impossible (no /proc, a pipe
+/// of another user).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reopen(fd: BorrowedFd<'_>, mode: OFlags) -> Option<OwnedFd> {
     use std::os::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! A descriptor and its way of waiting: try the call first, wait only when it would block.
+//! A descriptor that tasks can wait for: a call is tried first, and waits only if it would block.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -14,11 +14,11 @@ use crate::driver::Driver;
 
 pub(super) const READABLE: u8 = 1;
 pub(super) const WRITABLE: u8 = 2;
-/// Stays set: the end of the stream gives no second edge.
+/// A flag that stays set: the end of the stream causes no second edge.
 pub(super) const READ_CLOSED: u8 = 4;
 pub(super) const WRITE_CLOSED: u8 = 8;
 
-/// Calls in a row that found the descriptor ready before the task must let others run.
+/// Number of consecutive calls on a ready descriptor before the task must yield to others.
 pub(super) const FAIR_CALLS: u32 = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,10 +27,11 @@ pub(super) enum Direction {
     Write,
 }
 
-/// What a successful call says about the next one.
+/// The result of a successful call, with a prediction for the next one.
 pub(super) struct Done<R> {
     pub(super) value: R,
-    /// The call moved less than it could have: the next one would block, so wait for an edge instead.
+    /// True if the call moved fewer bytes than it could have: the next one would block, so it waits for an
+    /// edge instead.
     pub(super) drained: bool,
 }
 
@@ -43,7 +44,7 @@ pub(super) enum Watched {
 }
 
 impl Watched {
-    /// Register with the driver. Falls back to `Always` for a kind of descriptor that cannot be watched.
+    /// Registers with the driver. Falls back to `Always` for a kind of descriptor that cannot be watched.
     pub(super) fn new(driver: &Driver, fd: OwnedFd) -> io::Result<Self> {
         let failed = match driver {
             Driver::Tokio(handle) => {
@@ -65,7 +66,7 @@ impl Watched {
         }
     }
 
-    /// Make `call`, which must not block, and wait for readiness while it says `WouldBlock`.
+    /// Makes `call`, which must not block, and waits for readiness while it returns `WouldBlock`.
     pub(super) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
@@ -108,8 +109,8 @@ impl Watched {
         }
     }
 
-    /// Completes when the descriptor has failed: a socket whose peer has reset the connection. To be polled by the task that
-    /// reads.
+    /// Completes when the descriptor has failed: a socket whose peer has reset the connection. The task that
+    /// reads must poll it.
     pub(super) async fn failed(&self) {
         match self {
             Self::Hosted(source) => poll_fn(|cx| source.poll_failed(cx)).await,
@@ -119,8 +120,8 @@ impl Watched {
     }
 }
 
-/// Whether an error of registering means that this kind of descriptor cannot be watched: EPERM of epoll for a file; EINVAL of
-/// Apple's kqueue for devices such as /dev/null.
+/// Returns true if a registration error means that this kind of descriptor cannot be watched: EPERM of epoll
+/// for a file; EINVAL of Apple's kqueue for devices such as /dev/null.
 fn is_unwatchable(error: &io::Error) -> bool {
     let is_apple_device = cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput;
     error.kind() == io::ErrorKind::PermissionDenied || is_apple_device

@@ -1,4 +1,4 @@
-//! Files and directories for this user only, and locks.
+//! Private files and directories, and file locks.
 
 use std::fs::File;
 use std::io;
@@ -27,14 +27,14 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
-/// What makes a file private.
+/// The requirement for a private file.
 pub(crate) const PRIVATE: &str = "its access list may name only the user, SYSTEM and the administrators (icacls FILE /inheritance:r /grant:r \"%USERNAME%\":F)";
 
 /// Types of entries of an access list (winnt.h).
 const ACCESS_ALLOWED: u8 = 0;
 const ACCESS_DENIED: u8 = 1;
 
-/// Make a directory, and those above it, for this user only. One that is there stays as it is.
+/// Makes a private directory, and those above it. An existing one stays unchanged.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -42,7 +42,7 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
         make_directory(above)?;
     }
-    // What is made in it inherits its list.
+    // New files in it inherit its access list.
     let descriptor = Descriptor::private("OICI")?;
     let name = wide(path)?;
     // SAFETY: the name ends with a zero, and both live through the call.
@@ -54,12 +54,12 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Open a file for writing. It is made if it is not there, for this user only.
+/// Opens a file for writing. A missing file is created as a private file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_as(path, OPEN_ALWAYS)
 }
 
-/// Make a file for writing, for this user only. Fails with `AlreadyExists` where there is one.
+/// Creates a private file for writing. Fails with `AlreadyExists` if it exists.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     open_as(path, CREATE_NEW)
 }
@@ -68,8 +68,8 @@ fn open_as(path: &Path, how: FILE_CREATION_DISPOSITION) -> io::Result<File> {
     let descriptor = Descriptor::private("")?;
     let name = wide(path)?;
     let shared = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
-    // SAFETY: the name ends with a zero, and all live through the call; the handle is new, and valid unless it is
-    // INVALID_HANDLE_VALUE.
+    // SAFETY: the name ends with a zero, and all live through the call; the handle is new, and valid unless
+    // it is INVALID_HANDLE_VALUE.
     unsafe {
         let handle = CreateFileW(
             name.as_ptr(),
@@ -87,12 +87,13 @@ fn open_as(path: &Path, how: FILE_CREATION_DISPOSITION) -> io::Result<File> {
     }
 }
 
-/// Whether nobody else may use a file: nothing is allowed to anybody but the user, SYSTEM and the administrators.
+/// Returns true if a file is private: it permits access only to the user, SYSTEM and the administrators.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     let name = wide(path)?;
     let user = User::current()?;
     let (mut list, mut descriptor): (*mut ACL, PSECURITY_DESCRIPTOR) = (null_mut(), null_mut());
-    // SAFETY: the name ends with a zero; the list lies in the descriptor, which is freed when `_kept` is dropped.
+    // SAFETY: the name ends with a zero; the list lies in the descriptor, which is freed when `_kept` is
+    // dropped.
     unsafe {
         let status = GetNamedSecurityInfoW(
             name.as_ptr(),
@@ -108,7 +109,7 @@ pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
             return Err(io::Error::from_raw_os_error(status as i32));
         }
         let _kept = Descriptor(descriptor);
-        // No list allows everything to everybody.
+        // A missing list permits everything to everybody.
         if list.is_null() {
             return Ok(false);
         }
@@ -129,7 +130,7 @@ pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether somebody may see what is private: whoever could take it anyway.
+/// Returns true if this identity may have access to private files: it could obtain access anyway.
 ///
 /// # Safety
 ///
@@ -140,12 +141,13 @@ unsafe fn is_trusted(sid: PSID, user: &User) -> bool {
     unsafe { EqualSid(sid, user.sid()) != 0 || system.iter().any(|&known| IsWellKnownSid(sid, known) != 0) }
 }
 
-/// Lock a file (for other locks; nobody reads these files), waiting for it. It is unlocked when it is closed.
+/// Locks a file (it excludes other locks; nobody reads these files), and waits for the lock. Closing the file
+/// unlocks it.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     lock_as(file, LOCKFILE_EXCLUSIVE_LOCK)
 }
 
-/// Lock a file unless somebody else has it locked; whether it is.
+/// Tries to lock a file without waiting. Returns false if another program has it locked.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match lock_as(file, LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY) {
         Ok(()) => Ok(true),
@@ -164,7 +166,8 @@ fn lock_as(file: &File, flags: u32) -> io::Result<()> {
 struct Descriptor(PSECURITY_DESCRIPTOR);
 
 impl Descriptor {
-    /// Full access for the user, SYSTEM and the administrators; nothing inherited. `flags`: of each entry, in SDDL.
+    /// Returns a descriptor with full access for the user, SYSTEM and the administrators, without inherited
+    /// entries. `flags`: of each entry, in SDDL.
     fn private(flags: &str) -> io::Result<Descriptor> {
         let user = User::current()?.name()?;
         let text = format!("D:P(A;{flags};FA;;;{user})(A;{flags};FA;;;SY)(A;{flags};FA;;;BA)\0");
@@ -193,7 +196,7 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // SAFETY: allocated by the system for us to free.
+        // SAFETY: the system allocated it, and this is the only free.
         unsafe { LocalFree(self.0) };
     }
 }
@@ -203,7 +206,8 @@ struct User(Vec<u64>);
 
 impl User {
     fn current() -> io::Result<User> {
-        // SAFETY: the handle is new, and valid if the call succeeds; the buffer is as long as it is said to be, and aligned.
+        // SAFETY: the handle is new, and valid if the call succeeds; the buffer has the stated length and is
+        // aligned.
         unsafe {
             let mut token = null_mut();
             done(OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token))?;
@@ -227,10 +231,11 @@ impl User {
         unsafe { (*self.0.as_ptr().cast::<TOKEN_USER>()).User.Sid }
     }
 
-    /// The identifier in text.
+    /// Returns the identifier as text.
     fn name(&self) -> io::Result<String> {
         let mut text = null_mut();
-        // SAFETY: the identifier is valid; the text that the system allocates ends with a zero, and is freed once.
+        // SAFETY: the identifier is valid; the text that the system allocates ends with a zero, and is freed
+        // once.
         unsafe {
             done(ConvertSidToStringSidW(self.sid(), &raw mut text))?;
             let length = (0..).take_while(|&at| *text.add(at) != 0).count();

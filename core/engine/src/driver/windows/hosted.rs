@@ -1,4 +1,5 @@
-//! No hosted driver: Windows has no descriptor for a set of sockets that a host's event loop could watch.
+//! A placeholder for the hosted driver: Windows has no descriptor for a set of sockets that a host's event
+//! loop could watch.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,14 +12,14 @@ use crate::driver::Driver;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Never made.
+/// A type without values.
 pub(crate) struct Reactor(Infallible);
 
-/// Never made.
+/// A type without values.
 #[derive(Clone)]
 pub(crate) struct Handle(Infallible);
 
-/// Never made.
+/// A type without values.
 #[derive(Clone, Copy)]
 pub(in crate::driver) struct TimerKey(Infallible);
 

@@ -1,10 +1,11 @@
 //! Windows: handles, under the threaded driver only.
 //!
-//! A set of sockets has no descriptor there that another event loop could watch, so there is no hosted driver, and `fd()` is -1:
-//! hosts wait by `wait` and `set_wake`. Sockets are tokio's, standard streams have a thread each, child processes a job object.
+//! A set of sockets has no descriptor there that another event loop could watch, so there is no hosted
+//! driver, and `fd()` is -1: hosts wait by `wait` and `set_wake`. Sockets are tokio's, standard streams have
+//! a thread each, child processes have a job object.
 //!
-//! The tests of `files` and `process` have run under Wine, compiled by `tools/cross.sh windows` apart from the rest of the engine,
-//! which was not compiled for Windows yet.
+//! The tests of `files` and `process` have run under Wine, compiled by `tools/cross.sh windows` separately
+//! from the rest of the engine, which was not compiled for Windows yet.
 
 pub(crate) mod files;
 pub(super) mod hosted;

@@ -17,17 +17,18 @@ use super::socket::Socket;
 use super::sockets::no_unix_sockets;
 use crate::driver::{Conn, Driver, Place};
 
-/// How long to stop accepting when the process has no socket or memory left, or when it fails for no known reason.
+/// Pause of accepting when the process has no socket or memory left, or when accepting fails for an unknown
+/// reason.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Failures in a row for no known reason after which a listener is unusable.
+/// Number of consecutive failures for an unknown reason after which a listener is unusable.
 const MAX_FAILURES: u32 = 100;
 
-/// Silence of a connection after which its peer is asked whether it is there.
+/// Time without traffic on a connection after which the system probes its peer.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_PROBES: u32 = 4;
 
-/// Connections that may wait to be accepted; the system has a limit of its own.
+/// Maximum number of connections that wait to be accepted; the system has its own limit.
 const BACKLOG: i32 = 4096;
 
 /// A listening TCP socket.
@@ -57,19 +58,19 @@ impl Listener {
         Err(no_unix_sockets())
     }
 
-    /// The next connection and the address it comes from. Failures of a single connection, and a shortage of sockets or memory,
-    /// are waited out; an error means that the listener is unusable.
+    /// Returns the next connection and its remote address. Failures of a single connection, and a shortage of
+    /// sockets or memory, are retried after a pause; an error means that the listener is unusable.
     pub(crate) async fn accept(&self) -> io::Result<(Conn, Option<IpAddr>)> {
         let mut failures = 0;
         loop {
             let error = match self.socket.accept().await {
                 Ok((stream, peer)) => {
-                    // A client that is gone by now is no error of the listener.
+                    // A client that has disconnected already is not an error of the listener.
                     if stream.set_nodelay(true).is_err() {
                         continue;
                     }
                     keep_alive(&SockRef::from(&stream));
-                    // One that listens on [::] may be connected to from IPv4 too.
+                    // A listener on [::] may receive connections from IPv4 too.
                     return Ok((Conn::new(Socket::new(stream)), Some(peer.ip().to_canonical())));
                 }
                 Err(error) => error,
@@ -81,7 +82,7 @@ impl Listener {
                 ) => continue,
                 Some(WSAEMFILE | WSAENOBUFS) => {}
                 Some(_) if failures < MAX_FAILURES => failures += 1,
-                // Not of the system: the runtime has ended.
+                // Not an error of the system: the runtime has ended.
                 _ => return Err(error),
             }
             tracing::warn!(%error, "cannot accept a connection; pausing");
@@ -89,13 +90,13 @@ impl Listener {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub(crate) fn place(&self) -> Place<'_> {
         Place::Tcp(self.address)
     }
 }
 
-/// Keep other processes from binding the port as well, which `SO_REUSEADDR` would let them do here.
+/// Prevents other processes from binding the port as well, which `SO_REUSEADDR` would permit here.
 fn hold_port(socket: &socket2::Socket) -> io::Result<()> {
     let on: i32 = 1;
     // SAFETY: the option's value is an i32 that lives through the call.
@@ -111,7 +112,7 @@ fn hold_port(socket: &socket2::Socket) -> io::Result<()> {
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Have the system find out which peers are gone without a word.
+/// Makes the system detect peers that disappeared silently.
 fn keep_alive(socket: &SockRef<'_>) {
     let keep_alive = TcpKeepalive::new()
         .with_time(KEEP_ALIVE_IDLE)

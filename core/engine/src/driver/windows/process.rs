@@ -1,4 +1,5 @@
-//! Child processes: each in a job object of its own, which ends as a whole, with this process at the latest.
+//! Child processes: each has its own job object, which ends all its processes together, when this process
+//! ends at the latest.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -20,8 +21,8 @@ use windows_sys::Win32::System::Threading::{
     CREATE_NO_WINDOW, CREATE_SUSPENDED, OpenThread, ResumeThread, THREAD_SUSPEND_RESUME,
 };
 
-/// Variables of this program's environment that a server gets: it may be a stranger's program, and the rest may hold secrets.
-/// Without `SYSTEMROOT` it could not open sockets.
+/// Variables of this program's environment that a server inherits: the server may be a third-party program,
+/// and the other variables may contain secrets. Without `SYSTEMROOT` it could not open sockets.
 pub(crate) const SAFE_ENV: &[&str] = &[
     "APPDATA",
     "COMSPEC",
@@ -42,19 +43,19 @@ pub(crate) const SAFE_ENV: &[&str] = &[
     "WINDIR",
 ];
 
-/// Program that opens a page in the user's browser, with the arguments that come before the URL. Not `cmd /c start`, which takes
-/// the `&` of a query for the end of the command.
+/// The program that opens a page in the user's browser, with the arguments before the URL. Not `cmd /c
+/// start`, which treats the `&` of a query as the end of the command.
 pub(crate) const OPEN_PAGE: &[&str] = &["rundll32.exe", "url.dll,FileProtocolHandler"];
 
 /// Extensions of programs, unless `PATHEXT` names others.
 const EXTENSIONS: &str = ".COM;.EXE;.BAT;.CMD";
 
-/// A child and all that it starts: a job object whose processes end when its handle is closed.
+/// A child and its descendants: a job object whose processes end when its handle is closed.
 pub(crate) struct Group(OwnedHandle);
 
 impl Group {
     fn new() -> io::Result<Group> {
-        // SAFETY: neither attributes nor a name are given; the handle is new, and valid if it is not null.
+        // SAFETY: neither attributes nor a name are passed; the handle is new, and valid if it is not null.
         let job = unsafe {
             let job = CreateJobObjectW(std::ptr::null(), std::ptr::null());
             if job.is_null() {
@@ -77,14 +78,14 @@ impl Group {
         Ok(Group(job))
     }
 
-    /// End all of them: nothing that asks them to end reaches a process without a console but the end of its input.
+    /// Ends all of them: for a process without a console, the end of its input is the only request to end.
     pub(crate) fn terminate(&self) {
         self.kill();
     }
 
-    /// End all of them at once.
+    /// Kills all of them at once.
     pub(crate) fn kill(&self) {
-        // SAFETY: the handle is that of a job. Fails when nobody is left, which is what is wanted.
+        // SAFETY: the handle is that of a job. Fails when no process is left, which is the intended state.
         unsafe { TerminateJobObject(self.0.as_raw_handle(), 1) };
     }
 }
@@ -103,12 +104,12 @@ impl Exit {
     }
 }
 
-/// Start a program in a job of its own, without a console window. It runs only when it is in the job, so that nothing it starts
-/// is left out.
+/// Starts a program in a job of its own, without a console window. It runs only after it was added to the
+/// job, so that the job contains all its descendants.
 pub(crate) fn start(command: &mut Command) -> io::Result<(Child, Option<Group>)> {
     let group = Group::new()?;
     command.creation_flags(CREATE_NO_WINDOW | CREATE_SUSPENDED);
-    // It is killed when it is dropped (`kill_on_drop`), should the next steps fail.
+    // It is killed when it is dropped (`kill_on_drop`), in case the next steps fail.
     let child = command.spawn()?;
     let (Some(process), Some(id)) = (child.raw_handle(), child.id()) else {
         return Err(io::Error::other("the process has ended already"));
@@ -119,7 +120,7 @@ pub(crate) fn start(command: &mut Command) -> io::Result<(Child, Option<Group>)>
     Ok((child, Some(group)))
 }
 
-/// Resume the threads of a process; one that was started suspended has one.
+/// Resumes the threads of a process; a process that was started suspended has one.
 fn resume(process: u32) -> io::Result<()> {
     // SAFETY: the handle is new, and valid if it is not INVALID_HANDLE_VALUE.
     let snapshot = unsafe {
@@ -131,7 +132,7 @@ fn resume(process: u32) -> io::Result<()> {
     };
     let mut entry = THREADENTRY32 { dwSize: size_of::<THREADENTRY32>() as u32, ..Default::default() };
     let mut resumed = false;
-    // SAFETY: the entry says its size, and lives through the calls.
+    // SAFETY: the entry states its size, and lives through the calls.
     let mut found = unsafe { Thread32First(snapshot.as_raw_handle(), &raw mut entry) };
     while found != 0 {
         if entry.th32OwnerProcessID == process {
@@ -159,8 +160,9 @@ fn done(result: i32) -> io::Result<()> {
     if result == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// A command of this program. `CreateProcess` finds only `.exe` files by a bare name, and `npx` is `npx.cmd`; so it is looked up
-/// in PATH (the child's, if it has one of its own) with the extensions of PATHEXT.
+/// Returns a command of this program. `CreateProcess` finds only `.exe` files by a bare name, and `npx` is
+/// `npx.cmd`; so the program is searched for in PATH (the child's own, if it has one) with the extensions of
+/// PATHEXT.
 pub(crate) fn command(program: &str, path: Option<&str>) -> Command {
     let path = path.map(OsString::from).or_else(|| std::env::var_os("PATH")).unwrap_or_default();
     let extensions = std::env::var("PATHEXT").unwrap_or_else(|_| EXTENSIONS.to_owned());
@@ -190,7 +192,7 @@ fn find(program: &str, path: &OsStr, extensions: &str) -> Option<PathBuf> {
     std::env::split_paths(path).find_map(|directory| in_directory(&directory))
 }
 
-/// Standard error of this process, for a child.
+/// Returns the standard error of this process, for a child.
 pub(crate) fn inherited_stderr() -> Stdio {
     let stderr = io::stderr();
     let handle = stderr.as_handle();
@@ -212,7 +214,7 @@ mod tests {
         for directory in [&first, &second] {
             std::fs::create_dir_all(directory).expect("a folder");
         }
-        // A script for other systems lies beside the one for this.
+        // A script for other systems is in the same directory as the one for this system.
         for file in
             [first.join("npx"), second.join("npx.cmd"), second.join("tool.v2.exe"), first.join("notes.txt")]
         {
@@ -233,14 +235,14 @@ mod tests {
     #[tokio::test]
     async fn all_processes_of_a_group_end_together() {
         let mut command = command("cmd", None);
-        // The inner one waits for input that never comes, and would outlive the outer one.
+        // The inner one waits for input that never arrives, and would outlive the outer one.
         command.args(["/c", "cmd /k"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(false);
         let (mut child, group) = start(&mut command).expect("started");
         let input = child.stdin.take();
         let mut output = child.stdout.take().expect("an output");
         group.expect("a group").kill();
         assert!(!child.wait().await.expect("ended").success());
-        // The output ends only when nobody has it open any more.
+        // The output ends only when no process has it open any longer.
         let mut said = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut output, &mut said).await.expect("an end");
         drop(input);

@@ -1,4 +1,4 @@
-//! A flag that says "the queue is not empty", for threads that wait.
+//! A flag that is set while a queue has entries, for threads that wait.
 
 use std::io;
 use std::sync::{Condvar, Mutex};
@@ -8,35 +8,35 @@ use crate::lock;
 
 /// A flag, set from [`Signal::set`] until [`Signal::clear`]. Any thread may call.
 ///
-/// Producers push, then `set`; the consumer clears, then takes everything there is. In that order nothing is lost.
+/// Producers push, then `set`; the consumer clears, then takes all entries. In that order no entry is lost.
 pub(crate) struct Signal {
     is_set: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Signal {
-    /// A new signal, not set.
+    /// Returns a new signal that is not set.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { is_set: Mutex::new(false), changed: Condvar::new() })
     }
 
-    /// Wake who waits.
+    /// Sets the flag and wakes the threads that wait.
     pub(crate) fn set(&self) {
         *lock(&self.is_set) = true;
         self.changed.notify_all();
     }
 
-    /// Have the next wait wait.
+    /// Clears the flag, so that the next wait blocks.
     pub(crate) fn clear(&self) {
         *lock(&self.is_set) = false;
     }
 
-    /// No descriptor.
+    /// Returns -1: there is no descriptor.
     pub(crate) fn fd(&self) -> i32 {
         -1
     }
 
-    /// Block until set; `None` waits without limit. False: the time passed.
+    /// Blocks until set; `None` waits without limit. Returns false if the time has passed.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
         let is_set = lock(&self.is_set);
         let waited = match timeout {

@@ -1,3 +1,3 @@
-//! Nothing: Windows has no signal for a pipe that nobody reads.
+//! An empty module: Windows has no signal for a pipe without a reader.
 
 pub(crate) fn block_in_thread() {}

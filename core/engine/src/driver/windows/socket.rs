@@ -17,7 +17,7 @@ impl Socket {
         Socket(stream)
     }
 
-    /// Bytes read into the front of `space`, which they initialise; 0 at the end of the stream.
+    /// Reads bytes into the front of `space` and initializes it; returns 0 at the end of the stream.
     pub(in crate::driver) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -62,22 +62,22 @@ impl Socket {
         }
     }
 
-    /// Send what fits now; `WouldBlock` if nothing does.
+    /// Sends the bytes that fit now; `WouldBlock` if none do.
     pub(in crate::driver) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
     }
 
-    /// Never completes: a reset is found by reading, or by writing once the peer has ended its side.
+    /// Never completes: a reset is detected by reading, or by writing once the peer has ended its side.
     pub(in crate::driver) async fn failed(&self) {
         std::future::pending().await
     }
 
-    /// Whether a peer that sends nothing more is gone altogether.
+    /// Returns true if a peer that sends nothing more is disconnected.
     pub(in crate::driver) fn is_reset(&self) -> bool {
         !matches!(self.0.take_error(), Ok(None))
     }
 
-    /// Send nothing more. A connection that is closed already is no error.
+    /// Ends the sending direction. A connection that is closed already is not an error.
     pub(in crate::driver) fn end_writing(&self) -> io::Result<()> {
         match SockRef::from(&self.0).shutdown(std::net::Shutdown::Write) {
             Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
@@ -85,7 +85,7 @@ impl Socket {
         }
     }
 
-    /// Have the system forget what the peer does not take, once the socket is dropped.
+    /// Makes the system discard the bytes that the peer does not read, once the socket is dropped.
     pub(in crate::driver) fn abort_on_drop(&self) {
         let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }

@@ -1,4 +1,4 @@
-//! Sockets of clients, and the limit of those of servers.
+//! Client sockets, and the descriptor limit for server sockets.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 const NO_UNIX_SOCKETS: &str = "Unix sockets are not supported on Windows; use an address of this machine, such as http://127.0.0.1:8000/mcp";
 
-/// Fails with `Unsupported`.
+/// Returns an error of kind `Unsupported`.
 pub(super) fn no_unix_sockets() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, NO_UNIX_SOCKETS)
 }
@@ -24,14 +24,15 @@ pub(crate) fn unix_path(_: Vec<u8>) -> Result<Option<PathBuf>, String> {
     Err(NO_UNIX_SOCKETS.to_owned())
 }
 
-/// Find out when the host of a server is gone without a word: a listening stream has nothing to send that would show it.
+/// Enables the detection of a server host that disappeared silently: a subscription stream sends nothing that
+/// would reveal it.
 pub(crate) fn watch_peer(stream: &TcpStream) {
     const PAUSE: Duration = Duration::from_secs(15);
     let keep_alive = TcpKeepalive::new().with_time(PAUSE).with_interval(PAUSE).with_retries(3);
     let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive);
 }
 
-/// None: Windows has no limit of handles that a server would come near.
+/// Returns `None`: the limit of handles on Windows is far above the needs of a server.
 pub(crate) fn descriptor_limit() -> Option<u64> {
     None
 }

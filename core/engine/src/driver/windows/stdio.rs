@@ -1,7 +1,8 @@
-//! Byte streams over handles that block: a thread reads or writes each.
+//! Byte streams over handles that block: one thread for each reads or writes.
 //!
-//! What a parent gives as standard streams may be a pipe for synchronous calls, a console, a file or `NUL`. None of them can be
-//! waited for, so the thread that reads stays in its call until something comes; it ends with the process at the latest.
+//! The standard streams that a parent provides may be a pipe for synchronous calls, a console, a file or
+//! `NUL`. None of them can be waited for, so the thread that reads blocks in its call until there is input;
+//! it ends with the process at the latest.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,15 +14,15 @@ use windows_sys::Win32::System::Console::{STD_HANDLE, STD_INPUT_HANDLE, STD_OUTP
 
 use crate::driver::Driver;
 
-/// Room offered to one read.
+/// Size of the buffer for one read.
 const READ_SIZE: usize = 64 * 1024;
 
 type Written = oneshot::Sender<io::Result<()>>;
 
-/// Reads bytes from a handle.
+/// A reader of bytes from a handle.
 pub(crate) struct ByteReader(mpsc::Receiver<io::Result<Vec<u8>>>);
 
-/// Writes bytes to a handle.
+/// A writer of bytes to a handle.
 pub(crate) struct ByteWriter(mpsc::UnboundedSender<(Vec<u8>, Written)>);
 
 impl ByteReader {
@@ -47,7 +48,7 @@ impl ByteReader {
         Ok(Self(receiver))
     }
 
-    /// Append what there is, at least one byte, to `buf`; 0 at the end of the stream. Cancel-safe.
+    /// Appends the available bytes, at least one, to `buf`; returns 0 at the end of the stream. Cancel-safe.
     pub(crate) async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let Some(read) = self.0.recv().await else { return Ok(0) };
         let read = read?;
@@ -68,7 +69,7 @@ impl ByteWriter {
         Ok(Self(sender))
     }
 
-    /// Write all of `bytes`. Not cancel-safe: a dropped call goes on.
+    /// Writes all of `bytes`. Not cancel-safe: a dropped call continues.
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (sender, written) = oneshot::channel();
         self.0.send((bytes.to_vec(), sender)).map_err(|_| io::ErrorKind::BrokenPipe)?;
@@ -76,11 +77,11 @@ impl ByteWriter {
     }
 }
 
-/// Take the process's standard input and output for a protocol stream.
+/// Takes over the process's standard input and output for a protocol stream.
 ///
-/// What asks the system for them later gets `NUL` for the input and standard error for the output, so that stray prints of user
-/// code and its child processes cannot spoil the stream. A C runtime has a table of its own, which is its owner's to change.
-/// Once per process: later calls fail with `AlreadyExists`.
+/// Later requests to the system for them return `NUL` for the input and standard error for the output, so
+/// that output of user code and its child processes cannot corrupt the stream. A C runtime has its own table,
+/// which only its owner may change. Once per process: later calls fail with `AlreadyExists`.
 pub(crate) fn take_stdio() -> io::Result<(OwnedHandle, OwnedHandle)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, SeqCst) {
@@ -112,7 +113,7 @@ fn copy(handle: BorrowedHandle<'_>, name: &str) -> io::Result<OwnedHandle> {
     handle.try_clone_to_owned()
 }
 
-/// Have the system give out another handle from now on. It stays open for the life of the process.
+/// Makes the system return another handle from now on. It stays open for the life of the process.
 fn redirect(which: STD_HANDLE, to: OwnedHandle) -> io::Result<()> {
     // SAFETY: the handle is valid, and nobody closes it.
     if unsafe { SetStdHandle(which, to.into_raw_handle()) } == 0 {
