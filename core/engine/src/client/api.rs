@@ -363,7 +363,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Exports a span and the duration of every request to a collector.
+    /// Sets the telemetry that exports a span and the duration of every request to a collector.
     pub fn telemetry(mut self, telemetry: &Telemetry) -> Self {
         self.options.telemetry = Some(telemetry.clone());
         self

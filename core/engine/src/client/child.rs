@@ -52,7 +52,7 @@ struct Process {
     group: Option<Group>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    /// The lines of its standard error, if the program wants them.
+    /// The lines of its standard error, if the program requested them.
     lines: Option<Lines>,
 }
 

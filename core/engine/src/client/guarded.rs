@@ -27,7 +27,7 @@ pub(super) struct Guarded {
     /// Generation of the tokens it was sent with.
     seen: u64,
     renewals: u32,
-    /// True if a nonce was requested since the last renewal; a second request for one is an error.
+    /// True if a nonce was requested since the last renewal; a second request for one is a final refusal.
     renonced: bool,
 }
 

@@ -126,7 +126,7 @@ pub struct RequestOptions {
     pub fresh: bool,
     /// For a tool call: its result is `{task}` if the server makes a task of it, else `{result}`.
     pub task: bool,
-    /// The lifetime that a legacy server is asked to store that task for.
+    /// The lifetime that the request to a legacy server proposes for that task.
     pub task_ttl: Option<Duration>,
     /// True if the task's input requests are not reported as [`ClientEvent::Ask`].
     pub unasked: bool,

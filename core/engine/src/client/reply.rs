@@ -9,7 +9,7 @@ use super::Command;
 /// error of the client.
 #[derive(Debug)]
 pub struct Reply {
-    /// Weak: an input request does not hold the connection open.
+    /// Weak, so that an input request does not keep the connection open.
     commands: WeakUnboundedSender<Command>,
     question: u64,
     answered: bool,

@@ -64,7 +64,7 @@ pub struct TaskState {
     /// The lifetime from its creation until the server deletes it, in milliseconds. `None`: unlimited.
     #[serde(default, deserialize_with = "millis")]
     pub ttl_ms: Option<u64>,
-    /// The poll interval that the server wants, in milliseconds.
+    /// The poll interval that the server requests, in milliseconds.
     #[serde(default, deserialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub poll_interval_ms: Option<u64>,
     /// The pending input requests, by the keys of [`Task::answer`]: `{method, params}`. Empty on legacy
@@ -111,7 +111,7 @@ impl Request<CallResult> {
         Ok(Task { client, made })
     }
 
-    /// Sets the lifetime that a legacy server is asked to store the task for. Modern servers decide it
+    /// Sets the lifetime that the request to a legacy server proposes for the task. Modern servers decide it
     /// themselves.
     pub fn task_ttl(mut self, ttl: Duration) -> Self {
         self.options.task_ttl = Some(ttl);
@@ -326,7 +326,7 @@ impl TaskFeed {
 
     pub fn end(&self, result: Result<(), Error>) {
         let mut inner = lock(&self.0);
-        // The last state contains the way in which a task has ended.
+        // The last state shows the end of the task.
         let result = if inner.over { Ok(()) } else { result };
         inner.ended.get_or_insert(result);
         inner.wake();

@@ -146,8 +146,8 @@ impl ConnWatch {
         }
     }
 
-    /// Sends bytes without hyper, which has nothing to send. Returns false if the peer is disconnected. Bytes
-    /// are dropped if others wait to be sent, which show the peer the same.
+    /// Sends bytes without hyper, which has nothing to send. Returns false if the peer is disconnected. The
+    /// bytes are dropped if earlier ones are still queued, since those show the peer the same.
     pub(crate) fn send(&self, bytes: &[u8]) -> bool {
         if lock(&self.shared.state).waits.is_some() {
             return true;

@@ -29,7 +29,8 @@ pub(crate) use span::{Failure, Span};
 
 /// Maximum number of spans in the queue; beyond it, the oldest is dropped.
 const MAX_WAITING: usize = 2048;
-/// Number of spans that are sent at once, before the next interval.
+/// Number of spans in the queue that starts an export before the next interval, and maximum number of spans
+/// of one request.
 const BATCH: usize = 512;
 /// Maximum number of different attribute sets of the durations; further ones share one overflow series.
 const MAX_SERIES: usize = 1000;

@@ -223,7 +223,7 @@ impl Inner {
         if challenge.is_none() && !lock(&self.known).is_due(now()) {
             return Ok(());
         }
-        // The lock is held while the user signs in, too: another process that waits here finds the tokens
+        // The lock is also held while the user signs in: another process that waits here finds the tokens
         // when it acquires the lock.
         let turn = async {
             let busy =
