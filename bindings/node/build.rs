@@ -1,4 +1,4 @@
-//! Link settings that Node addons need (macOS: undefined symbols are looked up in the host).
+//! Link settings for Node addons (macOS resolves undefined symbols in the host).
 
 fn main() {
     napi_build::setup();

@@ -14,7 +14,7 @@ function platform() {
   return `${platform}-${arch}`;
 }
 
-/** The version of the GNU C library of this process; nothing where there is none. */
+/** The version of the GNU C library of this process; undefined without it. */
 function glibc() {
   const report = typeof process.report?.getReport === "function" ? process.report.getReport() : undefined;
   const header = typeof report === "string" ? JSON.parse(report).header : report?.header;
@@ -26,7 +26,7 @@ function isMusl() {
 }
 
 /**
- * Load the native module: the file named by TRUNNION_NATIVE, else the one beside this file, else the package
+ * Loads the native module: the file named by TRUNNION_NATIVE, else the one beside this file, else the package
  * `@trunnion/<platform>`.
  */
 function load() {
@@ -34,7 +34,7 @@ function load() {
   const override = process.env.TRUNNION_NATIVE;
   if (override) return (loaded = open(resolve(override), "named by the environment variable TRUNNION_NATIVE"));
 
-  // The report that tells the C library apart is slow: first try what needs no telling.
+  // The report that identifies the C library is slow: first try names that do not need it.
   const here = (name) => join(__dirname, `trunnion.${name}.node`);
   if (process.platform === "linux" && existsSync(here(`linux-${process.arch}-gnu`))) {
     return (loaded = open(here(`linux-${process.arch}-gnu`), "built beside the package"));
@@ -63,12 +63,14 @@ function manifest(folder) {
   return JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
 }
 
-/** The message for a module that is nowhere: what was looked for, what is there in its place, and the cure. */
+/**
+ * The message for a missing native module: the expected files, the files that exist instead, and the remedy.
+ */
 function missing(name, beside) {
   const said = [
     `trunnion: the native module for ${name} is missing. Looked for the package @trunnion/${name} and for the file ${beside}.`,
   ];
-  // What the published package names; a clone names nothing.
+  // The names in the published package; a clone has none.
   const supported = Object.keys(manifest(dirname(__dirname)).optionalDependencies ?? {});
   const others = neighbours();
   if (others.length > 0) {

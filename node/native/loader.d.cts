@@ -1,5 +1,5 @@
 declare const loader: {
-  /** Load the native module; the same one each time. */
+  /** Loads the native module; the same one each time. */
   load(): unknown;
   /** The name of this platform's module. */
   platform(): string;

@@ -1,4 +1,5 @@
-// Questions to the client: what they are, and their answers as a handler gets them.
+// Elicitation, sampling and roots requests to the client, and their answers in the form that a handler
+// receives.
 
 import { InvalidParamsError } from "./generated.js";
 import { describeIssues, isStandard, type OutputOf, type Schema, toJsonSchema } from "./schema.js";
@@ -11,34 +12,34 @@ import type {
   SamplingMessage,
 } from "./types.js";
 
-/** What a person did with a form: accepted, with content as the schema says, or not. */
+/** The result of a form: accepted, with content that fits the schema, or declined or cancelled. */
 export type Elicited<T = Record<string, unknown>> =
   | { action: "accept"; content: T; _meta?: Record<string, unknown> }
   | { action: "decline" | "cancel"; content?: undefined; _meta?: Record<string, unknown> };
 
-/** What may be said of a question to the client's model, besides the messages and the most tokens. */
+/** Options of a sampling request, besides the messages and the maximum number of tokens. */
 export type SampleOptions = Omit<CreateMessageRequest, "messages" | "maxTokens">;
 
 /** Options of a URL elicitation. */
 export interface ElicitUrlOptions {
   /**
-   * Names the visit for `Server.notifyElicitationComplete`: unique in the server, and the same in every run of the
-   * handler. By default the engine makes one up where the revision wants it (2025-11-25).
+   * A name for the visit in `Server.notifyElicitationComplete`: unique in the server, and the same in every
+   * run of the handler. By default the engine generates one if the revision requires it (2025-11-25).
    */
   elicitationId?: string;
 }
 
-/** Questions by key. */
+/** Input requests by key. */
 export type Questions = Readonly<Record<string, Question<any>>>;
 
-/** The answers to questions, by the same keys. */
+/** The answers to input requests, by the same keys. */
 export type AnswersOf<Q> = { [K in keyof Q]: Q[K] extends Question<infer Answer> ? Answer : never };
 
-/** One question to the client; its answer is an `Answer`. */
+/** One input request to the client; its answer is an `Answer`. */
 export class Question<Answer> {
   readonly #op: string;
   readonly #params: object | undefined;
-  /** What the handler gets of the client's answer. */
+  /** Converts the client's answer to the form that the handler receives. */
   readonly read: (answer: any) => Answer | Promise<Answer>;
 
   private constructor(op: string, params: object | undefined, read: (answer: any) => Answer | Promise<Answer>) {
@@ -48,10 +49,10 @@ export class Question<Answer> {
   }
 
   /**
-   * Ask the person to fill in a form. `schema`: an object of strings, numbers, booleans and choices. With a Standard
-   * Schema its `validate` runs over the content of an accepted form.
+   * Elicits a form from the user. `schema`: an object of strings, numbers, booleans and choices. With a
+   * Standard Schema its `validate` runs over the content of an accepted form.
    *
-   * @throws McpError of kind `usage` when the schema cannot be written as JSON Schema.
+   * @throws McpError of kind `usage` if the schema cannot be written as JSON Schema.
    */
   static elicit<const S extends Schema>(message: string, schema: S): Question<Elicited<OutputOf<S>>> {
     const params = { message, requestedSchema: formOf(schema, `elicit ${JSON.stringify(message)}`) };
@@ -61,12 +62,12 @@ export class Question<Answer> {
     });
   }
 
-  /** Ask the person to visit a page; what happens there does not go through the client. */
+  /** Elicits a visit to a page; the interaction there does not pass through the client. */
   static elicitUrl(message: string, url: string | URL, { elicitationId }: ElicitUrlOptions = {}): Question<ElicitResult> {
     return new Question("elicit", { mode: "url", message, url: String(url), elicitationId }, (answer) => answer);
   }
 
-  /** Ask the client's model. `messages`: the conversation so far, or one text of the user. */
+  /** Samples the client's model. `messages`: the conversation so far, or one text of the user. */
   static sample(
     messages: string | readonly SamplingMessage[],
     maxTokens: number,
@@ -77,18 +78,18 @@ export class Question<Answer> {
     return new Question("sample", { messages: conversation, maxTokens, ...options }, (answer) => answer);
   }
 
-  /** Ask which places the client lets the server work in. */
+  /** Lists the client's roots: the places that the server may work in. */
   static listRoots(): Question<Root[]> {
     return new Question("list_roots", undefined, ({ roots }) => roots);
   }
 
-  /** The question as the engine takes it. */
+  /** The input request in the engine's form. */
   toJSON(): object {
     return { op: this.#op, params: this.#params };
   }
 }
 
-/** What handlers get of the client's answers. */
+/** The answers of the client in the form that handlers receive. */
 export async function readAnswers<Q extends Questions>(
   questions: Q,
   answers: Readonly<Record<string, unknown>>,
@@ -105,14 +106,17 @@ async function validated(schema: Schema, answer: Elicited<any>, message: string)
   throw new InvalidParamsError(`the answer to ${JSON.stringify(message)} is wrong: ${describeIssues(result.issues)}`);
 }
 
-/** What the fields of a form may say; the rest of a library's JSON Schema is checked here, when the answer comes. */
+/**
+ * The keywords that fields of a form may have; the rest of a library's JSON Schema is checked here when the
+ * answer arrives.
+ */
 const FIELD_KEYS = new Set([
   ...["type", "title", "description", "default", "enum", "enumNames", "oneOf", "items", "format"],
   ...["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"],
 ]);
 const FORMATS = new Set(["email", "uri", "date", "date-time"]);
 
-/** The form of a schema. A plain JSON Schema is taken as it is. */
+/** The form of a schema. A plain JSON Schema is used unchanged. */
 function formOf(schema: Schema, where: string): Form {
   const json = toJsonSchema(schema, "input", where) as unknown as Form;
   if (!isStandard(schema)) return json;
@@ -126,7 +130,7 @@ function fieldOf(field: Record<string, unknown>): object {
   const kept = Object.entries(field).filter(
     ([key, value]) => FIELD_KEYS.has(key) && (key !== "format" || FORMATS.has(value as string)),
   );
-  // Some libraries leave out the type of a choice.
+  // Some libraries omit the type of a choice.
   const choice = field["type"] === undefined && Array.isArray(field["enum"]);
   return { ...(choice ? { type: "string" } : {}), ...Object.fromEntries(kept) };
 }

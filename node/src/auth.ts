@@ -1,4 +1,4 @@
-// How a client gets in where a server wants authorization (OAuth 2.1): options, and what the engine asks of them.
+// Client sign-in (OAuth 2.1): the options, and the callbacks that the engine uses.
 
 import { randomUUID } from "node:crypto";
 
@@ -10,33 +10,35 @@ import { type AuthOptions as Generated, OUTCOME, UsageError } from "./generated.
 
 type Awaitable<T> = T | Promise<T>;
 
-/** How a client proves itself at a token endpoint. */
+/** The client's authentication method at a token endpoint. */
 export type ClientAuthMethod = "none" | "client_secret_post" | "client_secret_basic" | "private_key_jwt";
 
-/** What is kept of one server: JSON that holds secrets. */
+/** The stored record of one server: JSON that holds secrets. */
 export interface CredentialRecord {
-  /** Grows with every change. */
+  /** A version that grows with every change. */
   version: number;
   [member: string]: unknown;
 }
 
 /**
- * What keeps the credentials of servers, one record for each, such as a keychain or a database. A store is one user's: a
- * program that serves many gives each its own. Clients of this process that were given the same store object take turns
- * to refresh.
+ * A store for the credentials of servers, one record for each, such as a keychain or a database. A store
+ * belongs to one user: a program that serves many users needs one store for each. Clients of this process
+ * that share a store object refresh one at a time.
  */
 export interface CredentialStore {
-  /** The record of the MCP server at this URL, or nothing. */
+  /** Returns the record of the MCP server at this URL, or nothing. */
   load(server: string): Awaitable<CredentialRecord | null | undefined>;
   /**
-   * Keep the record, if the version of what is kept is `expected` (0: nothing is kept).
+   * Stores the record if the version of the stored record is `expected` (0: there is no record).
    *
-   * @returns whether it was kept; false: someone was faster.
+   * @returns true if it was stored; false: another client stored one first.
    */
   swap(server: string, expected: number, record: CredentialRecord): Awaitable<boolean>;
 }
 
-/** Credentials of this thread. Clients that are given the same one share them: the user is asked once. */
+/**
+ * Credentials in memory, for this thread. Clients that share the object share them: the user signs in once.
+ */
 export class MemoryStore implements CredentialStore {
   readonly #records = new Map<string, CredentialRecord>();
 
@@ -51,7 +53,7 @@ export class MemoryStore implements CredentialStore {
   }
 }
 
-/** What every way in may say. */
+/** The options that every grant has. */
 export interface CommonAuthOptions
   extends Pick<
     Generated,
@@ -64,51 +66,55 @@ export interface CommonAuthOptions
     | "userTimeoutMs"
   > {
   /**
-   * How the client proves itself at the token endpoint. Default: the strongest way that it and the authorization server
-   * can do.
+   * The client's authentication method at the token endpoint. Default: the strongest method that it and the
+   * authorization server support.
    */
   clientAuthMethod?: ClientAuthMethod;
   /**
-   * Bind tokens to a key where the server can (DPoP, RFC 9449). `true`: a key of this connection. Or a private key in PEM,
-   * P-256, P-384 or Ed25519; with a `store` it must be one.
+   * A key to which tokens are bound if the server supports that (DPoP, RFC 9449). `true`: a key of this
+   * connection. Or a private key in PEM, P-256, P-384 or Ed25519; with a `store` it must be one.
    */
   dpop?: boolean | string;
   /**
-   * Where credentials are kept. A path: a directory, made when it is needed, of files for this user only, which processes
-   * may share. Or a store of yours. Default: clients that are given this very object share them, in memory; with `dpop: true`
-   * they are the connection's own, and end with it.
+   * The store for credentials. A path: a directory, created when needed, of files for this user only, which
+   * processes may share. Or a custom store. Default: clients that share this object share them, in memory;
+   * with `dpop: true` they belong to the connection and end with it.
    */
   store?: string | CredentialStore;
   /**
-   * The network that the MCP server is in. What it names as authorization servers may be there or public; by default that is
-   * decided by the server's URL, and a name counts as public.
+   * The network that the MCP server is in. The authorization servers that it names may be there or public; by
+   * default the server's URL decides that, and a name counts as public.
    */
   addresses?: "public" | "private" | "loopback";
 }
 
-/** The user agrees in a browser. */
+/** The authorization code grant: the user authorizes the client in a browser. */
 export interface AuthorizationCodeOptions
   extends CommonAuthOptions,
     Pick<Generated, "clientId" | "clientSecret" | "clientMetadataUrl" | "clientName" | "loopbackPort"> {
   grant?: "authorization_code";
-  /** Where the browser comes back to: `https`, or `http` at a loopback host. Needs `redirect`. */
+  /** The URL that the browser returns to: `https`, or `http` at a loopback host. Needs `redirect`. */
   redirectUri?: string;
   /**
-   * Sends the user to the page, and gives the whole URL that the browser was sent to in the end, which begins with
-   * `redirectUri`. Time limits of calls stand still meanwhile. When it throws, the call fails with reason `redirect`.
-   * Default: the engine opens the browser of this machine, which comes back to a port of this process.
+   * Sends the user to the page, and returns the whole URL that the browser was redirected to at the end,
+   * which begins with `redirectUri`. Time limits of calls pause meanwhile. If it throws, the call fails with
+   * reason `redirect`. Default: the engine opens the browser of this machine, which returns to a port of this
+   * process.
    */
   redirect?: (url: string, question: AskedQuestion) => Awaitable<string | URL>;
 }
 
-/** The client acts for itself: with a secret, or with a `signingKey`. */
+/** The client credentials grant: the client acts for itself, with a secret or with a `signingKey`. */
 export interface ClientCredentialsOptions extends CommonAuthOptions {
   grant: "client_credentials";
   clientId: string;
   clientSecret?: string;
 }
 
-/** The client shows an assertion that it was given (RFC 7523), such as a workload's identity. */
+/**
+ * The JWT bearer grant: the client presents an assertion that it holds (RFC 7523), such as a workload's
+ * identity.
+ */
 export interface JwtBearerOptions extends CommonAuthOptions {
   grant: "jwt_bearer";
   clientId: string;
@@ -117,12 +123,15 @@ export interface JwtBearerOptions extends CommonAuthOptions {
   assertion: string;
 }
 
-/** The organization's identity provider vouches for the user (enterprise-managed authorization). */
+/** Enterprise-managed authorization: the organization's identity provider vouches for the user. */
 export interface EnterpriseOptions extends CommonAuthOptions {
   grant: "enterprise";
   clientId: string;
   clientSecret?: string;
-  /** The identity provider. It knows the client as `clientId`; `subject` is the user's token, by default an id token. */
+  /**
+   * The identity provider. It knows the client as `clientId`; `subject` is the user's token, an ID token by
+   * default.
+   */
   enterprise: {
     tokenEndpoint: string;
     issuer: string;
@@ -134,10 +143,10 @@ export interface EnterpriseOptions extends CommonAuthOptions {
   };
 }
 
-/** How a client gets in. */
+/** The configuration of a client's sign-in, one shape for each grant. */
 export type AuthOptions = AuthorizationCodeOptions | ClientCredentialsOptions | JwtBearerOptions | EnterpriseOptions;
 
-/** What answers the engine's questions. */
+/** The callbacks that answer the engine's sign-in events. */
 export interface AuthTargets {
   authorize?: Target<Cancellable>;
   credentials?: Target<Cancellable>;
@@ -145,21 +154,21 @@ export interface AuthTargets {
 
 type OnError = (error: unknown, origin: { item: string; name: string }) => void;
 
-/** Of the engine's store: clients of this process whose ids are the same take turns. */
+/** The id of the engine's store: clients of this process with the same id refresh one at a time. */
 const ids = new WeakMap<CredentialStore, string>();
 
-/** What keeps the credentials of those who say nothing of a store: clients that are given one object share them. */
+/** The stores of configurations without the option `store`: clients that share one object share them. */
 const shared = new WeakMap<AuthOptions, MemoryStore>();
 
 function storeOf(auth: AuthOptions): string | CredentialStore | undefined {
-  // A key of each connection's own binds tokens that no other can use.
+  // A key of the connection binds tokens that no other connection can use.
   if (auth.store !== undefined || auth.dpop === true) return auth.store;
   const store = shared.get(auth) ?? new MemoryStore();
   shared.set(auth, store);
   return store;
 }
 
-/** The engine's option, and what answers its questions. */
+/** The engine's option, and the callbacks that answer its events. */
 export function authOf(auth: AuthOptions, onError: OnError): { wire: object; targets: AuthTargets } {
   if (typeof auth !== "object" || auth === null) throw new UsageError("auth is an object");
   const { redirect, store: _, ...rest } = auth as AuthorizationCodeOptions;
@@ -186,7 +195,7 @@ export function authOf(auth: AuthOptions, onError: OnError): { wire: object; tar
     invoke: (asked: { op: string; server: string; expected: number; record: CredentialRecord }) =>
       asked.op === "load" ? store.load(asked.server) : store.swap(asked.server, asked.expected, asked.record),
     complete: (answer) => [OUTCOME.result, json(answer ?? null)],
-    // What a database throws may quote the record: onError hears it, whoever called does not.
+    // The message of a database error may quote the record: only onError receives it, not the caller.
     fail: () => [OUTCOME.error, '{"message":"it threw an error"}'],
     report: (error) => onError(error, { item: "client", name: "store" }),
   };

@@ -1,28 +1,28 @@
-// HTTP that the host carries: web-standard requests in, web-standard responses out.
+// Streamable HTTP embedded in a web-standard server: requests in, responses out.
 
 import type { Engine } from "./engine.js";
 import type { McpError } from "./errors.js";
 import { CancelledError, ClosedError, LimitError } from "./generated.js";
 
-/** Bytes of a response that may wait for a reader when more comes. */
+/** The limit of unread response bytes when more arrives. */
 export const MAX_UNREAD = 16 << 20;
-/** Responses of these have no body, not even an empty one. */
+/** Status codes of responses that have no body, not even an empty one. */
 const NO_BODY = new Set([204, 205, 304]);
 
-/** What a host knows of a request besides the request. */
+/** Facts about a request that the web server knows in addition to the request. */
 export interface Carrier {
-  /** Address of who has connected, for `trustedProxies`. */
+  /** The address of the peer that has connected, for `trustedProxies`. */
   peer?: string;
 }
 
 /** Answers web-standard requests. */
 export interface FetchHandler extends AsyncDisposable {
   (request: Request, carrier?: Carrier): Promise<Response>;
-  /** Stop answering; resolves when what is in flight has ended. */
+  /** Stops answering; resolves when the requests in progress have ended. */
   close(): Promise<void>;
 }
 
-/** Make a handler of an endpoint that the host carries. `ended` settles when the endpoint has ended. */
+/** Makes a handler of an embedded endpoint. `ended` settles when the endpoint has ended. */
 export function fetchHandler(engine: Engine, endpoint: number, ended: Promise<void>): FetchHandler {
   const close = () => {
     engine.cancel(endpoint, "closed");
@@ -57,7 +57,7 @@ async function carry(
   });
 }
 
-/** A response on its way to the host. */
+/** A response that is being sent to the web server. */
 class Answer {
   readonly #resolve: (response: Response) => void;
   readonly #reject: (error: Error) => void;
@@ -81,7 +81,7 @@ class Answer {
 
   write(text: string): void {
     if (this.#over || this.#body === undefined) return;
-    // A large piece by itself is fine; more of it while nobody reads is not.
+    // One large chunk is allowed; more data while the reader is idle is not.
     if (this.#body.desiredSize! <= 0) return this.abort(new LimitError(`${MAX_UNREAD} bytes of the response are unread`));
     this.#body.enqueue(encoder.encode(text));
   }
@@ -99,7 +99,7 @@ class Answer {
     else this.#body.error(error);
   }
 
-  /** The caller has left, or does not read: the work for it ends. */
+  /** Ends the work: the caller has disconnected, or does not read. */
   abort(error: McpError): void {
     if (this.#over) return;
     this.fail(error);
@@ -122,12 +122,12 @@ function left(signal: AbortSignal): CancelledError {
 function headOf({ method, url, headers }: Request, peer: string | undefined): string {
   const { host, pathname, search } = new URL(url);
   const all = [...headers];
-  // Servers of web-standard requests put it into the URL only.
+  // Servers of web-standard requests have the host in the URL only.
   if (!headers.has("host")) all.push(["host", host]);
   return JSON.stringify({ method, target: pathname + search, headers: all, peer });
 }
 
-/** The body, or so much of it that the engine sees it is too large. */
+/** The body, or enough of it for the engine to see that it is too large. */
 async function bodyOf({ body }: Request, maxBytes: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;

@@ -1,34 +1,34 @@
-// What a client listens to: changes at the server, one after the other.
+// The client's subscription to changes at the server, as an async iterator.
 
 import { CancelledError, ClosedError, LimitError } from "./generated.js";
 import type { McpError } from "./errors.js";
 
-/** Changes that may wait to be heard; the same change waits once. */
+/** The limit of unread changes; the same change is queued once. */
 const MAX_WAITING = 1024;
 
-/** What to listen to. */
+/** The changes to subscribe to. */
 export interface ListenFilter {
-  /** That tools have come or gone. */
+  /** Changes of the list of tools. */
   tools?: boolean;
-  /** That prompts have come or gone. */
+  /** Changes of the list of prompts. */
   prompts?: boolean;
-  /** That resources have come or gone. */
+  /** Changes of the list of resources. */
   resources?: boolean;
-  /** That these resources have other contents now. */
+  /** Changes of the contents of these resources. */
   resourceUris?: readonly string[];
 }
 
-/** Something has changed at the server. */
+/** A change at the server. */
 export type Change =
   | { readonly event: "tools_changed" | "prompts_changed" | "resources_changed" }
   | { readonly event: "resource_updated"; readonly uri: string };
 
 /**
- * Changes at the server, from now on, until the server ends it or `close()`. Leaving a `for await` closes it. A change
- * that comes again before it was heard comes once.
+ * Changes at the server, from now on, until the server ends the subscription or `close()` is called. Leaving
+ * a `for await` closes it. A change that is repeated before it was read is delivered once.
  */
 export class Changes implements AsyncIterable<Change>, AsyncDisposable {
-  /** Resolves when the server listens, to what it has granted; rejects when it does not. */
+  /** Resolves to the granted changes when the server confirms the subscription; rejects if it refuses. */
   readonly ready: Promise<ListenFilter>;
   readonly #leave: () => void;
   readonly #leaving: () => boolean;
@@ -40,7 +40,10 @@ export class Changes implements AsyncIterable<Change>, AsyncDisposable {
   #failure: McpError | undefined;
   #wake: (() => void) | undefined;
 
-  /** @internal `listen` starts it and resolves at its end; `leave` ends it; `leaving`: the whole client is. */
+  /**
+   * @internal `listen` starts it and resolves at its end; `leave` ends it; `leaving`: the whole client is
+   * closing.
+   */
   constructor(
     listen: (tell: (told: { event: string; params: any }) => void) => Promise<unknown>,
     leave: () => void,
@@ -75,7 +78,7 @@ export class Changes implements AsyncIterable<Change>, AsyncDisposable {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Stop listening; iterating ends. */
+  /** Ends the subscription and the iteration. */
   close(): Promise<void> {
     this.#closed = true;
     if (!this.#over) this.#leave();
@@ -101,7 +104,7 @@ export class Changes implements AsyncIterable<Change>, AsyncDisposable {
 
   #end(error: McpError | undefined): void {
     this.#over = true;
-    // To be closed on purpose is no failure.
+    // Closing on purpose is not a failure.
     const wanted = (this.#closed && error instanceof CancelledError) || (this.#leaving() && error instanceof ClosedError);
     if (!wanted) this.#failure ??= error;
     this.#wake?.();

@@ -1,4 +1,4 @@
-// The client: connecting, asking, and hearing of what the server says unasked.
+// The client: connections, requests and notifications from the server.
 
 import { authOf, type AuthOptions, type AuthTargets } from "./auth.js";
 import { Changes, type ListenFilter } from "./changes.js";
@@ -35,7 +35,7 @@ import type {
   Tool,
 } from "./types.js";
 
-/** What to connect to: a URL, a command line, or a server of this process. */
+/** The target of a client: a URL, a command line, or a server of this process. */
 export type ClientTarget =
   | string
   | URL
@@ -43,71 +43,82 @@ export type ClientTarget =
   | { command: string; args?: readonly string[]; env?: Record<string, string>; cwd?: string }
   | Server;
 
-/** How to connect. */
+/** Options of a connection. */
 export interface ClientOptions
   extends Omit<GeneratedOptions, "clientInfo" | "headers" | "era" | "roots" | "logLevel" | "transport" | "auth" | "stderr">,
     EngineOptions {
   /**
-   * Where the standard error of a command goes. `inherit`: where that of this process goes. `null`: nowhere. `lines`: to the
-   * event `stderr`, and to `onStderr`. Default: `lines` with `onStderr`, else `inherit`.
+   * The destination of a command's standard error. `inherit`: that of this process. `null`: discarded.
+   * `lines`: the event `stderr` and `onStderr`. Default: `lines` with `onStderr`, else `inherit`.
    */
   stderr?: "inherit" | "null" | "lines";
-  /** Told of every line that a command writes to its standard error, from its start on. */
+  /** Receives every line that a command writes to its standard error, from its start on. */
   onStderr?: (line: string) => void;
-  /** Who the client says it is. */
+  /** The client's name and version as sent to the server. */
   clientInfo?: { name: string; version: string; title?: string };
   /** HTTP headers added to every request. */
   headers?: Record<string, string>;
   /** `auto`: probe and fall back. `modern` or `legacy`: that era only. */
   era?: "auto" | "modern" | "legacy";
-  /** Transport of a URL. `auto`: Streamable HTTP, and HTTP+SSE to servers that refuse it. `http` or `sse`: that one only. */
+  /**
+   * Transport of a URL. `auto`: Streamable HTTP, and HTTP+SSE for servers that refuse it. `http` or `sse`:
+   * that one only.
+   */
   transport?: "auto" | "http" | "sse";
-  /** The least level of log messages that is wanted. Default: the server's. */
+  /** The minimum level of log messages. Default: the server's. */
   logLevel?: LogLevel;
-  /** The places that servers may work in; the engine answers for them. `setRoots` replaces them. */
+  /** The places that servers may work in; the engine answers requests for them. `setRoots` replaces them. */
   roots?: readonly Root[];
   /**
-   * Asks the person what a server wants to know. Declares the capability, for the `elicitModes`. The content of an
-   * accepted form is checked, and missing fields get their defaults.
+   * Answers elicitations of the server. Declares the capability, for the `elicitModes`. The engine checks the
+   * content of an accepted form and fills in the defaults of missing fields.
    */
   onElicit?: (request: ElicitRequest, question: AskedQuestion) => Awaitable<ElicitResult>;
-  /** What `onElicit` can ask: forms, pages to visit, or both. Default: forms. */
+  /** The elicitation modes of `onElicit`: forms, pages to visit, or both. Default: forms. */
   elicitModes?: readonly ("form" | "url")[];
-  /** Asks a model what a server wants to know. Declares the capability. */
+  /** Answers sampling requests of the server. Declares the capability. */
   onSample?: (request: CreateMessageRequest, question: AskedQuestion) => Awaitable<CreateMessageResult>;
-  /** How to get in where a server over HTTP wants authorization (OAuth 2.1). Without, a refusal is an error. */
+  /**
+   * Sign-in configuration for servers over HTTP that require authorization (OAuth 2.1). Without it, a refusal
+   * is an error.
+   */
   auth?: AuthOptions;
   /**
-   * Told of every exception of `onElicit`, `onSample`, and the callbacks of `auth` that is no `McpError`. Default: written to
-   * stderr.
+   * Receives every exception of `onElicit`, `onSample`, and the callbacks of `auth` that is no `McpError`.
+   * Default: written to stderr.
    */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
   /** The engine to use, instead of the one this thread's servers and clients share. */
   engine?: Engine;
-  /** Gives up connecting. */
+  /** Cancels connecting. */
   signal?: AbortSignal;
 }
 
 type Awaitable<T> = T | Promise<T>;
 
-/** What the handler of a question knows besides it: `signal` aborts when the question is withdrawn. */
+/**
+ * The context of an elicitation or sampling handler: `signal` aborts when the server withdraws the request.
+ */
 export type AskedQuestion = Pick<Cancellable, "signal" | "cancelled">;
 
-/** How to ask. */
+/** Options of a request. */
 export interface RequestOptions extends Omit<GeneratedRequestOptions, "progress" | "task" | "taskTtlMs" | "ask" | "all"> {
-  /** Gives up the request: the server is told, and the call fails with a `CancelledError`. */
+  /** Cancels the request: the client notifies the server, and the call fails with a `CancelledError`. */
   signal?: AbortSignal;
-  /** Ask for progress, and hear of it. */
+  /** Requests progress and receives the reports. */
   onProgress?: (progress: Progress) => void;
 }
 
-/** How to call a tool. */
+/** Options of a tool call. */
 export interface CallOptions extends RequestOptions {
-  /** How long a legacy server is asked to keep the task that it makes of the call, in milliseconds; modern ones decide that. */
+  /**
+   * The time to live of a task, in milliseconds, that the client requests from a legacy server; modern
+   * servers decide it.
+   */
   taskTtlMs?: number;
 }
 
-/** What the server said of itself when connecting. Further fields are kept. */
+/** The server's description of itself from the handshake. Further fields are retained. */
 export interface ServerDescription {
   serverInfo?: { name: string; version: string; title?: string };
   capabilities?: Record<string, unknown>;
@@ -117,27 +128,30 @@ export interface ServerDescription {
   [field: string]: unknown;
 }
 
-/** What a client can hear of, and what it is told. */
+/** The events of a client, and the payloads of their listeners. */
 export interface ClientEvents {
   log: { level: LogLevel; data: unknown; logger?: string };
   tools_changed: Record<string, unknown>;
   resources_changed: Record<string, unknown>;
   prompts_changed: Record<string, unknown>;
   resource_updated: { uri: string };
-  /** What the person was sent to a page for is done (2025-11-25). */
+  /** The interaction at a page of a URL elicitation is complete (2025-11-25). */
   elicitation_complete: { elicitationId: string };
-  /** A task has changed that no call and no handle here follows. */
+  /** A task has changed that no call and no handle of this client follows. */
   task_changed: TaskState;
-  /** A command has written a line to its standard error. `lost`: how many before it nobody took in time. */
+  /**
+   * A command has written a line to its standard error. `lost`: the number of earlier lines that were dropped
+   * unread.
+   */
   stderr: { line: string; lost?: number };
-  /** The connection is over. */
+  /** The connection has closed. */
   closed: { reason?: string };
 }
 
 /**
- * A list from the server. Awaited, it is an array of everything, of at most 1000 pages; iterated (`for await`), its pages
- * are fetched as they are needed. One that does not end is an error, which has in its `data` what there was when the list
- * was awaited.
+ * A list from the server. Awaited, it is an array of all entries, of at most 1000 pages; iterated (`for
+ * await`), its pages are fetched as needed. A list that does not end is an error; if the list was awaited,
+ * the entries so far are in its `data`.
  */
 export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
   readonly #page: (cursor: string | undefined) => Promise<{ items: T[]; nextCursor?: string }>;
@@ -152,7 +166,7 @@ export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
     this.#all = all;
   }
 
-  /** One page: the first, or the one that `cursor` leads to. Without a `nextCursor` it is the last. */
+  /** One page: the first, or the page at `cursor`. Without a `nextCursor` it is the last. */
   page(cursor?: string): Promise<{ items: T[]; nextCursor?: string }> {
     return this.#page(cursor);
   }
@@ -184,7 +198,7 @@ export class Listing<T> implements AsyncIterable<T>, PromiseLike<T[]> {
   }
 }
 
-/** Connect to a server. */
+/** Connects to a server. */
 export function connect(target: ClientTarget, options: ClientOptions = {}): Promise<Client> {
   return new Client(target, options).connect();
 }
@@ -237,17 +251,17 @@ export class Client implements AsyncDisposable {
     this.#signal = signal;
   }
 
-  /** Connect; the same promise each time. */
+  /** Connects; returns the same promise each time. */
   connect(): Promise<this> {
     return (this.#connecting ??= this.#connect());
   }
 
-  /** What the server said of itself; empty before connecting. */
+  /** The server's description of itself; empty before connecting. */
   get server(): ServerDescription {
     return this.#server;
   }
 
-  /** Ask the server who it is and what it can do. */
+  /** Requests the server's description of itself and its capabilities. */
   discover(options: RequestOptions = {}): Promise<ServerDescription> {
     return this.#request("discover", {}, options);
   }
@@ -273,8 +287,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Call a tool. A tool that failed is a result with `isError`; a call that failed throws. Where the server makes a task of
-   * the call, the engine follows it: what it says of itself is progress, what it asks is put to `onElicit` and `onSample`.
+   * Calls a tool. A tool that failed is a result with `isError`; a call that failed throws. If the server
+   * makes a task of the call, the engine follows it: the task's status messages are reported as progress, its
+   * input requests go to `onElicit` and `onSample`.
    *
    * @throws McpError
    */
@@ -283,8 +298,9 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Call a tool and do not wait for its result. Where the server answers at once, the task is complete already. A legacy
-   * server is asked for a task where its tool allows that. Time limits are those of making the task.
+   * Calls a tool and does not wait for its result. If the server answers at once, the task is complete
+   * already. The client requests a task from a legacy server if the tool allows that. Time limits apply until
+   * the task exists.
    *
    * @throws McpError
    */
@@ -297,18 +313,21 @@ export class Client implements AsyncDisposable {
     return new Task<T>(this.#ask, made);
   }
 
-  /** A task by the id that was saved of it. Nothing is sent. */
+  /** A task by its stored id. Nothing is sent. */
   task<T = any>(id: string): Task<T> {
     return new Task<T>(this.#ask, id);
   }
 
-  /** Every task of this caller; legacy sessions only, since the modern era has no such request (kind `method_not_found`). */
+  /**
+   * Every task of this caller; legacy sessions only, since the modern era has no such request (kind
+   * `method_not_found`).
+   */
   listTasks(options: RequestOptions = {}): Listing<TaskState> {
     return this.#list("list_tasks", "tasks", options);
   }
 
   /**
-   * Read a resource.
+   * Reads a resource.
    *
    * @throws McpError
    */
@@ -317,7 +336,7 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Get a prompt, filled in.
+   * Gets a prompt, filled in.
    *
    * @throws McpError
    */
@@ -330,7 +349,8 @@ export class Client implements AsyncDisposable {
   }
 
   /**
-   * Suggestions for an argument of a prompt or a variable of a resource template. `others`: the other arguments.
+   * Returns suggestions for an argument of a prompt or a variable of a resource template. `others`: the other
+   * arguments.
    *
    * @throws McpError
    */
@@ -345,13 +365,13 @@ export class Client implements AsyncDisposable {
     return completion as CompletionValues;
   }
 
-  /** Ask for a sign of life. */
+  /** Pings the server. */
   async ping(options: RequestOptions = {}): Promise<void> {
     await this.#request("ping", {}, options);
   }
 
   /**
-   * Listen to changes at the server. The process stays alive meanwhile.
+   * Subscribes to changes at the server. The process stays alive meanwhile.
    *
    * @example for await (const change of client.listen({ tools: true })) console.log(change.event);
    */
@@ -365,12 +385,12 @@ export class Client implements AsyncDisposable {
     );
   }
 
-  /** Have log messages from this level on. */
+  /** Sets the minimum level of log messages that the server sends. */
   async setLogLevel(level: LogLevel, options: RequestOptions = {}): Promise<void> {
     await this.#request("set_log_level", { level }, options);
   }
 
-  /** Replace the roots that were given when connecting. False: none were, or the client is closed. */
+  /** Replaces the roots of the options. False: the options had none, or the client is closed. */
   setRoots(roots: readonly Root[]): boolean {
     if (this.#attempt === undefined) {
       this.#options["roots"] = roots;
@@ -381,14 +401,14 @@ export class Client implements AsyncDisposable {
     return this.#engine.call(() => this.#engine.native.notify(client, "roots_changed", JSON.stringify({ roots })));
   }
 
-  /** Be told of an event. Returns a function that ends it. */
+  /** Registers a listener for an event. Returns a function that removes it. */
   on<E extends keyof ClientEvents>(event: E, listener: (params: ClientEvents[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));
     return () => void listeners.delete(listener);
   }
 
-  /** Disconnect. Calls in flight fail with a `ClosedError`. Idempotent. */
+  /** Disconnects. Calls in progress fail with a `ClosedError`. Idempotent. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -506,7 +526,7 @@ export class Client implements AsyncDisposable {
   }
 }
 
-/** What the handlers that are given can do, as the protocol spells it. */
+/** The capabilities of the given handlers, as the protocol spells them. */
 function capabilitiesOf({ onElicit, elicitModes = ["form"], onSample }: ClientOptions): Record<string, object> {
   const modes = elicitModes.includes("url") ? Object.fromEntries(elicitModes.map((mode) => [mode, {}])) : {};
   return {

@@ -1,16 +1,16 @@
-// How what handlers return goes back: the engine's short forms where they fit.
+// Encoding of handler results as completions: the engine's short forms if they fit.
 
 import type { Completion } from "./engine.js";
 import { OUTCOME } from "./generated.js";
 import { ReadResult, ToolResult } from "./results.js";
 import type { ResourceContents } from "./types.js";
 
-/** A handler's failure: the model reads why. */
+/** The result of a failed handler, with the reason for the model. */
 export function failTool(message: string): Completion {
   return [OUTCOME.toolError, message];
 }
 
-/** What a tool without an output schema returned. */
+/** The result of a tool without an output schema. */
 export function completeTool(value: unknown): Completion {
   if (typeof value === "string") return [OUTCOME.text, value];
   if (isResult(value)) return [OUTCOME.result, json(value)];
@@ -20,7 +20,7 @@ export function completeTool(value: unknown): Completion {
   return [OUTCOME.value, json(value)];
 }
 
-/** What a tool with an output schema returned. */
+/** The result of a tool with an output schema. */
 export function completeTypedTool(value: unknown): Completion {
   if (value instanceof ToolResult) return [OUTCOME.result, json(value)];
   return [OUTCOME.value, json(value)];
@@ -38,7 +38,7 @@ function isContent(item: unknown): boolean {
   return typeof item === "object" && item !== null && typeof (item as { type?: unknown }).type === "string";
 }
 
-/** What reading a resource returned. */
+/** The result of a resource handler. */
 export function completeResource(value: unknown, { uri }: { uri: string }): Completion {
   if (typeof value === "string") return [OUTCOME.text, value];
   if (value instanceof Uint8Array) {
@@ -58,7 +58,7 @@ function isContents(item: unknown): item is Omit<ResourceContents, "uri"> {
   return typeof text === "string" || typeof blob === "string";
 }
 
-/** What a prompt's handler returned. */
+/** The result of a prompt handler. */
 export function completePrompt(value: unknown): Completion {
   if (typeof value === "string") return [OUTCOME.text, value];
   if (Array.isArray(value)) return [OUTCOME.result, json({ messages: value })];
@@ -66,14 +66,17 @@ export function completePrompt(value: unknown): Completion {
   return [OUTCOME.result, json(value)];
 }
 
-/** What a completion's handler returned. */
+/** The result of a completion handler. */
 export function completeCompletion(value: unknown): Completion {
   if (Array.isArray(value)) return [OUTCOME.value, json(value)];
   if (typeof value !== "object" || value === null) throw new TypeError("the completion's handler returned no values");
   return [OUTCOME.result, json({ completion: value })];
 }
 
-/** JSON text. What has none (nothing, a function, a symbol, a `toJSON` that gives these) is the handler's mistake. */
+/**
+ * JSON text. A value without one (nothing, a function, a symbol, a `toJSON` that returns these) is an error
+ * of the handler.
+ */
 export function json(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined;
   if (text !== undefined) return text;

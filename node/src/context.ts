@@ -1,4 +1,4 @@
-// What a handler knows of the request it serves, and what it can say and ask while it works.
+// The context of a handler: facts about its request, and messages and input requests to the client.
 
 import { type AnswersOf, type Elicited, type ElicitUrlOptions, Question, type Questions, readAnswers, type SampleOptions } from "./asking.js";
 import type { Engine } from "./engine.js";
@@ -7,7 +7,7 @@ import type { Claims } from "./guard.js";
 import type { OutputOf, Schema } from "./schema.js";
 import type { CreateMessageResult, ElicitResult, LogLevel, Root, SamplingMessage } from "./types.js";
 
-/** What is known of a request. */
+/** Facts about a request. */
 export interface RequestInfo {
   /** The request's id on the wire. */
   requestId: string | number;
@@ -17,11 +17,11 @@ export interface RequestInfo {
   revision: string;
   /** `stdio`, `http`, …. */
   transport: string;
-  /** Present when the caller asked for progress. */
+  /** Present if the caller requested progress. */
   progressToken?: string | number;
-  /** Who calls, as far as it said. */
+  /** The caller's name and version, if it sent them. */
   clientInfo?: { name: string; version: string; title?: string };
-  /** What the caller can do. */
+  /** The caller's capabilities. */
   clientCapabilities?: Record<string, unknown>;
   /** The request's `_meta`. */
   meta?: Record<string, unknown>;
@@ -29,13 +29,16 @@ export interface RequestInfo {
 
 /** One run of a handler on behalf of a task. */
 export interface TaskRun {
-  /** The task's id. Where nobody signs in, who has it can see, answer and cancel the task: no log is the place for it. */
+  /**
+   * The task's id. On a server without authorization, anyone who has the id can poll, answer and cancel the
+   * task: do not log it.
+   */
   id: string;
-  /** Which run of the handler this is, from 1 on; others died with their process. */
+  /** The number of this run of the handler, from 1; the processes of earlier runs have died. */
   run: number;
 }
 
-/** What the engine says of a request. */
+/** The engine's facts about a request. */
 interface Described extends RequestInfo {
   answers?: Record<string, unknown>;
   memory?: Record<string, unknown>;
@@ -45,18 +48,18 @@ interface Described extends RequestInfo {
   principal?: string;
 }
 
-/** Names a question; without it its key is its ordinal in this run of the handler: `q1`, `q2`, …. */
+/** The key of an input request; by default its ordinal in this run of the handler: `q1`, `q2`, …. */
 export interface KeyOption {
   key?: string;
 }
 
-/** Something that runs until it is done or nobody wants it any more. */
+/** An operation that runs until it has ended or is cancelled. */
 export class Cancellable {
   #cancelled = false;
   #reason: string | undefined;
   #controller: AbortController | undefined;
 
-  /** Aborts when the answer is not wanted any more. Made when first asked for. */
+  /** Aborts when the answer is no longer needed. Created on first use. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -65,7 +68,7 @@ export class Cancellable {
     return this.#controller.signal;
   }
 
-  /** True once nobody waits for an answer any more. */
+  /** True once no caller waits for an answer. */
   get cancelled(): boolean {
     return this.#cancelled;
   }
@@ -84,13 +87,16 @@ export class Cancellable {
   }
 }
 
-/** Given to every handler; belongs to one request. Its `signal` aborts when the caller cancels or leaves, or the time limit passes. */
+/**
+ * The context that every handler receives; belongs to one request. Its `signal` aborts when the caller
+ * cancels or disconnects, or the time limit passes.
+ */
 export class Context<Q extends Questions = Questions> extends Cancellable {
   readonly #engine: Engine;
   readonly #id: number;
   #described: Described | undefined;
   #answers: AnswersOf<Q> | undefined;
-  /** What `once` has begun in this run. */
+  /** The values that `once` has begun in this run. */
   #begun: Map<string, Promise<unknown>> | undefined;
   #asked = 0;
   /** The last checkpoint of this run, as JSON. */
@@ -104,35 +110,35 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
   }
 
   /**
-   * Report progress. `progress` must grow from call to call; `total` is in the same unit, if it is known.
-   * False: the caller did not ask for progress, or the request is over.
+   * Reports progress. `progress` must grow from call to call; `total` is in the same unit, if it is known.
+   * False: the caller did not request progress, or the request is over.
    */
   progress(progress: number, total?: number, message?: string): boolean {
     return this.#engine.emit("progress", this.#id, JSON.stringify({ progress, total, message }));
   }
 
   /**
-   * Send a log message with this request. `data`: any JSON value. False: the request is over, or too much waits for a
-   * caller who does not read.
+   * Sends a log message with this request. `data`: any JSON value. False: the request is over, or too many
+   * messages are queued for a caller that does not read.
    */
   log(level: LogLevel, data: unknown, logger?: string): boolean {
     return this.#engine.emit("log", this.#id, JSON.stringify({ level, data: data ?? null, logger }));
   }
 
   /**
-   * Ask the person to fill in a form; see `Question.elicit`.
+   * Elicits a form from the user; see `Question.elicit`.
    *
-   * In revisions from 2026-07-28 on, a question that is not answered yet ends this run: the promise rejects with a
-   * `CancelledError`, and the handler is run again from its start when the client has the answer. Effects that must
-   * not be repeated go into `once`.
+   * In revisions from 2026-07-28 on, an unanswered input request ends this run: the promise rejects with a
+   * `CancelledError`, and the handler runs again from its start when the client has the answer. Effects that
+   * must not be repeated go into `once`.
    *
-   * @throws McpError: kind `missing_capability` when the client cannot be asked that.
+   * @throws McpError: kind `missing_capability` if the client does not support it.
    */
   elicit<const S extends Schema>(message: string, schema: S, { key }: KeyOption = {}): Promise<Elicited<OutputOf<S>>> {
     return this.#one(key, () => Question.elicit(message, schema));
   }
 
-  /** Ask the person to visit a page. As `elicit` otherwise. */
+  /** Elicits a visit to a page. As `elicit` otherwise. */
   elicitUrl(
     message: string,
     url: string | URL,
@@ -141,7 +147,7 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
     return this.#one(key, () => Question.elicitUrl(message, url, options));
   }
 
-  /** Ask the client's model; see `Question.sample`. As `elicit` otherwise. */
+  /** Samples the client's model; see `Question.sample`. As `elicit` otherwise. */
   sample(
     messages: string | readonly SamplingMessage[],
     maxTokens: number,
@@ -150,22 +156,24 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
     return this.#one(key, () => Question.sample(messages, maxTokens, options));
   }
 
-  /** Ask which places the client lets the server work in. As `elicit` otherwise. */
+  /** Lists the client's roots: the places that the server may work in. As `elicit` otherwise. */
   listRoots({ key }: KeyOption = {}): Promise<Root[]> {
     return this.#one(key, () => Question.listRoots());
   }
 
-  /** Ask several things together; the answers have the keys of the questions. As `elicit` otherwise. */
+  /**
+   * Sends several input requests together; the answers have the keys of the requests. As `elicit` otherwise.
+   */
   ask<const K extends Questions>(questions: K): Promise<AnswersOf<K>> {
     return unheard(this.#ask(questions));
   }
 
   /**
-   * Run `effect` once for this request, however often the handler is run: later runs get what it returned, as JSON has
-   * it. What is stored goes through the client, sealed; in a task it is in the store, and outlives the process once the
-   * promise is fulfilled. An effect that fails is not stored.
+   * Runs `effect` once for this request, however often the handler runs: later runs get the returned value in
+   * its JSON form. The stored value passes through the client, sealed; in a task it is in the store, and
+   * outlives the process once the promise is fulfilled. An effect that fails is not stored.
    *
-   * @throws McpError: kind `limit` when too much is stored.
+   * @throws McpError: kind `limit` if too much is stored.
    */
   once<T>(key: string, effect: () => T | Promise<T>): Promise<T> {
     const all = (this.#begun ??= new Map());
@@ -178,10 +186,11 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
   }
 
   /**
-   * Store how far the work is, in place of the last checkpoint. In a task it outlives the process once the promise is
-   * fulfilled: a tool that is `resumable` finds it as `lastCheckpoint` when it is run again. `value`: any JSON value.
+   * Stores the progress of the work; replaces the last checkpoint. In a task it outlives the process once the
+   * promise is fulfilled: a tool that is `resumable` finds it as `lastCheckpoint` when it runs again.
+   * `value`: any JSON value.
    *
-   * @throws McpError: kind `limit` when too much is stored (256 KiB); when the store failed.
+   * @throws McpError: kind `limit` if too much is stored (256 KiB); if the store failed.
    */
   checkpoint(value: unknown): Promise<void> {
     return unheard(this.#mark(value));
@@ -192,45 +201,45 @@ export class Context<Q extends Questions = Questions> extends Cancellable {
     return this.#checkpoint === undefined ? this.#describe().checkpoint : JSON.parse(this.#checkpoint);
   }
 
-  /** The task that this is a run of; undefined: the client waits for the call. */
+  /** The task of this run; undefined: the client waits for the call. */
   get task(): TaskRun | undefined {
     const { task } = this.#describe();
     return task === undefined ? undefined : { id: task.taskId, run: task.run };
   }
 
   /**
-   * The verified claims of the caller's token; undefined: the server checks none, or the caller is of this machine (standard
-   * streams, or the same process).
+   * The verified claims of the caller's token; undefined: the server checks no tokens, or the caller is local
+   * (standard streams, or the same process).
    */
   get claims(): Claims | undefined {
     return this.#describe().claims;
   }
 
-  /** Who calls, as one text that no other caller of any issuer has; undefined where `claims` is. */
+  /** The caller's identity, as one text that is unique among all issuers; undefined if `claims` is. */
   get principal(): string | undefined {
     return this.#describe().principal;
   }
 
-  /** What the client answered to the `asks` of this tool, prompt or resource, before the handler ran. */
+  /** The client's answers to the `asks` of this tool, prompt or resource, from before the handler ran. */
   get answers(): AnswersOf<Q> {
     return (this.#answers ??= (this.#describe().answers ?? {}) as AnswersOf<Q>);
   }
 
   /**
-   * Close the response stream of a legacy HTTP request: the call goes on, and the client comes back for the rest.
-   * False: there is no such stream.
+   * Closes the response stream of a legacy HTTP request: the call continues, and the client reconnects for
+   * the rest. False: there is no such stream.
    */
   closeStream(): boolean {
     return !this.#engine.closed && this.#engine.call(() => this.#engine.native.closeStream(this.#id));
   }
 
-  /** What is known of the request. Throws a `ClosedError` when first asked for after the request is over. */
+  /** Facts about the request. Throws a `ClosedError` on first use after the request is over. */
   get request(): RequestInfo {
     const { answers, memory, checkpoint, task, claims, principal, ...request } = this.#describe();
     return request;
   }
 
-  /** @internal Read the answers to the `asks` of the item. */
+  /** @internal Reads the answers to the `asks` of the item. */
   async readAsks(asks: Questions): Promise<void> {
     this.#answers = (await readAnswers(asks, this.#describe().answers ?? {})) as AnswersOf<Q>;
   }
@@ -290,7 +299,10 @@ function jsonOf(value: unknown, where: string): string {
   return text;
 }
 
-/** A question whose answer nobody awaits any more, because the run has ended, is no unhandled rejection. */
+/**
+ * Marks the promise as handled: a request whose answer is unused because the run has ended is no unhandled
+ * rejection.
+ */
 function unheard<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

@@ -1,11 +1,13 @@
-// One native engine on this thread's event loop: draining, dispatching, and keeping the process alive.
+// One native engine on this thread's event loop: draining, dispatching, and process lifetime.
 
 import { Cancellable, Context } from "./context.js";
 import { McpError, ToolError } from "./errors.js";
 import { ClosedError, UsageError, EVENT, OUTCOME, type EngineOptions as Generated } from "./generated.js";
 import { type ErrorPayload, guarded, loadNative, type NativeEngine, toError } from "./native.js";
 
-/** Turns in a row before the event loop gets its say, so that a busy peer starves nothing else. */
+/**
+ * The maximum of consecutive turns before the event loop continues, so that a busy peer starves nothing else.
+ */
 const MAX_ROUNDS = 16;
 const NO_EVENTS = "[]";
 /** Default of the option, in bytes. */
@@ -15,13 +17,13 @@ const FOREVER_MS = 0x7fffffff;
 /** Options of an engine. */
 export interface EngineOptions extends Omit<Generated, "driver"> {
   /**
-   * `hosted`: this thread's event loop does the I/O, the fastest for one process. `threaded`: the engine's own
-   * threads do it. Default: `hosted` where there is libuv (Node on Linux and macOS), else `threaded`.
+   * `hosted`: this thread's event loop does the I/O, the fastest for one process. `threaded`: the engine's
+   * own threads do it. Default: `hosted` with libuv (Node on Linux and macOS), else `threaded`.
    */
   driver?: "hosted" | "threaded";
   /**
-   * How the event loop is woken. `poll`: libuv watches the engine's descriptor. `callback`: a thread-safe
-   * function; needs the threaded driver. Default: `poll` where there is libuv, else `callback`.
+   * The method to wake the event loop. `poll`: libuv watches the engine's descriptor. `callback`: a
+   * thread-safe function; needs the threaded driver. Default: `poll` with libuv, else `callback`.
    */
   wake?: "poll" | "callback";
 }
@@ -36,24 +38,27 @@ export interface LiveCounters {
   sessions: number;
 }
 
-/** What serves one registered tool, resource, prompt or completion; or a client's questions of one kind. */
+/**
+ * The handler of one registered tool, resource, prompt or completion; or of one kind of a client's input
+ * requests.
+ */
 export interface Target<C extends Cancellable = Context> {
-  /** Run the user's handler. */
+  /** Runs the user's handler. */
   invoke(payload: any, context: C): unknown;
-  /** Say how its value goes back. */
+  /** Encodes its value as a completion. */
   complete(value: any, payload: any): Completion;
-  /** Say how its failure with this message goes back. */
+  /** Encodes its failure with this message as a completion. */
   fail(message: string): Completion;
-  /** What the peer is told in place of the message of an unexpected exception. */
+  /** The replacement for the message of an unexpected exception, as sent to the peer. */
   readonly masked?: string | undefined;
-  /** Told of what a handler threw that is neither a McpError nor a ToolError. */
+  /** Receives exceptions of a handler that are neither a McpError nor a ToolError. */
   report(error: unknown): void;
 }
 
-/** How an exchange is answered: an outcome and its payload, JSON or plain text by outcome. */
+/** The answer to an exchange: an outcome and its payload, JSON or plain text by outcome. */
 export type Completion = readonly [outcome: number, payload: string];
 
-/** What waits for the end of an operation. */
+/** The waiter for the end of an operation. */
 export interface Operation {
   /** It does not keep the process alive. */
   readonly idle?: boolean;
@@ -66,7 +71,7 @@ export interface Operation {
   httpChunk?(payload: string): void;
 }
 
-/** What hears of a client's connection, and answers what it is asked; or hears of a server's clients. */
+/** The receiver of a client's events and input requests, or of notifications to a server. */
 export interface PeerListener {
   notification(payload: any): void;
   closed?(payload: any): void;
@@ -78,8 +83,8 @@ export interface PeerListener {
 }
 
 /**
- * An engine: its servers, clients and connections. Servers and clients share one engine per thread unless
- * they are given another, or engine options of their own.
+ * An engine: its servers, clients and connections. Servers and clients share one engine per thread by
+ * default; the options can name another engine, or engine options of their own.
  */
 export class Engine {
   static #shared: Engine | undefined;
@@ -96,7 +101,7 @@ export class Engine {
   /** Completions that wait for the next drain, as the inside of a JSON array. */
   #out = "";
   #inTurn = false;
-  /** Something waits for the next drain. */
+  /** True if something waits for the next drain. */
   #dirty = false;
   #scheduled = false;
   #rounds = 0;
@@ -109,7 +114,7 @@ export class Engine {
     if (!this.#closed) this.#turn(this.#drain());
   };
 
-  /** Make an engine. Nothing runs until something is served or connected. */
+  /** Makes an engine. Nothing runs until a server serves or a client connects. */
   constructor(options: EngineOptions = {}) {
     const { wake = hasLibuv() ? "poll" : "callback", ...rest } = options;
     const driver = rest.driver ?? (wake === "poll" ? "hosted" : "threaded");
@@ -143,7 +148,7 @@ export class Engine {
   }
 
   /**
-   * Close everything: final frames go out, then what is left after `deadlineMs` milliseconds is cut off.
+   * Closes everything: final frames are sent, then the rest is cut off after `deadlineMs` milliseconds.
    * Pending calls fail with a `ClosedError`. Idempotent.
    */
   close(deadlineMs = 0): void {
@@ -166,7 +171,7 @@ export class Engine {
     this.close();
   }
 
-  /** @internal Register what serves an item; returns its number. */
+  /** @internal Registers the handler of an item; returns its number. */
   addTarget(target: Target): number {
     const number = this.#freeTargets.pop() ?? this.#targets.length;
     this.#targets[number] = target;
@@ -179,7 +184,10 @@ export class Engine {
     this.#freeTargets.push(number);
   }
 
-  /** @internal Start an operation and hear of its end. The process stays alive until then, unless it is an idle one. */
+  /**
+   * @internal Starts an operation and reports its end. The process stays alive until then, unless the
+   * operation is an idle one.
+   */
   operate(start: () => number, operation: Operation): number {
     const id = guarded(start);
     this.#operations.set(id, operation);
@@ -188,7 +196,7 @@ export class Engine {
     return id;
   }
 
-  /** @internal Hear of what a client or a server is told. */
+  /** @internal Registers the receiver of notifications to a client or a server. */
   listen(peer: number, listener: PeerListener): void {
     this.#listeners.set(peer, listener);
   }
@@ -206,18 +214,18 @@ export class Engine {
     return sent;
   }
 
-  /** @internal Give up an operation; its end follows. */
+  /** @internal Cancels an operation; its end follows. */
   cancel(id: number, reason: string): void {
     if (!this.#closed && this.native.cancel(id, reason)) this.#kick();
   }
 
-  /** @internal Keep the process alive until the returned function is called. */
+  /** @internal Keeps the process alive until the returned function is called. */
   hold(): () => void {
     this.#hold();
     return () => this.#release();
   }
 
-  /** @internal Run a call that makes work for the engine. */
+  /** @internal Runs a call that makes work for the engine. */
   call<T>(call: () => T): T {
     const value = guarded(call);
     this.#kick();
@@ -229,7 +237,7 @@ export class Engine {
     this.#turn(events ?? this.#drain());
   }
 
-  /** Dispatch events; answer those that were answered at once; repeat with what came in meanwhile. */
+  /** Dispatches events; sends the immediate answers; repeats with events that arrived meanwhile. */
   #turn(events: string): void {
     for (;;) {
       if (events !== NO_EVENTS) this.#dispatch(events);
@@ -240,7 +248,7 @@ export class Engine {
     }
   }
 
-  /** Have what waits drained: at the end of this turn, or after this tick's microtasks, all in one. */
+  /** Schedules one drain of everything queued: at the end of this turn, or after this tick's microtasks. */
   #kick(): void {
     this.#dirty = true;
     if (this.#scheduled || this.#inTurn || this.#closed) return;
@@ -350,7 +358,7 @@ export class Engine {
     this.#kick();
   }
 
-  /** A handler's failure harms its own call only; the peer gets the message at most, never the stack. */
+  /** A handler's failure affects its own call only; the peer gets the message at most, never the stack. */
   #fail(id: number, target: Pick<Target, "fail" | "masked" | "report">, error: unknown): void {
     if (error instanceof McpError) {
       const { code, message, data } = error;
@@ -387,7 +395,7 @@ export class Engine {
   }
 }
 
-/** Run a listener of the user's; what it throws is an uncaught exception, not a failure of the batch. */
+/** Runs a listener of the user's; an exception in it is an uncaught exception, not a failure of the batch. */
 function outside(listener: () => void): void {
   try {
     listener();
@@ -406,7 +414,7 @@ function stringify(value: unknown): string | undefined {
   }
 }
 
-/** What was thrown may be anything: no error, or one whose message is no text. */
+/** A thrown value may be anything: no error, or one whose message is no text. */
 function messageOf(error: unknown): string {
   try {
     const message: unknown = error instanceof Error ? error.message : undefined;
@@ -421,7 +429,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Bun and Deno imitate Node's interface but not its loop. */
+/** Detects Bun and Deno, which imitate Node's interface but not its loop. */
 function hasLibuv(): boolean {
   const { versions, platform } = process;
   return versions["uv"] !== undefined && platform !== "win32" && !("bun" in versions) && !("deno" in versions);

@@ -5,7 +5,7 @@ import type { ErrorKind } from "./generated.js";
 const BRAND: unique symbol = Symbol.for("trunnion.McpError");
 const TOOL_BRAND: unique symbol = Symbol.for("trunnion.ToolError");
 
-/** What an error may carry besides its message. */
+/** The fields of an error besides its message. */
 export interface McpErrorInit {
   /** JSON-RPC code (negative, or the peer's own), or a local code (1 and up). */
   code?: number;
@@ -13,7 +13,7 @@ export interface McpErrorInit {
   kind?: ErrorKind;
   /** The error's data: any JSON value. */
   data?: unknown;
-  /** What led to it. */
+  /** The cause of the error. */
   cause?: unknown;
 }
 
@@ -57,7 +57,7 @@ export class McpError extends Error {
 }
 
 /**
- * Thrown by a tool: the call succeeds as a request, and its result tells the model what went wrong
+ * An error of a tool: the call succeeds as a request, and its result reports the reason to the model
  * (`isError: true` with this message). In a resource, prompt or completion it is a protocol error.
  */
 export class ToolError extends Error {

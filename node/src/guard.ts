@@ -1,4 +1,4 @@
-// Whom a server lets in over HTTP, and who sees what. docs/authorization.md has all of it.
+// Server authorization over HTTP and visibility of items. See docs/authorization.md.
 
 import type { AskedQuestion } from "./client.js";
 import { json } from "./completing.js";
@@ -12,76 +12,85 @@ type Awaitable<T> = T | Promise<T>;
 /** The verified claims of a token. */
 export type Claims = Readonly<Record<string, any>>;
 
-/** Takes the signed tokens (RFC 7519, RFC 9068) of an issuer. */
+/** Accepts the signed tokens (RFC 7519, RFC 9068) of an issuer. */
 export interface JwtVerifier {
   /** The `iss` of its tokens. */
   issuer: string;
-  /** Where its keys are. Default: where its metadata (RFC 8414 or OpenID) says. */
+  /** The URL of its keys. Default: from its metadata (RFC 8414 or OpenID). */
   jwksUri?: string;
   /**
-   * Of `RS256` to `RS512`, `PS256` to `PS512`, `ES256`, `ES384` and `EdDSA`. Default: all. `none` and shared secrets are
-   * refused, always.
+   * A subset of `RS256` to `RS512`, `PS256` to `PS512`, `ES256`, `ES384` and `EdDSA`. Default: all. `none`
+   * and shared secrets are always refused.
    */
   algorithms?: readonly string[];
-  /** Of each request to the issuer, in milliseconds. */
+  /** The timeout of each request to the issuer, in milliseconds. */
   timeoutMs?: number;
 }
 
-/** Asks the authorization server about each token (RFC 7662). */
+/** Checks each token at the authorization server (RFC 7662). */
 export interface Introspection {
   endpoint: string;
-  /** This server, as the authorization server knows it. */
+  /** The client id of this server at the authorization server. */
   clientId: string;
   clientSecret: string;
   /**
-   * How long an answer is remembered, in milliseconds, never beyond the token's end; a token that is revoked is good for so
-   * long. Default: 10000.
+   * The time for which a response is cached, in milliseconds, never beyond the token's end; a revoked token
+   * stays valid for that time. Default: 10000.
    */
   cacheMs?: number;
-  /** Of each request, in milliseconds. */
+  /** The timeout of each request, in milliseconds. */
   timeoutMs?: number;
 }
 
 /**
- * Lets nobody in over HTTP without a token that is good for the server. Standard streams and clients of this process need
- * none. Of several ways to check tokens, a token is for the first that knows it: a fixed token, else a JWT of a known
- * issuer, else introspection, else `verify`. At least one is needed.
+ * Server authorization: every request over HTTP needs a valid token. Standard streams and clients of this
+ * process need none. With several checks, the first that knows a token decides: a fixed token, else a JWT of
+ * a known issuer, else introspection, else `verify`. At least one check is needed.
  */
 export interface ServerAuth {
-  /** Issuers whose signed tokens are taken. */
+  /** Issuers whose signed tokens are accepted. */
   jwt?: JwtVerifier | readonly JwtVerifier[];
-  /** Who is asked about tokens. */
+  /** The introspection endpoint for tokens. */
   introspection?: Introspection;
-  /** Claims by token, for development. They need `sub` or `client_id`; without `aud` they are for this server. */
+  /**
+   * Claims by token, for development. They need `sub` or `client_id`; without `aud` they are for this server.
+   */
   tokens?: Readonly<Record<string, Claims>>;
   /**
-   * Checks a token itself: its claims, or nothing for one that is not good. The claims need `sub` or `client_id`, and an
-   * `aud` that names this server. It has ten seconds. What it throws is told to `onError`, and the request is answered with
-   * 503, as one whose token cannot be checked now. The token belongs into no log.
+   * A custom check of a token: returns its claims, or nothing for an invalid token. The claims need `sub` or
+   * `client_id`, and an `aud` that names this server. The time limit is ten seconds. `onError` receives its
+   * exceptions, and the request is answered with 503, because the token cannot be checked now. Do not log the
+   * token.
    */
   verify?: (token: string, question: AskedQuestion) => Awaitable<Claims | null | undefined>;
-  /** The server's identifier, for which clients ask tokens. Default: `publicUrl`, else the URL of the listener. */
+  /**
+   * The server's identifier, for which clients request tokens. Default: `publicUrl`, else the URL of the
+   * listener.
+   */
   resource?: string;
-  /** Issuers that clients are sent to. Default: those of `jwt`. */
+  /** Issuers that clients are referred to. Default: those of `jwt`. */
   authorizationServers?: readonly string[];
-  /** Scopes of everyday use, which clients ask for at first. Default: `requiredScopes`. */
+  /** Scopes of everyday use, which clients request at first. Default: `requiredScopes`. */
   scopesSupported?: readonly string[];
   /** Scopes that every request needs. */
   requiredScopes?: readonly string[];
-  /** Whom tokens may be for (`aud`). Default: the resource. */
+  /** The accepted audiences of tokens (`aud`). Default: the resource. */
   audience?: string | readonly string[];
   /**
-   * Whether tokens may or must be bound to a key of the client's (RFC 9449). A bound token is never taken without a proof.
-   * Default: `allowed`.
+   * The policy for tokens that are bound to a key of the client (RFC 9449): allowed, required or not
+   * accepted. A bound token always needs a proof. Default: `allowed`.
    */
   dpop?: "off" | "allowed" | "required";
   /** Every proof needs a nonce of this server. Several processes need the same `stateKeys`. */
   dpopNonces?: boolean;
-  /** How far clocks may differ, in milliseconds. Default: 60000. */
+  /** The maximum difference between clocks, in milliseconds. Default: 60000. */
   leewayMs?: number;
 }
 
-/** Who sees an item, in its JSON form. Arrays under `scope` and `is` are alternatives; a `claim` may be a path. */
+/**
+ * The JSON form of an item's visibility. Arrays under `scope` and `is` are alternatives; a `claim` may be a
+ * path.
+ */
 export type VisibilityJson =
   | { scope: string | readonly string[] }
   | { claim: string | readonly string[]; is: unknown }
@@ -89,10 +98,13 @@ export type VisibilityJson =
   | { all: readonly VisibleTo[] }
   | { not: VisibleTo };
 
-/** Who sees an item: `Visibility.scope("admin")` and so on, or their JSON form. */
+/** The visibility of an item: `Visibility.scope("admin")` and so on, or their JSON form. */
 export type VisibleTo = Visibility | VisibilityJson;
 
-/** Who sees an item, as a predicate over the claims of the caller's token. To others it is not there. */
+/**
+ * The visibility of an item, as a predicate over the claims of the caller's token. The item does not exist
+ * for other callers.
+ */
 export class Visibility {
   readonly #json: VisibilityJson;
 
@@ -105,12 +117,15 @@ export class Visibility {
     return new Visibility({ scope: scopes });
   }
 
-  /** Tokens whose claim is, or as an array contains, one of these values. `name`: the claim, or the path to one in an object. */
+  /**
+   * Tokens whose claim is, or as an array contains, one of these values. `name`: the claim, or the path to
+   * one in an object.
+   */
   static claim(name: string | readonly string[], ...values: unknown[]): Visibility {
     return new Visibility({ claim: name, is: values });
   }
 
-  /** One of them suffices. */
+  /** Any of them suffices. */
   static any(...of: VisibleTo[]): Visibility {
     return new Visibility({ any: of });
   }
@@ -120,7 +135,7 @@ export class Visibility {
     return new Visibility({ all: of });
   }
 
-  /** Those that it does not fit. */
+  /** Tokens that it does not match. */
   static not(other: VisibleTo): Visibility {
     return new Visibility({ not: other });
   }
@@ -131,17 +146,20 @@ export class Visibility {
   }
 }
 
-/** Who may use an item. */
+/** The access rules of an item. */
 export interface Access {
-  /** Scopes that a caller's token needs for it, all of them; else the request is refused before the handler runs. */
+  /**
+   * Scopes that a caller's token needs, all of them; otherwise the request is refused before the handler
+   * runs.
+   */
   scopes?: readonly string[];
-  /** Who sees it; to others it is not there. Default: everybody. */
+  /** The visibility of the item, which does not exist for other callers. Default: everybody. */
   visibleTo?: VisibleTo;
 }
 
 type OnError = (error: unknown, origin: { item: string; name: string }) => void;
 
-/** The engine's option, and what checks tokens here. */
+/** The engine's option, and the callback that checks tokens here. */
 export function guardOf(auth: ServerAuth, onError: OnError): { wire: object; target: Target<Cancellable> | undefined } {
   if (typeof auth !== "object" || auth === null) throw new UsageError("auth is an object");
   const { verify, ...wire } = auth;
@@ -153,7 +171,7 @@ export function guardOf(auth: ServerAuth, onError: OnError): { wire: object; tar
       try {
         return await verify(token, question);
       } catch (error) {
-        // One of these would say that the token is not good.
+        // These values would mean that the token is invalid.
         throw error instanceof McpError ? new Error(error.message, { cause: error }) : error;
       }
     },
@@ -161,7 +179,7 @@ export function guardOf(auth: ServerAuth, onError: OnError): { wire: object; tar
       claims === undefined || claims === null
         ? [OUTCOME.error, '{"message":"the token is not good"}']
         : [OUTCOME.result, json(claims)],
-    // A check that failed says nothing of the token: the caller is not sent off for another one.
+    // A failed check does not mean that the token is invalid: the client is not sent for another one.
     fail: () => [OUTCOME.toolError, "the check has failed"],
     report: (error) => onError(error, { item: "server", name: "verify" }),
   };

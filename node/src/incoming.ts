@@ -1,10 +1,10 @@
-// HTTP that Node's own server carries: `(request, response)`, as node:http, Express and Fastify have them.
+// Streamable HTTP embedded in Node's own server: `(request, response)` of node:http, Express and Fastify.
 
 import { MAX_UNREAD } from "./carried.js";
 import type { Engine } from "./engine.js";
 import { McpError } from "./errors.js";
 
-/** The part of `http.IncomingMessage` that is used, with what Express adds to it. */
+/** The part of `http.IncomingMessage` that is used, with the additions of Express. */
 export interface NodeRequest extends AsyncIterable<any> {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
@@ -29,15 +29,16 @@ export interface NodeResponse {
 /** Answers requests of Node's HTTP server. */
 export interface NodeHandler extends AsyncDisposable {
   /**
-   * `body`: the body, where it has been read already: bytes, a text, or the value of its JSON. Without it, what a body parser
-   * left as `request.body`; else the request is read. Express's `next`, a function, is not called.
+   * `body`: the body, if it has been read already: bytes, a text, or the value of its JSON. Otherwise the
+   * `request.body` of a body parser is used, else the request is read. Express's `next`, a function, is not
+   * called.
    */
   (request: NodeRequest, response: NodeResponse, body?: unknown): void;
-  /** Stop answering; resolves when what is in flight has ended. */
+  /** Stops answering; resolves when the requests in progress have ended. */
   close(): Promise<void>;
 }
 
-/** Make a handler of an endpoint that the host carries. `path`: the endpoint's. `ended` settles when it has ended. */
+/** Makes a handler of an embedded endpoint. `path`: the endpoint's. `ended` settles when it has ended. */
 export function nodeHandler(engine: Engine, endpoint: number, path: string, ended: Promise<void>): NodeHandler {
   const close = () => {
     engine.cancel(endpoint, "closed");
@@ -70,13 +71,13 @@ async function carry(
   id = engine.operate(() => engine.native.httpRequest(endpoint, head, body), {
     httpHead: ({ status, headers }: { status: number; headers: [string, string][] }) => {
       if (over) return;
-      // What was not read of the request is in the way of the next one.
+      // Unread bytes of the request would block the next one.
       response.writeHead(status, [...headers.flat(), ...(whole ? [] : ["connection", "close"])]);
       response.flushHeaders();
     },
     httpChunk: (text: string) => {
       if (over) return;
-      // A large piece by itself is fine; more of it while nobody reads is not.
+      // One large chunk is allowed; more data while the reader is idle is not.
       if (response.writableLength > MAX_UNREAD) response.destroy();
       else response.write(text);
     },
@@ -92,7 +93,7 @@ async function carry(
   });
 }
 
-/** The request cannot be answered as it should be. */
+/** Refuses a request that cannot be answered as it should be. */
 function refuse(response: NodeResponse, error: unknown): void {
   if (response.headersSent || !(error === undefined || error instanceof McpError)) return void response.destroy();
   const status = error === undefined || error.kind === "closed" || error.kind === "cancelled" ? 503 : 400;
@@ -105,14 +106,14 @@ function headOf(request: NodeRequest, path: string): string {
   const headers: [string, string][] = [];
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const [name, value] = [rawHeaders[i]!, rawHeaders[i + 1]!];
-    // HTTP/2 has the host under a name of its own.
+    // HTTP/2 has the host under a different name.
     if (!name.startsWith(":")) headers.push([name, value]);
     else if (name === ":authority") headers.push(["host", value]);
   }
   return JSON.stringify({ method, target: targetOf(request, url, path), headers, peer: socket.remoteAddress });
 }
 
-/** The path and query. Express takes the place where a handler is mounted out of it: that place is the endpoint. */
+/** The path and query. Express strips the mount path of a handler: the mount path is the endpoint. */
 function targetOf(request: NodeRequest, url: string, path: string): string {
   const mounted = (request as { baseUrl?: unknown }).baseUrl;
   const query = url.indexOf("?");
@@ -121,7 +122,7 @@ function targetOf(request: NodeRequest, url: string, path: string): string {
   return path + (query < 0 ? "" : url.slice(query));
 }
 
-/** The body, or so much of it that the engine sees it is too large. */
+/** The body, or enough of it for the engine to see that it is too large. */
 async function bodyOf(
   request: NodeRequest,
   given: unknown,
@@ -135,7 +136,7 @@ async function bodyOf(
   }
   const pieces: Uint8Array[] = [];
   let length = 0;
-  // Where reading ends early, the connection must live for the answer.
+  // If reading ends early, the connection must stay open for the answer.
   for await (const piece of request.iterator?.({ destroyOnReturn: false }) ?? request) {
     pieces.push(piece);
     length += piece.length;

@@ -35,18 +35,18 @@ export interface NativeEngine {
   clientClose(client: number): void;
 }
 
-/** What the native module exports. */
+/** The exports of the native module. */
 export interface Native {
   Engine: new (options: string) => NativeEngine;
   version(): string;
 }
 
-/** Load the native module. Throws an error that names the missing file and what to do. */
+/** Loads the native module. Throws an error that names the missing file and the remedy. */
 export function loadNative(): Native {
   return native.load() as Native;
 }
 
-/** An error as the engine reports it: an event's payload, or what a native function throws. */
+/** An error as the engine reports it: the payload of an event, or the exception of a native function. */
 export interface ErrorPayload {
   code: number;
   kind: string;
@@ -54,13 +54,13 @@ export interface ErrorPayload {
   data?: unknown;
 }
 
-/** The engine's report as an error of the matching class. */
+/** Converts the engine's report to an error of the matching class. */
 export function toError(payload: ErrorPayload, cause?: unknown): McpError {
   const kind = (payload.kind in ERROR_CLASSES ? payload.kind : "remote") as ErrorKind;
   return new ERROR_CLASSES[kind](payload.message, { code: payload.code, kind, data: payload.data, cause });
 }
 
-/** Call into the engine; what it throws becomes an error of the matching class. */
+/** Calls the engine; an exception becomes an error of the matching class. */
 export function guarded<T>(call: () => T): T {
   try {
     return call();

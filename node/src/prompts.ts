@@ -1,4 +1,4 @@
-// The arguments of prompts: what is said of them, and what a schema makes of the texts that come.
+// The arguments of prompts: their definitions, and the conversion of received texts by a schema.
 
 import { InvalidParamsError, UsageError } from "./generated.js";
 import { describeIssues, isStandardValue, type StandardSchema, toJsonSchema } from "./schema.js";
@@ -27,7 +27,7 @@ export function promptArguments(described: Described | undefined, where: string)
   }));
 }
 
-/** How a handler's arguments are made of the texts that come; undefined: as they are. */
+/** Returns the conversion of received texts to a handler's arguments; undefined: unchanged. */
 export function promptReader(
   described: Described | undefined,
   where: string,
@@ -49,7 +49,7 @@ function propertiesOf(json: JsonObject, where: string): Record<string, JsonObjec
   throw new UsageError(`${where}: arguments is the schema of an object with properties; with zod: z.object({ … })`);
 }
 
-/** The text, or what it is as JSON where its schema takes no text. What is no JSON is for the schema to refuse. */
+/** The text, or its value as JSON if its schema accepts no text. The schema rejects text that is no JSON. */
 function valueOf(text: string, schema: JsonObject | undefined): unknown {
   if (schema === undefined || takesText(schema)) return text;
   try {

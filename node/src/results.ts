@@ -1,11 +1,11 @@
-// Results: what tools, resources and prompts give back, on the server to be sent and on the client as received.
+// Results of tools, resources and prompts: sent by the server, received by the client.
 
 import type { CallToolResult, ContentBlock, GetPromptResult, PromptMessage, ReadResourceResult, ResourceContents } from "./types.js";
 
 /** The fields of a tool's result. */
 export type ToolResultFields = Partial<Pick<CallToolResult, "content" | "structuredContent" | "isError" | "_meta">>;
 
-/** A tool's whole result. A handler returns one when content or typed output alone will not do. */
+/** The whole result of a tool. A handler returns one if content or typed output alone does not suffice. */
 export class ToolResult<T = any> {
   content: ContentBlock[];
   declare structuredContent?: T;
@@ -24,7 +24,7 @@ export class ToolResult<T = any> {
   }
 }
 
-/** What reading a resource gave. */
+/** The result of reading a resource. */
 export class ReadResult {
   contents: ResourceContents[] = [];
   declare _meta?: Record<string, unknown>;

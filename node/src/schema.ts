@@ -16,27 +16,29 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** What `validate` says: a value, or issues. */
+/** The result of `validate`: a value, or issues. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
-/** One thing that is wrong. */
+/** One issue of a value. */
 export interface StandardIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** A plain JSON Schema that knows the type it describes; made by `jsonSchema`. */
+/** A plain JSON Schema with the TypeScript type of its values; made by `jsonSchema`. */
 export interface TypedJsonSchema<T> extends JsonObject {
   readonly [TYPE]?: T;
 }
 declare const TYPE: unique symbol;
 
-/** A schema: Standard Schema (zod 4.2+, arktype 2.1.28+, valibot with `toStandardJsonSchema`), or JSON Schema. */
+/**
+ * A schema: Standard Schema (zod 4.2+, arktype 2.1.28+, valibot with `toStandardJsonSchema`), or JSON Schema.
+ */
 export type Schema = StandardSchema<any, any> | JsonObject;
 
-/** The type a handler gets for a schema. A plain JSON Schema says nothing to TypeScript: `any`. */
+/** The type of a handler's value for a schema. A plain JSON Schema has no TypeScript type: `any`. */
 export type OutputOf<S> =
   S extends StandardSchema<any, infer Output>
     ? Output
@@ -46,12 +48,12 @@ export type OutputOf<S> =
         : T
       : any;
 
-/** A plain JSON Schema whose members are no schemas of a library: `{ a: z.string() }` is none. */
+/** A plain JSON Schema whose members are not schemas of a library: `{ a: z.string() }` does not qualify. */
 export type PlainSchema<S> = S extends StandardSchema<any, any>
   ? unknown
   : { readonly [K in keyof S]: S[K] extends { readonly "~standard": object } ? never : S[K] };
 
-/** Give a plain JSON Schema the TypeScript type of what it describes. */
+/** Returns a plain JSON Schema with the TypeScript type of its values. */
 export function jsonSchema<T>(schema: JsonObject): TypedJsonSchema<T> {
   return schema as TypedJsonSchema<T>;
 }
@@ -66,7 +68,7 @@ export function isStandardValue(value: unknown): boolean {
   return (typeof value === "object" || typeof value === "function") && value !== null && isStandard(value as Schema);
 }
 
-/** The JSON Schema of a schema, as it goes to clients. `side`: before or after its transforms and defaults. */
+/** The JSON Schema of a schema, as sent to clients. `side`: before or after its transforms and defaults. */
 export function toJsonSchema(schema: Schema, side: "input" | "output", where: string): JsonObject {
   if (!isStandard(schema)) {
     if (!("type" in schema) && Object.values(schema).some(isStandardValue)) {

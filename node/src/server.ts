@@ -1,4 +1,4 @@
-// The server: registration of tools, resources, prompts and completions, and serving them.
+// The server: registration of tools, resources, prompts and completions, and the transports.
 
 import type { Questions } from "./asking.js";
 import { type Carrier, type FetchHandler, fetchHandler } from "./carried.js";
@@ -51,67 +51,72 @@ import type {
 
 type Awaitable<T> = T | Promise<T>;
 
-/** What a server is, and how it behaves. */
+/** The definition and options of a server. */
 export interface ServerOptions extends Omit<GeneratedOptions, "auth" | "taskTtlMs">, EngineOptions {
   name: string;
   version: string;
   title?: string;
-  /** What it is, for people. */
+  /** The description of the server, for people. */
   description?: string;
-  /** How to use this server, for the model. */
+  /** Instructions for the model on using this server. */
   instructions?: string;
   websiteUrl?: string;
   icons?: Icon[];
   /** The engine to use, instead of the one this thread's servers and clients share. */
   engine?: Engine;
   /**
-   * Told of every exception of a handler that is neither a `ToolError` nor a `McpError`. The peer gets its message
-   * only, or not even that (`maskErrors`). Default: written to stderr.
+   * Receives every exception of a handler that is neither a `ToolError` nor a `McpError`. The peer receives
+   * its message only, or not even that (`maskErrors`). Default: written to stderr.
    */
   onError?: (error: unknown, origin: { item: string; name: string }) => void;
   /**
-   * Hide the message of such exceptions from the peer: it learns only that the handler failed. `ToolError` and `McpError` are
-   * meant for it and always shown. Default: false.
+   * Hides the message of such exceptions from the peer, which is notified only that the handler failed.
+   * `ToolError` and `McpError` are meant for the peer and always shown. Default: false.
    */
   maskErrors?: boolean;
-  /** Whom the server lets in over HTTP. Without, everybody. */
+  /** Server authorization over HTTP. Without it, every request is accepted. */
   auth?: ServerAuth;
-  /** For how long a task is kept, from its creation on, in milliseconds; `null`: for ever. Default: a day. */
+  /** The lifetime of a task from its creation, in milliseconds; `null`: indefinitely. Default: a day. */
   taskTtlMs?: number | null;
-  /** Told when a client's roots have changed; which client's, it does not say. */
+  /** Called when the roots of a client have changed; it does not identify the client. */
   onRootsChanged?: () => void;
 }
 
-/** How to serve HTTP. */
+/** Options of serving HTTP. */
 export type ServeHttpOptions = Omit<GeneratedHttpOptions, "carried">;
 
-/** How to serve HTTP that something else carries. */
+/** Options of HTTP that is embedded in another web server. */
 export type CarriedHttpOptions = Omit<ServeHttpOptions, "host" | "port" | "unixSocket">;
 
-/** How long the handler of an item may take, and who may use the item. */
+/** The time limit and access rules of an item. */
 export interface ItemOptions extends Access {
-  /** The handler's `signal` aborts and the caller is told after this long, in milliseconds. Default: 0, no limit. */
+  /**
+   * The time limit in milliseconds, after which the handler's `signal` aborts and the caller gets an error.
+   * Default: 0, no limit.
+   */
   timeoutMs?: number;
-  /** A schema is no definition: it goes into the option that it is for, such as `input`. */
+  /** Excludes schemas: a schema belongs in the option that it is for, such as `input`. */
   readonly "~standard"?: never;
 }
 
-/** What is asked before a handler runs; the answers are in its context. And what every item has. */
+/**
+ * Input requests before the handler runs, whose answers are in its context, and the options of every item.
+ */
 export interface Asks<Q = Questions> extends ItemOptions {
   asks?: Q;
 }
 
-/** What a tool is. */
+/** The definition of a tool. */
 export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
   extends Omit<GeneratedToolOptions, "asks" | "task" | keyof ItemOptions>,
     Asks<Q> {
   /**
-   * Whether calls become tasks, which outlive the request, the connection and, with a store, the process. `optional`: for
-   * clients that know of them. Default: `never`.
+   * The task mode; tasks outlive the request, the connection and, with a store, the process. `optional`: for
+   * clients that support tasks. Default: `never`.
    */
   task?: "never" | "optional" | "required";
   title?: string;
-  /** What it does and when to use it, for the model. */
+  /** A description of its purpose and use, for the model. */
   description?: string;
   /** Schema of the arguments. The engine refuses arguments that break it before the handler runs. */
   input?: I & PlainSchema<I>;
@@ -122,12 +127,12 @@ export interface ToolDefinition<I = undefined, O = undefined, Q = Questions>
   _meta?: Record<string, unknown>;
 }
 
-/** What a tool handler may return. */
+/** The return types of a tool handler. */
 export type ToolReturn<O> = O extends Schema
   ? OutputOf<O> | ToolResult
   : string | ContentBlock[] | ToolResult | object | number | boolean | null | undefined | void;
 
-/** What a resource is. */
+/** The definition of a resource. */
 export interface ResourceDefinition<Q = Questions> extends Asks<Q> {
   name: string;
   title?: string;
@@ -139,7 +144,10 @@ export interface ResourceDefinition<Q = Questions> extends Asks<Q> {
   _meta?: Record<string, unknown>;
 }
 
-/** What a resource handler may return: text, bytes, one or several contents, or a value that is sent as JSON. */
+/**
+ * The return types of a resource handler: text, bytes, one or several contents, or a value that is sent as
+ * JSON.
+ */
 export type ResourceReturn =
   | string
   | Uint8Array
@@ -151,36 +159,40 @@ export type ResourceReturn =
 /** Arguments of a prompt by name. */
 export type PromptArguments = Readonly<Record<string, Omit<PromptArgument, "name">>>;
 
-/** What a prompt is. */
+/** The definition of a prompt. */
 export interface PromptDefinition<A = PromptArguments, Q = Questions> extends Asks<Q> {
   title?: string;
   description?: string;
   /**
-   * By name what each argument is, or a Standard Schema of an object. Arguments are texts: where the schema wants no text,
-   * such as a number, it is given what the text is as JSON. It is checked before the handler runs, and gives it its types.
+   * The definition of each argument by name, or a Standard Schema of an object. Arguments are texts: if the
+   * schema accepts no text but, for example, a number, it receives the value of the text as JSON. The values
+   * are checked before the handler runs; the schema determines the handler's types.
    */
   arguments?: A;
   icons?: Icon[];
   _meta?: Record<string, unknown>;
 }
 
-/** The arguments a prompt handler gets: what the schema gives, or texts; required ones are there, the others may be. */
+/**
+ * The arguments of a prompt handler: the schema's output, or texts; required ones are present, others are
+ * optional.
+ */
 export type PromptValues<A> =
   A extends StandardSchema<any, infer Output>
     ? Output
     : { [K in keyof A]: A[K] extends { required: true } ? string : string | undefined };
 
-/** What a prompt handler may return: text (one user message), messages, or the whole result. */
+/** The return types of a prompt handler: text (one user message), messages, or the whole result. */
 export type PromptReturn = string | PromptMessage[] | PromptResult | { description?: string; messages: PromptMessage[] };
 
-/** What completes: an argument of a prompt, or a variable of a resource template. */
+/** The target of a completion: an argument of a prompt, or a variable of a resource template. */
 export type CompletionRef = { prompt: string } | { resource: string };
 
-/** What is to be completed. */
+/** The value to complete. */
 export interface CompletionRequest {
   /** The argument or variable. */
   name: string;
-  /** What has been typed so far. */
+  /** The text typed so far. */
   value: string;
   /** The other arguments, as far as they are known. */
   arguments: Readonly<Record<string, string>>;
@@ -188,13 +200,13 @@ export interface CompletionRequest {
 
 /** A Streamable HTTP endpoint that is being served. */
 export interface HttpServer extends AsyncDisposable {
-  /** Where it is: `http://127.0.0.1:8000/mcp`. */
+  /** The URL of the endpoint: `http://127.0.0.1:8000/mcp`. */
   readonly url: string;
   readonly host: string;
   readonly port: number;
-  /** Settles when it has ended; rejects when it failed. */
+  /** Settles when serving has ended; rejects if it failed. */
   readonly ended: Promise<void>;
-  /** Stop serving here; resolves when it has ended. */
+  /** Stops serving here; resolves when that is done. */
   close(): Promise<void>;
 }
 
@@ -232,10 +244,11 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Add a tool. The handler gets its arguments, checked against `input`, and a context. It returns text, content
-   * items, a `ToolResult`, or (with `output`) the typed value; it throws a `ToolError` to tell the model why not.
+   * Adds a tool. The handler gets its arguments, checked against `input`, and a context. It returns text,
+   * content items, a `ToolResult`, or (with `output`) the typed value; it throws a `ToolError` to report a
+   * failure to the model.
    *
-   * @throws McpError of kind `usage` when the name is taken or a schema cannot be used.
+   * @throws McpError of kind `usage` if the name is in use or a schema is unusable.
    */
   tool<
     const I extends Schema | undefined = undefined,
@@ -250,7 +263,7 @@ export class Server implements AsyncDisposable {
     refuseSchema(definition, where, "a schema goes into { input: … }");
     const { input, output, asks, ...others } = definition;
     const [options, rest] = split(others, OPTION_KEYS.tool);
-    // Those who come from the protocol's own names must not get a tool without a schema.
+    // A definition with the protocol's own names must not become a tool without a schema.
     for (const [wrong, right] of [["inputSchema", "input"], ["outputSchema", "output"]] as const) {
       if (wrong in rest) throw new UsageError(`${where}: the option is ${right}, not ${wrong}`);
     }
@@ -271,10 +284,10 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Add a resource (a URI) or a resource template (a URI with `{variables}`, RFC 6570). The handler of a template gets the
-   * variables by name.
+   * Adds a resource (a URI) or a resource template (a URI with `{variables}`, RFC 6570). The handler of a
+   * template gets the variables by name.
    *
-   * @throws McpError of kind `usage` when it is there already or malformed.
+   * @throws McpError of kind `usage` if it exists already or is malformed.
    */
   resource<const U extends string, const Q extends Questions = {}>(
     uri: U,
@@ -293,9 +306,9 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Add a prompt.
+   * Adds a prompt.
    *
-   * @throws McpError of kind `usage` when the name is taken.
+   * @throws McpError of kind `usage` if the name is in use.
    */
   prompt<const A extends PromptArguments | StandardSchema<any, any> = {}, const Q extends Questions = {}>(
     name: string,
@@ -315,10 +328,10 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Add suggestions for the arguments of a prompt or the variables of a resource template. Those who do not see that, do not
-   * see these.
+   * Adds suggestions for the arguments of a prompt or the variables of a resource template. They are visible
+   * to the callers that see the prompt or the template.
    *
-   * @throws McpError of kind `usage` when there are some already.
+   * @throws McpError of kind `usage` if there are some already.
    */
   completion(
     ref: CompletionRef,
@@ -335,7 +348,7 @@ export class Server implements AsyncDisposable {
     });
   }
 
-  /** Remove what was added under that name, URI or template; of a completion, what completes that. False: there was none. */
+  /** Removes an item by its name, URI or template; a completion, by its target. False: no such item. */
   remove(item: "tool" | "resource" | "prompt", key: string): boolean;
   remove(item: "completion", ref: CompletionRef): boolean;
   remove(item: string, named: string | CompletionRef): boolean {
@@ -350,25 +363,26 @@ export class Server implements AsyncDisposable {
     return removed;
   }
 
-  /** Tell those clients that listen to it that a resource has other contents now. */
+  /** Notifies the clients that are subscribed to a resource that its contents have changed. */
   notifyResourceUpdated(uri: string | URL): void {
     const params = JSON.stringify({ uri: String(uri) });
     this.engine.call(() => this.engine.native.notify(this.handle, "resource_updated", params));
   }
 
   /**
-   * Tell a client that what its user was asked to do at a page (`Context.elicitUrl` with an `elicitationId`) is done.
+   * Notifies a client that the interaction at a page (`Context.elicitUrl` with an `elicitationId`) is
+   * complete.
    *
-   * Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25.
-   * (2025-11-25, elicitation, "Completion Notifications for URL Mode Elicitation".) Later clients send their request
-   * again when the user is back.
+   * Only the session that received the elicitation is notified, once, and only if its revision has that
+   * notification: 2025-11-25. (2025-11-25, elicitation, "Completion Notifications for URL Mode Elicitation".)
+   * Later clients retry their request when the user is back.
    */
   notifyElicitationComplete(elicitationId: string): void {
     const params = JSON.stringify({ elicitationId });
     this.engine.call(() => this.engine.native.notify(this.handle, "elicitation_complete", params));
   }
 
-  /** Serve this process's standard streams. Resolves when the peer has closed them. */
+  /** Serves this process's standard streams. Resolves when the peer has closed them. */
   serveStdio(): Promise<void> {
     return this.#track(
       new Promise((resolve, reject) => {
@@ -380,13 +394,13 @@ export class Server implements AsyncDisposable {
     );
   }
 
-  /** Serve Streamable HTTP. Resolves when it listens. Keeps the process alive until closed. */
+  /** Serves Streamable HTTP. Resolves when it listens. Keeps the process alive until closed. */
   listen(options: ServeHttpOptions = {}): Promise<HttpServer> {
     return new Promise((resolve, reject) => {
       let finish!: () => void;
       let fail!: (error: McpError) => void;
       const ended = new Promise<void>((resolve, reject) => ([finish, fail] = [resolve, reject]));
-      // Whoever does not look at `ended` hears of a failure to start from `listen` itself.
+      // A caller that ignores `ended` gets a start failure from `listen` itself.
       ended.catch(() => {});
       const id = this.engine.operate(
         () => this.engine.native.serveHttp(this.handle, JSON.stringify(options)),
@@ -410,8 +424,8 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * Answer a web-standard request, for `Bun.serve`, `Deno.serve`, Hono and the like; bound, so that it can be handed
-   * on. The endpoint has the default options: `handler` makes one with others.
+   * Answers a web-standard request, for `Bun.serve`, `Deno.serve`, Hono and the like; bound, so that it can
+   * be passed as a function. The endpoint has the default options: `handler` makes one with others.
    */
   readonly fetch = async (request: Request, carrier?: Carrier): Promise<Response> => {
     if (this.#closing !== undefined) throw new ClosedError("the server is closed");
@@ -420,8 +434,9 @@ export class Server implements AsyncDisposable {
   };
 
   /**
-   * What answers web-standard requests: Streamable HTTP over somebody else's web server. An endpoint that is reached
-   * from outside needs `publicUrl` or `allowedHosts`. Aborting the request cancels its call.
+   * Returns a handler of web-standard requests: Streamable HTTP embedded in another web server. An endpoint
+   * that is reachable from outside needs `publicUrl` or `allowedHosts`. Aborting the request cancels its
+   * call.
    */
   handler(options: CarriedHttpOptions = {}): FetchHandler {
     const { endpoint, ended } = this.#carried(options);
@@ -429,16 +444,17 @@ export class Server implements AsyncDisposable {
   }
 
   /**
-   * What answers requests of Node's own HTTP server, as `(request, response) => void`: for `http.createServer`, Express
-   * (`app.all("/mcp", server.node())`) and Fastify (`reply.hijack()`, then with `request.raw`, `reply.raw` and `request.body`).
-   * An endpoint that is reached from outside needs `publicUrl` or `allowedHosts`. A caller who leaves cancels the call.
+   * Returns a handler for requests of Node's own HTTP server, as `(request, response) => void`: for
+   * `http.createServer`, Express (`app.all("/mcp", server.node())`) and Fastify (`reply.hijack()`, then with
+   * `request.raw`, `reply.raw` and `request.body`). An endpoint that is reachable from outside needs
+   * `publicUrl` or `allowedHosts`. A caller that disconnects cancels the call.
    */
   node(options: CarriedHttpOptions = {}): NodeHandler {
     const { endpoint, ended } = this.#carried(options);
     return nodeHandler(this.engine, endpoint, options.path ?? "/mcp", ended);
   }
 
-  /** Serve HTTP that the host carries. */
+  /** Serves HTTP that is embedded in another web server. */
   #carried(options: CarriedHttpOptions): { endpoint: number; ended: Promise<void> } {
     let finish!: () => void;
     let fail!: (error: McpError) => void;
@@ -453,7 +469,7 @@ export class Server implements AsyncDisposable {
     return { endpoint, ended };
   }
 
-  /** End everything that is served, and forget the server. Calls in flight fail. Idempotent. */
+  /** Ends all serving and removes the server from the engine. Calls in progress fail. Idempotent. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -510,22 +526,22 @@ export class Server implements AsyncDisposable {
   }
 }
 
-/** A schema in the place of the options would be taken for options without any. */
+/** Rejects a schema instead of the options, which would be read as options without any entries. */
 function refuseSchema(options: unknown, where: string, why: string): void {
   if (isStandardValue(options)) throw new UsageError(`${where}: ${why}`);
 }
 
-/** What the engine knows a completion by. */
+/** The engine's key of a completion. */
 function keyOf(ref: CompletionRef): string {
   return "prompt" in ref ? `prompt ${ref.prompt}` : `resource ${ref.resource}`;
 }
 
-/** The protocol's reference to what completes. */
+/** The protocol's reference to the target of a completion. */
 export function wireRef(ref: CompletionRef): object {
   return "prompt" in ref ? { type: "ref/prompt", name: ref.prompt } : { type: "ref/resource", uri: ref.resource };
 }
 
-/** Part an options object: what belongs to `keys`, and the rest. */
+/** Splits an options object: the entries in `keys`, and the rest. */
 export function split(options: object, keys: readonly string[]): [Record<string, any>, Record<string, any>] {
   const [mine, rest]: [Record<string, unknown>, Record<string, unknown>] = [{}, {}];
   for (const [key, value] of Object.entries(options)) {
@@ -534,7 +550,7 @@ export function split(options: object, keys: readonly string[]): [Record<string,
   return [mine, rest];
 }
 
-/** To be closed on purpose is no failure of a serve operation. */
+/** Ends a serve operation. A close on purpose resolves, because it is no failure. */
 function endOf(resolve: () => void, reject: (error: McpError) => void): (error: McpError) => void {
   return (error) => (error instanceof CancelledError || error instanceof ClosedError ? resolve() : reject(error));
 }
@@ -544,7 +560,10 @@ export function printError(error: unknown, { item, name }: { item: string; name:
   console.error(`trunnion: ${item} ${JSON.stringify(name)} threw:`, error);
 }
 
-/** Arguments that a refinement or transform of the user's schema refuses are told to the model, like the engine does. */
+/**
+ * Reports arguments that a refinement or transform of the user's schema refuses to the model, as the engine
+ * does.
+ */
 function validated(
   result: StandardResult<unknown> | Promise<StandardResult<unknown>>,
   run: (value: unknown) => unknown,
@@ -557,7 +576,7 @@ function validated(
   });
 }
 
-/** The answers of the declarative form are read before the handler runs. */
+/** Reads the answers of the declarative form before the handler runs. */
 function answered(asks: Questions, invoke: Target["invoke"]): Target["invoke"] {
   return async (payload, context) => {
     await context.readAsks(asks);

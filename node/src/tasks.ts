@@ -1,67 +1,73 @@
-// Tasks as clients use them: calls that a server answers later.
+// The client's side of tasks: calls that a server answers later.
 
 import type { RequestOptions } from "./client.js";
 import { type Op, ProtocolError } from "./generated.js";
 import { ToolResult } from "./results.js";
 import type { CreateMessageResult, ElicitResult } from "./types.js";
 
-/** States that may wait to be heard; older ones are left out. */
+/** The limit of unread states; older ones are dropped. */
 const MAX_WAITING = 64;
 const FINAL: readonly string[] = ["completed", "failed", "cancelled"];
 
 /**
- * Where a task is. `input_required`: it waits for answers. `completed`: there is a result; the tool itself may have failed.
- * `failed`: there is an error.
+ * The status of a task. `input_required`: it waits for answers. `completed`: there is a result; the tool
+ * itself may have failed. `failed`: there is an error.
  */
 export type TaskStatus = "working" | "input_required" | "completed" | "failed" | "cancelled";
 
-/** A task at one moment, the same in every era. Further fields are kept. */
+/** A task at one moment, the same in every era. Further fields are retained. */
 export interface TaskState {
-  /** With it the task can be picked up by `client.task`, also in another process. Empty of a call that was answered at once. */
+  /**
+   * The task's id, which `client.task` accepts, also in another process. Empty for a call that was answered
+   * at once.
+   */
   taskId: string;
   status: TaskStatus;
-  /** What the server says of that, for a person. */
+  /** The server's description of the status, for a person. */
   statusMessage?: string;
   /** ISO 8601. */
   createdAt?: string;
   /** ISO 8601. */
   lastUpdatedAt?: string;
-  /** How long the server keeps it, from its creation on, in milliseconds. `null`: for ever. */
+  /** The time for which the server stores it, from its creation, in milliseconds. `null`: indefinitely. */
   ttlMs?: number | null;
-  /** How often the server wants to be asked for it, in milliseconds. */
+  /** The interval at which the server wants to be polled, in milliseconds. */
   pollIntervalMs?: number;
   /**
-   * What it waits for, as the protocol's requests, by the keys of `Task.answer`. On legacy sessions what a task asks comes
-   * as requests.
+   * The input requests that it waits for, as the protocol's requests, by the keys of `Task.answer`. On legacy
+   * sessions the input requests of a task arrive as requests.
    */
   inputRequests?: Record<string, { method: string; params?: any }>;
   [field: string]: unknown;
 }
 
-/** The answer to one thing that a task asks. */
+/** The answer to one input request of a task. */
 export type TaskAnswer = ElicitResult | CreateMessageResult | Record<string, unknown>;
 
-/** How to ask about a task. */
+/** Options of a request about a task. */
 export type TaskRequestOptions = Pick<RequestOptions, "signal" | "timeoutMs" | "totalMs" | "meta">;
 
 type Told = { event: string; params: any };
 type WireOptions = RequestOptions & { ask?: boolean };
-/** @internal Makes a request of the client. */
+/** @internal Sends a request of the client. */
 export type Ask = (op: Op, params: object, options: WireOptions, tell?: (told: Told) => void) => Promise<any>;
 
-/** A call that the server answers later: of `client.startTask` or `client.task`. Dropping it changes nothing at the server. */
+/**
+ * A call that the server answers later: from `client.startTask` or `client.task`. Dropping it changes nothing
+ * at the server.
+ */
 export class Task<T = any> {
   /**
-   * To pick it up later, by `client.task`; undefined: the server answered at once, there is nothing to pick up. Where nobody
-   * signs in, who has it can see, answer and cancel the task.
+   * The id to store for `client.task`; undefined: the server answered at once, there is no task. On a server
+   * without authorization, anyone who has the id can poll, answer and cancel the task.
    */
   readonly id: string | undefined;
-  /** The state that the server made it in; undefined of one that was picked up or answered at once. */
+  /** The state at creation; undefined for a task that was opened by id or answered at once. */
   readonly created: TaskState | undefined;
   readonly #ask: Ask;
   readonly #result: any;
 
-  /** @internal `made`: an id, or what a call became. */
+  /** @internal `made`: an id, or the outcome of a call. */
   constructor(ask: Ask, made: string | { task?: TaskState; result?: object }) {
     this.#ask = ask;
     if (typeof made === "string") {
@@ -77,9 +83,9 @@ export class Task<T = any> {
   }
 
   /**
-   * Where it is now.
+   * Polls the current state.
    *
-   * @throws McpError: kind `invalid_params` when the server does not know the id, or knows it no longer.
+   * @throws McpError: kind `invalid_params` if the id is unknown to the server or has expired.
    */
   async status(options: TaskRequestOptions = {}): Promise<TaskState> {
     if (this.id === undefined) return this.#answered();
@@ -87,8 +93,9 @@ export class Task<T = any> {
   }
 
   /**
-   * Its states from now on, up to and with the last. What it asks is in their `inputRequests`, and not put to the client's
-   * handlers: `answer` it. Of what is not heard in time, only the newest 64 are kept. Leaving a `for await` ends watching.
+   * The states from now on, up to and including the last. Input requests are in their `inputRequests` and not
+   * sent to the client's handlers: `answer` them. Of unread states, only the newest 64 are retained. Leaving
+   * a `for await` ends watching.
    *
    * @example for await (const { status, statusMessage } of task.updates()) console.log(status, statusMessage);
    */
@@ -112,7 +119,7 @@ export class Task<T = any> {
     };
     const end = (error?: unknown) => {
       ended = true;
-      // How a task has ended is in its last state.
+      // The last state contains the task's outcome.
       if (!over) failure = error;
       wake?.();
     };
@@ -131,8 +138,8 @@ export class Task<T = any> {
   }
 
   /**
-   * Answer one thing that it asks; modern sessions only. `key`: its key in `inputRequests`; one that does not wait for an
-   * answer is ignored by servers.
+   * Answers one input request; modern sessions only. `key`: its key in `inputRequests`; servers ignore a key
+   * that does not wait for an answer.
    *
    * @throws McpError
    */
@@ -141,14 +148,14 @@ export class Task<T = any> {
     await this.#ask("update_task", { taskId: this.id, inputResponses: { [key]: answer } }, options);
   }
 
-  /** Say that it is not wanted any more. The server decides whether and when it ends. */
+  /** Requests cancellation. The server decides if and when the task ends. */
   async cancel(options: TaskRequestOptions = {}): Promise<void> {
     if (this.id !== undefined) await this.#ask("cancel_task", { taskId: this.id }, options);
   }
 
   /**
-   * Wait for its result, as long as it takes; what it asks meanwhile is put to the client's handlers. Giving up the wait, by
-   * `signal`, does not cancel the task.
+   * Waits for the result without a limit; input requests meanwhile go to the client's handlers. Cancelling
+   * the wait, by `signal`, does not cancel the task.
    *
    * @throws McpError: as the call itself would have failed; kind `cancelled` if the task was cancelled.
    */

@@ -1,6 +1,9 @@
 // The variables of a URI template (RFC 6570), as types.
 
-/** Variables by name. Those of `{name}` and `{+name}` are there; those of the other operators, such as `{?name}`, may be. */
+/**
+ * Variables by name. Those of `{name}` and `{+name}` are present; those of the other operators, such as
+ * `{?name}`, may be absent.
+ */
 export type TemplateVariables<U extends string> = string extends U
   ? Record<string, string>
   : { [K in Required<Expressions<U>>]: string } & { [K in Optional<Expressions<U>>]: string | undefined };

@@ -1,4 +1,4 @@
-// The types of the model: the objects of the protocol, and what goes with them.
+// The types of the model: the objects of the protocol, and related types.
 
 export type * from "./models.js";
 

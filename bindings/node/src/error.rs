@@ -1,11 +1,11 @@
-//! Errors cross as one JavaScript error object with `code`, `kind` and `data` (JSON text) beside its message.
+//! Errors as JavaScript error objects with `code`, `kind` and `data` (JSON text) beside the message.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use napi::bindgen_prelude::Env;
 use napi::{JsValue, Status};
 
-/// Run a facade call; a failure, or a panic, becomes a thrown error object.
+/// Runs a facade call; a failure, or a panic, becomes a thrown error object.
 pub fn guard<T>(env: Env, call: impl FnOnce() -> Result<T, trunnion_facade::Error>) -> napi::Result<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),

@@ -1,7 +1,7 @@
-//! The Node binding: the facade as one class of strings and numbers, and the waking of the event loop.
+//! The Node binding: the facade as one class of strings and numbers, and wake-ups of the event loop.
 //!
-//! Everything here belongs to one environment (the main thread or one worker): there are no statics, and an
-//! environment that ends closes its engines by a cleanup hook.
+//! Every value belongs to one environment (the main thread or one worker): there are no statics, and a
+//! cleanup hook closes the engines of an environment that ends.
 
 mod error;
 mod lifetime;
@@ -40,7 +40,7 @@ impl Wakeup {
 impl Drop for Wakeup {
     fn drop(&mut self) {
         if let Some(callback) = self.0.take() {
-            // An environment that ends has closed it already, which is the only error.
+            // Fails only if an ending environment has closed it already.
             #[expect(deprecated, reason = "dropping it would still deliver what is queued")]
             let _ = callback.abort();
         }
@@ -68,8 +68,8 @@ impl Engine {
         self.inner().fd()
     }
 
-    /// Have `callback(events)` called on the event loop with each non-empty batch, by watching [`Engine::fd`]
-    /// with libuv. False: this runtime has no libuv, or there is no descriptor; use `setWake`.
+    /// Calls `callback(events)` on the event loop with each non-empty batch, by watching [`Engine::fd`] with
+    /// libuv. False: this runtime has no libuv, or there is no descriptor; use `setWake`.
     #[napi]
     pub fn watch(&self, env: Env, callback: Function<'_, String, ()>) -> napi::Result<bool> {
         #[cfg(unix)]
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// Stop calling back; frees what `watch` and `setWake` hold.
+    /// Stops the callbacks; frees the resources of `watch` and `setWake`.
     #[napi]
     pub fn unwatch(&self) {
         self.inner().set_wake(Box::new(|| {}));
@@ -89,7 +89,7 @@ impl Engine {
         self.lifetime.unwatch();
     }
 
-    /// Let a watched engine keep the process alive, or not (the state after `watch`).
+    /// Sets whether a watched engine keeps the process alive (it does after `watch`).
     #[napi]
     pub fn keep_alive(&self, on: bool) {
         #[cfg(unix)]
@@ -110,8 +110,8 @@ impl Engine {
         self.inner().wait(u64::try_from(timeout_ms).ok().map(Duration::from_millis))
     }
 
-    /// `set_wake`: `callback()` runs on the event loop; it does not keep the process alive. It is not called any more
-    /// once `close`, `unwatch` or another `setWake` has returned.
+    /// `set_wake`: `callback()` runs on the event loop; it does not keep the process alive. There are no
+    /// further calls once `close`, `unwatch` or another `setWake` has returned.
     #[napi]
     pub fn set_wake(&self, callback: Function<'_, (), ()>) -> napi::Result<()> {
         let wake = Wakeup(Some(callback.build_threadsafe_function().weak::<true>().build()?));
@@ -214,7 +214,7 @@ impl Engine {
         guard(env, || self.inner().serve_http(handle(server), &options)).map(number)
     }
 
-    /// `http_request` to an endpoint that the host carries.
+    /// `http_request` to an endpoint that is embedded in the host's web server.
     #[napi]
     pub fn http_request(&self, env: Env, endpoint: i64, head: String, body: &[u8]) -> napi::Result<i64> {
         guard(env, || self.inner().http_request(handle(endpoint), &head, body)).map(number)
@@ -274,7 +274,7 @@ impl Drop for Engine {
     }
 }
 
-/// Handles are small counters; a negative number is no handle, and 0 names nothing.
+/// Converts a handle. Handles are small counters; a negative number is no handle, and 0 names nothing.
 fn handle(id: i64) -> u64 {
     u64::try_from(id).unwrap_or(0)
 }

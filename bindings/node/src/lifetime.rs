@@ -1,4 +1,4 @@
-//! Ties an engine to its environment: an environment that ends first closes the engine.
+//! The tie between an engine and its environment: an environment that ends first closes the engine.
 
 use std::cell::Cell;
 #[cfg(unix)]
@@ -16,7 +16,7 @@ use napi::{check_status, sys};
 #[cfg(unix)]
 use crate::poll::Poll;
 
-/// An engine, and its ties to one environment. Only ever touched on that environment's thread.
+/// An engine, and its ties to one environment. Used only on that environment's thread.
 pub struct Lifetime {
     engine: trunnion_facade::Engine,
     env: sys::napi_env,
@@ -26,7 +26,7 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// Tie `engine` to `env`.
+    /// Ties `engine` to `env`.
     pub fn new(env: Env, engine: trunnion_facade::Engine) -> napi::Result<Rc<Self>> {
         let lifetime = Rc::new(Self {
             engine,
@@ -35,7 +35,7 @@ impl Lifetime {
             #[cfg(unix)]
             poll: RefCell::new(None),
         });
-        // SAFETY: the hook is removed by `end`, before the last count can go.
+        // SAFETY: `end` removes the hook before the last count is dropped.
         let status = unsafe {
             sys::napi_add_env_cleanup_hook(env.raw(), Some(on_environment_end), hook_data(&lifetime))
         };
@@ -51,7 +51,7 @@ impl Lifetime {
         &self.engine
     }
 
-    /// Watch the engine's descriptor; see [`Poll::start`].
+    /// Watches the engine's descriptor; see [`Poll::start`].
     #[cfg(unix)]
     pub fn watch(self: &Rc<Self>, env: Env, callback: &Function<'_, String, ()>) -> napi::Result<bool> {
         self.unwatch();
@@ -61,7 +61,7 @@ impl Lifetime {
         Ok(watching)
     }
 
-    /// Stop watching. The handle's memory goes when the loop has turned once more.
+    /// Stops watching. The memory of the handle is freed after one more iteration of the loop.
     #[cfg(unix)]
     pub fn unwatch(&self) {
         let poll = self.poll.borrow_mut().take();
@@ -70,7 +70,7 @@ impl Lifetime {
         }
     }
 
-    /// Make the watch count, or not, as something the process waits for.
+    /// Sets whether the watch keeps the process alive.
     #[cfg(unix)]
     pub fn keep_alive(&self, on: bool) {
         if let Some(poll) = &*self.poll.borrow() {
@@ -78,7 +78,8 @@ impl Lifetime {
         }
     }
 
-    /// The JavaScript object, or the environment, is gone: nothing can reach the engine any more.
+    /// Ends the tie: the JavaScript object, or the environment, is closed and nothing can reach the engine
+    /// any more.
     pub fn end(&self) {
         if self.ended.replace(true) {
             return;
@@ -112,6 +113,6 @@ unsafe extern "C" fn on_environment_end(data: *mut c_void) {
     // SAFETY: the hook is only registered while the lifetime exists.
     let lifetime = unsafe { &*data.cast::<Lifetime>() };
     lifetime.ended.set(true);
-    // A panic must not unwind into the host. It is a defect, and nobody is left to tell.
+    // A panic must not unwind into the host. It is a defect, and there is no caller to report it to.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lifetime.close()));
 }

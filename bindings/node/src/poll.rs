@@ -1,4 +1,4 @@
-//! Waking by libuv: a `uv_poll` handle on the engine's descriptor, in the environment's own loop.
+//! Wake-ups by libuv: a `uv_poll` handle on the engine's descriptor, in the environment's own loop.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -18,8 +18,8 @@ const NOTHING: &str = "[]";
 
 type Handle = *mut c_void;
 
-/// The few functions of libuv that are needed. Looked up when used, so that the addon also loads in a
-/// runtime that does not have them.
+/// The few functions of libuv that are needed. They are resolved on first use, so that the addon also loads
+/// in a runtime that does not have them.
 struct Uv {
     handle_size: unsafe extern "C" fn(c_int) -> usize,
     poll_init: unsafe extern "C" fn(*mut sys::uv_loop_s, Handle, c_int) -> c_int,
@@ -66,7 +66,8 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// Call `callback(events)` whenever a drain of the engine brings any. `None` without libuv or descriptor.
+    /// Calls `callback(events)` whenever a drain of the engine returns events. `None` without libuv or
+    /// descriptor.
     pub fn start(
         env: Env,
         lifetime: &Rc<Lifetime>,
@@ -105,8 +106,8 @@ impl Poll {
         }));
         let poll = Self { handle, state };
         let mut hook = ptr::null_mut();
-        // An asynchronous hook: when the environment ends, its loop has to turn once more before libuv lets go
-        // of the handle.
+        // An asynchronous hook: when the environment ends, its loop must iterate once more before libuv
+        // releases the handle.
         // SAFETY: `state` lives until `on_closed`, which removes the hook.
         let hooked = unsafe {
             sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), state.cast(), &raw mut hook)
@@ -130,14 +131,14 @@ impl Poll {
         Ok(Some(poll))
     }
 
-    /// Count, or not, as something the loop waits for.
+    /// Sets whether the loop waits for this handle.
     pub fn keep_alive(&self, on: bool) {
         let uv = &self.state().uv;
         // SAFETY: the handle is open as long as this value exists.
         unsafe { if on { (uv.reference)(self.handle) } else { (uv.unreference)(self.handle) } }
     }
 
-    /// Stop, and free the handle when the loop has turned once more.
+    /// Stops, and frees the handle after one more iteration of the loop.
     pub fn close(self) {
         let State { uv, env, callback, .. } = self.state();
         // SAFETY: the handle is open; the reference is deleted once, on the environment's own thread.
@@ -156,13 +157,13 @@ impl Poll {
     }
 }
 
-/// `uv_handle_t.data`: the first field of every handle, ours to use.
+/// `uv_handle_t.data`: the first field of every handle, free for the user of libuv.
 fn data(handle: Handle) -> *mut *mut State {
     handle.cast()
 }
 
 extern "C" fn on_closed(handle: Handle) {
-    // SAFETY: `data` is the box of `start`; libuv does not touch the handle any more.
+    // SAFETY: `data` is the box of `start`; libuv does not use the handle any more.
     let state = unsafe { Box::from_raw(*data(handle)) };
     let hook = state.hook.get();
     drop(state);
@@ -173,7 +174,8 @@ extern "C" fn on_closed(handle: Handle) {
 }
 
 extern "C" fn on_environment_end(_hook: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
-    // SAFETY: the state lives until `on_closed`, which removes this hook. The count keeps the engine meanwhile.
+    // SAFETY: the state lives until `on_closed`, which removes this hook. The count keeps the engine alive
+    // meanwhile.
     let lifetime = unsafe { Rc::clone(&(*data.cast::<State>()).lifetime) };
     lifetime.unwatch();
 }
@@ -181,8 +183,8 @@ extern "C" fn on_environment_end(_hook: sys::napi_async_cleanup_hook_handle, dat
 extern "C" fn on_readable(handle: Handle, status: c_int, _events: c_int) {
     // SAFETY: `data` is the box of `start`, and the handle is open while it calls back.
     let state = unsafe { &**data(handle) };
-    // Events are drained before JavaScript is entered: readiness that brings none (a handshake, half a
-    // message) never costs a call.
+    // Events are drained before JavaScript is entered: readiness without events (a handshake, half a message)
+    // never costs a call.
     let drained = match status {
         0 => catch_unwind(AssertUnwindSafe(|| state.lifetime.engine().drain_json(NOTHING)))
             .map_err(|_| "the engine panicked".to_owned())
@@ -193,7 +195,7 @@ extern "C" fn on_readable(handle: Handle, status: c_int, _events: c_int) {
         Ok(events) if events == NOTHING => {}
         Ok(events) => scoped(state.env, || call(state, &events)),
         Err(message) => {
-            // Left running, it would be called again at once, for ever.
+            // If it kept running, libuv would call it again at once, without end.
             // SAFETY: the handle is open.
             unsafe { (state.uv.poll_stop)(handle) };
             scoped(state.env, || fatal(state.env, &message));
@@ -212,7 +214,8 @@ fn scoped(env: sys::napi_env, body: impl FnOnce()) {
     }
 }
 
-/// Call back with the events, as the outermost frame: microtasks and `process.nextTick` run after it.
+/// Calls the callback with the events, as the outermost frame: microtasks and `process.nextTick` run after
+/// it.
 fn call(state: &State, events: &str) {
     // The callback may close the engine; nothing of `state` is used after it.
     let env = state.env;
@@ -236,7 +239,7 @@ fn call(state: &State, events: &str) {
     }
 }
 
-/// Nobody called, so nobody can catch: an uncaught exception.
+/// Raises an uncaught exception, because no caller can catch it.
 fn fatal(env: sys::napi_env, message: &str) {
     let mut error = ptr::null_mut();
     // SAFETY: on the environment's thread; every value lives in the caller's scope.

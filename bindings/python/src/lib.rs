@@ -1,8 +1,8 @@
-//! The native module `trunnion._native`: the facade's functions with Python's types.
+//! The native module `trunnion._native`: the functions of the facade with Python types.
 //!
-//! Only conversion lives here. JSON stays text, every Rust thread stays out of the interpreter, and what
-//! may block runs detached from it. A failure is one [`NativeError`] whose arguments are
-//! `(code, kind, message, data)`; the Python layer turns it into its exception family.
+//! This module contains conversion only. JSON stays text, no Rust thread enters the interpreter, and a call
+//! that may block runs detached from it. A failure is one [`NativeError`] whose arguments are `(code, kind,
+//! message, data)`; the Python layer converts it to its exception family.
 
 use std::mem::ManuallyDrop;
 use std::time::Duration;
@@ -51,8 +51,8 @@ struct Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // In a forked child the engine's threads do not exist and its descriptors are the parent's: touching
-        // either would hang or steal, so there the engine is left alone.
+        // In a forked child the engine's threads do not exist and its descriptors belong to the parent. Using
+        // either would hang or steal events, so the child does not touch the engine.
         if std::process::id() == self.pid {
             let engine = unsafe {
                 // SAFETY: `drop` runs once and nothing reads `inner` after it.
@@ -84,7 +84,8 @@ impl Engine {
         Ok(self.engine()?.fd())
     }
 
-    /// Apply completions `(id, outcome, payload)`, make one turn, return events `(kind, id, target, payload)`.
+    /// Applies completions `(id, outcome, payload)`, makes one turn, returns events `(kind, id, target,
+    /// payload)`.
     fn drain<'py>(&self, py: Python<'py>, completions: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
         let engine = self.engine()?;
         let batch = completions.iter().map(|item| completion(&item)).collect::<PyResult<Vec<_>>>()?;
@@ -97,18 +98,18 @@ impl Engine {
         PyList::new(py, rows)
     }
 
-    /// Block until there is something to drain; false when `timeout_ms` passed first (negative: no limit).
+    /// Blocks until there is something to drain; false if `timeout_ms` passed first (negative: no limit).
     fn wait(&self, py: Python<'_>, timeout_ms: i64) -> PyResult<bool> {
         let engine = self.engine()?;
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         Ok(py.detach(|| engine.wait(timeout)))
     }
 
-    /// Write eight bytes to a descriptor when the queue turns from empty to non-empty.
+    /// Writes eight bytes to a descriptor when the queue turns from empty to non-empty.
     ///
-    /// The engine's threads never enter the interpreter, so what they signal is a descriptor (an eventfd, a
-    /// pipe or a socket, non-blocking), as with `signal.set_wakeup_fd`. The caller keeps it open until `close`, or until
-    /// another `set_wake`, has returned: it is not written to afterwards.
+    /// The engine's threads never enter the interpreter, so they signal through a descriptor (an eventfd, a
+    /// pipe or a socket, non-blocking), as with `signal.set_wakeup_fd`. The caller keeps it open until
+    /// `close`, or another `set_wake`, has returned: the engine does not write to it afterwards.
     fn set_wake(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
         let engine = self.engine()?;
         let callback = wake::writer(fd)?;
@@ -116,7 +117,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Answer one exchange. False: it was answered or cancelled before.
+    /// Answers one exchange. False: it was answered or cancelled before.
     fn complete(
         &self,
         py: Python<'_>,
@@ -129,46 +130,46 @@ impl Engine {
         Ok(py.detach(|| engine.complete(id, outcome, &payload)))
     }
 
-    /// Report progress of an exchange. False: nobody asked, or it is over.
+    /// Reports progress of an exchange. False: the client did not request progress, or the exchange is over.
     fn progress(&self, py: Python<'_>, id: u64, payload: &Bound<'_, PyString>) -> PyResult<bool> {
         let engine = self.engine()?;
         let payload = text(payload);
         py.detach(|| engine.progress(id, &payload)).map_err(raise)
     }
 
-    /// Send a log message with an exchange. False: below the level asked for.
+    /// Sends a log message with an exchange. False: it is below the requested level.
     fn log(&self, py: Python<'_>, id: u64, payload: &Bound<'_, PyString>) -> PyResult<bool> {
         let engine = self.engine()?;
         let payload = text(payload);
         py.detach(|| engine.log(id, &payload)).map_err(raise)
     }
 
-    /// Store a JSON value with an exchange. False: it is over.
+    /// Stores a JSON value with an exchange. False: it is over.
     fn remember(&self, py: Python<'_>, id: u64, key: &str, value: &str) -> PyResult<bool> {
         let engine = self.engine()?;
         py.detach(|| engine.remember(id, key, value)).map_err(raise)
     }
 
-    /// Close the response stream of an exchange; the call goes on. False: it has none.
+    /// Closes the response stream of an exchange; the call continues. False: it has none.
     fn close_stream(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
         let engine = self.engine()?;
         Ok(py.detach(|| engine.close_stream(id)))
     }
 
-    /// What is known of an exchange as JSON text; None when it is over.
+    /// The state of an exchange as JSON text; None when it is over.
     fn context(&self, py: Python<'_>, id: u64) -> PyResult<Option<String>> {
         let engine = self.engine()?;
         Ok(py.detach(|| engine.context(id)))
     }
 
-    /// Give up an operation. False: it had ended.
+    /// Cancels an operation. False: it had ended.
     #[pyo3(signature = (id, reason = ""))]
     fn cancel(&self, py: Python<'_>, id: u64, reason: &str) -> PyResult<bool> {
         let engine = self.engine()?;
         Ok(py.detach(|| engine.cancel(id, reason)))
     }
 
-    /// Stop everything within `deadline_ms`. Idempotent.
+    /// Stops everything within `deadline_ms`. Idempotent.
     #[pyo3(signature = (deadline_ms = 1000))]
     fn close(&self, py: Python<'_>, deadline_ms: u64) -> PyResult<()> {
         let engine = self.engine()?;
@@ -182,13 +183,13 @@ impl Engine {
         Ok(py.detach(|| engine.live()))
     }
 
-    /// Register a server; returns its handle.
+    /// Registers a server; returns its handle.
     fn server_new(&self, py: Python<'_>, definition: &str) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.server_new(definition)).map_err(raise)
     }
 
-    /// Add a tool, resource, resource_template, prompt or completion whose events carry `target`.
+    /// Adds a tool, resource, resource_template, prompt or completion whose events carry `target`.
     fn server_add(
         &self,
         py: Python<'_>,
@@ -202,54 +203,54 @@ impl Engine {
         py.detach(|| engine.server_add(server, item, definition, options, target)).map_err(raise)
     }
 
-    /// Remove an item by its name, URI or template. False: there was none.
+    /// Removes an item by its name, URI or template. False: no such item.
     fn server_remove(&self, py: Python<'_>, server: u64, item: &str, key: &str) -> PyResult<bool> {
         let engine = self.engine()?;
         py.detach(|| engine.server_remove(server, item, key)).map_err(raise)
     }
 
-    /// Serve the process's standard streams; returns the operation.
+    /// Serves the process's standard streams; returns the operation.
     #[pyo3(signature = (server, options = "{}"))]
     fn serve_stdio(&self, py: Python<'_>, server: u64, options: &str) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.serve_stdio(server, options)).map_err(raise)
     }
 
-    /// Serve Streamable HTTP; returns the operation.
+    /// Serves Streamable HTTP; returns the operation.
     #[pyo3(signature = (server, options = "{}"))]
     fn serve_http(&self, py: Python<'_>, server: u64, options: &str) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.serve_http(server, options)).map_err(raise)
     }
 
-    /// Hand a request to an endpoint that the host carries; returns the operation.
+    /// Sends a request to an endpoint that is embedded in the host's web server; returns the operation.
     fn http_request(&self, py: Python<'_>, endpoint: u64, head: &str, body: &[u8]) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.http_request(endpoint, head, body)).map_err(raise)
     }
 
-    /// Tell the peers of a server or a client that something has changed. False: there is none of that id.
+    /// Notifies the peers of a server or a client of a change. False: the id is unknown.
     #[pyo3(signature = (id, event, params = "{}"))]
     fn notify(&self, py: Python<'_>, id: u64, event: &str, params: &str) -> PyResult<bool> {
         let engine = self.engine()?;
         py.detach(|| engine.notify(id, event, params)).map_err(raise)
     }
 
-    /// End every serve operation of a server and forget it.
+    /// Ends every serve operation of a server and removes the server.
     fn server_close(&self, py: Python<'_>, server: u64) -> PyResult<()> {
         let engine = self.engine()?;
         py.detach(|| engine.server_close(server));
         Ok(())
     }
 
-    /// Connect to `{"url"}`, `{"command"}` or `{"server"}`; returns the client.
+    /// Connects to `{"url"}`, `{"command"}` or `{"server"}`; returns the client.
     #[pyo3(signature = (target, options = "{}"))]
     fn connect(&self, py: Python<'_>, target: &str, options: &str) -> PyResult<u64> {
         let engine = self.engine()?;
         py.detach(|| engine.connect(target, options)).map_err(raise)
     }
 
-    /// Ask the server one thing by its neutral name; returns the operation.
+    /// Sends one request to the server by its neutral name; returns the operation.
     #[pyo3(signature = (client, op, params = None, options = "{}"))]
     fn request(
         &self,
@@ -264,7 +265,7 @@ impl Engine {
         py.detach(|| engine.request(client, op, &params, options)).map_err(raise)
     }
 
-    /// Disconnect.
+    /// Disconnects.
     fn client_close(&self, py: Python<'_>, client: u64) -> PyResult<()> {
         let engine = self.engine()?;
         py.detach(|| engine.client_close(client));
@@ -284,8 +285,8 @@ fn completion(item: &Bound<'_, PyAny>) -> PyResult<facade::Completion> {
     })
 }
 
-/// UTF-8 of a Python string. A lone surrogate has none; one bad answer must not fail its whole batch, so it
-/// becomes U+FFFD.
+/// UTF-8 of a Python string. A lone surrogate has no UTF-8 form; one bad answer must not fail its whole
+/// batch, so the surrogate becomes U+FFFD.
 fn text(value: &Bound<'_, PyString>) -> String {
     value.to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! Waking a host through a descriptor.
+//! Wake-ups of a host through a descriptor.
 
 use pyo3::prelude::*;
 
@@ -13,7 +13,7 @@ pub(crate) fn writer(fd: i32) -> PyResult<Box<dyn Fn() + Send + Sync>> {
     if fd < 0 {
         return Err(pyo3::exceptions::PyValueError::new_err("not a descriptor"));
     }
-    // SAFETY: the descriptor stays the caller's: `ManuallyDrop` never closes it.
+    // SAFETY: the caller owns the descriptor: `ManuallyDrop` never closes it.
     let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
     Ok(Box::new(move || {
         let _ = (&*file).write(&1u64.to_ne_bytes());

@@ -1,7 +1,7 @@
-//! The Swift binding: the facade as one UniFFI object, JSON as text both ways.
+//! The Swift binding: the facade as one UniFFI object, with JSON as text in both directions.
 //!
-//! Everything is synchronous and everything throws, so that even a panic in the engine reaches Swift as an
-//! error. There is one way of waiting: a thread of the host blocks in [`Engine::wait`] and then calls
+//! Every function is synchronous and throws, so that even a panic in the engine reaches Swift as an error.
+//! There is one way to wait: a thread of the host blocks in [`Engine::wait`] and then calls
 //! [`Engine::drain`]. Rust never calls Swift.
 
 use std::sync::Arc;

@@ -231,7 +231,7 @@ __all__ = [
     "Visibility",
 ]
 
-# A server that starts from cold need not load what only clients and asyncio programs use.
+# A server that starts from cold does not load the modules that only clients and asyncio programs use.
 _LAZY = {
     "AsgiApp": "_asgi",
     "Asking": "_asking",

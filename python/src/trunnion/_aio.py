@@ -1,4 +1,4 @@
-"""The host that lives on an asyncio loop: it watches the engine's descriptor and drains on readiness."""
+"""The host on an asyncio loop: it watches the engine's descriptor and drains on readiness."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 # Turns of the engine in one pass of the loop. More would answer a busy peer sooner and starve the rest.
 _BURST = 8
-# On a stuck close the loop must not hang: what is left is stopped hard.
+# On a stuck close the loop must not hang: the rest is stopped hard.
 _CLOSE_MS = 1000
 
 
 class AsyncOperation(Operation):
-    """An operation whose end is a future of the loop. What ends after its future is cancelled is dropped."""
+    """An operation whose end is a future of the loop. A result that arrives after the future was cancelled is
+    dropped."""
 
     __slots__ = ("future",)
 
@@ -42,14 +43,14 @@ class AsyncOperation(Operation):
             return
         if error is not None:
             self.future.set_exception(error)
-            # Whoever waits is told; where nobody does, there is nothing to complain of.
+            # The waiter gets the exception; without a waiter, it is not an error.
             self.future.exception()
         else:
             self.future.set_result(payload or "null")
 
 
 class _Asked:
-    """What a handler on the loop's own thread has asked for."""
+    """The request of a handler on the loop's own thread."""
 
     __slots__ = ("host", "id", "operation")
 
@@ -66,7 +67,7 @@ class _Asked:
 
 
 class _ThreadAsked(Operation):
-    """What a handler on a worker thread has asked for."""
+    """The request of a handler on a worker thread."""
 
     __slots__ = ("gate", "payload", "error")
 
@@ -95,7 +96,8 @@ class _ThreadAsked(Operation):
 
 
 class AsyncHost(Host):
-    """The host of the running loop. Everything but `Host._work` and what it asks happens on that loop's thread."""
+    """The host of the running loop. Everything but `Host._work` and its requests happens on that loop's
+    thread."""
 
     def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -117,7 +119,7 @@ class AsyncHost(Host):
     # ----------------------------------------------------------------------------------------------- events
 
     def schedule(self) -> None:
-        """Turn the engine once more in this pass of the loop."""
+        """Turns the engine once more in this pass of the loop."""
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._flush)
@@ -212,24 +214,24 @@ class AsyncHost(Host):
     # ------------------------------------------------------------------------------------------- operations
 
     def begin(self, name: str, *args: Any) -> tuple[int, AsyncOperation]:
-        """Start an operation of the engine; its future ends on this loop."""
+        """Starts an operation of the engine; its future ends on this loop."""
         operation = self.operation()
         return self.enter(operation, name, *args), operation
 
     def enter(self, operation: Operation, name: str, *args: Any) -> int:
-        """Start an operation of the engine that has been made before."""
+        """Starts an operation of the engine that was created before."""
         id: int = self.call(name, *args)
         self.operations[id] = operation
         self.schedule()
         return id
 
     def operation(self) -> AsyncOperation:
-        """Something to wait for on this loop."""
+        """A new operation to wait for on this loop."""
         return AsyncOperation(self.loop)
 
     async def finish(self, id: int, operation: AsyncOperation, reason: str = "cancelled by the caller") -> str:
-        """Wait for an operation's result. Cancelling the wait gives the operation up, and so does an error
-        that is the caller's own, such as one of its progress callback."""
+        """Waits for an operation's result. Cancelling the wait cancels the operation, and so does an error of
+        the caller, such as one of its progress callback."""
         try:
             return await operation.future
         except BaseException:
@@ -245,7 +247,7 @@ class AsyncHost(Host):
         self.holds -= 1
         if self.holds > 0 or self.closed:
             return
-        # A handler that closes what it runs on neither cancels itself nor waits for itself.
+        # A handler that closes its own host neither cancels itself nor waits for itself.
         me = asyncio.current_task()
         tasks = []
         for entry in list(self.running.values()):
@@ -257,7 +259,7 @@ class AsyncHost(Host):
                 tasks.append(task)
         try:
             if tasks:
-                # A handler that swallows its cancellation is left behind, not waited for.
+                # A handler that swallows its cancellation is abandoned, not waited for.
                 await asyncio.wait(tasks, timeout=_CLOSE_MS / 1000)
             if self._ready:
                 self._turn()
@@ -277,7 +279,7 @@ class AsyncHost(Host):
         self.operations.clear()
 
     def _unwatch(self) -> None:
-        # In a forked child the loop's own descriptors are still the parent's.
+        # In a forked child the loop's own descriptors still belong to the parent.
         if getattr(self, "_fd", -1) >= 0 and not self.loop.is_closed() and os.getpid() == self._pid:
             self.loop.remove_reader(self._fd)
 
@@ -302,10 +304,10 @@ _Spawn = Callable[[Coroutine[Any, Any, Any]], "asyncio.Task[Any]"]
 
 
 def _spawner(loop: asyncio.AbstractEventLoop) -> _Spawn:
-    """How to start a handler's task so that its first step runs at once.
+    """Returns a function that starts a handler's task so that its first step runs at once.
 
     A handler that never waits is then done when this returns, which saves a pass of the loop and most of a
-    task's cost; `asyncio.current_task()` is right all the while. A task factory of the user's wins.
+    task's cost; `asyncio.current_task()` is correct throughout. A task factory of the user takes precedence.
     """
     if loop.get_task_factory() is not None:
         return loop.create_task
@@ -315,10 +317,11 @@ def _spawner(loop: asyncio.AbstractEventLoop) -> _Spawn:
 
 
 def _first_step(loop: Any) -> _Spawn | None:
-    """Eager tasks for 3.10 and 3.11, where a task schedules its first step with `loop.call_soon`.
+    """Returns a starter of eager tasks for 3.10 and 3.11, in which a task schedules its first step with
+    `loop.call_soon`.
 
-    While the task is made, that method is replaced on this loop object, so the step comes to us and is run
-    here in the task's own context. Gives None for loops that do not allow it.
+    While the task is created, that method is replaced on this loop object, so the step arrives here and runs
+    in the task's own context. Returns None for loops that do not allow it.
     """
     caught: list[Any] = []
 
@@ -351,7 +354,7 @@ def _first_step(loop: Any) -> _Spawn | None:
         coro.close()
         return None
     if not caught:
-        # The loop scheduled the step in a way of its own.
+        # The loop scheduled the step in its own way.
         return None
     step, args, context = caught.pop()
     loop.call_soon(step, *args, context=context)

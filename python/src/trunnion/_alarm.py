@@ -1,8 +1,8 @@
-"""Signals end a wait for a descriptor, also one that begins when they have just come.
+"""A descriptor that ends a wait when a signal arrives, also if the signal arrives just before the wait.
 
-Python runs signal handlers between its own instructions. A signal that comes after the last of these and before
-`poll` waits would be handled when the next event comes; so while the main thread waits, the interpreter writes
-to a descriptor that is waited for too.
+Python runs signal handlers between its own instructions. A signal that arrives after the last of these and
+before `poll` waits would be handled at the next event; so while the main thread waits, the interpreter writes
+to a descriptor that `poll` watches too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 
 
 class Alarm:
-    """Entered by a thread that is about to wait. Only the main thread is told of signals; for others it does nothing.
+    """Entered by a thread that is about to wait. Python delivers signals to the main thread only; on others
+    it does nothing.
 
     Attributes:
-        fd: readable when a signal has come; -1 where signals do not interrupt waiting.
+        fd: readable when a signal has arrived; -1 if signals do not interrupt waiting.
     """
 
     __slots__ = ("fd", "_write", "_before", "_heard", "_entered", "_closed")
@@ -56,7 +57,7 @@ class Alarm:
         self.drain()
         heard, self._heard = self._heard, b""
         if heard and self._before >= 0:
-            # They were meant for whoever was told of signals before, such as an asyncio loop.
+            # They were meant for the previous receiver of signals, such as an asyncio loop.
             try:
                 os.write(self._before, heard)
             except OSError:
@@ -65,14 +66,14 @@ class Alarm:
             self._shut()
 
     def drain(self) -> None:
-        """Take what has been heard, so that it is not readable any more."""
+        """Reads the signal bytes, so that the descriptor is not readable any more."""
         try:
             self._heard = (self._heard + os.read(self.fd, 4096))[-4096:]
         except BlockingIOError:
             pass
 
     def close(self) -> None:
-        """Close the descriptors, as soon as nobody waits for them. Idempotent."""
+        """Closes the descriptors, as soon as no thread waits for them. Idempotent."""
         if not self._closed:
             self._closed = True
             if not self._entered:

@@ -1,4 +1,4 @@
-"""Answers to what servers ask, and to what signing in takes: the handlers of a client."""
+"""The handlers of a client: answers to input requests of servers, and to sign-in events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class Answerer:
-    """One handler of a client. An `async def` runs on the loop, a `def` on a worker thread, as those of servers."""
+    """One handler of a client. As with handlers of servers, an `async def` runs on the loop, a `def` on a
+    worker thread."""
 
     __slots__ = ("fn", "name", "is_async", "parse", "encode")
 
@@ -32,7 +33,7 @@ class Answerer:
         self.encode = encode
 
     def start(self, host: Host, id: int, payload: str) -> Done | None:
-        """Run it for one question. Gives the completion, or None when it comes later."""
+        """Runs it for one request. Returns the completion, or None if that follows later."""
         try:
             request = self.parse(loads(payload))
             if self.is_async:
@@ -43,7 +44,7 @@ class Answerer:
             return (id, *self.failure(error))
 
     def run(self, id: int, arguments: dict[str, Any]) -> Done:
-        """Run a `def` handler to its end, on a thread where no exception means more than that it failed."""
+        """Runs a `def` handler to its end, on a thread where an exception means only that it failed."""
         try:
             outcome, text = self.encode(self.fn(arguments["request"]))
         except BaseException as error:
@@ -51,7 +52,7 @@ class Answerer:
         return (id, outcome, text)
 
     def failure(self, error: BaseException, context: Any = None) -> Answer:
-        """What whoever asked is told of an exception: of an unexpected one, only that there was one."""
+        """The error for the peer: of an unexpected exception, only that there was one."""
         if isinstance(error, McpError):
             return OUTCOME_ERROR, error_json(error)
         if not isinstance(error, Cancelled):
@@ -62,7 +63,7 @@ class Answerer:
 
 
 def answerers(on_elicit: Callable[[Any], Any] | None, on_sample: Callable[[Any], Any] | None) -> dict[int, Answerer]:
-    """The handlers that there are, by the kind of their events."""
+    """The registered handlers, by the kind of their events."""
     found = {}
     if on_elicit is not None:
         found[EVENT_ELICIT] = Answerer(on_elicit, "on_elicit", elicit_request_from_json, _elicited)

@@ -1,4 +1,4 @@
-"""A server as an ASGI 3 application: somebody else's web server carries its HTTP."""
+"""A server as an ASGI 3 application: Streamable HTTP embedded in another web server."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# Characters of a response that wait for a caller who does not read, above which it is cut off.
+# The limit of queued characters of a response for a caller that does not read; above it the response is cut
+# off.
 _WAITING = 16 << 20
-# The engine's own limit of a body, where none is set; it refuses what is longer, so no more is read.
+# The engine's own default limit of a body; it refuses longer ones, so no more is read.
 _BODY = 4 << 20
 
 
 class AsgiApp:
-    """What `Server.asgi` gives: call it as ASGI says. It belongs to the loop that first uses it."""
+    """The ASGI application of `Server.asgi`. It belongs to the loop that first uses it."""
 
     def __init__(self, server: Server, options: dict[str, Any]) -> None:
         self._server = server
@@ -39,7 +40,7 @@ class AsgiApp:
         self._serving: Serving | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or live through the lifespan of the application."""
+        """Answers one request, or runs through the lifespan of the application."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
@@ -51,14 +52,14 @@ class AsgiApp:
             raise ValueError(f"an ASGI scope of type {scope['type']!r}")
 
     async def aclose(self) -> None:
-        """End it, where no lifespan does. Calling this again does nothing."""
+        """Closes it, if no lifespan does. Calling this again does nothing."""
         serving, self._serving = self._serving, None
         if serving is not None:
             await serving.close()
 
     async def _start(self) -> Serving:
         if self._serving is None:
-            # Entering does not wait: of several first requests one does it.
+            # Entering does not wait: the first of several requests does it.
             serving = Serving(self._server, "serve_http", dumps(self._options), listens=False)
             self._serving = await serving.__aenter__()
         return self._serving
@@ -102,7 +103,7 @@ class AsgiApp:
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
-            # Whoever mounted it leaves its own part in the path.
+            # The framework that mounted it leaves its own part in the path.
             path = path[len(root) :]
         if root and path in ("", "/"):
             path = self._path
@@ -119,7 +120,7 @@ class AsgiApp:
 
 
 class _Response(AsyncOperation):
-    """A response while it comes: told by the engine, taken by `send_to`."""
+    """A response while it arrives: filled by the engine, sent by `send_to`."""
 
     __slots__ = ("_parts", "_waiting", "_more", "_over", "_left")
 
@@ -135,7 +136,7 @@ class _Response(AsyncOperation):
 
     @classmethod
     def begin(cls, host: AsyncHost, endpoint: int, head: str, body: bytes) -> tuple[int, _Response]:
-        """Hand a request to the engine."""
+        """Sends a request to the engine."""
         response = cls(host.loop)
         return host.enter(response, "http_request", endpoint, head, body), response
 
@@ -145,13 +146,13 @@ class _Response(AsyncOperation):
         self._more.set()
 
     def give_up(self) -> None:
-        """The caller has left, or does not read."""
+        """Cancels the request: the caller has disconnected, or does not read."""
         self._parts.clear()
         self._over = self._left = True
         self._more.set()
 
     async def send_to(self, send: Send) -> None:
-        """Send what there is until the engine has said all or the caller has left."""
+        """Sends the response until it is complete or the caller has disconnected."""
         started = False
         while True:
             while self._parts:
@@ -189,7 +190,7 @@ class _Response(AsyncOperation):
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
-    """The request's body, or enough of it to be refused; None when the caller has left."""
+    """The request's body, or enough of it to be refused; None if the caller has disconnected."""
     parts: list[bytes] = []
     size = 0
     while size <= limit:
@@ -216,7 +217,7 @@ async def _refuse(send: Send, status: int, message: str) -> None:
 
 
 def _address(client: Any) -> str | None:
-    """The address of whoever has connected; None where it is not one, as over a Unix socket."""
+    """The address of the peer; None if there is no IP address, as over a Unix socket."""
     from ipaddress import ip_address
 
     try:

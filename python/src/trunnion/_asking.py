@@ -1,4 +1,4 @@
-"""Questions to the client: what handlers may ask before they answer."""
+"""Input requests to the client: elicitation, sampling and roots."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Messages = Union[str, SamplingMessage, Sequence[Union[str, SamplingMessage, Mapp
 
 
 class Cancelled(BaseException):
-    """Leaves a `def` handler whose run is over: the client has left, or has been sent off for an answer and
-    will come back with it, when the handler is run again. Let it pass; nothing is logged of it."""
+    """Leaves a `def` handler whose run is over: the client has disconnected, or has got the input request and
+    retries with the answer, which runs the handler again. Do not catch it; it is not logged."""
 
 
 class FormResult(ElicitResult, Generic[T]):
-    """What the person did with a form.
+    """The result of an elicited form.
 
     Attributes:
-        data: the accepted form, as a value of the type that the form was made of, or as a dict; None
-            where it was not accepted.
+        data: the accepted form, as a value of the type that the form was made of, or as a dict; None if it
+            was not accepted.
     """
 
     __slots__ = ("data",)
@@ -51,12 +51,12 @@ class FormResult(ElicitResult, Generic[T]):
 
     @property
     def accepted(self) -> bool:
-        """Whether the person filled it in."""
+        """True if the user accepted the form."""
         return self.action == "accept"
 
 
 class Question(Generic[T]):
-    """One question to the client. Made by `form`, `url`, `sample` and `roots`."""
+    """One input request to the client. Made by `form`, `url`, `sample` and `roots`."""
 
     __slots__ = ("op", "params", "read")
 
@@ -73,13 +73,13 @@ class Question(Generic[T]):
     def form(message: str, schema: Form | Mapping[str, Any]) -> Question[FormResult[dict[str, Any]]]: ...
     @staticmethod
     def form(message: str, schema: Any) -> Any:
-        """Ask the person to fill in a form: see `Context.elicit`."""
+        """Elicits a form from the user: see `Context.elicit`."""
         requested, load = form_of(schema)
         return Question("elicit", {"message": message, "requestedSchema": requested}, _form_reader(load))
 
     @staticmethod
     def url(message: str, url: str, *, elicitation_id: str | None = None) -> Question[ElicitResult]:
-        """Ask the person to visit a page: see `Context.elicit_url`."""
+        """Elicits a visit to a page: see `Context.elicit_url`."""
         params = {"mode": "url", "message": message, "url": url}
         if elicitation_id is not None:
             params["elicitationId"] = elicitation_id
@@ -99,7 +99,7 @@ class Question(Generic[T]):
         tools: Sequence[ToolInfo | Mapping[str, Any]] | None = None,
         tool_choice: ToolChoice | Mapping[str, Any] | None = None,
     ) -> Question[CreateMessageResult]:
-        """Ask the client's model: see `Context.sample`."""
+        """Samples the client's model: see `Context.sample`."""
         request = CreateMessageRequest(
             _conversation(messages),
             max_tokens,
@@ -116,7 +116,7 @@ class Question(Generic[T]):
 
     @staticmethod
     def roots() -> Question[list[Root]]:
-        """Ask where the client lets the server work: see `Context.list_roots`."""
+        """Lists the roots of the client: see `Context.list_roots`."""
         return Question("list_roots", {}, _roots)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class Question(Generic[T]):
         """The answer from its JSON form.
 
         Raises:
-            ProtocolError: it does not have the shape that it should.
+            ProtocolError: it has the wrong shape.
         """
         try:
             return self.read(raw)
@@ -136,8 +136,8 @@ class Question(Generic[T]):
 
 
 class Asking(Generic[T]):
-    """What is to come of something that a handler has asked for: an answer of the client, or that something is stored.
-    `await` it in an `async def` handler, take its `result()` in a `def` one."""
+    """The future of a handler's request: an answer of the client, or the confirmation of a store. `await` it
+    in an `async def` handler, call its `result()` in a `def` one."""
 
     __slots__ = ("_operation", "_read")
 
@@ -166,10 +166,10 @@ class Asking(Generic[T]):
         return self._read(loads(payload))
 
     def result(self) -> T:
-        """Wait for the answer, in a `def` handler that runs on a worker thread.
+        """Waits for the answer, in a `def` handler that runs on a worker thread.
 
         Raises:
-            McpError: the client cannot be asked that, or has refused.
+            McpError: the client does not support it, or has refused.
             Cancelled: this run is over; the answer comes to the next one.
             RuntimeError: on the thread that must fetch the answer: in an `inline` handler.
         """
@@ -183,7 +183,7 @@ class Asking(Generic[T]):
 
 
 class Once(Generic[T]):
-    """The value of something that is done once per call. `await` it in an `async def` handler, take its
+    """The value of an effect that runs once per call. `await` it in an `async def` handler, call its
     `result()` in a `def` one."""
 
     __slots__ = ("_context", "_key", "_fn")
@@ -222,7 +222,7 @@ class Once(Generic[T]):
 
 
 def questions_json(questions: Mapping[str, Question[Any]]) -> str:
-    """The engine's form of several questions."""
+    """The engine's form of several input requests."""
     return dumps({key: question.to_json() for key, question in questions.items()})
 
 

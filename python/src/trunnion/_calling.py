@@ -1,4 +1,4 @@
-"""Calling tools, of both clients."""
+"""Tool calls, for both clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Calling(Base):
-    """What `Client` has for calls of tools."""
+    """The tool calls of `Client`."""
 
     @overload
     async def call_tool(
@@ -47,21 +47,22 @@ class Calling(Base):
         raise_on_error: bool | None = None,
         returns: Any = None,
     ) -> Any:
-        """Call a tool. Cancelling the wait cancels the call.
+        """Calls a tool. Cancelling the wait cancels the call.
 
-        Where the server makes a task of the call, the engine follows it: what it says of itself is progress, what it asks is put
-        to the client's handlers.
+        If the server makes a task of the call, the engine follows it: its status messages are reported as
+        progress, its input requests go to the client's handlers.
 
         Args:
             name: the tool's name.
             arguments: values with a JSON form, by parameter.
-            timeout: seconds; progress, and a question of the server's, start them anew.
-            total_timeout: seconds that nothing starts anew.
-            progress: called with progress, total and message; may be `async def`. What it raises gives the
-                call up, and is raised here.
+            timeout: seconds; progress, and an input request of the server, restart them.
+            total_timeout: seconds without restarts.
+            progress: called with progress, total and message; may be `async def`. Its exception cancels the
+                call, and is raised here.
             meta: entries for the request's metadata.
-            task_ttl: seconds that a legacy server is asked to keep the task; modern servers decide that themselves.
-            raise_on_error: this call's own choice of the client's `raise_on_error`.
+            task_ttl: seconds that the client requests from a legacy server as the time to live of a task;
+                modern servers decide it.
+            raise_on_error: overrides the client's `raise_on_error` for this call.
             returns: the type of the value wanted, such as a dataclass, `TypedDict`, pydantic model or `list[int]`.
 
         Returns:
@@ -86,7 +87,7 @@ class Calling(Base):
 
 
 class SyncCalling(Base):
-    """What `SyncClient` has for calls of tools."""
+    """The tool calls of `SyncClient`."""
 
     @overload
     def call_tool(
@@ -119,7 +120,7 @@ class SyncCalling(Base):
         raise_on_error: bool | None = None,
         returns: Any = None,
     ) -> Any:
-        """Call a tool: see `Client.call_tool`. `progress` is called on whichever thread drains."""
+        """Calls a tool: see `Client.call_tool`. `progress` is called on the thread that drains."""
         convert = self._reader(name, returns)
         params = {"name": name, "arguments": arguments or {}}
         options = request_options(timeout, total_timeout, progress, meta, task_ttl=task_ttl)

@@ -1,4 +1,4 @@
-"""What changes at a server, as those who listen hear of it."""
+"""Subscriptions to changes at a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._following import Following, SyncFollowing
 from ._generated import OP_LISTEN, ClosedError, LimitError, ProtocolError
 from ._json import dumps
 
-# Changes that may wait for a program that does not take them.
+# The limit of unread changes.
 _WAITING = 1024
 
 
@@ -28,19 +28,19 @@ class _ListChanged:
 
 
 class ToolsChanged(_ListChanged):
-    """Tools came, went or changed."""
+    """The list of tools has changed."""
 
     __slots__ = ()
 
 
 class PromptsChanged(_ListChanged):
-    """Prompts came, went or changed."""
+    """The list of prompts has changed."""
 
     __slots__ = ()
 
 
 class ResourcesChanged(_ListChanged):
-    """Resources came, went or changed."""
+    """The list of resources has changed."""
 
     __slots__ = ()
 
@@ -49,7 +49,7 @@ class ResourceUpdated:
     """The contents of a resource have changed.
 
     Attributes:
-        uri: which one; may lie below one that is listened to.
+        uri: the URI of the resource; may be below one that is subscribed to.
     """
 
     __slots__ = ("uri",)
@@ -78,11 +78,11 @@ _PLAIN: dict[str, Callable[[], Change]] = {
 
 
 class Granted:
-    """What a server has agreed to tell of.
+    """The changes that a server has agreed to send.
 
     Attributes:
-        tools, prompts, resources: whether it tells of changes of these lists.
-        resource_uris: the resources of whose contents it tells.
+        tools, prompts, resources: true if it sends changes of these lists.
+        resource_uris: the resources with notifications of changed contents.
     """
 
     __slots__ = ("tools", "prompts", "resources", "resource_uris")
@@ -99,18 +99,18 @@ class Granted:
 
 
 class Feed:
-    """The changes that wait to be taken. One that waits already is not told twice."""
+    """The queue of unread changes. A change that is queued already is not queued twice."""
 
     def __init__(self) -> None:
         self.granted: Granted | None = None
         self.ended = False
         self._error: BaseException | None = None
         self._waiting: dict[Change, None] = {}
-        # They may be told on one thread and taken on another.
+        # They may be added on one thread and read on another.
         self._lock = _thread.allocate_lock()
 
     def hear(self, body: dict[str, Any]) -> None:
-        """Take in a notification."""
+        """Adds a notification."""
         event, params = body["event"], body.get("params") or {}
         if event == "listening":
             self.granted = Granted(params)
@@ -130,14 +130,15 @@ class Feed:
             self.end(LimitError(f"{_WAITING} changes wait to be taken"))
 
     def end(self, error: BaseException | None) -> None:
-        """No more will come. The first end counts."""
+        """Ends the queue. The first end counts."""
         with self._lock:
             if not self.ended:
                 self.ended = True
                 self._error = error
 
     def take(self) -> Change | None:
-        """The next change; None: there is none now. Raises once why it ended, when all have been taken."""
+        """The next change; None if there is none now. Raises the error of the end once, when all changes have
+        been read."""
         with self._lock:
             if self._waiting:
                 change = next(iter(self._waiting))
@@ -149,11 +150,11 @@ class Feed:
         return None
 
     def idle(self) -> bool:
-        """Whether there is nothing to take and more may come."""
+        """True if the queue is empty and not ended."""
         return not self._waiting and not self.ended
 
     def begun(self) -> bool:
-        """Whether the server has agreed. Raises why it has not."""
+        """True if the server has confirmed the subscription. Raises the error of a refusal."""
         if self.granted is None and self.ended:
             self.take()
             raise ProtocolError("the server ended listening before it began")
@@ -161,7 +162,7 @@ class Feed:
 
 
 def wanted(tools: bool, prompts: bool, resources: bool, resource_uris: Sequence[str]) -> str:
-    """The parameters of listening."""
+    """The parameters of the subscription."""
     if isinstance(resource_uris, str):
         raise TypeError("resource_uris is a list of URIs")
     params = {"tools": tools, "prompts": prompts, "resources": resources, "resourceUris": list(resource_uris)}
@@ -169,10 +170,11 @@ def wanted(tools: bool, prompts: bool, resources: bool, resource_uris: Sequence[
 
 
 class Listening(Following[Change]):
-    """Listens to changes at a server: `async with client.listen(tools=True) as changes`, then `async for change in changes`.
+    """A subscription to changes at a server: `async with client.listen(tools=True) as changes`, then `async
+    for change in changes`.
 
-    Iterating alone begins too. The iteration ends when the server ends it or `close` is called, and raises when the
-    connection fails. A change that waits to be taken is not told twice.
+    Iterating alone begins too. The iteration ends when the server ends it or `close` is called, and raises
+    when the connection fails. A change that is queued already is not queued twice.
     """
 
     def __init__(self, client: Any, params: str) -> None:
@@ -189,7 +191,7 @@ class Listening(Following[Change]):
 
     @property
     def granted(self) -> Granted:
-        """What the server has agreed to tell of.
+        """The changes that the server has agreed to send.
 
         Raises:
             ClosedError: it has not begun.
@@ -198,7 +200,8 @@ class Listening(Following[Change]):
 
 
 class SyncListening(SyncFollowing[Change]):
-    """Listens to changes at a server: `with client.listen(tools=True) as changes`, then `for change in changes`.
+    """A subscription to changes at a server: `with client.listen(tools=True) as changes`, then `for change in
+    changes`.
 
     As `Listening`, blocking. `close` may be called on another thread.
     """
@@ -217,7 +220,7 @@ class SyncListening(SyncFollowing[Change]):
 
     @property
     def granted(self) -> Granted:
-        """What the server has agreed to tell of.
+        """The changes that the server has agreed to send.
 
         Raises:
             ClosedError: it has not begun.

@@ -1,4 +1,4 @@
-"""What both clients share: the target, the options and the shapes of requests."""
+"""The common base of both clients: the target, the options and the parameters of requests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SampleHandler = Callable[[CreateMessageRequest], Any]
 AnyRoot = Union[str, "os.PathLike[str]", Root, Mapping[str, Any]]
 R = TypeVar("R")
 
-# Where the entries of each list stand in its result, and what they are.
+# The key of each list in its result, and the type of its entries.
 LISTS: dict[str, tuple[str, Any]] = {
     OP_LIST_TOOLS: ("tools", ToolInfo.from_json),
     OP_LIST_RESOURCES: ("resources", ResourceInfo.from_json),
@@ -55,7 +55,7 @@ LISTS: dict[str, tuple[str, Any]] = {
 
 
 class Base:
-    """What both clients share: the target, the options and the shapes of requests."""
+    """The common base of both clients: the target, the options and the parameters of requests."""
 
     def __init__(
         self,
@@ -132,19 +132,19 @@ class Base:
         self._answerers = answerers(on_elicit, on_sample)
         if auth is not None:
             self._answerers.update(auth._answerers())
-        # It holds the store: the engine knows it by its id only.
+        # Retains the store: the engine knows it by its id only.
         self._auth = auth
         self._id = 0
         self._host: Any = None
         self._reason = "the client is not connected: use it in a `with` statement (`async with` for Client), or call connect()"
         self._info: ServerInfo | None = None
-        # Those who wait for the end of the connection.
+        # The operations that wait for the end of the connection.
         self._farewells: set[Any] = set()
         self._hearing: set[Any] = set()
 
     @property
     def info(self) -> ServerInfo:
-        """What the server said of itself.
+        """The server's description of itself.
 
         Raises:
             ClosedError: the client never connected.
@@ -155,18 +155,18 @@ class Base:
 
     @property
     def connected(self) -> bool:
-        """Whether requests can be made."""
+        """True if requests can be made."""
         return self._id != 0
 
     def set_roots(self, roots: Sequence[AnyRoot]) -> bool:
-        """Replace the roots, and tell the server where its era has a way to. They can be replaced only where the client
-        began with some, if with none in the list.
+        """Replaces the roots, and notifies the server if its era has such a notification. They can be
+        replaced only if the client began with a list of roots, which may have been empty.
 
         Args:
-            roots: as the option `roots` has them.
+            roots: in the form of the option `roots`.
 
         Returns:
-            Whether they are the roots now; false: the client was made without the option.
+            True if they are the roots now; false: the client was made without the option.
         """
         params = dumps({"roots": roots_json(roots)})
         return self._ask().call("notify", self._id, "roots_changed", params)  # type: ignore[no-any-return]
@@ -185,7 +185,7 @@ class Base:
         try:
             return self._on_notification(body["event"], body.get("params"))
         except Exception as error:
-            # No call of the user's is waiting that could raise it.
+            # No call of the user is waiting that could raise it.
             complain(error)
             return None
 
@@ -215,7 +215,7 @@ class Base:
         self, raw: dict[str, Any], raise_on_error: bool | None, convert: Callable[[CallResult], Any] | None = None
     ) -> Any:
         result = read(CallResult.from_json, raw)
-        # Who wants a value of a type has no use for an error's result.
+        # A caller that wants a value of a type has no use for an error's result.
         if result.is_error and (convert is not None or (self._raise if raise_on_error is None else raise_on_error)):
             raise ToolError(result.text, result)
         return result if convert is None else convert(result)
@@ -311,7 +311,7 @@ def auth_settings(auth: Any) -> dict[str, Any]:
 def reporter(
     progress: ProgressCallback, started: list[Any], loop: Any, operation: Any
 ) -> Callable[[dict[str, Any]], None]:
-    """Calls the user's callback; what it awaits runs as a task, in order of arrival."""
+    """Calls the user's callback; an awaitable result runs as a task, in order of arrival."""
 
     def fail(error: BaseException) -> None:
         if not operation.future.done():
@@ -352,7 +352,7 @@ def complain(error: BaseException) -> None:
 
 
 def roots_json(roots: Sequence[AnyRoot]) -> list[dict[str, Any]]:
-    """Roots as the protocol has them."""
+    """Roots in the protocol's form."""
     if isinstance(roots, (str, os.PathLike)):
         raise TypeError("roots is a list")
     return [_root(root) for root in roots]
@@ -374,7 +374,7 @@ def _root(root: AnyRoot) -> dict[str, Any]:
 def _capabilities(
     on_elicit: Any, modes: Sequence[str], on_sample: Any, given: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """What the handlers make possible; what is given beats it."""
+    """The capabilities of the handlers; the explicit ones override them."""
     found: dict[str, Any] = {}
     if on_elicit is not None:
         found["elicitation"] = {mode: {} for mode in modes}

@@ -1,4 +1,4 @@
-"""Content: what tools, prompts and resources return."""
+"""Content: the results of tools, prompts and resources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTENT = (Text, Image, Audio, EmbeddedResource, ResourceLink, UnknownContent)
 
 
 def content_of(value: Any) -> Content:
-    """One item of content: content objects as they are, resource contents embedded, all else as text."""
+    """One item of content: content objects unchanged, resource contents embedded, everything else as text."""
     if isinstance(value, CONTENT):
         return value
     if isinstance(value, ResourceContents):
@@ -21,19 +21,19 @@ def content_of(value: Any) -> Content:
 
 
 def to_content(value: Any) -> dict[str, Any]:
-    """The same as the protocol has it."""
+    """The same in the protocol's form."""
     if isinstance(value, str):
         return {"type": "text", "text": value}
     return content_of(value).to_json()
 
 
 class ToolResult(CallResult):
-    """The whole result of a tool, for when a plain return value does not say enough.
+    """The whole result of a tool, for results that a plain return value does not cover.
 
     Args:
-        content: what the model reads: text, a content object, or a list of these.
+        content: the content for the model: text, a content object, or a list of these.
         structured: the structured content, any value with a JSON object form.
-        is_error: whether the model should see this as a failure.
+        is_error: true to show this as a failure to the model.
         meta: entries of the result's `_meta`.
     """
 

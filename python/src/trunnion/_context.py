@@ -1,4 +1,4 @@
-"""What a handler may ask and tell while it works on a request."""
+"""The context of a handler: messages and input requests to the client while it works on a request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ Level = Literal["debug", "info", "notice", "warning", "error", "critical", "aler
 
 
 class Sent:
-    """Whether a notification went out. It already has: awaiting this is allowed, and never suspends."""
+    """The result of sending a notification: true if it was sent. Awaiting it is allowed, and never
+    suspends."""
 
     __slots__ = ("sent",)
 
@@ -46,8 +47,9 @@ class TaskRun:
     """One run of a handler on behalf of a task.
 
     Attributes:
-        id: the task's id. Who has it can see, answer and cancel the task where nobody signs in: no log is the place for it.
-        run: which run of the handler this is, from 1 on; others died with their process.
+        id: the task's id. On a server without authorization, anyone who has the id can poll, answer and
+            cancel the task: do not log it.
+        run: the number of this run of the handler, from 1; the processes of earlier runs have died.
     """
 
     __slots__ = ("id", "run")
@@ -61,7 +63,7 @@ class TaskRun:
 
 
 class RequestInfo:
-    """What is known of the request being answered. `raw` is the engine's JSON object."""
+    """Facts about the current request. `raw` is the engine's JSON object."""
 
     __slots__ = ("raw",)
 
@@ -85,22 +87,22 @@ class RequestInfo:
 
     @property
     def transport(self) -> str | None:
-        """How it came: `stdio`, `http` or `memory`."""
+        """The transport: `stdio`, `http` or `memory`."""
         return self.raw.get("transport")
 
     @property
     def progress_token(self) -> str | int | None:
-        """The token under which the client wants progress; None: it did not ask."""
+        """The token for progress notifications; None if the client did not request them."""
         return self.raw.get("progressToken")
 
     @property
     def client_info(self) -> dict[str, Any]:
-        """Who the client says it is: name, version and so on."""
+        """The client's description of itself: name, version and so on."""
         return self.raw.get("clientInfo") or {}
 
     @property
     def client_capabilities(self) -> dict[str, Any]:
-        """What the client says it can do."""
+        """The client's capabilities."""
         return self.raw.get("clientCapabilities") or {}
 
     @property
@@ -113,15 +115,15 @@ class RequestInfo:
 
 
 class Context:
-    """One request, as its handler sees it. Annotate any parameter with this class to receive it.
+    """The request of a handler. Annotate any parameter with this class to receive it.
 
-    It works alike in `def` and `async def` handlers, on any thread: what it sends has been handed over
-    when the call returns, and may be awaited or not. What it asks the client is asked when the call returns;
-    the answer is awaited, or in a `def` handler taken by `result()`.
+    It works alike in `def` and `async def` handlers, on any thread: a message has been handed to the engine
+    when the call returns, and may be awaited or not. An input request to the client has been sent when the
+    call returns; the answer is awaited, or in a `def` handler returned by `result()`.
 
-    A client of the modern era answers by sending its request again, and the handler is run again from its
-    start, with the answers so far: a question that has no answer yet ends the run, as if the client had left.
-    So what comes before a question is done once more; `once` is for what must not be.
+    A client of the modern era answers by retrying its request, and the handler runs again from its start,
+    with the answers so far: an unanswered input request ends the run, as if the client had disconnected. So
+    the code before an input request runs again; `once` is for code that must not.
     """
 
     __slots__ = ("_host", "_id", "_cancelled", "_suspended", "_task", "_info", "_asks", "_asked", "_kept", "_mark", "_waits")
@@ -139,11 +141,11 @@ class Context:
         self._asked = 0
         self._kept: dict[str, Any] | None = None
         self._mark: str | None = None
-        # A `def` handler on a worker thread: what it has stored, is stored when the call returns.
+        # A `def` handler on a worker thread: a stored value is stored when the call returns.
         self._waits = waits
 
     def progress(self, progress: float, total: float | None = None, message: str | None = None) -> Sent:
-        """Tell how far the work is.
+        """Reports progress.
 
         Args:
             progress: grows with every call; a share of `total`, if that is known.
@@ -151,7 +153,7 @@ class Context:
             message: one line for a person.
 
         Returns:
-            Whether it was sent: false when the client did not ask for progress or has left.
+            True if it was sent: false if the client did not request progress or has disconnected.
         """
         body: dict[str, Any] = {"progress": progress}
         if total is not None:
@@ -161,16 +163,16 @@ class Context:
         return Sent(self._host.call("progress", self._id, dumps(body)))
 
     def log(self, level: Level, data: Any, logger: str | None = None) -> Sent:
-        """Send a log message to the client.
+        """Sends a log message to the client.
 
         Args:
-            level: how grave it is.
+            level: the severity.
             data: text, or any value with a JSON form.
-            logger: the name of who says it.
+            logger: the name of the logger.
 
         Returns:
-            Whether the engine took it: false when the request is over. The client receives it if it asked
-            for messages this grave.
+            True if the engine accepted it: false if the request is over. The client receives it if it
+            requested messages of this level.
         """
         body: dict[str, Any] = {"level": level, "data": data}
         if logger is not None:
@@ -202,35 +204,35 @@ class Context:
         self, message: str, schema: Form | Mapping[str, Any], *, key: str | None = ...
     ) -> Asking[FormResult[dict[str, Any]]]: ...
     def elicit(self, message: str, schema: Any, *, key: str | None = None) -> Any:
-        """Ask the person to fill in a form.
+        """Elicits a form from the user.
 
         Args:
-            message: what is asked for and why.
+            message: the requested information and the reason.
             schema: a dataclass, `TypedDict`, `NamedTuple` or pydantic model with fields of texts, numbers,
                 booleans, and choices of texts; a `Form`; or the JSON Schema of one.
-            key: names the question in this call; by default `q1`, `q2` and so on, in the order of asking.
-                Runs of a handler that ask different things need keys.
+            key: the key of the input request in this call; by default `q1`, `q2` and so on, in order. Runs of
+                a handler with different input requests need keys.
 
         Returns:
-            The answer to come: `action`, and `data` if it was accepted.
+            An awaitable answer: `action`, and `data` if it was accepted.
 
         Raises:
-            TypeError: the type makes no form.
-            MissingCapabilityError: when the answer is waited for: the client cannot be asked that.
+            TypeError: the type does not fit a form.
+            MissingCapabilityError: when the answer is waited for: the client does not support it.
         """
         return self._ask_one(key, Question.form(message, schema))
 
     def elicit_url(
         self, message: str, url: str, *, elicitation_id: str | None = None, key: str | None = None
     ) -> Asking[ElicitResult]:
-        """Ask the person to visit a page, where something happens that is not the client's business.
+        """Elicits a visit to a page. The interaction there does not pass through the client.
 
         Args:
-            message: why the page is to be visited.
+            message: the reason for the visit.
             url: the page.
-            elicitation_id: names the visit for `Server.notify_elicitation_complete`: unique in the server, and
-                the same in every run of the handler. By default the engine makes one up where the revision wants
-                it (2025-11-25).
+            elicitation_id: a name for the visit in `Server.notify_elicitation_complete`: unique in the
+                server, and the same in every run of the handler. By default the engine generates one if the
+                revision requires it (2025-11-25).
             key: as of `elicit`.
         """
         return self._ask_one(key, Question.url(message, url, elicitation_id=elicitation_id))
@@ -250,19 +252,19 @@ class Context:
         tool_choice: ToolChoice | Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Asking[CreateMessageResult]:
-        """Ask the client's model.
+        """Samples the client's model.
 
         Args:
             messages: the conversation: a text, a `SamplingMessage`, or a list of these; texts are the user's.
-            max_tokens: at most so many tokens.
-            model_preferences: which model would be best.
-            system_prompt: the system prompt; the client may change it or leave it out.
-            include_context: whose context to add.
+            max_tokens: the maximum number of tokens.
+            model_preferences: preferences for the choice of the model.
+            system_prompt: the system prompt; the client may change or omit it.
+            include_context: the servers from which context is added.
             temperature: randomness, in the model's own scale.
             stop_sequences: texts that end the answer.
             metadata: for the model's provider, in its own format.
             tools: tools that the model may use.
-            tool_choice: how it uses them.
+            tool_choice: the model's use of the tools.
             key: as of `elicit`.
         """
         question = Question.sample(
@@ -280,17 +282,17 @@ class Context:
         return self._ask_one(key, question)
 
     def list_roots(self, *, key: str | None = None) -> Asking[list[Root]]:
-        """Ask where the client lets the server work."""
+        """Lists the client's roots: the places that the server may work in."""
         return self._ask_one(key, Question.roots())
 
     def ask(self, questions: Mapping[str, Question[Any]]) -> Asking[dict[str, Any]]:
-        """Ask several things together.
+        """Sends several input requests together.
 
         Args:
-            questions: what to ask, by key: `Question.form(...)`, `.url(...)`, `.sample(...)`, `.roots()`.
+            questions: input requests by key: `Question.form(...)`, `.url(...)`, `.sample(...)`, `.roots()`.
 
         Returns:
-            The answers to come, by key.
+            Awaitable answers, by key.
         """
         questions = dict(questions)
         self._asked += len(questions)
@@ -302,7 +304,7 @@ class Context:
 
     @property
     def answers(self) -> dict[str, Any]:
-        """The answers to what the option `asks` of a tool, prompt or resource has asked, by key.
+        """The answers to the option `asks` of a tool, prompt or resource, by key.
 
         Raises:
             ClosedError: the request is over.
@@ -315,34 +317,34 @@ class Context:
     @overload
     def once(self, key: str, fn: Callable[[], R]) -> Once[R]: ...
     def once(self, key: str, fn: Callable[[], Any]) -> Any:
-        """Do something once per call, however often the handler is run. In a task its value outlives the process once it
-        has been waited for.
+        """Runs something once per call, however often the handler runs. In a task its value outlives the
+        process once it has been awaited or its `result()` has returned.
 
         Args:
-            key: names it in this call.
-            fn: does it; may be `async def` in an `async def` handler. It is run where no earlier run has
-                done it, when the value is waited for.
+            key: a name within this call.
+            fn: the function to run; may be `async def` in an `async def` handler. It runs when the value is
+                awaited, unless an earlier run has done it.
 
         Returns:
-            Its value to come, in the JSON form in which it is kept: `await` it, or take its `result()`.
+            An awaitable value, in the JSON form in which it is stored: `await` it, or call its `result()`.
 
         Raises:
             TypeError: when the value is waited for: it has no JSON form.
-            LimitError: when the value is waited for: a call can keep 256 KiB.
+            LimitError: when the value is waited for: a call can store 256 KiB.
         """
         return Once(self, key, fn)
 
     def checkpoint(self, value: Any) -> Asking[None]:
-        """Store how far the work is, in place of the last checkpoint. In a task it outlives the process: a tool that is
-        `resumable` finds it as `last_checkpoint` when it is run again. A `def` handler goes on when it is stored; an
-        `async def` handler awaits that.
+        """Stores the progress of the work; replaces the last checkpoint. In a task it outlives the process: a
+        tool that is `resumable` finds it as `last_checkpoint` when it runs again. A `def` handler continues
+        when it is stored; an `async def` handler awaits that.
 
         Args:
-            value: anything with a JSON form.
+            value: any value with a JSON form.
 
         Raises:
             TypeError: it has no JSON form.
-            LimitError: a call can keep 256 KiB.
+            LimitError: a call can store 256 KiB.
             McpError: the store failed.
             Cancelled: in a `def` handler: this run is over.
         """
@@ -360,7 +362,7 @@ class Context:
 
     @property
     def last_checkpoint(self) -> Any:
-        """The value of the last checkpoint of this call, in its JSON form; None: there is none.
+        """The value of the last checkpoint of this call, in its JSON form; None if there is none.
 
         Raises:
             ClosedError: the request is over.
@@ -369,7 +371,7 @@ class Context:
 
     @property
     def task(self) -> TaskRun | None:
-        """The task that this is a run of; None: the client waits for the call.
+        """The task of this run; None if the client waits for the call.
 
         Raises:
             ClosedError: the request is over.
@@ -379,8 +381,8 @@ class Context:
 
     @property
     def claims(self) -> dict[str, Any] | None:
-        """The verified claims of the caller's token; None: the server checks none, or the caller is of this machine
-        (standard streams, or the same process).
+        """The verified claims of the caller's token; None if the server checks no tokens, or the caller is
+        local (standard streams, or the same process).
 
         Raises:
             ClosedError: the request is over.
@@ -389,7 +391,7 @@ class Context:
 
     @property
     def principal(self) -> str | None:
-        """Who calls, as one text that no other caller of any issuer has; None where `claims` is.
+        """The caller's identity, as one text that is unique among all issuers; None if `claims` is.
 
         Raises:
             ClosedError: the request is over.
@@ -397,20 +399,22 @@ class Context:
         return self.request.raw.get("principal")
 
     def close_stream(self) -> Sent:
-        """Close the response stream of this request while the work goes on; the client comes back for the rest.
+        """Closes the response stream of this request while the work continues; the client reconnects for the
+        rest.
 
         Returns:
-            Whether there was one: a client of the legacy era, from 2025-11-25, over HTTP.
+            True if there was one: a client of the legacy era, from 2025-11-25, over HTTP.
         """
         return Sent(self._host.call("close_stream", self._id))
 
     @property
     def cancelled(self) -> bool:
-        """Whether this run is over: the client has given up on the request, or was sent off for an answer."""
+        """True if this run is over: the client has cancelled the request, or has got an input request to
+        answer."""
         return self._cancelled
 
     def raise_if_cancelled(self) -> None:
-        """Leave a `def` handler whose run is over. (In `async def` the task is cancelled anyway.)
+        """Leaves a `def` handler whose run is over. (In `async def` the task is cancelled anyway.)
 
         Raises:
             Cancelled: it is over; `except Exception` does not catch this.
@@ -420,7 +424,7 @@ class Context:
 
     @property
     def request(self) -> RequestInfo:
-        """What is known of the request.
+        """Facts about the request.
 
         Raises:
             ClosedError: the request is over.
@@ -454,7 +458,7 @@ class Context:
         return self._kept
 
     def _keep(self, key: str, text: str) -> Asking[None] | None:
-        """Store a value. In a task that takes a while."""
+        """Stores a value. In a task that takes a while."""
         if self.request.raw.get("task") is None:
             self._host.call("remember", self._id, key, text)
             return None

@@ -39,7 +39,7 @@ class KindError(McpError):
 
 
 class ToolError(Exception):
-    """A failure the model should read.
+    """A failure that the model should read.
 
     Raised in a tool handler, its text becomes the content of a result marked as an error. Raised by
     `Client.call_tool`, it carries such a result.

@@ -1,4 +1,4 @@
-"""Operations of a client that tell of things until they end, and the reading of what they tell."""
+"""Client operations that report events until they end, and the readers of these events."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ Told = TypeVar("Told", covariant=True)
 
 
 class Feed(Protocol[Told]):
-    """What waits to be taken. It is told on one thread and may be taken on another."""
+    """The queue of unread events. They are added on one thread and may be read on another."""
 
     ended: bool
 
     def hear(self, body: dict[str, Any]) -> None:
-        """Take in a notification."""
+        """Adds a notification."""
         ...
 
     def end(self, error: BaseException | None) -> None:
-        """No more will come. The first end counts."""
+        """Ends the queue. The first end counts."""
         ...
 
     def take(self) -> Told | None:
-        """The next; None: there is none now. Raises once why it ended, when all have been taken."""
+        """The next event; None if there is none now. Raises the error of the end once, when all events have
+        been read."""
         ...
 
     def idle(self) -> bool:
-        """Whether there is nothing to take and more may come."""
+        """True if the queue is empty and not ended."""
         ...
 
     def begun(self) -> bool:
-        """Whether the server has agreed. Raises why it has not."""
+        """True if the server has confirmed the operation. Raises the error of a refusal."""
         ...
 
 
 class _Following(Generic[T]):
-    """What both kinds share. `_more` is what a waiting reader waits for.
+    """The common base of both readers. `_more` is the object that a waiting reader waits for.
 
     Args:
-        client: whose operation it is.
-        feed: what hears it.
-        op: the request; None: what is to be told has been told already.
+        client: the owner of the operation.
+        feed: the queue of its events.
+        op: the request; None: all events are in the queue already.
         params, options: of the request, as JSON text.
     """
 
@@ -63,7 +64,7 @@ class _Following(Generic[T]):
         self._more: Any = None
 
     def close(self) -> None:
-        """End it. Calling this again does nothing."""
+        """Ends it. Calling this again does nothing."""
         self._feed.end(None)
         self._leave()
         self._wake()
@@ -97,7 +98,7 @@ class _Following(Generic[T]):
 
 
 class Following(_Following[T]):
-    """Read on an asyncio loop."""
+    """The reader on an asyncio loop."""
 
     _host: AsyncHost | None
 
@@ -128,7 +129,7 @@ class Following(_Following[T]):
             raise
 
     async def _wait(self) -> None:
-        # Told and taken on one thread: nothing comes in between.
+        # Added and read on one thread: nothing happens in between.
         self._more.clear()
         await self._more.wait()
 
@@ -138,7 +139,7 @@ class Following(_Following[T]):
 
 
 class SyncFollowing(_Following[T]):
-    """Read by a thread. `close` may be called on another."""
+    """The reader on a thread. `close` may be called on another."""
 
     _host: SyncHost | None
 
@@ -169,7 +170,7 @@ class SyncFollowing(_Following[T]):
         host = self._host
         assert host is not None
         more = self._more = host.operation()
-        # First where to tell, then the look: something may be told on another thread in between.
+        # Register first, then check: an event may be added on another thread in between.
         if self._feed.idle() and (begun or not self._feed.begun()):
             host.wait_for(more)
 

@@ -1,4 +1,4 @@
-"""Forms from types: the flat schemas that people are asked to fill in."""
+"""Forms from types: the flat schemas of elicitation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Callable
 from ._models import Form
 from ._schema import Schemas, is_object, loader
 
-# What a text field may say of its format; others are left to whoever reads the answer.
+# The formats of a text field; the reader of the answer checks other formats.
 _FORMATS = ("email", "uri", "date", "date-time")
 _PRIMITIVES = ("string", "number", "integer", "boolean")
 
 
 def form_of(schema: Any) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
-    """The JSON Schema of a form, and how to make a value of the asker's type from an accepted one.
+    """The JSON Schema of a form, and the conversion of accepted content to a value of the requested type.
 
     Args:
         schema: a `Form`, its JSON form, or a dataclass, `TypedDict`, `NamedTuple` or pydantic model.
@@ -36,7 +36,8 @@ def form_of(schema: Any) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
     for name, field in root["properties"].items():
         properties[name], optional = _field(name, field, defs)
         if optional and name in required:
-            # The field may be null, which a form says by leaving it out; the type still wants it named.
+            # The field may be null, which a form expresses by omitting it; the type still needs a value for
+            # it.
             required.remove(name)
     form: dict[str, Any] = {"type": "object", "properties": properties}
     if required:
@@ -50,7 +51,7 @@ def form_of(schema: Any) -> tuple[dict[str, Any], Callable[[Any], Any] | None]:
 
 
 def _field(name: str, field: Mapping[str, Any], defs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A field as a form has it, and whether it may be null."""
+    """A field in the form's schema, and true if it may be null."""
     field = _resolved(field, defs)
     optional = False
     if "anyOf" in field:

@@ -1,4 +1,4 @@
-"""Whom a server lets in over HTTP, and who sees what: docs/authorization.md has all of it."""
+"""Server authorization over HTTP and visibility of items. See docs/authorization.md."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ Dpop = Literal["off", "allowed", "required"]
 
 
 class Visibility:
-    """Who sees an item, as a predicate over the claims of the caller's token: `Visibility.scope("admin") |
-    Visibility.claim("groups", "staff")`. `|`, `&` and `~` combine. To others the item is not there.
+    """The visibility of an item, as a predicate over the claims of the caller's token:
+    `Visibility.scope("admin") | Visibility.claim("groups", "staff")`. `|`, `&` and `~` combine. The item does
+    not exist for other callers.
 
-    Where one is wanted, its JSON form, a dict, is taken too.
+    A dict of its JSON form is accepted instead.
     """
 
     __slots__ = ("_json",)
@@ -48,7 +49,7 @@ class Visibility:
 
     @staticmethod
     def any(*of: Visibility | Mapping[str, Any]) -> Visibility:
-        """One of them suffices."""
+        """Any of them suffices."""
         return Visibility({"any": [visibility_json(one) for one in of]})
 
     @staticmethod
@@ -78,7 +79,7 @@ class Visibility:
 
 
 def visibility_json(given: Visibility | Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON form of what says who sees an item."""
+    """The JSON form of an item's visibility."""
     if isinstance(given, Visibility):
         return given.to_json()
     if isinstance(given, Mapping):
@@ -88,13 +89,13 @@ def visibility_json(given: Visibility | Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class JwtVerifier:
-    """Takes the signed tokens (RFC 7519, RFC 9068) of an issuer.
+    """Accepts the signed tokens (RFC 7519, RFC 9068) of an issuer.
 
     Args:
         issuer: the `iss` of its tokens.
-        jwks_uri: where its keys are; by default where its metadata (RFC 8414 or OpenID) says.
-        algorithms: of RS256 to RS512, PS256 to PS512, ES256, ES384 and EdDSA; by default all. `none` and shared secrets are
-            refused, always.
+        jwks_uri: the URL of its keys; by default from its metadata (RFC 8414 or OpenID).
+        algorithms: a subset of RS256 to RS512, PS256 to PS512, ES256, ES384 and EdDSA; by default all. `none`
+            and shared secrets are always refused.
         timeout: seconds of each request to the issuer.
     """
 
@@ -115,13 +116,13 @@ class JwtVerifier:
 
 @dataclass(repr=False)
 class Introspection:
-    """Asks the authorization server about each token (RFC 7662).
+    """Checks each token at the authorization server (RFC 7662).
 
     Args:
-        endpoint: where it is asked.
-        client_id, client_secret: this server, as the authorization server knows it.
-        cache: seconds that an answer is remembered, by default 10, never beyond the token's end. A token that is revoked is
-            good for so long.
+        endpoint: the URL of the introspection endpoint.
+        client_id, client_secret: the credentials of this server at the authorization server.
+        cache: seconds for which a response is cached, by default 10, never beyond the token's end. A revoked
+            token stays valid for that time.
         timeout: seconds of each request.
     """
 
@@ -147,31 +148,34 @@ class Introspection:
 
 @dataclass(repr=False)
 class ServerAuth:
-    """Lets nobody in over HTTP without a token that is good for the server. Standard streams and clients of this process need
-    none.
+    """Server authorization: every request over HTTP needs a valid token. Standard streams and clients of this
+    process need none.
 
-    Of several ways to check tokens, a token is for the first that knows it: a fixed token, else a JWT of a known issuer, else
-    introspection, else `verify`. At least one is needed; what does not go together is a `UsageError` when the server is
-    served.
+    With several checks, the first that knows a token decides: a fixed token, else a JWT of a known issuer,
+    else introspection, else `verify`. At least one is needed; options that conflict are a `UsageError` when
+    the server is served.
 
     Args:
-        jwt: issuers whose signed tokens are taken.
-        introspection: who is asked about tokens.
-        tokens: claims by token, for development. They need `sub` or `client_id`; without `aud` they are for this server.
-        verify: checks a token itself: called with it, returns its claims, or None for one that is not good. The claims need
-            `sub` or `client_id`, and an `aud` that names this server. An `async def` runs on the loop, a `def` on a worker
-            thread; it has ten seconds. What it raises is logged under `trunnion`, and the request is answered with 503, as one
-            whose token cannot be checked now. The token belongs into no log.
-        resource: the server's identifier, for which clients ask tokens; by default `public_url`, else the URL of the
-            listener.
-        authorization_servers: issuers that clients are sent to; by default those of `jwt`.
-        scopes_supported: scopes of everyday use, which clients ask for at first; by default `required_scopes`.
+        jwt: issuers whose signed tokens are accepted.
+        introspection: the introspection endpoint for tokens.
+        tokens: claims by token, for development. They need `sub` or `client_id`; without `aud` they are for
+            this server.
+        verify: a custom check: called with the token, returns its claims, or None for an invalid one. The
+            claims need `sub` or `client_id`, and an `aud` that names this server. An `async def` runs on the
+            loop, a `def` on a worker thread; the time limit is ten seconds. Its exceptions are logged under
+            `trunnion`, and the request is answered with 503, because the token cannot be checked now. Do not
+            log the token.
+        resource: the server's identifier, for which clients request tokens; by default `public_url`, else the
+            URL of the listener.
+        authorization_servers: issuers that clients are referred to; by default those of `jwt`.
+        scopes_supported: scopes of everyday use, which clients request at first; by default
+            `required_scopes`.
         required_scopes: scopes that every request needs.
-        audience: whom tokens may be for (`aud`); by default the resource.
-        dpop: whether tokens may or must be bound to a key of the client's (RFC 9449); by default `allowed`. A bound token is
-            never taken without a proof.
+        audience: the accepted audiences of tokens (`aud`); by default the resource.
+        dpop: the policy for tokens that are bound to a key of the client (RFC 9449): `off`, `allowed` or
+            `required`; by default `allowed`. A bound token always needs a proof.
         dpop_nonces: every proof needs a nonce of this server. Several processes need the same `state_keys`.
-        leeway: seconds that clocks may differ, by default 60.
+        leeway: the maximum difference between clocks, in seconds, by default 60.
     """
 
     _: KW_ONLY
@@ -225,13 +229,14 @@ class _Verifier(Answerer):
     __slots__ = ()
 
     def failure(self, error: BaseException, context: Any = None) -> Answer:
-        """A check that failed says nothing of the token: the caller is not sent off for another one."""
+        """Checks a token. A failed check does not mean that the token is invalid: the client is not sent for
+        another one."""
         super().failure(error, context)
         return OUTCOME_TOOL_ERROR, "the check has failed"
 
 
 def server_auth(auth: Any) -> tuple[dict[str, Any], Answerer | None]:
-    """The engine's option `auth`, and what checks tokens here."""
+    """The engine's option `auth`, and the callback that checks tokens here."""
     if not isinstance(auth, ServerAuth):
         raise TypeError(f"auth of a server is a ServerAuth, not a {type(auth).__name__}")
     return auth._settings(), auth._verifier()

@@ -1,7 +1,7 @@
-"""From an event to a call of the user's function, and from what it returns to a completion.
+"""Handlers: from an event to a call of the user's function, and from its return value to a completion.
 
-Everything that can be decided when a handler is registered is decided then; a call only parses its
-arguments, runs the function and encodes the value.
+All decisions that are possible at registration are made then; a call only parses its arguments, runs the
+function and encodes the value.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Handler:
 
     Args:
         fn: the user's function.
-        signature: what it takes.
+        signature: the signature of the function.
         inline: run a `def` function on the engine's own thread instead of a worker thread.
         mask: hide the text of unexpected exceptions from the peer.
     """
@@ -80,7 +80,7 @@ class Handler:
             raise TypeError(f"the return type: {found.__module__}.{found.__qualname__} has no JSON form")
 
     def start(self, host: Host, id: int, payload: str) -> Done | None:
-        """Run it for one exchange. Gives the completion, or None when it comes later."""
+        """Runs it for one exchange. Returns the completion, or None if that follows later."""
         try:
             arguments = {} if self.bare else self.decode(payload)
             context = None
@@ -102,7 +102,7 @@ class Handler:
             return (id, *self.failure(error))
 
     def run(self, id: int, arguments: dict[str, Any]) -> Done:
-        """Run a `def` function to its end, on a thread where no exception means more than that it failed."""
+        """Runs a `def` function to its end, on a thread where an exception means only that it failed."""
         try:
             outcome, text = self.encode(self.fn(**arguments))
         except BaseException as error:
@@ -114,7 +114,7 @@ class Handler:
         return self.convert(loads(payload))
 
     def convert(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Give the arguments the types that the function is annotated with."""
+        """Converts the arguments to the types of the function's annotations."""
         if self.only is not None:
             arguments = {k: v for k, v in arguments.items() if k in self.only}
         for name, load in self.loaders.items():
@@ -131,9 +131,10 @@ class Handler:
         return arguments
 
     def failure(self, error: BaseException, context: Context | None = None) -> Answer:
-        """What the caller is told of an exception. A traceback goes to the log, never to the caller."""
+        """The error for the caller. A traceback goes to the log, never to the caller."""
         if isinstance(error, Cancelled) or (context is not None and context._suspended):
-            # Nobody is told: the run is over, and what a suspended one does then is of no account.
+            # There is no caller to report to: the run is over, and exceptions of a suspended run have no
+            # effect.
             return OUTCOME_TOOL_ERROR, "cancelled"
         if isinstance(error, ToolError):
             return OUTCOME_TOOL_ERROR, error.message
@@ -148,12 +149,12 @@ class Handler:
         return OUTCOME_TOOL_ERROR, f"{self.name} failed" + (f": {text}" if text else "")
 
     def invalid(self, message: str) -> Answer:
-        """What the caller is told of an argument that cannot be converted."""
+        """The error for the caller about an argument that cannot be converted."""
         return OUTCOME_ERROR, error_json(InvalidParamsError(message))
 
 
 class Tool(Handler):
-    """A tool: schemas from the signature, results from whatever the function returns."""
+    """A tool: schemas from the signature, results from the function's return value."""
 
     __slots__ = ("input_schema", "output_schema")
 
@@ -247,7 +248,7 @@ class Completers:
         self.by_argument: dict[str, Completer] = {}
 
     def start(self, host: Host, id: int, payload: str) -> Done | None:
-        """Run the completion of the argument asked for; an argument without one has no suggestions."""
+        """Runs the completion of the requested argument; an argument without one has no suggestions."""
         completer = self.by_argument.get(loads(payload)["argument"]["name"])
         if completer is None:
             return (id, OUTCOME_VALUE, "[]")
@@ -265,7 +266,7 @@ def error_json(error: McpError) -> str:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.data is not None:
         body["data"] = error.data
-    # Local codes never travel.
+    # Local codes are never sent.
     if error.code >= 0 and type(error) is not McpError:
         del body["code"]
     try:
@@ -328,7 +329,7 @@ def _wrap(text: str, json: str) -> Answer:
 
 
 def tool_answer(value: Any) -> Answer:
-    """The completion of a tool whose return type says nothing about the value."""
+    """The completion of a tool whose return type does not determine the encoding of the value."""
     if isinstance(value, str):
         return OUTCOME_TEXT, value
     if isinstance(value, ToolResult):
@@ -383,7 +384,7 @@ def _text_loaders(signature: Signature) -> dict[str, Callable[[Any], Any]]:
 
 
 def _from_text(hint: Any) -> Callable[[Any], Any]:
-    """Make a value of a type from text: as it is where the type takes text, else from JSON."""
+    """Makes a value of a type from text: unchanged if the type accepts text, else from JSON."""
     load = loader(hint)
     schema = Schemas().of(hint)
     kinds: list[Any] = []
@@ -414,7 +415,7 @@ NOT_JSON: Any = object()
 
 
 def loads_text(text: str) -> Any:
-    """JSON of text that nobody has checked; `NOT_JSON` if it is none."""
+    """JSON of unchecked text; `NOT_JSON` if it is none."""
     import json
 
     lowered = text.strip().lower()
@@ -427,7 +428,7 @@ def loads_text(text: str) -> Any:
 
 
 def is_kind(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is of a type of JSON Schema, or of one of several."""
+    """True if a JSON value is of a type of JSON Schema, or of one of several."""
     if isinstance(kind, list):
         return any(is_kind(value, k) for k in kind)
     if value is NOT_JSON:

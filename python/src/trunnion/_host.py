@@ -1,7 +1,7 @@
-"""One engine as Python sees it: its events run handlers and settle operations.
+"""The host of one engine: its events run handlers and settle operations.
 
-`Host` knows what to do with events. How the thread waits for them, and how handlers run, is the subclasses'
-part: `_aio.AsyncHost` lives on an asyncio loop, `_sync.SyncHost` on the threads that wait for an answer.
+`Host` handles the events. The subclasses implement the waiting of the thread and the running of handlers:
+`_aio.AsyncHost` lives on an asyncio loop, `_sync.SyncHost` on the threads that wait for an answer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Event = tuple[int, int, int, str]
 
 
 class Operation:
-    """Something asked of the engine that ends with one result or one error."""
+    """A request to the engine that ends with one result or one error."""
 
     __slots__ = ("listeners", "on_end")
 
@@ -70,7 +70,7 @@ class Host:
         server: the server whose handlers answer, if any.
     """
 
-    # Until there is something to close.
+    # Class default until there is something to close.
     closed = True
 
     def __init__(self, driver: str, options: Mapping[str, Any], server: Server | None) -> None:
@@ -102,17 +102,17 @@ class Host:
                 raise
 
     def call(self, name: str, *args: Any) -> Any:
-        """Call the native engine; its failures are raised as `McpError`s."""
+        """Calls the native engine; its failures are raised as `McpError`s."""
         try:
             return getattr(self.engine, name)(*args)
         except _native.NativeError as error:
             raise from_native(error) from None
 
     def dispatch(self, events: list[Event], done: list[Done]) -> None:
-        """Act on events. Answers that are ready at once are appended to `done`."""
+        """Handles events. Answers that are ready at once are appended to `done`."""
         handlers = self.handlers
-        # One queue for all: what is called here may turn the engine itself, and must find earlier events first;
-        # an interrupt ends what this thread does, and the other events are still somebody's.
+        # One queue for all: a callback may turn the engine itself, and must find earlier events first; an
+        # interrupt ends the current work of this thread, and the other events must still be handled.
         queue = self.left
         queue.extend(events)
         while queue:
@@ -183,18 +183,19 @@ class Host:
         return self.operations.get(id)
 
     def take(self, id: int) -> Operation | None:
-        """Forget an operation that has ended."""
+        """Removes an operation that has ended."""
         return self.operations.pop(id, None)
 
     def ask(self, id: int, op: str, params: str) -> Any:
-        """Start an operation of an exchange, such as asking its client. What it gives has `wait()`, a coroutine, for
-        `async def` handlers, and `block()` for `def` handlers on their worker threads; both give the result's JSON text."""
+        """Starts an operation of an exchange, such as an input request to its client. The returned object has
+        `wait()`, a coroutine, for `async def` handlers, and `block()` for `def` handlers on their worker
+        threads; both return the result's JSON text."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------ running handlers
 
     def run_callback(self, fn: Callable[[], Any], what: str) -> None:
-        """Run a callback of the user's that nobody waits for; what it raises is logged."""
+        """Runs a callback of the user's without a waiter; its exceptions are logged."""
         from contextvars import copy_context
 
         if is_async(fn):
@@ -203,7 +204,7 @@ class Host:
             self.pool().submit(copy_context().run, _log_failure, fn, what)
 
     def spawn(self, coro: Any) -> None:
-        """Run a coroutine that nobody waits for."""
+        """Runs a coroutine without a waiter."""
         raise NotImplementedError
 
     def pool(self) -> Any:
@@ -215,11 +216,11 @@ class Host:
         return self._pool
 
     def run_async(self, handler: Handler | Answerer, id: int, context: Context | None, coro: Any) -> Done | None:
-        """Run a coroutine for one exchange."""
+        """Runs a coroutine for one exchange."""
         raise NotImplementedError
 
     def run_thread(self, handler: Handler | Answerer, id: int, context: Context | None, arguments: dict[str, Any]) -> None:
-        """Run a `def` handler on a worker thread, with the context variables of now."""
+        """Runs a `def` handler on a worker thread, with the current context variables."""
         if context is not None:
             self.running[id] = context
         from contextvars import copy_context
@@ -229,7 +230,7 @@ class Host:
     def _work(self, handler: Handler | Answerer, id: int, arguments: dict[str, Any]) -> None:
         done = handler.run(id, arguments)
         self.running.pop(id, None)
-        # In whatever state the engine is by now, there is nobody to tell.
+        # Independent of the engine's state, there is no caller to report to.
         try:
             self.engine.complete(*done)
         except _native.NativeError:
@@ -244,7 +245,7 @@ class Host:
     def __del__(self) -> None:
         if self.closed:
             return
-        # Nobody can reach it any more, so nobody waits.
+        # Nothing can reach it any more, so nothing waits.
         what = ", ".join(repr(client) for client in self.clients.values()) or "a server that was served"
         self.shut(0)
         from warnings import warn
@@ -252,7 +253,7 @@ class Host:
         warn(f"never closed: {what}", ResourceWarning, stacklevel=2, source=self)
 
     def shut(self, deadline_ms: int = 1000) -> None:
-        """Stop everything. Idempotent."""
+        """Stops everything. Idempotent."""
         if self.closed:
             return
         self.closed = True

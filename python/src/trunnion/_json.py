@@ -1,4 +1,4 @@
-"""JSON without its set-up cost: one scanner and one encoder for the whole process."""
+"""JSON text with one scanner and one encoder for the whole process, to save their set-up cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def plain(value: Any) -> Any:
     """The JSON form of a value that JSON has no type for.
 
     Dataclasses become objects, enums their value, dates and times ISO 8601, bytes base64, sets arrays,
-    pydantic models what they serialise to; UUID, Path, Decimal and the like their text.
+    pydantic models their serialized form; UUID, Path, Decimal and the like their text.
 
     Raises:
         TypeError: there is no such form.
@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
 
 
 def base64(value: bytes | bytearray | memoryview) -> str:
-    """Base64 text of bytes."""
+    """Returns the Base64 text of bytes."""
     from binascii import b2a_base64
 
     return b2a_base64(value, newline=False).decode("ascii")

@@ -1,4 +1,5 @@
-"""The first import of the native module: where it fails, the error says what was looked for, what is there, and the cure."""
+"""The error of a failed first import of the native module: the expected file, the files that exist, and the
+remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 
 def explain(error: ImportError, folder: Path) -> str:
     """The message for a native module that cannot be imported from ``folder``."""
-    # Only needed here: these imports take longer than that of the whole package.
+    # Needed here only: these imports take longer than that of the whole package.
     import platform
     import re
     import sysconfig

@@ -1,4 +1,4 @@
-"""What all objects of the protocol share."""
+"""The common base of all objects of the protocol."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Model:
-    """An object of the protocol. `extra` has the members that this version does not know."""
+    """An object of the protocol. `extra` has the members that are unknown to this version."""
 
     __slots__ = ("extra",)
-    # `_json`, on which this module builds, knows its objects by this.
+    # `_json`, on which this module builds, detects its objects by this.
     __trunnion_model__ = True
     extra: dict[str, Any]
 
@@ -38,7 +38,7 @@ class Model:
 
 
 class Unknown(Model):
-    """An object of a type this version does not know, as it came."""
+    """An object of a type that is unknown to this version, as received."""
 
     __slots__ = ("_json",)
 
@@ -51,23 +51,23 @@ class Unknown(Model):
 
 
 class UnknownContent(Unknown):
-    """An item of a type this version does not know; `raw` is its JSON object."""
+    """An item of a type that is unknown to this version; `raw` is its JSON object."""
 
     __slots__ = ()
 
     @property
     def annotations(self) -> Any:
-        """Its `annotations` as they came."""
+        """Its `annotations` as received."""
         return self._json.get("annotations")
 
     @property
     def meta(self) -> Any:
-        """Its `_meta` as it came."""
+        """Its `_meta` as received."""
         return self._json.get("_meta")
 
 
 def one(parse: Callable[[Mapping[str, Any]], T], value: Any) -> T:
-    """A model as it is, anything else as the JSON form of one."""
+    """A model unchanged, anything else as the JSON form of one."""
     return value if isinstance(value, Model) else parse(value)  # type: ignore[return-value]
 
 
@@ -79,5 +79,5 @@ def parse_any(parse: Callable[[Mapping[str, Any]], T], value: Any) -> T | list[T
 
 
 def emit_any(value: Any) -> Any:
-    """The JSON form of what `parse_any` made."""
+    """The JSON form of a result of `parse_any`."""
     return [item.to_json() for item in value] if isinstance(value, list) else value.to_json()

@@ -1,4 +1,4 @@
-"""Names that annotations mean, where these are texts (`from __future__ import annotations`)."""
+"""Resolution of annotations that are texts (`from __future__ import annotations`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _hints: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
 
 def around_function(fn: Any) -> dict[str, Any]:
-    """The names of the functions around this one, as far as these are running now or the function uses the names itself."""
+    """The names of the functions around this one, if these are running now or the function uses the names
+    itself."""
     code = getattr(fn, "__code__", None)
     if code is None or "<locals>" not in fn.__qualname__:
         return {}
@@ -28,7 +29,7 @@ def around_function(fn: Any) -> dict[str, Any]:
 
 
 def hints_of(tp: type) -> dict[str, Any]:
-    """The resolved annotations of a class. They are kept: later the functions around it may not run any more.
+    """The resolved annotations of a class. They are cached: later the functions around it may have returned.
 
     Raises:
         NameError: a name is not defined (yet).
@@ -62,7 +63,7 @@ def _around_class(tp: type) -> dict[str, Any]:
 
 
 def _collect(code: CodeType, frame: FrameType | None, names: dict[str, Any]) -> None:
-    """Add the variables of the frames whose code holds this code; what is inside hides what is around it."""
+    """Adds the variables of the frames whose code contains this code; inner names hide outer ones."""
     while frame is not None:
         if any(constant is code for constant in frame.f_code.co_consts):
             for name, value in frame.f_locals.items():

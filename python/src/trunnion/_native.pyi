@@ -1,4 +1,4 @@
-"""The native module. Failures are `NativeError(code, kind, message, data)`; JSON travels as text."""
+"""The native module. Failures are `NativeError(code, kind, message, data)`; JSON is passed as text."""
 
 from typing import Optional
 

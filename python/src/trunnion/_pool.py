@@ -21,7 +21,7 @@ class Pool:
         self._busy = 0
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> None:
-        """Run `fn(*args)`, which must not raise, on a thread."""
+        """Runs `fn(*args)`, which must not raise, on a thread."""
         with self._lock:
             self._busy += 1
             start = self._busy > self._threads and self._threads < self._limit
@@ -32,7 +32,7 @@ class Pool:
             threading.Thread(target=self._run, name="trunnion-worker", daemon=True).start()
 
     def close(self) -> None:
-        """Let every thread end after what it does now."""
+        """Ends every thread after its current job."""
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -45,7 +45,7 @@ class Pool:
             try:
                 fn(*args)
             finally:
-                # What the job holds must not live until the next one comes.
+                # The job's references must not live until the next one arrives.
                 del job, fn, args
                 with self._lock:
                     self._busy -= 1

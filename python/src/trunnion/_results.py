@@ -1,4 +1,4 @@
-"""What a client learns by connecting."""
+"""The result of connecting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ServerInfo:
-    """What a server said of itself when the client connected."""
+    """The server's description of itself from the handshake."""
 
     __slots__ = ("raw",)
 
@@ -38,12 +38,12 @@ class ServerInfo:
 
     @property
     def instructions(self) -> str | None:
-        """How a model should use the server."""
+        """The server's instructions for a model."""
         return self.raw.get("instructions")
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """What the server can do."""
+        """The server's capabilities."""
         return self.raw.get("capabilities") or {}
 
     @property

@@ -1,8 +1,8 @@
-"""JSON Schema, and the way from JSON and back, for the types people annotate with.
+"""JSON Schema, and conversion from JSON and back, for the types of annotations.
 
-Three questions per type: its schema; how to make a value of it from checked JSON (`loader`: None if the
-JSON value is the value); how to make JSON of a value where the encoder alone would get it wrong (`dumper`).
-The engine validates arguments against the schema, so loaders only convert.
+There are three functions per type: its schema; a value of it from checked JSON (`loader`: None if the JSON
+value is the value); JSON of a value if the encoder alone would produce a wrong form (`dumper`). The engine
+validates arguments against the schema, so loaders only convert.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _MISSING: Any = object()
 
 
 class Field:
-    """What a type cannot say of a parameter or field; used inside `Annotated[type, Field(...)]`.
+    """Facts about a parameter or field that a type cannot express; used inside `Annotated[type, Field(...)]`.
 
     Args:
-        description: what it is, for the model.
+        description: a description for the model.
         title: a short name for people.
         ge, gt, le, lt, multiple_of: limits of a number.
         min_length, max_length: limits of a string's, list's or object's length.
@@ -88,7 +88,7 @@ _SIMPLE: dict[Any, dict[str, Any]] = {
     Any: {},
     object: {},
 }
-# By qualified name, so that nothing is imported for types the program does not use.
+# By qualified name, so that types that the program does not use cause no import.
 _NAMED: dict[str, dict[str, Any]] = {
     "datetime.datetime": {"type": "string", "format": "date-time"},
     "datetime.date": {"type": "string", "format": "date"},
@@ -226,7 +226,7 @@ class Schemas:
 
 
 def annotate(schema: dict[str, Any], metadata: tuple[Any, ...] | list[Any]) -> dict[str, Any]:
-    """Add what `Annotated` says: our `Field`, pydantic's, annotated-types, or a plain description."""
+    """Adds the metadata of `Annotated`: our `Field`, pydantic's, annotated-types, or a plain description."""
     for item in metadata:
         if isinstance(item, str):
             schema["description"] = item
@@ -250,14 +250,14 @@ def annotate(schema: dict[str, Any], metadata: tuple[Any, ...] | list[Any]) -> d
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    """The type that a schema names; of one that takes null too, the other."""
+    """The type that a schema names; for one that accepts null too, the other."""
     branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
     kind = branches[0].get("type", "") if len(branches) == 1 else schema.get("type", "")
     return kind if isinstance(kind, str) else ""
 
 
 def or_none(tp: Any) -> Any:
-    """The type, or one that takes None too if it does not."""
+    """The type, or one that accepts None too if it does not."""
     origin, args = typing.get_origin(tp), typing.get_args(tp)
     if origin is typing.Annotated:
         inner = or_none(args[0])
@@ -276,7 +276,7 @@ def or_none(tp: Any) -> Any:
 
 
 def with_default(schema: dict[str, Any], default: Any) -> None:
-    """Put a default into a schema, if it has a JSON form."""
+    """Puts a default into a schema, if it has a JSON form."""
     from ._json import dumps, loads
 
     try:
@@ -288,7 +288,7 @@ def with_default(schema: dict[str, Any], default: Any) -> None:
 def members(tp: Any) -> list[tuple[str, Any, Any]]:
     """Name, type and default of the fields of a dataclass, TypedDict or NamedTuple.
 
-    The default is `_MISSING` where the field is required, Ellipsis where it has one that is not a constant.
+    The default is `_MISSING` if the field is required, Ellipsis if it has one that is not a constant.
     """
     hints = hints_of(tp)
     if hasattr(tp, "__dataclass_fields__"):
@@ -313,7 +313,7 @@ def members(tp: Any) -> list[tuple[str, Any, Any]]:
 
 
 def loader(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
-    """How to make a value of the type from checked JSON; None if the JSON value is the value."""
+    """The conversion of checked JSON to a value of the type; None if the JSON value is the value."""
     if tp is int:
         return _to_int
     origin = typing.get_origin(tp)
@@ -349,7 +349,8 @@ def loader(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
 
 
 def dumper(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
-    """How to make JSON of a value where the encoder would get it wrong: named tuples, which are objects."""
+    """The conversion of a value to JSON if the encoder would produce a wrong form: named tuples, which are
+    objects."""
     origin = typing.get_origin(tp)
     args = typing.get_args(tp)
     if origin is typing.Annotated or _is_wrapper(origin):
@@ -375,7 +376,8 @@ def dumper(tp: Any, busy: tuple[Any, ...] = ()) -> Loader | None:
 
 
 def formless(tp: Any, busy: tuple[Any, ...] = ()) -> type | None:
-    """A class of which values have no JSON form, if there is one in a type. An abstract one may stand for others that have."""
+    """A class in a type whose values have no JSON form, if there is one. An abstract class may stand for
+    subclasses that have one."""
     if tp is Any or tp is object:
         return None
     origin, args = typing.get_origin(tp), typing.get_args(tp)
@@ -387,7 +389,7 @@ def formless(tp: Any, busy: tuple[Any, ...] = ()) -> type | None:
         elif origin in _OBJECTS:
             args = args[1:]
         elif isinstance(origin, type) and not (origin is tuple or origin in _ARRAYS or origin in _SETS or _is_union(origin)):
-            # A generic class: what its arguments are for is its own affair.
+            # A generic class: it defines the meaning of its arguments itself.
             return formless(origin, busy)
         return next((found for arg in args if (found := formless(arg, busy)) is not None), None)
     if not isinstance(tp, type):
@@ -405,7 +407,7 @@ _WRITTEN_BY = ("model_dump", "__trunnion_model__", "isoformat", "total_seconds",
 
 
 def _has_form(tp: type) -> bool:
-    """Whether `_json.plain` knows a form of its values, or may know one of its subclasses'."""
+    """True if `_json.plain` has a form of its values, or may have one of its subclasses' values."""
     return (
         issubclass(tp, _WRITTEN)
         or any(hasattr(tp, name) for name in _WRITTEN_BY)
@@ -448,7 +450,7 @@ def _class_loader(tp: Any, base: Any, busy: tuple[Any, ...]) -> Loader | None:
     if not structured and not _is_typed_dict(base):
         return None
     if base in busy:
-        # A recursive type: look the loader up when it is needed.
+        # A recursive type: the loader is resolved on use.
         return lambda v: _recursive(base)(v)
     parts = {
         name: load for name, hint, _ in members(base) if (load := loader(hint, (*busy, base))) is not None
@@ -520,7 +522,7 @@ def _union_loader(args: tuple[Any, ...], busy: tuple[Any, ...]) -> Loader | None
 
 
 def _fits(value: Any, tp: Any) -> bool:
-    """Whether a JSON value can be meant for a member of a union."""
+    """True if a JSON value can be meant for a member of a union."""
     while typing.get_origin(tp) is typing.Annotated:
         tp = typing.get_args(tp)[0]
     base = typing.get_origin(tp) or tp
@@ -565,7 +567,7 @@ def _enum(values: list[Any]) -> dict[str, Any]:
 
 def _described(schema: dict[str, Any], tp: Any) -> dict[str, Any]:
     doc = tp.__dict__.get("__doc__")
-    # Dataclasses, named tuples and enums come with a made-up docstring.
+    # Dataclasses, named tuples and enums have a generated docstring.
     if doc and not doc.startswith(f"{tp.__name__}(") and doc != "An enumeration.":
         schema["description"] = " ".join(doc.split("\n\n")[0].split())
     return schema
@@ -593,7 +595,7 @@ def _is_named_tuple(tp: Any) -> bool:
 
 
 def _is_required(tp: Any, name: str, hint: Any) -> bool:
-    # With postponed annotations `__required_keys__` is wrong: the hint knows better.
+    # With postponed annotations `__required_keys__` is wrong: the hint is right.
     wrapper = getattr(typing.get_origin(hint), "_name", None)
     if wrapper in ("Required", "NotRequired"):
         return wrapper == "Required"  # type: ignore
@@ -609,5 +611,5 @@ def _dataclass_field() -> Any:
 
 
 def is_object(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema describes JSON objects, as a tool's output schema must."""
+    """True if a schema describes JSON objects, as a tool's output schema must."""
     return schema.get("type") == "object"

@@ -1,4 +1,4 @@
-"""Serving on an asyncio loop."""
+"""Transports of a server on an asyncio loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Serving:
     """One transport of a server while it is served. Use it with `async with`.
 
     Attributes:
-        url: where clients connect, for example `http://127.0.0.1:8000/mcp`; empty for stdio.
+        url: the URL for clients, for example `http://127.0.0.1:8000/mcp`; empty for stdio.
         host: the bound address.
         port: the bound port.
     """
@@ -51,7 +51,7 @@ class Serving:
         await self.close()
 
     def carrier(self) -> tuple[AsyncHost, int]:
-        """The host and the endpoint, for those who carry its HTTP.
+        """The host and the endpoint, for the ASGI application that embeds its HTTP.
 
         Raises:
             ClosedError: it was closed.
@@ -61,7 +61,7 @@ class Serving:
         return self._host, self._id
 
     async def wait(self) -> None:
-        """Return when the transport has ended: the peer closed it, or `close` was called.
+        """Waits until the transport has ended: the peer closed it, or `close` was called.
 
         Raises:
             McpError: it ended by a failure.
@@ -75,9 +75,10 @@ class Serving:
                 raise
 
     async def close(self, grace: float = 1.0) -> None:
-        """End it. Calling this again does nothing.
+        """Ends it. Idempotent.
 
-        Nothing new is accepted; requests in flight have `grace` seconds before their handlers are cancelled.
+        New requests are refused; requests in progress have `grace` seconds before their handlers are
+        cancelled.
         """
         host, self._host = self._host, None
         if host is None:
@@ -106,7 +107,7 @@ class Serving:
 
 
 async def run_async(server: Server, function: str, options: str, announce: Callable[[str], None]) -> None:
-    """Serve until the peer closes the stream or a signal comes."""
+    """Serves until the peer closes the stream or a signal arrives."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     signals = []

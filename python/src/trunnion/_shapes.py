@@ -1,4 +1,4 @@
-"""What some objects of the protocol offer beyond their members. `_models` builds on these."""
+"""Constructors and properties of protocol objects beyond their members. `_models` builds on these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _texts(content: Sequence[Any]) -> str:
 
 
 class CallShape:
-    """Of the result of a tool call."""
+    """The base of the result of a tool call."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
@@ -29,9 +29,9 @@ class CallShape:
 
     @property
     def data(self) -> Any:
-        """The value the tool returned: its structured content, else its text.
+        """The value that the tool returned: its structured content, else its text.
 
-        Servers wrap a value that is not an object as `{"result": value}`; that wrapping is taken off.
+        Servers wrap a value that is not an object as `{"result": value}`; that wrapper is removed.
         """
         structured = self.structured
         if structured is None:
@@ -42,7 +42,7 @@ class CallShape:
 
 
 class ReadShape:
-    """Of the contents of a resource."""
+    """The base of the contents of a resource."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
@@ -60,7 +60,7 @@ class ReadShape:
 
 
 class ContentsShape:
-    """Of one part of a resource: text or bytes."""
+    """The base of one part of a resource: text or bytes."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
@@ -86,7 +86,7 @@ class ContentsShape:
 
 
 class MessageShape:
-    """Of a message of a prompt."""
+    """The base of a message of a prompt."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
@@ -107,7 +107,7 @@ class MessageShape:
 
 
 class PromptShape:
-    """Of the messages of a prompt. Texts and content objects become messages of the user."""
+    """The base of the messages of a prompt. Texts and content objects become messages of the user."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
@@ -135,7 +135,7 @@ class PromptShape:
 
 
 class CompletionShape:
-    """Of the values that complete an argument: at most 100 of them."""
+    """The base of the values that complete an argument: at most 100 of them."""
 
     if not TYPE_CHECKING:
         __slots__ = ()

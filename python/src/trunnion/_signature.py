@@ -1,4 +1,4 @@
-"""What a handler's signature and docstring say, read without `inspect` wherever a plain function allows it."""
+"""The signature and docstring of a handler, read without `inspect` if a plain function allows it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Signature:
     """The signature of a handler.
 
     Attributes:
-        parameters: those that a caller fills; the context is not among them.
+        parameters: those that the caller's arguments fill, without the context.
         context: the name of the parameter that takes the `Context`, or None.
-        open: whether it takes any other keyword (`**kwargs`).
+        open: true if it accepts any other keyword (`**kwargs`).
         returns: the return type; `EMPTY` if not annotated.
-        is_async: whether calling it gives a coroutine.
+        is_async: true if calling it returns a coroutine.
     """
 
     __slots__ = ("parameters", "context", "open", "returns", "is_async", "description", "docs")
@@ -87,7 +87,7 @@ class Signature:
         return schemas.root(root)
 
     def names(self) -> frozenset[str] | None:
-        """The names of the arguments that it takes; None: any."""
+        """The names of the arguments that it accepts; None: any."""
         return None if self.open else frozenset(p.name for p in self.parameters)
 
     def arguments(self) -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ class Signature:
         return rows
 
     def field_defaults(self) -> dict[str, Callable[[], Any]]:
-        """Defaults that pydantic's `Field` holds, which Python itself would pass as they stand."""
+        """Replaces defaults in pydantic's `Field`, which Python itself would pass unchanged."""
         return {
             p.name: lambda info=p.default: info.get_default(call_default_factory=True)  # type: ignore[misc]
             for p in self.parameters
@@ -113,7 +113,7 @@ class Signature:
 
 
 def _read(fn: Callable[..., Any]) -> tuple[list[tuple[str, Any]], bool, dict[str, Any]]:
-    """Names with defaults, whether there is `**kwargs`, and resolved annotations."""
+    """Names with defaults, true if there is `**kwargs`, and resolved annotations."""
     plain: Any = fn
     skip = 0
     if type(fn) is types.MethodType:
@@ -181,7 +181,7 @@ def _hints(fn: Any) -> dict[str, Any]:
 
 
 def _resolve(name: str, hint: Any, globals: dict[str, Any], names: dict[str, Any]) -> None:
-    """Raise a NameError that says which annotation it is of."""
+    """Raises a NameError that names the annotation."""
 
     def probe() -> None: ...
 
@@ -194,14 +194,14 @@ def _resolve(name: str, hint: Any, globals: dict[str, Any], names: dict[str, Any
 
 
 def _with_none(hint: Any, default: Any) -> Any:
-    """The type that a parameter with this default takes: a default of None is a value like others."""
+    """The type of a parameter with this default: a default of None is a value like others."""
     if _is_field_info(default) and not default.is_required():
         default = default.get_default(call_default_factory=True)
     return or_none(hint) if default is None else hint
 
 
 def is_unbound(fn: Any) -> bool:
-    """Whether it is a method that misses its object: a class method as it stands in the class, or a function whose
+    """True if it is a method without its object: a class method as defined in the class, or a function whose
     first parameter is `self` or `cls`, without an annotation."""
     if isinstance(fn, classmethod):
         return True
@@ -221,8 +221,8 @@ def _is_forward(hint: Any) -> bool:
 
 
 def is_async(fn: Any) -> bool:
-    """Whether calling it gives a coroutine."""
-    # A decorator that uses `functools.wraps` and passes the coroutine on is as async as what it wraps.
+    """True if calling it returns a coroutine."""
+    # A decorator that uses `functools.wraps` and passes the coroutine on is as async as the wrapped function.
     while True:
         if isinstance(fn, types.MethodType):
             fn = fn.__func__

@@ -57,7 +57,7 @@ class SyncOperation(Operation):
 
 
 class _Asked(SyncOperation):
-    """What a handler has asked for: on a worker thread, or on the portal's loop."""
+    """The request of a handler: on a worker thread, or on the portal's loop."""
 
     __slots__ = ("host", "callback")
 
@@ -81,10 +81,10 @@ class _Asked(SyncOperation):
             try:
                 loop.call_soon_threadsafe(ended.set)
             except RuntimeError:
-                # The loop has been closed, and with it whoever waited.
+                # The loop has been closed, and its waiter with it.
                 pass
 
-        # First where to tell, then the look: the end may come from another thread in between.
+        # Register first, then check: the end may arrive from another thread in between.
         self.callback = callback
         if not self.done:
             await ended.wait()
@@ -111,15 +111,16 @@ class SyncHost(Host):
         self._poll = _poller(self, self._alarm)
 
     def begin(self, name: str, *args: Any) -> tuple[int, SyncOperation]:
-        """Start an operation of the engine."""
+        """Starts an operation of the engine."""
         if os.getpid() != self._pid:
-            # In a forked child the lock may be held for ever by a thread that is not here; this call says so.
+            # In a forked child a thread that does not exist there may hold the lock indefinitely; this call
+            # reports that.
             self.call("fd")
         operation = self.operation()
         return self.enter(operation, name, *args), operation
 
     def enter(self, operation: Operation, name: str, *args: Any) -> int:
-        """Start an operation of the engine that has been made before."""
+        """Starts an operation of the engine that was created before."""
         # Its end may be drained by another thread before this one has noted its id.
         with self._lock:
             id: int = self.call(name, *args)
@@ -127,7 +128,7 @@ class SyncHost(Host):
         return id
 
     def operation(self) -> SyncOperation:
-        """Something that threads can wait for."""
+        """An operation that threads can wait for."""
         return SyncOperation()
 
     def ask(self, id: int, op: str, params: str) -> Any:
@@ -147,8 +148,8 @@ class SyncHost(Host):
             return self.operations.pop(id, None)
 
     def finish(self, id: int, operation: SyncOperation, reason: str = "cancelled by the caller") -> str:
-        """Wait for an operation's result. An exception such as KeyboardInterrupt, or one of the caller's own
-        progress callback, gives it up."""
+        """Waits for an operation's result. An exception such as KeyboardInterrupt, or one of the caller's own
+        progress callback, cancels it."""
         try:
             self.wait_for(operation)
             return operation.result()
@@ -158,10 +159,10 @@ class SyncHost(Host):
             raise
 
     def wait_for(self, operation: SyncOperation) -> None:
-        """Return when the operation has ended; meanwhile, lead or follow."""
+        """Waits until the operation has ended; meanwhile, leads or follows."""
         me = _thread.get_ident()
         if self._leader == me:
-            # Asked from a callback or an inline handler, which this thread runs because it leads.
+            # Called from a callback or an inline handler, which this thread runs because it leads.
             while not operation.done:
                 self.turn()
             return
@@ -172,7 +173,7 @@ class SyncHost(Host):
             else:
                 operation.gate = _thread.allocate_lock()
                 operation.gate.acquire()
-                # First into the list, then the look: the leader settles first and looks into the list then.
+                # Enter the list first, then check: the leader settles first and reads the list then.
                 self._waiting.append(operation)
                 if operation.done:
                     self._waiting.remove(operation)
@@ -198,7 +199,7 @@ class SyncHost(Host):
                 self.turn()
 
     def turn(self) -> None:
-        """Wait until there is something to drain, and act on it."""
+        """Waits until there is something to drain, and handles it."""
         if not self._ready and not self.left:
             self._poll()
         while True:
@@ -209,7 +210,7 @@ class SyncHost(Host):
                 raise from_native(error) from None
             if not events and not self.left:
                 break
-            # A list of its own: what is called here may turn the engine itself.
+            # A separate list: the callbacks may turn the engine themselves.
             answers: list[Done] = []
             try:
                 self.dispatch(events, answers)
@@ -219,7 +220,7 @@ class SyncHost(Host):
             self.free()
 
     def free(self) -> None:
-        """Wake the threads whose operations have ended."""
+        """Wakes the threads whose operations have ended."""
         with self._lock:
             ended = [op for op in self._waiting if op.done]
             for op in ended:
@@ -232,7 +233,7 @@ class SyncHost(Host):
             following.promoted = not following.done
             following.gate.release()
             if following.promoted:
-                # Nobody may take the lead until that thread has woken and says who it is.
+                # No thread may take the lead until that thread has woken and registered itself.
                 self._leader = _CHANGING
                 return
         self._leader = 0
@@ -332,7 +333,8 @@ class _Portal:
 
 
 def _poller(host: SyncHost, alarm: Alarm) -> Callable[[], Any]:
-    """Wait for the descriptors with `poll`, which signals interrupt; else for the engine, in short spans."""
+    """Returns a function that waits for the descriptors with `poll`, which signals interrupt; else for the
+    engine, in short spans."""
     fd = host.call("fd")
     try:
         from select import POLLIN, poll
@@ -353,11 +355,12 @@ def _poller(host: SyncHost, alarm: Alarm) -> Callable[[], Any]:
 
 
 class _Stop(SystemExit):
-    """A signal asked the server to end. Like its base it passes through inline handlers."""
+    """The exception for a signal that asked the server to end. Like its base it passes through inline
+    handlers."""
 
 
 def run(server: Server, driver: str, serve: str, options: str, announce: Callable[[str], None]) -> None:
-    """Serve on this thread until the peer closes the stream or a signal comes."""
+    """Serves on this thread until the peer closes the stream or a signal arrives."""
     host = SyncHost(driver, server._engine_options, server)
     server._host = host
     host.retain()
@@ -386,16 +389,17 @@ def _on_signals(operation: SyncOperation) -> Callable[[], None]:
     import signal
 
     def stop(*_: Any) -> None:
-        # The exception may be swallowed where the signal happens to fall, as in a finaliser; this is not.
+        # The exception may be swallowed at the point where the signal arrives, as in a finalizer; this is
+        # not.
         operation.settle(None, ClosedError("a signal came"))
         raise _Stop
 
-    # SIGINT too: a shell starts background jobs with it ignored, and Python leaves it so.
+    # SIGINT too: a shell starts background jobs with it ignored, and Python does not change that.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for number, handler in before.items():
-            if handler is not None:  # one that was not installed from Python cannot be put back
+            if handler is not None:  # a handler that Python did not install cannot be restored
                 signal.signal(number, handler)
 
     return restore

@@ -1,4 +1,4 @@
-"""Tasks as clients use them: calls that a server answers later."""
+"""The client's side of tasks: calls that a server answers later."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TaskStatus = Literal["working", "input_required", "completed", "failed", "cancelled"]
 
-# States that may wait for a program that does not take them; older ones are left out.
+# The limit of unread states; older ones are dropped.
 _WAITING = 64
 _FINAL = ("completed", "failed", "cancelled")
 
@@ -35,57 +35,57 @@ class TaskState:
 
     @classmethod
     def from_json(cls, raw: Any) -> TaskState:
-        """One from its JSON object."""
+        """Creates one from its JSON object."""
         if not isinstance(raw["taskId"], str) or not isinstance(raw["status"], str):
             raise TypeError("a task has an id and a status")
         return cls(raw)
 
     @property
     def id(self) -> str:
-        """The task's id; with it the task can be picked up by `Client.task`, also in another process. Empty of a call that
-        was answered at once."""
+        """The task's id, which `Client.task` accepts, also in another process. Empty for a call that was
+        answered at once."""
         return self.raw["taskId"]  # type: ignore[no-any-return]
 
     @property
     def status(self) -> TaskStatus:
-        """Where it is: `working`, `input_required` (it waits for answers), `completed` (there is a result; the tool itself may
-        have failed), `failed` (there is an error) or `cancelled`."""
+        """The status: `working`, `input_required` (it waits for answers), `completed` (there is a result; the
+        tool itself may have failed), `failed` (there is an error) or `cancelled`."""
         return self.raw["status"]  # type: ignore[no-any-return]
 
     @property
     def finished(self) -> bool:
-        """Whether it will not change any more."""
+        """True if it will not change any more."""
         return self.status in _FINAL
 
     @property
     def status_message(self) -> str | None:
-        """What the server says of that, for a person."""
+        """The server's description of the status, for a person."""
         return self.raw.get("statusMessage")
 
     @property
     def created_at(self) -> str | None:
-        """ISO 8601."""
+        """The time of creation, in ISO 8601."""
         return self.raw.get("createdAt")
 
     @property
     def last_updated_at(self) -> str | None:
-        """ISO 8601."""
+        """The time of the last update, in ISO 8601."""
         return self.raw.get("lastUpdatedAt")
 
     @property
     def ttl(self) -> float | None:
-        """Seconds that the server keeps it, from its creation on; None: for ever."""
+        """The seconds for which the server stores it, from its creation; None: indefinitely."""
         return _seconds(self.raw.get("ttlMs"))
 
     @property
     def poll_interval(self) -> float | None:
-        """Seconds after which the server wants to be asked for it again."""
+        """The interval in seconds at which the server wants to be polled."""
         return _seconds(self.raw.get("pollIntervalMs"))
 
     @property
     def input_requests(self) -> dict[str, dict[str, Any]]:
-        """What it waits for, as the protocol's requests `{method, params}`, by the keys of `Task.answer`. Empty on legacy
-        sessions, where what a task asks comes as requests."""
+        """The input requests that it waits for, as the protocol's requests `{method, params}`, by the keys of
+        `Task.answer`. Empty on legacy sessions, on which the input requests of a task arrive as requests."""
         return self.raw.get("inputRequests") or {}
 
     def __eq__(self, other: object) -> bool:
@@ -98,7 +98,7 @@ class TaskState:
 
 
 class _Task:
-    """What both kinds share."""
+    """The common base of both kinds."""
 
     def __init__(self, client: Any, id: str | None, created: TaskState | None, result: dict[str, Any] | None) -> None:
         self._client = client
@@ -122,23 +122,24 @@ class _Task:
             feed.hear({"event": "task_changed", "params": self._answered().raw})
             feed.end(None)
             return feed, None, "{}", "{}"
-        # What it asks is in its states here, and put to nobody.
+        # The states contain the input requests, which are not sent to the handlers.
         return feed, OP_TASK_RESULT, dumps(self._params()), '{"ask":false}'
 
 
 class Task(_Task):
-    """A call that the server answers later: of `Client.start_task` or `Client.task`. Dropping it changes nothing at the server.
+    """A call that the server answers later: from `Client.start_task` or `Client.task`. Dropping it changes
+    nothing at the server.
 
     Attributes:
-        id: to pick it up later, by `Client.task`; None: the server answered at once, there is nothing to pick up. Where
-            nobody signs in, who has it can see, answer and cancel the task.
-        created: the state that the server made it in; None of one that was picked up or answered at once.
+        id: the id to store for `Client.task`; None: the server answered at once, there is no task. On a
+            server without authorization, anyone who has the id can poll, answer and cancel the task.
+        created: the state at creation; None for a task that was opened by id or answered at once.
     """
 
     _client: Client
 
     async def status(self) -> TaskState:
-        """Where it is now.
+        """Polls the current state.
 
         Raises:
             InvalidParamsError: the server does not know the id, or knows it no longer.
@@ -148,9 +149,9 @@ class Task(_Task):
         return read(TaskState.from_json, await self._client._request(OP_GET_TASK, self._params(), "{}"))
 
     async def updates(self) -> AsyncGenerator[TaskState, None]:
-        """Its states from now on, up to and with the last: `async for state in task.updates(): ...`. What it asks is in
-        `TaskState.input_requests`, and not put to the client's handlers: `answer` it. Of what is not taken in time, only the
-        newest 64 are kept."""
+        """The states from now on, up to and including the last: `async for state in task.updates(): ...`.
+        Input requests are in `TaskState.input_requests`, and not sent to the client's handlers: `answer`
+        them. Of unread states, only the newest 64 are retained."""
         following: Following[TaskState] = Following(self._client, *self._follow())
         try:
             async for state in following:
@@ -159,17 +160,17 @@ class Task(_Task):
             following.close()
 
     async def answer(self, key: str, answer: Any) -> None:
-        """Answer one thing that it asks; modern sessions only.
+        """Answers one input request; modern sessions only.
 
         Args:
-            key: its key in `TaskState.input_requests`. One that does not wait for an answer is ignored by servers.
-            answer: an `ElicitResult`, a `CreateMessageResult`, or the JSON form of what was asked for as a dict.
+            key: its key in `TaskState.input_requests`. Servers ignore a key that does not wait for an answer.
+            answer: an `ElicitResult`, a `CreateMessageResult`, or the JSON form of the answer as a dict.
         """
         if self.id is not None:
             await self._client._request(OP_UPDATE_TASK, self._params(inputResponses={key: answer}), "{}")
 
     async def cancel(self) -> None:
-        """Say that it is not wanted any more. The server decides whether and when it ends."""
+        """Requests cancellation. The server decides if and when the task ends."""
         if self.id is not None:
             await self._client._request(OP_CANCEL_TASK, self._params(), "{}")
 
@@ -180,8 +181,8 @@ class Task(_Task):
     @overload
     async def result(self, *, returns: object) -> Any: ...
     async def result(self, *, raise_on_error: bool | None = None, returns: Any = None) -> Any:
-        """Wait for its result, as long as it takes; what it asks meanwhile is put to the client's handlers. Cancelling the wait
-        does not cancel the task.
+        """Waits for the result without a limit; input requests meanwhile go to the client's handlers.
+        Cancelling the wait does not cancel the task.
 
         Args:
             raise_on_error, returns: as of `Client.call_tool`.
@@ -200,29 +201,30 @@ class Task(_Task):
 
 
 class SyncTask(_Task):
-    """A call that the server answers later: of `SyncClient.start_task` or `SyncClient.task`. As `Task`, blocking."""
+    """A call that the server answers later: from `SyncClient.start_task` or `SyncClient.task`. As `Task`,
+    blocking."""
 
     _client: SyncClient
 
     def status(self) -> TaskState:
-        """Where it is now: see `Task.status`."""
+        """Polls the current state: see `Task.status`."""
         if self.id is None:
             return self._answered()
         return read(TaskState.from_json, self._client._request(OP_GET_TASK, self._params(), "{}"))
 
     def updates(self) -> Generator[TaskState, None, None]:
-        """Its states from now on, up to and with the last: see `Task.updates`."""
+        """The states from now on, up to and including the last: see `Task.updates`."""
         following: SyncFollowing[TaskState] = SyncFollowing(self._client, *self._follow())
         with closing(following):
             yield from following
 
     def answer(self, key: str, answer: Any) -> None:
-        """Answer one thing that it asks: see `Task.answer`."""
+        """Answers one input request: see `Task.answer`."""
         if self.id is not None:
             self._client._request(OP_UPDATE_TASK, self._params(inputResponses={key: answer}), "{}")
 
     def cancel(self) -> None:
-        """Say that it is not wanted any more: see `Task.cancel`."""
+        """Requests cancellation: see `Task.cancel`."""
         if self.id is not None:
             self._client._request(OP_CANCEL_TASK, self._params(), "{}")
 
@@ -233,7 +235,7 @@ class SyncTask(_Task):
     @overload
     def result(self, *, returns: object) -> Any: ...
     def result(self, *, raise_on_error: bool | None = None, returns: Any = None) -> Any:
-        """Wait for its result: see `Task.result`."""
+        """Waits for the result: see `Task.result`."""
         convert = self._client._reader(None, returns)
         raw = self._result
         if self.id is not None:
@@ -243,7 +245,7 @@ class SyncTask(_Task):
 
 
 def made(raw: Any) -> tuple[str | None, TaskState | None, dict[str, Any] | None]:
-    """What a call became: id and state of a task, or a result."""
+    """The outcome of a call: id and state of a task, or a result."""
     if isinstance(raw, Mapping):
         if "task" in raw:
             state = read(TaskState.from_json, raw["task"])
@@ -254,7 +256,7 @@ def made(raw: Any) -> tuple[str | None, TaskState | None, dict[str, Any] | None]
 
 
 class Feed:
-    """States of a task that wait to be taken."""
+    """The queue of unread states of a task."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -275,7 +277,7 @@ class Feed:
         with self._lock:
             if not self.ended:
                 self.ended = True
-                # How a task has ended is in its last state.
+                # The last state contains the task's outcome.
                 self._error = None if self._over else error
 
     def take(self) -> TaskState | None:

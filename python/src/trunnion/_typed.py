@@ -1,4 +1,4 @@
-"""Results as values of a type that the caller names: what came is checked, then converted."""
+"""Results as values of a type that the caller names: the JSON is checked, then converted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def reader(tp: Any, what: str) -> Callable[[CallResult], Any]:
-    """What makes a value of a type of a result.
+    """Returns the function that makes a value of a type from a result.
 
     Args:
         tp: the type.
@@ -45,7 +45,8 @@ def reader(tp: Any, what: str) -> Callable[[CallResult], Any]:
 
 
 def violation(value: Any, schema: Any, root: Mapping[str, Any], path: str = "it") -> str | None:
-    """What is wrong with a value, or None, as far as the schemas of types go: types, choices, members and items."""
+    """The violation in a value, or None, as far as the schemas of types extend: types, choices, members and
+    items."""
     if not isinstance(schema, Mapping):
         return None
     reference = schema.get("$ref", "")

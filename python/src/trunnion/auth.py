@@ -1,4 +1,4 @@
-"""How a client gets in where a server wants authorization (OAuth 2.1).
+"""Client sign-in (OAuth 2.1) for servers that require authorization.
 
     from trunnion import Client
     from trunnion.auth import AuthorizationCode
@@ -6,12 +6,12 @@
     auth = AuthorizationCode(client_name="Shop assistant", store="credentials")
     async with Client("https://mcp.example.com/mcp", auth=auth) as client: ...
 
-When the server refuses a request, the engine finds the authorization server, registers, sends the user there, and
-makes the request again; later it refreshes tokens and asks for more scopes as calls need them. Where there is no way
-in, the error is `UnauthorizedError`, and `data["reason"]` says why. Tokens go to the server's own origin and nowhere
-else; no message and no `repr` shows them.
+When the server refuses a request, the engine finds the authorization server, registers, sends the user there,
+and retries the request; later it refreshes tokens and requests more scopes as calls need them. If sign-in is
+impossible, the error is `UnauthorizedError`, and `data["reason"]` states the cause. Tokens are sent to the
+server's own origin only; no message and no `repr` shows them.
 
-Clients that are given one and the same object share its credentials: the user is asked once.
+Clients with the same object share its credentials: the user is prompted once.
 """
 
 from __future__ import annotations
@@ -53,28 +53,30 @@ Record = dict[str, Any]
 
 
 class CredentialStore(Protocol):
-    """What keeps the credentials of servers, one record for each, such as a keychain or a database. Its methods may be
-    `async def`, which run on the loop, or `def`, which run on a worker thread.
+    """A store for the credentials of servers, one record for each, such as a keychain or a database.
 
-    A record is a dict of JSON values with `version`, and holds secrets. A store is one user's: a program that serves
-    many gives each its own. Clients that were given the same store object take turns to refresh.
+    Its methods may be `async def`, which run on the loop, or `def`, which run on a worker thread.
+
+    A record is a dict of JSON values with `version`, and holds secrets. A store belongs to one user: a
+    program that serves many users needs one store for each. Clients that share a store object refresh one at
+    a time.
     """
 
     def load(self, server: str) -> Record | None | Awaitable[Record | None]:
-        """The record of the MCP server at this URL, or None."""
+        """Returns the record of the MCP server at this URL, or None."""
         ...
 
     def swap(self, server: str, expected: int, record: Record) -> bool | Awaitable[bool]:
-        """Keep the record, if the version of what is kept is `expected` (0: nothing is kept).
+        """Stores the record if the version of the stored record is `expected` (0: there is no record).
 
         Returns:
-            Whether it was kept; false: someone was faster.
+            True if it was stored; false: another client stored one first.
         """
         ...
 
 
 class MemoryStore:
-    """Credentials of this process."""
+    """Credentials in memory, for this process."""
 
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
@@ -86,7 +88,7 @@ class MemoryStore:
             return self._records.get(server)
 
     def swap(self, server: str, expected: int, record: Record) -> bool:
-        """Keep a record; see `CredentialStore.swap`."""
+        """Stores a record; see `CredentialStore.swap`."""
         with self._lock:
             if self._records.get(server, {"version": 0})["version"] != expected:
                 return False
@@ -96,30 +98,31 @@ class MemoryStore:
 
 @dataclass(repr=False, eq=False)
 class Auth:
-    """What every way in has.
+    """The base of every grant.
 
     Args:
-        client_auth_method: how the client proves itself at the token endpoint; by default the strongest way that it and
-            the authorization server can do.
-        issuer: the authorization server that `client_id` belongs to: id and secret are shown to no other. With a
-            `client_secret`, a `signing_key` or an `assertion` it is needed, unless the store has a record of it; without,
-            the call fails with reason `issuer_not_named`, and the message names the server that was found.
-        trust_first_issuer: instead of `issuer`, show them to the first authorization server that the MCP server names, and
-            to no other after it. For MCP servers that may see them.
-        signing_key: the private key that the client proves itself with (`private_key_jwt`), in PEM: PKCS #8 with P-256,
-            P-384, Ed25519 or RSA.
+        client_auth_method: the client's authentication method at the token endpoint; by default the strongest
+            issuer: the authorization server that `client_id` belongs to: id and secret are sent to no other.
+        With a `client_secret`, a `signing_key` or an `assertion` it is needed, unless the store has a record
+        of it; without, the call fails with reason `issuer_not_named`, and the message names the discovered
+        server.
+            trust_first_issuer: instead of `issuer`, send them to the first authorization server that the MCP
+        server names, and to no other after it. For MCP servers that may see them.
+            names, and to no other after it. For MCP servers that may see them.
+        signing_key: the private key of the client's authentication (`private_key_jwt`), in PEM: PKCS #8 with
+            P-256, P-384, Ed25519 or RSA.
         signing_key_id: its `kid`, if the authorization server knows several keys of the client.
-        dpop: a private key in PEM (P-256, P-384 or Ed25519) that tokens are bound to where the server can (DPoP, RFC
-            9449); or true: a new key for each connection, which therefore share nothing.
-        offline_access: ask for `offline_access` where the authorization server has it.
-        store: the path of a directory, made when it is needed, of files for this user's eyes only, which processes may
-            share; or a `CredentialStore`. By default a `MemoryStore` of this object.
-        addresses: the network that the MCP server is in. What it names as authorization servers may be there or public;
-            by default that is decided by the server's URL, and a name counts as public.
+        dpop: a private key in PEM (P-256, P-384 or Ed25519) to which tokens are bound if the server supports
+            that (DPoP, RFC 9449); or true: a new key for each connection, which therefore share nothing.
+        offline_access: request `offline_access` if the authorization server has it.
+        store: the path of a directory, created when needed, of files that only this user can read, which
+            processes may share; or a `CredentialStore`. By default a `MemoryStore` of this object.
+        addresses: the network that the MCP server is in. The authorization servers that it names may be there
+            or public; by default the server's URL decides that, and a name counts as public.
         timeout: seconds of each request to an authorization server, by default 10.
         user_timeout: seconds of the user, by default 300. A store has the longer of the two limits.
 
-    Options that do not go together, and keys that cannot be read, are a `UsageError` when the client connects.
+    Conflicting options, and unreadable keys, are a `UsageError` when the client connects.
     """
 
     _: KW_ONLY
@@ -166,27 +169,29 @@ class Auth:
         store = self._own_store()
         if store is None:
             return {}
-        # Ours is not worth a thread.
+        # The store in memory does not need a thread.
         kind = _Here if type(store) is MemoryStore else Answerer
         return {EVENT_CREDENTIALS: kind(_keeper(store), "store", _as_it_is, _kept)}
 
 
 @dataclass(repr=False, eq=False)
 class AuthorizationCode(Auth):
-    """The user agrees in a browser.
+    """The authorization code grant: the user authorizes the client in a browser.
 
-    The client's id is, in this order: `client_id`, `client_metadata_url` where the server takes one, or what the server
-    gives when the client registers itself.
+    The client's id is, in this order: `client_id`, `client_metadata_url` if the server accepts one, or the id
+    that the server assigns when the client registers itself.
 
-    Args:
-        redirect: called with the URL of the page to open; gives the whole URL that the browser was sent to in the end,
-            which begins with `redirect_uri`. An `async def` runs on the loop, and is cancelled when the attempt is over; a
-            `def` runs on a worker thread. Time limits of calls stand still meanwhile. What it raises is logged under
-            `trunnion`, and the call fails with reason `redirect`. By default the engine opens the browser of this machine.
-        redirect_uri: where the browser comes back to: `https`, or `http` at a loopback host. Needs `redirect`.
-        loopback_port: the port of 127.0.0.1 that the browser of this machine comes back to; by default any.
-        client_id, client_secret: of a client that was registered by hand.
-        client_metadata_url: URL of the client id metadata document, `https` with a path.
+    redirect: called with the URL of the page to open; returns the whole URL that the browser was redirected
+        to at the end, which begins with `redirect_uri`. An `async def` runs on the loop, and is cancelled
+        when the sign-in attempt is over; a `def` runs on a worker thread. Time limits of calls pause
+        meanwhile. Its exceptions are logged under `trunnion`, and the call fails with reason `redirect`. By
+        default the engine opens the browser of this machine.
+            default the engine opens the browser of this machine.
+        redirect_uri: the URL that the browser returns to: `https`, or `http` at a loopback host. Needs
+            `redirect`.
+        loopback_port: the port of 127.0.0.1 that the browser of this machine returns to; by default any.
+        client_id, client_secret: the credentials of a client that was registered by hand.
+        client_metadata_url: URL of the client ID metadata document, `https` with a path.
         client_name: the name under which the client registers itself.
     """
 
@@ -217,7 +222,7 @@ class AuthorizationCode(Auth):
 
 @dataclass(repr=False, eq=False)
 class ClientCredentials(Auth):
-    """The client acts for itself: with a secret, or with a `signing_key`."""
+    """The client credentials grant: the client acts for itself, with a secret or with a `signing_key`."""
 
     client_id: str
     client_secret: str | None = None
@@ -227,8 +232,8 @@ class ClientCredentials(Auth):
 
 @dataclass(repr=False, eq=False)
 class JwtBearer(Auth):
-    """The client shows an assertion that it was given (RFC 7523), such as a workload's identity. Its audience must be the
-    authorization server."""
+    """The JWT bearer grant: the client presents an assertion that it holds (RFC 7523), such as a workload's
+    identity. Its audience must be the authorization server."""
 
     client_id: str
     assertion: str
@@ -240,15 +245,15 @@ class JwtBearer(Auth):
 
 @dataclass(repr=False, eq=False)
 class Enterprise(Auth):
-    """The organization's identity provider vouches for the user (enterprise-managed authorization).
+    """Enterprise-managed authorization: the organization's identity provider vouches for the user.
 
     Args:
         client_id, client_secret: the client at the MCP server's authorization server.
-        token_endpoint: where the identity provider exchanges the user's token.
+        token_endpoint: the endpoint of the identity provider that exchanges the user's token.
         idp_issuer: the identity provider.
         idp_client_id, idp_client_secret, idp_client_auth_method: the client as the identity provider knows it.
         subject: the user's token.
-        subject_type: its type; by default an id token (OpenID Connect).
+        subject_type: its type; by default an ID token (OpenID Connect).
     """
 
     client_id: str

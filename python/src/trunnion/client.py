@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from ._context import Level
     from ._sync import SyncHost
 
-# Seconds until a connection that does not end is left to the engine.
+# Seconds to wait for the last event of a connection that does not end; after that the engine handles it
+# alone.
 _FAREWELL = 10
 
 
@@ -66,40 +67,44 @@ class Client(Calling):
     """A client for asyncio: `async with Client(target) as client: ...`.
 
     Args:
-        target: a URL of Streamable HTTP; a command as a list, which is run and spoken to over its standard
+        target: a URL of Streamable HTTP; a command as a list, which runs with the protocol on its standard
             streams; or a `Server` of this process.
-        name, version: who the client says it is.
-        capabilities: what it can do, as the protocol spells it.
-        timeout: seconds a request may take, by default 60; progress, and a question of the server's, start them anew.
-        total_timeout: seconds a request may take whatever happens; by default there is no such limit.
+        name, version: the client's name and version as sent to the server.
+        capabilities: its capabilities, as the protocol spells them.
+        timeout: seconds a request may take, by default 60; progress, and an input request of the server,
+            restart them.
+        total_timeout: seconds a request may take in total, without restarts; by default unlimited.
         connect_timeout: seconds connecting may take, by default 10.
         headers: HTTP headers of every request.
         env, cwd: environment variables to add and the directory, for a command.
-        inherit_env: whether a command gets all of this process's environment, secrets included. By default it gets
-            HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER.
-        stderr: where the standard error of a command goes: `inherit`, where that of this process goes, by default;
-            `null`; or `lines`, to `on_notification` as `stderr` with `{"line": ..., "lost": ...}`, from its start on.
-        era: `auto`, or `modern` or `legacy` to speak that one only.
-        revision: the revision that the server is known to speak, which saves finding it out.
+        inherit_env: if true, a command inherits all of this process's environment, secrets included. By
+            default it gets HOME, LANG, LC_ALL, LC_CTYPE, LOGNAME, PATH, SHELL, TERM, TMPDIR, TZ and USER.
+        stderr: the destination of a command's standard error: `inherit`, that of this process, by default;
+            `null`; or `lines`, to `on_notification` as `stderr` with `{"line": ..., "lost": ...}`, from its
+            start on.
+        era: `auto`, or `modern` or `legacy` to support that one only.
+        revision: the revision that the server is known to support, which saves detecting it.
         transport: `auto`, `http`, or `sse` for the HTTP with SSE of 2024-11-05.
-        auth: how to get in where the server wants authorization: an `AuthorizationCode`, `ClientCredentials`, `JwtBearer` or
-            `Enterprise` of `trunnion.auth`. For servers over HTTP.
-        cache: whether results are kept for as long as the server allows, by default true.
-        log_level: the least level of log messages wanted.
-        on_elicit: called with an `ElicitForm` or `ElicitUrl` when the server asks the person; returns an
-            `ElicitResult`, the word `accept`, `decline` or `cancel`, or the fields of the accepted form, as a dict or
-            another object. Given, it declares the capability. A `def` runs on a worker thread, an `async def` on
-            the loop; what it raises is the server's to know as a failure, and is logged under `trunnion`.
-        elicit_modes: what `on_elicit` can do: `form`, `url` or both.
-        on_sample: called with a `CreateMessageRequest` when the server asks the model; returns a
-            `CreateMessageResult`. As `on_elicit`.
-        roots: where the server may work: URIs, paths, or `Root`s. Given, they declare the capability.
-        tasks: whether servers may make tasks of calls, by default true.
-        raise_on_error: whether `call_tool` raises `ToolError` when the tool failed.
-        on_notification: called with the event's name (`log`, `tools_changed`, `resources_changed`,
-            `prompts_changed`, `resource_updated`; `task_changed`, of tasks that nothing here follows) and its parameters; may be `async def`. What it raises is
+        auth: sign-in for servers that require authorization: an `AuthorizationCode`, `ClientCredentials`,
+            `JwtBearer` or `Enterprise` of `trunnion.auth`. For servers over HTTP.
+        cache: if true, the default, results are cached for as long as the server allows.
+        log_level: the minimum level of log messages.
+        on_elicit: called with an `ElicitForm` or `ElicitUrl` when the server elicits from the user; returns
+            an `ElicitResult`, the word `accept`, `decline` or `cancel`, or the fields of the accepted form,
+            as a dict or another object. Its presence declares the capability. A `def` runs on a worker
+            thread, an `async def` on the loop; an exception is reported to the server as a failure, and
             logged under `trunnion`.
-        driver: `threaded` or `hosted`; a server in this process brings its own.
+        elicit_modes: the modes of `on_elicit`: `form`, `url` or both.
+        on_sample: called with a `CreateMessageRequest` when the server samples the model; returns a
+            `CreateMessageResult`. As `on_elicit`.
+        roots: the places that the server may work in: URIs, paths, or `Root`s. Their presence declares the
+            capability.
+        tasks: if true, the default, servers may make tasks of calls.
+        raise_on_error: if true, `call_tool` raises `ToolError` when the tool failed.
+        on_notification: called with the event's name (`log`, `tools_changed`, `resources_changed`,
+            `prompts_changed`, `resource_updated`; `task_changed`, of tasks that the client does not follow)
+            and its parameters; may be `async def`. Its exceptions are logged under `trunnion`.
+        driver: `threaded` or `hosted`; a server in this process has its own.
         options: engine options, such as `max_message_bytes`.
     """
 
@@ -113,7 +118,7 @@ class Client(Calling):
         await self.close()
 
     async def connect(self) -> ServerInfo:
-        """Connect; `async with` does it for you.
+        """Connects; `async with` calls it.
 
         Raises:
             McpError: the server cannot be reached or does not answer as one.
@@ -140,7 +145,7 @@ class Client(Calling):
         return self._info
 
     async def close(self) -> None:
-        """Disconnect. Calls that are waiting fail with `ClosedError`. Calling this again does nothing."""
+        """Disconnects. Pending calls fail with `ClosedError`. Idempotent."""
         import asyncio
 
         host, self._host = self._host, None  # type: ignore[assignment]
@@ -152,7 +157,7 @@ class Client(Calling):
             return
         try:
             if id != 0:
-                # The last event comes when the connection is over and a command's process has ended.
+                # The last event arrives when the connection is over and a command's process has ended.
                 over = host.operation()
                 self._farewells.add(over)
                 host.call("client_close", id)
@@ -164,10 +169,11 @@ class Client(Calling):
             await host.release()
 
     async def closed(self) -> str:
-        """Wait until the connection is over, whoever has ended it. Of a client that is closed already it returns at once.
+        """Waits until the connection is over, ended by either side. Returns at once if the client is closed
+        already.
 
         Returns:
-            Why it is over, in words.
+            The reason for the end, as text.
 
         Raises:
             ClosedError: the client never connected.
@@ -201,12 +207,12 @@ class Client(Calling):
         meta: Mapping[str, Any] | None = None,
         task_ttl: float | None = None,
     ) -> Task:
-        """Call a tool and do not wait for its result. Where the server answers at once, the task is complete already. A legacy
-        server is asked for a task where its tool allows that.
+        """Calls a tool and does not wait for its result. If the server answers at once, the task is complete
+        already. The client requests a task from a legacy server if the tool allows that.
 
         Args:
             name, arguments, meta, task_ttl: as of `call_tool`.
-            timeout, total_timeout: seconds of making the task.
+            timeout, total_timeout: seconds until the task exists.
 
         Raises:
             McpError: the call failed: no such tool, no answer in time, connection lost.
@@ -216,7 +222,7 @@ class Client(Calling):
         return Task(self, *made(await self._request(OP_CALL_TOOL, params, options)))
 
     def task(self, id: str) -> Task:
-        """A task by the id that was saved of it. Nothing is sent."""
+        """A task by its stored id. Nothing is sent."""
         return Task(self, id, None, None)
 
     async def list_tasks(
@@ -239,15 +245,15 @@ class Client(Calling):
     ) -> list[ToolInfo]:
         """All tools, of all pages.
 
-        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is an error, which
-        has in its `data` what there was."""
+        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is
+        an error, which has the entries so far in its `data`."""
         return await self._whole(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ToolInfo]:
-        """All tools, asking for a page when it is needed."""
+        """All tools; a page is fetched when it is needed."""
         return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_resources(
@@ -261,7 +267,7 @@ class Client(Calling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ResourceInfo]:
-        """All resources, asking for a page when it is needed."""
+        """All resources; a page is fetched when it is needed."""
         return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_resource_templates(
@@ -275,7 +281,7 @@ class Client(Calling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[ResourceTemplateInfo]:
-        """All resource templates, asking for a page when it is needed."""
+        """All resource templates; a page is fetched when it is needed."""
         return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def list_prompts(
@@ -289,7 +295,7 @@ class Client(Calling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[PromptInfo]:
-        """All prompts, asking for a page when it is needed."""
+        """All prompts; a page is fetched when it is needed."""
         return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     async def read_resource(
@@ -302,7 +308,7 @@ class Client(Calling):
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> ReadResult:
-        """Read a resource."""
+        """Reads a resource."""
         options = request_options(timeout, total_timeout, progress, meta, cache)
         return read(ReadResult.from_json, await self._request(OP_READ_RESOURCE, {"uri": uri}, options, progress))
 
@@ -316,7 +322,7 @@ class Client(Calling):
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> PromptResult:
-        """Get the messages of a prompt."""
+        """Gets the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
         options = request_options(timeout, total_timeout, progress, meta)
         return read(PromptResult.from_json, await self._request(OP_GET_PROMPT, params, options, progress))
@@ -333,11 +339,11 @@ class Client(Calling):
         total_timeout: float | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Completion:
-        """Ask for values that complete an argument of a prompt or a variable of a resource template.
+        """Requests values that complete an argument of a prompt or a variable of a resource template.
 
         Args:
             argument: its name.
-            value: what has been typed so far.
+            value: the text typed so far.
             prompt, resource: the prompt's name or the template's URI.
             arguments: the other arguments that are known already.
         """
@@ -351,14 +357,14 @@ class Client(Calling):
         total_timeout: float | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ask for a sign of life."""
+        """Pings the server."""
         await self._request(OP_PING, {}, request_options(timeout, total_timeout, meta=meta))
 
     async def discover(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """What the server says of itself now, as the protocol's JSON object."""
+        """Requests the server's current description of itself, as the protocol's JSON object."""
         options = request_options(timeout, total_timeout, meta=meta, cache=cache)
         return await self._request(OP_DISCOVER, {}, options)  # type: ignore[no-any-return]
 
@@ -370,17 +376,19 @@ class Client(Calling):
         resources: bool = False,
         resource_uris: Sequence[str] = (),
     ) -> Listening:
-        """Listen to changes at the server: `async with client.listen(tools=True) as changes: async for change in changes: ...`.
+        """Subscribes to changes at the server: `async with client.listen(tools=True) as changes: async for
+        change in changes: ...`.
 
         Args:
-            tools, prompts, resources: to changes of these lists.
-            resource_uris: to changes of the contents of these resources, and of what lies below them.
+            tools, prompts, resources: subscribe to changes of these lists.
+            resource_uris: subscribe to changes of the contents of these resources, and of resources below
+                them.
         """
         return Listening(self, wanted(tools, prompts, resources, resource_uris))
 
     async def set_log_level(self, level: Level) -> None:
-        """Ask for log messages of this level and graver ones, which come to `on_notification`. Servers of the modern
-        era are asked with every request from now on."""
+        """Requests log messages of this level and above, which `on_notification` receives. For servers of the
+        modern era the level is part of every request from now on."""
         await self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
     async def _whole(self, op: str, options: str) -> list[Any]:
@@ -436,7 +444,7 @@ class SyncClient(SyncCalling):
         self.close()
 
     def connect(self) -> ServerInfo:
-        """Connect; `with` does it for you.
+        """Connects; `with` calls it.
 
         Raises:
             McpError: the server cannot be reached or does not answer as one.
@@ -466,7 +474,7 @@ class SyncClient(SyncCalling):
         return self._info
 
     def close(self) -> None:
-        """Disconnect. Calls that are waiting fail with `ClosedError`. Calling this again does nothing."""
+        """Disconnects. Pending calls fail with `ClosedError`. Idempotent."""
         host, self._host = self._host, None  # type: ignore[assignment]
         id, self._id = self._id, 0
         if host is None:
@@ -485,13 +493,13 @@ class SyncClient(SyncCalling):
             host.release()
 
     def closed(self) -> str:
-        """Wait until the connection is over: see `Client.closed`. Notifications are delivered meanwhile."""
+        """Waits until the connection is over: see `Client.closed`. Notifications are delivered meanwhile."""
         host = self._host
         if self._id != 0:
             over = host.operation()
             self._farewells.add(over)
             try:
-                # First into the list, then the look: it may end on another thread in between.
+                # Enter the list first, then check: it may end on another thread in between.
                 if self._id != 0:
                     host.wait_for(over)
             finally:
@@ -508,13 +516,13 @@ class SyncClient(SyncCalling):
         meta: Mapping[str, Any] | None = None,
         task_ttl: float | None = None,
     ) -> SyncTask:
-        """Call a tool and do not wait for its result: see `Client.start_task`."""
+        """Calls a tool and does not wait for its result: see `Client.start_task`."""
         params = {"name": name, "arguments": arguments or {}}
         options = request_options(timeout, total_timeout, None, meta, task=True, task_ttl=task_ttl)
         return SyncTask(self, *made(self._request(OP_CALL_TOOL, params, options)))
 
     def task(self, id: str) -> SyncTask:
-        """A task by the id that was saved of it. Nothing is sent."""
+        """A task by its stored id. Nothing is sent."""
         return SyncTask(self, id, None, None)
 
     def list_tasks(
@@ -533,15 +541,15 @@ class SyncClient(SyncCalling):
     ) -> list[ToolInfo]:
         """All tools, of all pages.
 
-        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is an error, which
-        has in its `data` what there was."""
+        `total_timeout` is the limit of all pages. A list that does not end, or has more than 1000 pages, is
+        an error, which has the entries so far in its `data`."""
         return self._whole(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache, whole=True))
 
     def iter_tools(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ToolInfo]:
-        """All tools, asking for a page when it is needed."""
+        """All tools; a page is fetched when it is needed."""
         return self._list(OP_LIST_TOOLS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_resources(
@@ -555,7 +563,7 @@ class SyncClient(SyncCalling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ResourceInfo]:
-        """All resources, asking for a page when it is needed."""
+        """All resources; a page is fetched when it is needed."""
         return self._list(OP_LIST_RESOURCES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_resource_templates(
@@ -569,7 +577,7 @@ class SyncClient(SyncCalling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Iterator[ResourceTemplateInfo]:
-        """All resource templates, asking for a page when it is needed."""
+        """All resource templates; a page is fetched when it is needed."""
         return self._list(OP_LIST_RESOURCE_TEMPLATES, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def list_prompts(
@@ -583,7 +591,7 @@ class SyncClient(SyncCalling):
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Iterator[PromptInfo]:
-        """All prompts, asking for a page when it is needed."""
+        """All prompts; a page is fetched when it is needed."""
         return self._list(OP_LIST_PROMPTS, request_options(timeout, total_timeout, meta=meta, cache=cache))
 
     def read_resource(
@@ -596,7 +604,7 @@ class SyncClient(SyncCalling):
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> ReadResult:
-        """Read a resource."""
+        """Reads a resource."""
         options = request_options(timeout, total_timeout, progress, meta, cache)
         return read(ReadResult.from_json, self._request(OP_READ_RESOURCE, {"uri": uri}, options, progress))
 
@@ -610,7 +618,7 @@ class SyncClient(SyncCalling):
         progress: ProgressCallback | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> PromptResult:
-        """Get the messages of a prompt."""
+        """Gets the messages of a prompt."""
         params = {"name": name, "arguments": prompt_arguments(arguments)}
         options = request_options(timeout, total_timeout, progress, meta)
         return read(PromptResult.from_json, self._request(OP_GET_PROMPT, params, options, progress))
@@ -627,7 +635,7 @@ class SyncClient(SyncCalling):
         total_timeout: float | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> Completion:
-        """Ask for values that complete an argument: see `Client.complete`."""
+        """Requests values that complete an argument: see `Client.complete`."""
         params = completion_params(argument, value, prompt, resource, arguments)
         return read(completion, self._request(OP_COMPLETE, params, request_options(timeout, total_timeout, meta=meta)))
 
@@ -638,14 +646,14 @@ class SyncClient(SyncCalling):
         total_timeout: float | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        """Ask for a sign of life."""
+        """Pings the server."""
         self._request(OP_PING, {}, request_options(timeout, total_timeout, meta=meta))
 
     def discover(
         self, *, timeout: float | None = None, total_timeout: float | None = None, cache: bool | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """What the server says of itself now, as the protocol's JSON object."""
+        """Requests the server's current description of itself, as the protocol's JSON object."""
         options = request_options(timeout, total_timeout, meta=meta, cache=cache)
         return self._request(OP_DISCOVER, {}, options)  # type: ignore[no-any-return]
 
@@ -657,17 +665,19 @@ class SyncClient(SyncCalling):
         resources: bool = False,
         resource_uris: Sequence[str] = (),
     ) -> SyncListening:
-        """Listen to changes at the server: `with client.listen(tools=True) as changes: for change in changes: ...`.
+        """Subscribes to changes at the server: `with client.listen(tools=True) as changes: for change in
+        changes: ...`.
 
         Args:
-            tools, prompts, resources: to changes of these lists.
-            resource_uris: to changes of the contents of these resources, and of what lies below them.
+            tools, prompts, resources: subscribe to changes of these lists.
+            resource_uris: subscribe to changes of the contents of these resources, and of resources below
+                them.
         """
         return SyncListening(self, wanted(tools, prompts, resources, resource_uris))
 
     def set_log_level(self, level: Level) -> None:
-        """Ask for log messages of this level and graver ones, which come to `on_notification`. Servers of the modern
-        era are asked with every request from now on."""
+        """Requests log messages of this level and above, which `on_notification` receives. For servers of the
+        modern era the level is part of every request from now on."""
         self._request(OP_SET_LOG_LEVEL, {"level": level}, "{}")
 
     def _whole(self, op: str, options: str) -> list[Any]:

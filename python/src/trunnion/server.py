@@ -33,7 +33,7 @@ _targets = count(1)
 
 
 class _Item:
-    """What was added to a server: enough to add it to any engine."""
+    """An item of a server, with everything needed to add it to any engine."""
 
     __slots__ = ("item", "key", "definition", "options", "target")
 
@@ -55,21 +55,21 @@ class Server:
         name: the server's name.
         version: the server's own version.
         title: a name for people.
-        description: what it is, for people.
-        instructions: how a model should use the server.
-        website_url: where people read about it.
+        description: the description of the server, for people.
+        instructions: instructions for the model on using the server.
+        website_url: a page with more information, for people.
         icons: icons, as the protocol's objects.
         inline: the default of `inline` for everything registered: see `tool`.
         mask_errors: hide the text of unexpected exceptions from clients. `ToolError` and `McpError` are
             meant for them and always shown; a traceback never is.
-        auth: whom the server lets in over HTTP: a `ServerAuth`. Without, everybody.
-        store: the path of a file, or the URL of a database, where tasks and the sessions of older clients outlive the
-            process and are shared with others: docs/stores.
+        auth: server authorization over HTTP: a `ServerAuth`. Without it, every request is accepted.
+        store: the path of a file, or the URL of a database, in which tasks and the sessions of older clients
+            outlive the process and are shared with other processes: docs/stores.
         options: the engine's and server's options in snake case, such as `max_message_bytes`,
             `page_size` or `eras`: docs/options.
 
     Raises:
-        TypeError: an option that does not exist.
+        TypeError: an unknown option.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Server:
         self._items: dict[tuple[str, str], _Item] = {}
         self._names: dict[Any, tuple[str, str]] = {}
         self._completers: dict[tuple[str, str], Completers] = {}
-        # What waits for names that are not defined yet: key, what errors call it, how to add it.
+        # The items that wait for names that are not defined yet: key, label in errors, function that adds it.
         self._deferred: list[tuple[tuple[str, str], str, Callable[[], None]]] = []
         self._host: Any = None
         self._roots_changed: Callable[[], Any] | None = None
@@ -152,30 +152,32 @@ class Server:
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
     def tool(self, fn: Any = None, /, **how: Any) -> Any:
-        """Register a function as a tool; with or without parentheses.
+        """Registers a function as a tool; with or without parentheses.
 
-        The name, the schema and the descriptions come from the function's name, type hints and docstring
-        unless given. A parameter annotated with `Context` receives the request's context.
+        By default the name, the schema and the descriptions come from the function's name, type hints and
+        docstring. A parameter annotated with `Context` receives the request's context.
 
         An `async def` handler runs on the event loop. A `def` handler runs on a worker thread, so that one
-        that blocks stops nobody else.
+        that blocks does not block others.
 
         Args:
             name, title, description, annotations, icons, meta: as the protocol has them.
-            input_schema, output_schema: JSON Schema to use in place of the hints'.
-            timeout: seconds after which the handler is cancelled and the caller told.
-            task: whether calls become tasks, which outlive the request, the connection and, with a store, the process:
-                `never`, `optional` (for clients that know of them) or `required`.
-            resumable: when the process that works on a task dies, run the function again, with its last checkpoint, what it
-                did `once` and the answers it had; otherwise the task fails.
-            task_ttl: seconds that tasks of this tool are kept, from their creation on; by default as the server says.
+            input_schema, output_schema: JSON Schema to use instead of that of the hints.
+            timeout: seconds after which the handler is cancelled and the caller gets an error.
+            task: the task mode; tasks outlive the request, the connection and, with a store, the process:
+                `never`, `optional` (for clients that support tasks) or `required`.
+            resumable: if the process that works on a task dies, run the function again, with its last
+                checkpoint, the stored values of `once` and the answers so far; otherwise the task fails.
+            task_ttl: seconds for which tasks of this tool are stored, from their creation on; by default that
+                of the server.
             task_concurrency: how many tasks of this tool one process works on at the same time; the others wait.
-            scopes: what a caller's token needs, all of them; else it is refused before the function is called.
-            visible_to: who sees it; to others it is not there.
-            asks: what the client is asked before the function is called, by key; the answers are in
+            scopes: the scopes that a caller's token needs, all of them; otherwise the call is refused before
+                the function runs.
+            visible_to: the visibility of the tool, which does not exist for other callers.
+            asks: the input requests to the client before the function runs, by key; the answers are in
                 `Context.answers`.
-            inline: run a `def` handler right where the request is read: several times faster, and right
-                only for handlers that take microseconds and never block.
+            inline: run a `def` handler on the thread that reads the request: several times faster, and
+                suitable only for handlers that take microseconds and never block.
         """
         if fn is None:
             return lambda fn: self.add_tool(fn, **how)
@@ -203,7 +205,7 @@ class Server:
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
-        """`tool` as a plain call."""
+        """Adds a tool; `tool` as a plain call."""
         key = name or call_name(fn)
         label = f"tool {key!r}"
         _refuse_unbound(fn, label, "server.tool" if name is None else f"server.tool(name={name!r})")
@@ -252,7 +254,7 @@ class Server:
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> Callable[[F], F]:
-        """Register a function as a resource, or as a template if the URI has variables.
+        """Registers a function as a resource, or as a template if the URI has variables.
 
         The variables of `doc://{path}` are the function's parameters, by name; a parameter named `uri`
         receives the whole URI. Text, bytes, JSON values and `ResourceContents` may be returned. `timeout`, `scopes`,
@@ -310,11 +312,11 @@ class Server:
         inline: bool | None = ...,
     ) -> Callable[[F], F]: ...
     def prompt(self, fn: Any = None, /, **how: Any) -> Any:
-        """Register a function as a prompt; with or without parentheses.
+        """Registers a function as a prompt; with or without parentheses.
 
-        Its parameters are the prompt's arguments: texts, or what their JSON text gives for other types.
-        It returns a text, a message, a list of these, or a `PromptResult`. `timeout`, `scopes`, `visible_to` and `asks` are
-        those of `tool`.
+        Its parameters are the prompt's arguments: texts, or the values of their JSON text for other types. It
+        returns a text, a message, a list of these, or a `PromptResult`. `timeout`, `scopes`, `visible_to` and
+        `asks` are those of `tool`.
         """
         if fn is None:
             return lambda fn: self.add_prompt(fn, **how)
@@ -335,7 +337,7 @@ class Server:
         asks: Mapping[str, Question[Any]] | None = None,
         inline: bool | None = None,
     ) -> F:
-        """`prompt` as a plain call."""
+        """Adds a prompt; `prompt` as a plain call."""
         key = name or call_name(fn)
         label = f"prompt {key!r}"
         _refuse_unbound(fn, label, "server.prompt" if name is None else f"server.prompt(name={name!r})")
@@ -367,20 +369,21 @@ class Server:
         visible_to: VisibleTo | None = None,
         inline: bool | None = None,
     ) -> Callable[[F], F]:
-        """Register a function that completes one argument of a prompt or one variable of a template.
+        """Registers a function that completes one argument of a prompt or one variable of a template.
 
         Args:
             argument: the argument's name.
             prompt: the prompt, by name or by the function registered as one.
             resource: the template, by its URI or by its function.
-            timeout, scopes, visible_to: those of `tool`. They are the same for all arguments of one prompt or template: the first
-                function says them, later ones may leave them out. Who does not see the prompt or template does not see these.
+            timeout, scopes, visible_to: those of `tool`. They are the same for all arguments of one prompt or
+                template: the first function sets them, later ones may omit them. They are visible to the
+                callers that see the prompt or template.
 
-        The function takes the value so far and, if it has a second parameter, the other arguments as a
-        dict. It returns the values that fit, or a `Completion`.
+        The function takes the value so far and, if it has a second parameter, the other arguments as a dict.
+        It returns the values that complete it, or a `Completion`.
 
         Raises:
-            ValueError: an earlier function of the same prompt or template said other options.
+            ValueError: an earlier function of the same prompt or template set other options.
         """
         kind, owner = self._completed(prompt, resource)
         options = _behaviour(timeout, scopes, visible_to)
@@ -409,21 +412,22 @@ class Server:
         return ("resource" if prompt is None else "prompt"), owner
 
     def remove_tool(self, name: str) -> bool:
-        """Remove a tool. False: there was none of that name."""
+        """Removes a tool. False: no such tool."""
         return self._remove("tool", name)
 
     def remove_resource(self, uri: str) -> bool:
-        """Remove a resource or template. False: there was none of that URI."""
+        """Removes a resource or template. False: no such resource or template."""
         return self._remove("resource" if _variables(uri) is None else "resource_template", uri)
 
     def remove_prompt(self, name: str) -> bool:
-        """Remove a prompt. False: there was none of that name."""
+        """Removes a prompt. False: no such prompt."""
         return self._remove("prompt", name)
 
     def remove_completion(
         self, *, prompt: str | Callable[..., Any] | None = None, resource: str | Callable[..., Any] | None = None
     ) -> bool:
-        """Remove the completions of all arguments of a prompt, or variables of a template. False: there were none."""
+        """Removes the completions of all arguments of a prompt, or variables of a template. False: there were
+        none."""
         kind, owner = self._completed(prompt, resource)
         self._completers.pop((kind, owner), None)
         return self._remove("completion", f"{kind} {owner}")
@@ -431,12 +435,12 @@ class Server:
     # --------------------------------------------------------------------------------------------- changes
 
     def notify_resource_updated(self, uri: str) -> bool:
-        """Tell those clients that listen to a resource that it has changed. May be called on any thread.
+        """Notifies the subscribers of a resource that it has changed. May be called on any thread.
 
-        (That tools, resources or prompts came or went is told without a call.)
+        (Added or removed tools, resources and prompts need no call: the clients are notified automatically.)
 
         Returns:
-            Whether the server is being served.
+            True if the server is being served.
         """
         host = self._host
         if host is None:
@@ -444,15 +448,15 @@ class Server:
         return host.call("notify", host.handle, "resource_updated", dumps({"uri": uri}))  # type: ignore[no-any-return]
 
     def notify_elicitation_complete(self, elicitation_id: str) -> bool:
-        """Tell a client that what its user was asked to do at a page (`Context.elicit_url`) is done. May be called on
-        any thread, and in any process that shares the server's store.
+        """Notifies a client that the interaction at a page (`Context.elicit_url`) is complete. May be called
+        on any thread, and in any process that shares the server's store.
 
-        Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25.
-        (2025-11-25, elicitation, "Completion Notifications for URL Mode Elicitation".) Later clients send their
-        request again when the user is back.
+        Only the session that received the elicitation is notified, once, and only if its revision has that
+        notification: 2025-11-25. (2025-11-25, elicitation, "Completion Notifications for URL Mode
+        Elicitation".) Later clients retry their request when the user is back.
 
         Returns:
-            Whether the server is being served.
+            True if the server is being served.
         """
         host = self._host
         if host is None:
@@ -461,8 +465,8 @@ class Server:
         return host.call("notify", host.handle, "elicitation_complete", params)  # type: ignore[no-any-return]
 
     def on_roots_changed(self, fn: F) -> F:
-        """Register a function, `def` or `async def`, to call when a client says that its roots have changed;
-        also a decorator. It takes no arguments; what it raises is logged under `trunnion`."""
+        """Registers a function, `def` or `async def`, for notifications of a client that its roots have
+        changed; also a decorator. It takes no arguments; its exceptions are logged under `trunnion`."""
         _refuse_unbound(fn, "on_roots_changed", "server.on_roots_changed")
         self._roots_changed = fn
         return fn
@@ -474,7 +478,7 @@ class Server:
     # --------------------------------------------------------------------------------------------- serving
 
     def run(self, transport: str = "stdio", **options: Unpack[RunOptions]) -> None:
-        """Serve until the client closes the stream, or Ctrl-C or SIGTERM stops the process.
+        """Serves until the client closes the stream, or Ctrl-C or SIGTERM stops the process.
 
         Args:
             transport: `stdio`, or `http` for Streamable HTTP.
@@ -506,7 +510,7 @@ class Server:
             run(self, self._driver or default_driver(), scope, text, self._announce)
 
     async def serve_stdio(self) -> None:
-        """Serve the standard streams on the running loop until the client closes them."""
+        """Serves the standard streams on the running loop until the client closes them."""
         from ._serve import Serving
 
         async with Serving(self, "serve_stdio", "{}", listens=False) as serving:
@@ -515,7 +519,7 @@ class Server:
     def serve_http(
         self, host: str | None = None, port: int | None = None, **options: Unpack[ServeHttpOptions]
     ) -> Serving:
-        """Serve Streamable HTTP on the running loop.
+        """Serves Streamable HTTP on the running loop.
 
         Args:
             host: address to bind, by default 127.0.0.1.
@@ -536,14 +540,15 @@ class Server:
         return Serving(self, "serve_http", text, listens=True)
 
     def asgi(self, **options: Unpack[CarriedOptions]) -> AsgiApp:
-        """The server as an ASGI 3 application, for a web server or framework of yours.
+        """The server as an ASGI 3 application, to embed in another web server or framework.
 
-        It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. In FastAPI and Starlette it is a
-        route, `app.add_route("/mcp", server.asgi())`: `app.mount` would redirect `/mcp` to `/mcp/`. Where the web server
-        speaks the lifespan protocol the engine lives as long as the application, else until `aclose()`.
+        It answers at `path`, by default `/mcp`; mounted somewhere, at the mount point too. In FastAPI and
+        Starlette it is a route, `app.add_route("/mcp", server.asgi())`: `app.mount` would redirect `/mcp` to
+        `/mcp/`. If the web server supports the lifespan protocol the engine lives as long as the application,
+        else until `aclose()`.
 
         Args:
-            options: those of `serve_http` but host and port.
+            options: those of `serve_http` except host and port.
         """
         from ._asgi import AsgiApp
 
@@ -570,7 +575,7 @@ class Server:
         try:
             self._names[fn] = key
         except TypeError:
-            # A callable object that cannot be hashed: it can be named only by its key.
+            # A callable object that cannot be hashed: only its key can name it.
             self._names[build] = key
         try:
             build()
@@ -578,7 +583,7 @@ class Server:
             if self._host is not None:
                 self._unname(key)
                 raise NameError(f"{label}: {error}") from None
-            # A type hint of a class that is defined further down: try again when serving starts.
+            # A type hint of a class that is defined further down: retried when serving starts.
             self._deferred.append((key, label, build))
         except TypeError as error:
             self._unname(key)
@@ -657,12 +662,13 @@ _SCOPES = {"stdio": "serve_stdio", "http": "serve_http"}
 
 
 def default_driver() -> str:
-    """Hosted where the engine's reactor can be a descriptor of the loop, else threaded."""
+    """Returns the default driver: hosted if the engine's reactor can be a descriptor of the loop, else
+    threaded."""
     return "threaded" if sys.platform == "win32" else "hosted"
 
 
 def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Take a scope's options out of keyword arguments, in the engine's spelling. A duration is in seconds, or
+    """Takes a scope's options from keyword arguments, in the engine's spelling. A duration is in seconds, or
     under its name with `_ms` in milliseconds."""
     known = OPTIONS.get(scope, {})
     taken = {}
@@ -676,7 +682,7 @@ def take_options(scope: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def milliseconds(option: str, seconds: float | None) -> int | None:
-    """A time limit as the engine has it. 0 means none, so what is shorter than a millisecond is one."""
+    """A time limit in the engine's form. 0 means none, so a limit below a millisecond becomes one."""
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
@@ -687,7 +693,7 @@ def milliseconds(option: str, seconds: float | None) -> int | None:
 
 
 def _behaviour(timeout: float | None, scopes: Sequence[str], visible_to: VisibleTo | None) -> dict[str, Any]:
-    """The options that every item has: how long its handler may take, and who may use it."""
+    """The options that every item has: time limit and access rules."""
     if isinstance(scopes, str):
         raise TypeError("scopes is a list, not a text")
     options: dict[str, Any] = {"scopes": list(scopes)} if scopes else {}
@@ -706,14 +712,15 @@ def _no_carrying(options: Mapping[str, Any]) -> None:
 
 
 def _refuse_unbound(fn: Any, label: str, how: str) -> None:
-    """Raise TypeError for a method that is registered in its class, where there is no object to call it on."""
+    """Raises TypeError for a method that is registered in its class, where there is no object to call it
+    on."""
     if is_unbound(fn):
         name = getattr(fn, "__name__", "method")
         raise TypeError(f"{label}: a method needs its object; do not decorate it, register the bound one: {how}(obj.{name})")
 
 
 def refuse_options(what: str, left: Mapping[str, Any]) -> None:
-    """Raise TypeError for options that nobody took."""
+    """Raises TypeError for unknown options."""
     for key in left:
         raise TypeError(f"{what}() has no option {key!r}")
 

@@ -1,22 +1,23 @@
 import Foundation
 import TrunnionBindings
 
-/// What a client does when its server asks something.
+/// The handlers of a client for requests of its server.
 ///
-/// A handler that is there declares the capability; `ConnectOptions.capabilities` adds others, and says otherwise of one that both
-/// name. When the server
-/// wants no answer any more, the handler's task is cancelled. What a handler throws refuses the question.
+/// The presence of a handler declares its capability; `ConnectOptions.capabilities` adds others, and
+/// overrides a capability that both name. If the server withdraws a request, the handler's task is cancelled.
+/// An error in a handler refuses the request.
 public struct ClientHandlers: Sendable {
-    /// Asks the user: a form to fill in or a page to visit. Fields that an accepted form leaves out get its defaults.
+    /// Elicits from the user: a form to fill in or a page to visit. Fields that an accepted form omits get
+    /// its defaults.
     public var onElicit: (@Sendable (ElicitRequest) async throws -> ElicitResult)?
-    /// Which elicitations are declared: `form`, `url`.
+    /// The declared elicitation modes: `form`, `url`.
     public var elicitModes: Set<String>
-    /// Asks the model.
+    /// Samples the model.
     public var onSample: (@Sendable (CreateMessageRequest) async throws -> CreateMessageResult)?
     /// The places that servers may work in; nil declares none.
     public var roots: [Root]?
-    /// Told of every line that a command writes to its standard error, from its start on. It must not block. Without it the
-    /// lines go where `ConnectOptions.stderr` says, by default where those of this process go.
+    /// Receives every line that a command writes to its standard error, from its start on. It must not block.
+    /// Without it, `ConnectOptions.stderr` determines the destination, by default that of this process.
     public var onStderr: (@Sendable (String) -> Void)?
 
     public init(
@@ -32,7 +33,7 @@ public struct ClientHandlers: Sendable {
         self.onStderr = onStderr
     }
 
-    /// The options with what the handlers declare.
+    /// Returns the options with the capabilities of the handlers.
     func declared(in options: ConnectOptions) -> ConnectOptions {
         var options = options
         if let roots { options.roots = roots.map(\.json) }
@@ -75,24 +76,24 @@ public struct ClientHandlers: Sendable {
 }
 
 extension ElicitResult {
-    /// The user said yes; the fields are those of a form.
+    /// The user accepted; the fields are those of a form.
     public static func accept(_ content: [String: JSONValue] = [:]) -> ElicitResult {
         ElicitResult(action: .accept, content: content)
     }
-    /// The user said no.
+    /// The user declined.
     public static var decline: ElicitResult { ElicitResult(action: .decline) }
-    /// The user left without an answer.
+    /// The user cancelled without an answer.
     public static var cancel: ElicitResult { ElicitResult(action: .cancel) }
 }
 
 extension CreateMessageResult {
-    /// The model of this name has said that.
+    /// A text from the model of this name.
     public init(text: String, model: String, stopReason: String? = "endTurn") {
         self.init(role: .assistant, content: OneOrMany([.text(text)]), model: model, stopReason: stopReason)
     }
 }
 
-/// A change that a client listens for.
+/// A change that a client subscribes to.
 public enum Change: Sendable, Hashable {
     /// The list of tools.
     case tools
@@ -116,15 +117,15 @@ public enum Change: Sendable, Hashable {
     }
 }
 
-/// What a server has agreed to tell of.
+/// The changes that a server has agreed to send.
 public struct Granted: Sendable, Hashable, Decodable {
-    /// Whether it tells of changes of the list of tools.
+    /// True if the server notifies of changes of the list of tools.
     public var tools: Bool
-    /// Whether it tells of changes of the list of prompts.
+    /// True if the server notifies of changes of the list of prompts.
     public var prompts: Bool
-    /// Whether it tells of changes of the lists of resources and templates.
+    /// True if the server notifies of changes of the lists of resources and templates.
     public var resources: Bool
-    /// The resources of whose contents it tells.
+    /// The resources with notifications of changed contents.
     public var resourceURIs: [String]
 
     private enum CodingKeys: String, CodingKey {
@@ -141,13 +142,13 @@ public struct Granted: Sendable, Hashable, Decodable {
     }
 }
 
-/// What a client listens to. Iterating ends when the server or the connection does, or when nobody iterates any more, and throws
-/// what ended it.
+/// A client's subscription to changes. Iterating ends when the server or the connection does, or when no
+/// reader iterates any more, and throws the error that ended it.
 public struct Changes: AsyncSequence, Sendable {
     public typealias Element = Change
     public typealias AsyncIterator = AsyncThrowingStream<Change, any Error>.AsyncIterator
 
-    /// What the server has agreed to tell of; that may be less than was asked for.
+    /// The changes that the server has agreed to send; they may be fewer than requested.
     public let granted: Granted
     let stream: AsyncThrowingStream<Change, any Error>
 
@@ -155,10 +156,11 @@ public struct Changes: AsyncSequence, Sendable {
 }
 
 extension Client {
-    /// Listen for changes. The sequence ends when the server or the connection does, or when nobody iterates any more; it throws
-    /// what ended it. A reader that falls behind by more than 1024 changes loses the oldest.
+    /// Subscribes to changes. The sequence ends when the server or the connection does, or when no reader
+    /// iterates any more; it throws the error that ended it. A reader that falls behind by more than 1024
+    /// changes loses the oldest.
     /// - Parameter resourceURIs: resources to watch.
-    /// - Returns: once the server has agreed, to what `granted` says.
+    /// - Returns: the subscription, once the server has confirmed it, with `granted`.
     public func listen(
         tools: Bool = false, prompts: Bool = false, resources: Bool = false, resourceURIs: [String] = []
     ) async throws -> Changes {
@@ -202,13 +204,13 @@ extension Client {
         return Changes(granted: granted, stream: changes)
     }
 
-    /// From now on ask for log messages of this level and above.
+    /// Sets the minimum level of log messages from now on.
     public func setLogLevel(_ level: LogLevel) async throws {
         _ = try await request(.setLogLevel, ["level": JSONValue.string(level.rawValue)], options: RequestOptions())
     }
 
-    /// Replace the roots. Servers of the legacy era are told.
-    /// - Throws: `McpError` of kind `usage` when the client was made without roots.
+    /// Replaces the roots. Servers of the legacy era are notified.
+    /// - Throws: `McpError` of kind `usage` if the client was made without roots.
     public func setRoots(_ roots: [Root]) throws {
         let params = JSONValue.object(["roots": .array(roots.map { .object($0.json) })]).description
         let areReplaced = try calling {

@@ -1,17 +1,18 @@
 import Foundation
 import TrunnionBindings
 
-/// A question to the client: to the person who uses it, to its model, or about its roots.
+/// An input request to the client: an elicitation of the user, a sampling of the model, or a request for the
+/// roots.
 public struct Question: Sendable {
     let op: String
     let params: OrderedJSON
 
-    /// The person fills in a form. Its fields keep no order; those of a type do.
+    /// The user fills in a form. Its fields have no order; those of a type have one.
     public static func elicit(_ message: String, form: Form) -> Question {
         elicit(message, schema: .value(form.jsonValue))
     }
 
-    /// The person fills in a form with the fields of a type: strings, numbers, truth values and enums.
+    /// The user fills in a form with the fields of a type: strings, numbers, truth values and enums.
     /// - Throws: `McpError` of kind `usage` when no schema can be derived from the type.
     public static func elicit<T: Decodable>(
         _ message: String, as type: T.Type, schema: Schema = .derived
@@ -24,26 +25,27 @@ public struct Question: Sendable {
         }
     }
 
-    /// The person visits a page. What happens there does not go through the client.
-    /// - Parameter elicitationId: names the visit for `Server.notifyElicitationComplete`: unique in the server, and the
-    ///   same in every run of the handler. Without one the engine makes one up where the revision wants it (2025-11-25).
+    /// The user visits a page. The interaction there does not pass through the client.
+    /// - Parameter elicitationId: a name for the visit in `Server.notifyElicitationComplete`: unique in the
+    ///   server, and the same in every run of the handler. By default the engine generates one if the
+    ///   revision requires it (2025-11-25).
     public static func elicit(_ message: String, url: String, elicitationId: String? = nil) -> Question {
         var params: [String: JSONValue] = ["mode": "url", "message": .string(message), "url": .string(url)]
         params["elicitationId"] = elicitationId.map { .string($0) }
         return Question(op: "elicit", params: .value(.object(params)))
     }
 
-    /// The client's model goes on with a conversation.
+    /// The client's model continues a conversation.
     public static func sample(_ request: CreateMessageRequest) -> Question {
         Question(op: "sample", params: .value(request.jsonValue))
     }
 
-    /// The client's model answers a text of the user's.
+    /// The client's model answers a text of the user.
     public static func sample(_ text: String, maxTokens: Int) -> Question {
         sample(CreateMessageRequest(messages: [.user(text)], maxTokens: maxTokens))
     }
 
-    /// The client tells its roots.
+    /// The client lists its roots.
     public static let roots = Question(op: "list_roots", params: .object([]))
 
     private static func elicit(_ message: String, schema: OrderedJSON) -> Question {
@@ -53,7 +55,7 @@ public struct Question: Sendable {
         return Question(op: "elicit", params: params)
     }
 
-    /// What the engine takes.
+    /// The engine's form of the input request.
     var json: OrderedJSON { .object(["op": .value(.string(op)), "params": params]) }
 
     static func json(_ questions: [String: Question]) -> OrderedJSON {
@@ -61,9 +63,9 @@ public struct Question: Sendable {
     }
 }
 
-/// The answers to questions, by the keys of these.
+/// The answers to input requests, by their keys.
 public struct Answers: Codable, Sendable, Hashable {
-    /// As they came.
+    /// The answers as received.
     public var json: [String: JSONValue]
 
     public init(json: [String: JSONValue]) { self.json = json }
@@ -77,16 +79,16 @@ public struct Answers: Codable, Sendable, Hashable {
         try container.encode(json)
     }
 
-    /// What the person did with a question.
-    /// - Throws: `McpError` of kind `usage` when nothing was asked under that key.
+    /// Returns the result of an elicitation.
+    /// - Throws: `McpError` of kind `usage` if there was no request under that key.
     public func elicitation(_ key: String) throws -> ElicitResult { try answer(key) }
 
-    /// What the model said.
-    /// - Throws: `McpError` of kind `usage` when nothing was asked under that key.
+    /// Returns the answer of the model.
+    /// - Throws: `McpError` of kind `usage` if there was no request under that key.
     public func sample(_ key: String) throws -> CreateMessageResult { try answer(key) }
 
-    /// The client's roots.
-    /// - Throws: `McpError` of kind `usage` when nothing was asked under that key.
+    /// Returns the client's roots.
+    /// - Throws: `McpError` of kind `usage` if there was no request under that key.
     public func roots(_ key: String) throws -> [Root] {
         guard let answer = json[key] else { throw Self.missing(key) }
         return answer["roots"].flatMap([Root].init(jsonValue:)) ?? []
@@ -100,17 +102,17 @@ public struct Answers: Codable, Sendable, Hashable {
     private static func missing(_ key: String) -> McpError { McpError(.usage, "nothing was asked under the key \(key)") }
 }
 
-/// What the person did with a form, its fields as a type of your own.
+/// The result of a form, with its fields as a custom type.
 public struct Elicited<Fields: Decodable & Sendable>: Sendable {
-    /// Whether the form was accepted, declined or put away.
+    /// The action: the form was accepted, declined or cancelled.
     public var action: ElicitAction
     /// The fields of an accepted form.
     public var fields: Fields?
 }
 
 extension ElicitResult {
-    /// The fields of an accepted form as a type of your own; nil when it was not accepted.
-    /// - Throws: `DecodingError` when they do not fit.
+    /// Returns the fields of an accepted form as a custom type; nil if it was not accepted.
+    /// - Throws: `DecodingError` if they do not fit.
     public func decode<T: Decodable>(as type: T.Type = T.self) throws -> T? {
         guard action == .accept else { return nil }
         return try JSONValue.object(content ?? [:]).decode(as: type)
@@ -134,26 +136,27 @@ extension CreateMessageResult {
 }
 
 extension OneOrMany {
-    /// A single item stands for itself, as revisions before 2025-11-25 want it.
+    /// A single item is not wrapped in an array, as revisions before 2025-11-25 require.
     init(_ items: [Item]) { self = items.count == 1 ? .one(items[0]) : .many(items) }
 }
 
-// Asking from a handler.
+// Input requests from a handler.
 //
-// A client of the legacy era is asked while the handler waits. A client of the modern era cannot be: the request is
-// answered with the questions, the handler's task is cancelled, and when the client comes back with the answers the
-// handler runs again from its start. So what comes before a question must bear to be done again; `once` is for the rest.
+// A client of the legacy era gets the request while the handler waits. A client of the modern era cannot: the
+// server answers the request with the input requests, the handler's task is cancelled, and when the client
+// retries with the answers the handler runs again from its start. So the code before an input request must be
+// repeatable; `once` is for everything else.
 extension Context {
-    /// Ask the person to fill in a form.
-    /// - Parameter key: what the answer is found under when the handler is run again. Without one it is made of the
-    ///   question itself, and of how often that was asked before in this run.
-    /// - Throws: `McpError` of kind `missing_capability` when the client cannot be asked this; `CancellationError` when
-    ///   this run ends here. In both cases let it through.
+    /// Elicits a form from the user.
+    /// - Parameter key: the key of the answer when the handler runs again. By default it is derived from the
+    ///   input request itself, and from the number of identical earlier requests in this run.
+    /// - Throws: `McpError` of kind `missing_capability` if the client does not support the request;
+    ///   `CancellationError` if this run ends here. Rethrow both.
     public func elicit(_ message: String, form: Form, key: String? = nil) async throws -> ElicitResult {
         try await ask(.elicit(message, form: form), key: key) { try $0.elicitation($1) }
     }
 
-    /// Ask the person to fill in a form with the fields of a type: strings, numbers, truth values and enums.
+    /// Elicits a form with the fields of a type from the user: strings, numbers, truth values and enums.
     public func elicit<T: Decodable & Sendable>(
         _ message: String, as type: T.Type, schema: Schema = .derived, key: String? = nil
     ) async throws -> Elicited<T> {
@@ -165,7 +168,7 @@ extension Context {
         }
     }
 
-    /// Ask the person to visit a page.
+    /// Elicits a visit to a page.
     /// - Parameter elicitationId: as of `Question.elicit(_:url:elicitationId:)`.
     public func elicit(
         _ message: String, url: String, elicitationId: String? = nil, key: String? = nil
@@ -173,9 +176,9 @@ extension Context {
         try await ask(.elicit(message, url: url, elicitationId: elicitationId), key: key) { try $0.elicitation($1) }
     }
 
-    /// Have the client's model go on with a conversation.
+    /// Samples the client's model with a conversation.
     /// - Parameters:
-    ///   - tools: what the model may use; only for clients with the capability `sampling.tools`.
+    ///   - tools: the tools that the model may use; only for clients with the capability `sampling.tools`.
     ///   - metadata: for the model's provider, in its own format.
     public func sample(
         _ messages: [SamplingMessage], maxTokens: Int, modelPreferences: ModelPreferences? = nil,
@@ -190,18 +193,18 @@ extension Context {
         return try await ask(.sample(request), key: key) { try $0.sample($1) }
     }
 
-    /// Have the client's model answer a text of the user's.
+    /// Samples the client's model with a text of the user.
     public func sample(_ text: String, maxTokens: Int, key: String? = nil) async throws -> CreateMessageResult {
         try await sample([.user(text)], maxTokens: maxTokens, key: key)
     }
 
-    /// The client's roots.
+    /// Lists the client's roots.
     public func listRoots(key: String? = nil) async throws -> [Root] {
         try await ask(.roots, key: key) { try $0.roots($1) }
     }
 
-    /// Ask several things together. The client gets them at once, which questions asked beside each other in tasks
-    /// of their own do not ensure.
+    /// Sends several input requests together. The client gets them at once, which separate requests in
+    /// parallel tasks do not ensure.
     public func ask(_ questions: [String: Question]) async throws -> Answers {
         let (exchange, asked) = (exchange.id, try Question.json(questions).text())
         do {
@@ -214,10 +217,11 @@ extension Context {
         }
     }
 
-    /// Run something once, also when the handler is run again: what it returned is kept with the call and returned
-    /// from then on. In a task it is stored, where it outlives the process, when this returns.
-    /// - Parameter key: names it within this call.
-    /// - Throws: what `body` throws, which is not kept; `McpError` of kind `limit` when the call keeps too much.
+    /// Runs something once, also if the handler runs again: the returned value is stored with the call, and
+    /// later runs get it. In a task the value outlives the process, and is stored when this returns.
+    /// - Parameter key: a name within this call.
+    /// - Throws: the error of `body`, which is not stored; `McpError` of kind `limit` if the call stores too
+    ///   much.
     public func once<T: Codable & Sendable>(_ key: String, _ body: () async throws -> T) async throws -> T {
         let now = try request
         if let known = now.memory?[key] { return try known.decode() }
@@ -233,14 +237,14 @@ extension Context {
         return value
     }
 
-    /// The answers to what the option `asks` asked before the handler ran.
+    /// The answers to the input requests of the option `asks`, from before the handler ran.
     public var answers: Answers {
         get throws { try request.answers ?? Answers(json: [:]) }
     }
 
-    /// Close the response stream of this call; the call goes on, and the client comes back for the rest. That spares a
-    /// connection while the work takes long.
-    /// - Returns: false where there is no such stream, as everywhere but over HTTP in the legacy era.
+    /// Closes the response stream of this call; the call continues, and the client reconnects for the rest.
+    /// That saves a connection during long work.
+    /// - Returns: false if there is no such stream; only calls over HTTP in the legacy era have one.
     @discardableResult
     public func closeStream() throws -> Bool {
         try calling { try exchange.core.engine.closeStream(id: exchange.id) }
@@ -252,10 +256,11 @@ extension Context {
     }
 }
 
-/// A name for a question that is the same in every run, whatever the order in which tasks ask theirs.
-/// - Parameter before: how often the same was asked before in this run.
+/// Returns a key for an input request that is the same in every run, independent of the order in which tasks
+/// send theirs.
+/// - Parameter before: the number of identical earlier requests in this run.
 func questionKey(_ question: String, before: Int) -> String {
-    // FNV-1a: Swift's own hashes differ from process to process, and the next run may come in another one.
+    // FNV-1a: Swift's own hashes differ from process to process, and the next run may be in another one.
     let hash = question.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
     let name = "q" + String(hash, radix: 16)
     return before == 0 ? name : "\(name).\(before + 1)"

@@ -1,28 +1,28 @@
 import Foundation
 
-/// How a client gets in where a server wants authorization (OAuth 2.1).
+/// Client sign-in (OAuth 2.1) for servers that require authorization.
 ///
 ///     let auth = Auth.browser(AuthOptions(clientName: "Shop assistant"), store: .directory("credentials"))
 ///     let client = try await Client(.url("https://mcp.example.com/mcp"), auth: auth)
 ///
-/// When the server refuses a request, the engine finds the authorization server, registers, sends the user there, and makes the
-/// request again; later it refreshes tokens and asks for more scopes as calls need them. Where there is no way in, the error is
-/// of kind `unauthorized`, and `reason` in its data says why. Tokens go to the server's own origin and nowhere else, and no
-/// message or description shows them.
+/// When the server refuses a request, the engine finds the authorization server, registers, sends the user
+/// there, and retries the request; later it refreshes tokens and requests more scopes as calls need them. If
+/// sign-in is impossible, the error is of kind `unauthorized`, and `reason` in its data states the cause.
+/// Tokens are sent to the server's own origin only, and no message or description shows them.
 ///
-/// Copies share the store: clients that are given copies of one value ask the user once.
+/// Copies share the store: clients with copies of one value prompt the user once.
 public struct Auth: Sendable {
-    /// Where credentials are kept.
+    /// The storage of credentials.
     public enum Store: Sendable {
         /// In memory, for this value and its copies.
         case memory
-        /// In a directory, made when it is needed, of files for this user only, which processes may share.
+        /// In a directory, created when needed, of files for this user only, which processes may share.
         case directory(String)
-        /// In a store of your own, such as a keychain or a database.
+        /// In a custom store, such as a keychain or a database.
         case custom(any CredentialStore)
     }
 
-    /// Sends the user to the page, and gives the whole URL that the browser was sent to in the end.
+    /// Sends the user to the page, and returns the whole URL that the browser was redirected to at the end.
     public typealias Redirect = @Sendable (_ page: String) async throws -> String
 
     let options: AuthOptions
@@ -33,7 +33,7 @@ public struct Auth: Sendable {
         var options = options
         options.grant = grant
         switch store {
-        // Tokens are of no use without the key, and with `true` each connection has its own.
+        // Tokens are useless without the key, and with `true` each connection has its own.
         case .memory where options.dpop == .bool(true):
             self.store = nil
         case .memory:
@@ -48,14 +48,14 @@ public struct Auth: Sendable {
         self.redirect = redirect
     }
 
-    /// The user agrees in a browser, to which you send them.
+    /// The authorization code grant: the user authorizes the client in a browser, which `redirect` opens.
     ///
-    /// The client's id is, in this order: `clientId`, `clientMetadataUrl` where the server takes one, or what the server gives
-    /// when the client registers itself. Time limits of calls stand still while the user decides; when the attempt is over
-    /// before, the task of `redirect` is cancelled.
+    /// The client's id is, in this order: `clientId`, `clientMetadataUrl` if the server accepts one, or the
+    /// id that the server assigns when the client registers itself. Time limits of calls pause while the user
+    /// decides; if the sign-in attempt ends earlier, the task of `redirect` is cancelled.
     /// - Parameters:
-    ///   - redirectURI: where the browser comes back to: `https`, or `http` at a loopback host.
-    ///   - redirect: what it throws is told in an error with reason `redirect`.
+    ///   - redirectURI: the URL that the browser returns to: `https`, or `http` at a loopback host.
+    ///   - redirect: opens the page. Its errors are reported in an error with reason `redirect`.
     public static func authorizationCode(
         redirectURI: String, options: AuthOptions = AuthOptions(), store: Store = .memory, redirect: @escaping Redirect
     ) -> Auth {
@@ -64,12 +64,13 @@ public struct Auth: Sendable {
         return Auth("authorization_code", options, store, redirect: redirect)
     }
 
-    /// The user agrees in the browser of this machine, which comes back to a port of this process (`loopbackPort`).
+    /// The authorization code grant in the browser of this machine, which returns to a port of this process
+    /// (`loopbackPort`).
     public static func browser(_ options: AuthOptions = AuthOptions(), store: Store = .memory) -> Auth {
         Auth("authorization_code", options, store)
     }
 
-    /// The client acts for itself, with a secret.
+    /// The client credentials grant: the client acts for itself, with a secret.
     public static func clientCredentials(
         clientId: String, clientSecret: String, options: AuthOptions = AuthOptions(), store: Store = .memory
     ) -> Auth {
@@ -78,7 +79,7 @@ public struct Auth: Sendable {
         return Auth("client_credentials", options, store)
     }
 
-    /// The client acts for itself, and signs instead of telling a secret (`private_key_jwt`).
+    /// The client credentials grant with a signature instead of a secret (`private_key_jwt`).
     /// - Parameter signingKey: a private key in PEM: PKCS #8 with P-256, P-384, Ed25519 or RSA.
     public static func clientCredentials(
         clientId: String, signingKey: String, options: AuthOptions = AuthOptions(), store: Store = .memory
@@ -88,8 +89,8 @@ public struct Auth: Sendable {
         return Auth("client_credentials", options, store)
     }
 
-    /// The client shows an assertion that it was given (RFC 7523), such as a workload's identity. Its audience must be the
-    /// authorization server.
+    /// The JWT bearer grant: the client presents an assertion that it holds (RFC 7523), such as a workload's
+    /// identity. Its audience must be the authorization server.
     public static func jwtBearer(
         clientId: String, assertion: String, options: AuthOptions = AuthOptions(), store: Store = .memory
     ) -> Auth {
@@ -98,12 +99,12 @@ public struct Auth: Sendable {
         return Auth("jwt_bearer", options, store)
     }
 
-    /// The organization's identity provider vouches for the user (enterprise-managed authorization).
+    /// Enterprise-managed authorization: the organization's identity provider vouches for the user.
     /// - Parameters:
     ///   - clientId: the client at the MCP server's authorization server; its secret is an option.
     ///   - provider: the identity provider.
     ///   - subject: the user's token.
-    ///   - subjectType: its type; by default an id token.
+    ///   - subjectType: its type; by default an ID token.
     public static func enterprise(
         clientId: String, provider: IdentityProvider, subject: String, subjectType: String? = nil,
         options: AuthOptions = AuthOptions(), store: Store = .memory
@@ -129,7 +130,7 @@ public struct Auth: Sendable {
         }
     }
 
-    /// Answers what the server asks, and what the engine does.
+    /// Returns the handlers of the server's requests and of the engine's sign-in events.
     static func answerer(with handlers: Answerer?, signingIn: Answerer?) -> Answerer? {
         guard let signingIn else { return handlers }
         return { kind, payload in
@@ -142,7 +143,7 @@ public struct Auth: Sendable {
 
     static let nobody = Answer(outcome: .error, payload: #"{"message":"this client answers no such questions"}"#)
 
-    /// Answers the engine's questions.
+    /// Answers the sign-in events of the engine.
     var answerer: Answerer? {
         guard redirect != nil || store != nil else { return nil }
         return { kind, payload in
@@ -158,7 +159,7 @@ public struct Auth: Sendable {
             } catch let error as McpError {
                 return Answer(outcome: .error, payload: JSONValue.object(["message": .string(error.message)]).description)
             } catch {
-                // What a store throws may quote the record.
+                // The error of a store may quote the record.
                 let told = kind == .authorize ? "\(error)" : "it threw \(type(of: error))"
                 return Answer(outcome: .error, payload: JSONValue.object(["message": .string(told)]).description)
             }
@@ -178,23 +179,23 @@ public struct Auth: Sendable {
         Answer(outcome: .result, payload: try JSON.text(value))
     }
 
-    /// Clients of this process whose stores have the same one take turns to refresh.
+    /// Clients of this process whose stores have the same id refresh one at a time.
     private func identity(of store: any CredentialStore) -> String {
         "swift-\(UInt(bitPattern: ObjectIdentifier(store)))"
     }
 }
 
-/// An organization's identity provider, and the client as it knows it.
+/// An organization's identity provider, and the client's registration there.
 public struct IdentityProvider: Sendable {
-    /// Where it exchanges the user's token.
+    /// The endpoint that exchanges the user's token.
     public var tokenEndpoint: String
     /// Its issuer.
     public var issuer: String
-    /// Its id for the client.
+    /// The id of the client at the provider.
     public var clientId: String
-    /// The secret that belongs to that.
+    /// The secret of that id.
     public var clientSecret: String?
-    /// How the client proves itself there; by default `client_secret_basic` with a secret, else `none`.
+    /// The client's authentication method there; by default `client_secret_basic` with a secret, else `none`.
     public var clientAuthMethod: String?
 
     public init(
@@ -209,19 +210,19 @@ public struct IdentityProvider: Sendable {
     }
 }
 
-/// What keeps the credentials of servers, one record for each, such as a keychain or a database. A record is JSON with
-/// `version`, and holds secrets. A store is one user's: a program that serves many gives each its own. Clients that were given
-/// the same store take turns to refresh.
+/// A store for the credentials of servers, one record for each, such as a keychain or a database. A record is
+/// JSON with `version`, and holds secrets. A store belongs to one user: a program that serves many users
+/// needs one store for each. Clients that share a store refresh one at a time.
 public protocol CredentialStore: AnyObject, Sendable {
-    /// The record of the MCP server at this URL, if there is one.
+    /// Returns the record of the MCP server at this URL, if there is one.
     func load(server: String) async throws -> [String: JSONValue]?
 
-    /// Keep the record, if the version of what is kept is `expected` (0: nothing is kept).
-    /// - Returns: whether it was kept; false: someone was faster.
+    /// Stores the record if the version of the stored record is `expected` (0: there is no record).
+    /// - Returns: true if it was stored; false: another client stored one first.
     func swap(server: String, expected: Int, record: [String: JSONValue]) async throws -> Bool
 }
 
-/// Credentials of this process.
+/// Credentials in memory, for this process.
 public final class MemoryStore: CredentialStore {
     private let records = Locked([String: [String: JSONValue]]())
 
@@ -240,7 +241,7 @@ public final class MemoryStore: CredentialStore {
     }
 }
 
-// What these hold is nobody's to read in a log.
+// Logs must not contain the contents of these types.
 
 extension Auth: CustomStringConvertible, CustomReflectable {
     public var description: String { "Auth(\(options.grant ?? ""))" }

@@ -1,7 +1,7 @@
 import Foundation
 import TrunnionBindings
 
-/// One header of HTTP.
+/// One HTTP header.
 public struct HTTPHeader: Sendable, Hashable {
     public var name: String
     public var value: String
@@ -12,15 +12,15 @@ public struct HTTPHeader: Sendable, Hashable {
     }
 }
 
-/// A request that a web server of your own has received.
+/// A request that another web server of the program has received.
 public struct HTTPRequest: Sendable, Hashable {
-    /// `POST` and so on.
+    /// The method, such as `POST`.
     public var method: String
     /// Path and query, for example `/mcp`.
     public var target: String
     public var headers: [HTTPHeader]
     public var body: Data
-    /// The address of who has connected, if it is known: `trustedProxies` are told by it.
+    /// The address of the peer, if known, which `trustedProxies` are matched against.
     public var peer: String?
 
     public init(
@@ -34,19 +34,20 @@ public struct HTTPRequest: Sendable, Hashable {
     }
 }
 
-/// What to answer a request with.
+/// The response to a request.
 public struct HTTPResponse: Sendable {
     public var status: Int
     public var headers: [HTTPHeader]
-    /// Comes piece by piece: send each as it comes.
+    /// The body, chunk by chunk: send each as it arrives.
     public var body: HTTPBody
 }
 
-/// The body of a response. Letting go of it before its end, or cancelling the task that reads it, tells the server that
-/// the caller has left. A reader that is behind by more than 16 MiB when more comes gets an `McpError` of kind `limit`.
+/// The body of a response. Releasing it before its end, or cancelling the task that reads it, notifies the
+/// server that the caller has disconnected. A reader that is behind by more than 16 MiB when more arrives
+/// gets an `McpError` of kind `limit`.
 public struct HTTPBody: AsyncSequence, Sendable {
     let pieces: AsyncThrowingStream<Data, any Error>
-    /// Bytes of what has not been read.
+    /// The number of unread bytes.
     let unread: Locked<Int>
 
     public struct AsyncIterator: AsyncIteratorProtocol {
@@ -64,26 +65,29 @@ public struct HTTPBody: AsyncSequence, Sendable {
         AsyncIterator(pieces: pieces.makeAsyncIterator(), unread: unread)
     }
 
-    /// All of it. (What answers a GET, and a call that reports progress, comes as long as it lasts.)
+    /// Returns all of it. (The body of a GET, and of a call that reports progress, lasts as long as that
+    /// does.)
     public func all() async throws -> Data {
         try await reduce(into: Data()) { $0 += $1 }
     }
 }
 
 extension Server {
-    /// Answer a request that a web server of your own has received: Streamable HTTP without a listener.
-    /// - Throws: `McpError` of kind `usage` for what is no request, `closed` when the server is; `CancellationError`.
+    /// Answers a request that another web server of the program has received: Streamable HTTP without a
+    /// listener.
+    /// - Throws: `McpError` of kind `usage` for an invalid request, `closed` if the server is closed;
+    ///   `CancellationError`.
     public func handle(_ request: HTTPRequest) async throws -> HTTPResponse {
         try await carrier().handle(request)
     }
 
-    /// An endpoint for a web server of your own, with options of its own. The server must outlive it.
+    /// Returns an endpoint for another web server, with its own options. The server must outlive it.
     public func endpoint(options: ServeHTTPOptions = ServeHTTPOptions()) throws -> HTTPEndpoint {
         try HTTPEndpoint(core: runtime.core, server: handle, options: options)
     }
 }
 
-/// Streamable HTTP whose requests a web server of your own receives. It ends with its server, or by `close`.
+/// Streamable HTTP embedded in another web server. It ends with its server, or by `close`.
 public final class HTTPEndpoint: Sendable {
     private let core: Core
     private let operation: UInt64
@@ -93,16 +97,16 @@ public final class HTTPEndpoint: Sendable {
         options.carried = true
         let text = try JSON.text(options)
         self.core = core
-        // How it ends is told by the requests that come later.
+        // Later requests report how it ended.
         operation = try core.start(sink: { _, _ in }) { try $0.serveHttp(server: server, options: text) }
     }
 
     deinit { close() }
 
-    /// Refuse further requests; those under way may finish. Closing twice is fine.
+    /// Refuses further requests; those in progress may finish. Idempotent.
     public func close() { core.giveUp(operation) }
 
-    /// Answer a request. It returns with the head of the response, whose body follows.
+    /// Answers a request. It returns with the head of the response; the body follows.
     public func handle(_ request: HTTPRequest) async throws -> HTTPResponse {
         var head: [String: JSONValue] = [
             "method": .string(request.method), "target": .string(request.target),
@@ -120,14 +124,14 @@ public final class HTTPEndpoint: Sendable {
         }
     }
 
-    /// The response to one request as it comes.
+    /// The response to one request while it arrives.
     private final class Response: Sendable {
-        /// Bytes that may be unread when more comes.
+        /// The limit of unread bytes when more arrive.
         private static let limit = 16 << 20
 
         let call: Core.Call
         private let core: Core
-        /// Given away with the head: who lets go of it has left.
+        /// Returned with the head: a caller that releases it has disconnected.
         private let body: Locked<HTTPBody?>
         private let feed: AsyncThrowingStream<Data, any Error>.Continuation
         private let unread = Locked(0)

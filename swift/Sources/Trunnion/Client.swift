@@ -7,33 +7,34 @@ import TrunnionBindings
 ///     let sum: AddOutput = try await client.callTool("add", ["a": 2, "b": 3]).decode()
 ///     await client.close()
 ///
-/// All methods may be called concurrently. Cancelling the task of a call cancels it at the server too, and the
-/// call throws `CancellationError`. Failures throw `McpError`.
+/// All methods may be called concurrently. Cancelling the task of a call cancels the call at the server too,
+/// and the call throws `CancellationError`. Failures throw `McpError`.
 public final class Client: Sendable {
-    /// Where a server is.
+    /// The target of a client.
     public enum Target: Sendable {
         /// Streamable HTTP.
         case url(String)
-        /// A program to start, spoken to over its standard streams. It ends with the client.
+        /// A program to start, with the protocol on its standard streams. It ends with the client.
         case command([String], environment: [String: String]? = nil, directory: String? = nil)
         /// A server of this program. Client and server share its engine.
         case server(Server)
     }
 
-    /// The engine it runs on.
+    /// The engine of the client.
     public let runtime: Runtime
-    /// What the server told of itself when the client connected.
+    /// The server's description of itself from the handshake.
     public let serverInfo: JSONValue
     let handle: UInt64
     private let ownsRuntime: Bool
     private let hub: Hub
-    /// A server of this program lives as long as its clients.
+    /// Retained so that a server of this program lives as long as its clients.
     private let server: Server?
 
-    /// Connect.
+    /// Connects.
     /// - Parameters:
-    ///   - handlers: what it does when its server asks something.
-    ///   - auth: how it gets in where a server over HTTP wants authorization; without, a refusal is an error.
+    ///   - handlers: the handlers for requests of the server.
+    ///   - auth: sign-in for a server over HTTP that requires authorization; without it, a refusal is an
+    ///     error.
     ///   - runtime: an engine to share; without one the client makes its own.
     /// - Throws: `McpError` of kind `transport`, `timeout`, `unsupported_version` and so on.
     public init(
@@ -78,11 +79,11 @@ public final class Client: Sendable {
     }
 
     deinit {
-        // It throws only after a panic in the engine, and then there is no connection any more.
+        // It throws only after a panic in the engine, when the connection has ended already.
         try? runtime.core.engine.clientClose(client: handle)
     }
 
-    /// Disconnect. Pending calls fail with kind `closed`. Closing twice is fine.
+    /// Disconnects. Pending calls fail with kind `closed`. Idempotent.
     public func close() async {
         // As in deinit.
         try? runtime.core.engine.clientClose(client: handle)
@@ -90,13 +91,13 @@ public final class Client: Sendable {
         if ownsRuntime { await runtime.close() }
     }
 
-    /// What the server tells on its own account, from now on, until the connection ends. A reader that falls
-    /// behind by more than 256 notifications loses the oldest ones.
+    /// The notifications of the server, from now on, until the connection ends. A reader that falls behind by
+    /// more than 256 notifications loses the oldest ones.
     public var notifications: AsyncStream<ServerNotification> { hub.stream() }
 
     // MARK: Requests
 
-    /// Ask the server one thing.
+    /// Sends one request to the server.
     func request(
         _ op: Op, _ params: some Encodable, options: RequestOptions,
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
@@ -146,18 +147,19 @@ public final class Client: Sendable {
         }
     }
 
-    /// What the server is and can do.
+    /// Requests the server's description of itself and its capabilities.
     public func discover(options: RequestOptions = RequestOptions()) async throws -> JSONValue {
         try await ask(.discover, options: options)
     }
 
-    /// Call a tool.
+    /// Calls a tool.
     /// - Parameters:
     ///   - arguments: any value that encodes as an object.
-    ///   - progress: hears how far the call has come; all of it before the call returns. If it falls behind by
-    ///     more than 256 reports, the oldest are dropped.
-    /// - Returns: the tool's answer. A tool that failed answers with `isError`; it does not throw. Where the server makes a task of
-    ///   the call, it is followed to its end: what it says of itself is progress, and cancelling the call cancels it.
+    ///   - progress: receives the progress reports of the call; all of them before the call returns. If it
+    ///     falls behind by more than 256 reports, the oldest are dropped.
+    /// - Returns: the tool's answer. A tool that failed answers with `isError`; it does not throw. If the
+    ///   server makes a task of the call, the client follows it to its end: its status messages are progress,
+    ///   and cancelling the call cancels it.
     public func callTool(
         _ name: String, _ arguments: some Encodable & Sendable, options: RequestOptions = RequestOptions(),
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
@@ -166,7 +168,7 @@ public final class Client: Sendable {
         return try await call(name, arguments, options, progress)
     }
 
-    /// Call a tool with arguments as a literal, or with none.
+    /// Calls a tool with arguments as a literal, or with none.
     public func callTool(
         _ name: String, _ arguments: JSONValue = [:], options: RequestOptions = RequestOptions(),
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
@@ -183,14 +185,14 @@ public final class Client: Sendable {
         return try await ask(.callTool, params, options: options, progress: progress)
     }
 
-    /// Read a resource. `progress` is that of `callTool`.
+    /// Reads a resource. `progress` is that of `callTool`.
     public func readResource(
         _ uri: String, options: RequestOptions = RequestOptions(), progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
     ) async throws -> ReadResult {
         try await ask(.readResource, ["uri": .string(uri)], options: options, progress: progress)
     }
 
-    /// Get a prompt. `progress` is that of `callTool`.
+    /// Gets a prompt. `progress` is that of `callTool`.
     public func getPrompt(
         _ name: String, _ arguments: [String: String] = [:], options: RequestOptions = RequestOptions(),
         progress: (@Sendable (ProgressUpdate) async -> Void)? = nil
@@ -201,7 +203,7 @@ public final class Client: Sendable {
         return try await ask(.getPrompt, params, options: options, progress: progress)
     }
 
-    /// Ask for the values of a prompt's argument that go with what was typed.
+    /// Requests the values of a prompt's argument that complete the typed text.
     public func complete(
         prompt name: String, argument: String, value: String, arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
@@ -209,7 +211,7 @@ public final class Client: Sendable {
         try await complete(["type": "ref/prompt", "name": .string(name)], argument, value, arguments, options)
     }
 
-    /// Ask for the values of a resource template's variable that go with what was typed.
+    /// Requests the values of a resource template's variable that complete the typed text.
     public func complete(
         template: String, argument: String, value: String, arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
@@ -230,7 +232,7 @@ public final class Client: Sendable {
         return try await ask(.complete, params, options: options)
     }
 
-    /// See whether the server answers.
+    /// Pings the server.
     public func ping(options: RequestOptions = RequestOptions()) async throws {
         _ = try await request(.ping, [String: JSONValue](), options: options)
     }
@@ -239,7 +241,7 @@ public final class Client: Sendable {
 
     /// The server's tools, page by page as they are read.
     public var tools: Paged<Tool> { tools(options: RequestOptions()) }
-    /// The server's tools, each page asked for with these options.
+    /// The server's tools; each page request uses these options.
     public func tools(options: RequestOptions) -> Paged<Tool> {
         Paged(client: self, op: .listTools, key: "tools", options: options)
     }
@@ -250,7 +252,7 @@ public final class Client: Sendable {
 
     /// The server's resources, page by page as they are read.
     public var resources: Paged<Resource> { resources(options: RequestOptions()) }
-    /// The server's resources, each page asked for with these options.
+    /// The server's resources; each page request uses these options.
     public func resources(options: RequestOptions) -> Paged<Resource> {
         Paged(client: self, op: .listResources, key: "resources", options: options)
     }
@@ -261,7 +263,7 @@ public final class Client: Sendable {
 
     /// The server's resource templates, page by page as they are read.
     public var resourceTemplates: Paged<ResourceTemplate> { resourceTemplates(options: RequestOptions()) }
-    /// The server's resource templates, each page asked for with these options.
+    /// The server's resource templates; each page request uses these options.
     public func resourceTemplates(options: RequestOptions) -> Paged<ResourceTemplate> {
         Paged(client: self, op: .listResourceTemplates, key: "resourceTemplates", options: options)
     }
@@ -272,7 +274,7 @@ public final class Client: Sendable {
 
     /// The server's prompts, page by page as they are read.
     public var prompts: Paged<Prompt> { prompts(options: RequestOptions()) }
-    /// The server's prompts, each page asked for with these options.
+    /// The server's prompts; each page request uses these options.
     public func prompts(options: RequestOptions) -> Paged<Prompt> {
         Paged(client: self, op: .listPrompts, key: "prompts", options: options)
     }
@@ -282,23 +284,24 @@ public final class Client: Sendable {
     }
 }
 
-/// A list of the server's, fetched page by page while it is iterated.
+/// A list from the server, fetched page by page while it is iterated.
 public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
     let client: Client
     let op: Op
     let key: String
     let options: RequestOptions
 
-    /// All elements of all pages, of which there are at most 1000. `totalMs` of the options is the limit of all of them. A
-    /// list that does not end is an error, which has in its `data` what there was.
+    /// Returns all elements of all pages, of which there are at most 1000. `totalMs` of the options limits
+    /// all of them together. A list that does not end is an error, which has the entries so far in its
+    /// `data`.
     public func all() async throws -> [Element] {
         var options = options
         options.all = true
         return try await page(options: options).elements
     }
 
-    /// One page. Pass nil for the first one, then what came back as `next` until that is nil.
-    /// - Parameter options: in place of those of the list.
+    /// Returns one page. Pass nil for the first one, then the returned `next` until that is nil.
+    /// - Parameter options: used instead of those of the list.
     public func page(
         after cursor: String? = nil, options: RequestOptions? = nil
     ) async throws -> (elements: [Element], next: String?) {
@@ -313,7 +316,7 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
 
     public func makeAsyncIterator() -> Iterator { Iterator(pages: self) }
 
-    /// Reads the next page when the last one is used up.
+    /// Reads the next page when the last one is exhausted.
     public struct Iterator: AsyncIteratorProtocol {
         let pages: Paged
         private var elements: ArraySlice<Element> = []
@@ -333,7 +336,7 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
                 elements = page.elements[...]
                 next = page.next == "" ? nil : page.next
                 if let next, !seen.insert(next).inserted {
-                    // After what there was.
+                    // Thrown after the elements so far.
                     failure = McpError(.protocol, "the server's list has no end: it gave the cursor \"\(next)\" twice")
                 }
             }
@@ -342,7 +345,7 @@ public struct Paged<Element: JSONModel>: AsyncSequence, Sendable {
     }
 }
 
-/// Hands a client's notifications to its readers, and knows when the connection has ended.
+/// Distributes a client's notifications to its readers, and records the end of the connection.
 private final class Hub: Sendable {
     private let state = Locked(State())
     private let onStderr: (@Sendable (String) -> Void)?

@@ -1,31 +1,33 @@
 import Foundation
 import TrunnionBindings
 
-/// What a handler knows of the call it answers, and what it can tell the caller meanwhile.
+/// The context of a handler: facts about its call, and messages and input requests to the caller.
 ///
-/// The handler runs in a task that is cancelled when the caller leaves, and when it runs again with answers (see `elicit`):
-/// `Task.sleep` and friends throw then, and `Task.checkCancellation()` works as everywhere.
+/// The handler runs in a task that is cancelled when the caller disconnects, and when it runs again with
+/// answers (see `elicit`): `Task.sleep` and similar functions throw then, and `Task.checkCancellation()`
+/// works as usual.
 public struct Context: Sendable {
     let exchange: Exchange
 
-    /// Whether the caller has left. What the handler answers is then dropped.
+    /// True if the caller has disconnected. The handler's answer is then dropped.
     public var isCancelled: Bool { Task.isCancelled }
 
-    /// Report progress to the caller.
+    /// Reports progress to the caller.
     /// - Parameters:
-    ///   - progress: how far the work is; must grow from call to call.
-    ///   - total: what `progress` will reach, if known.
-    ///   - message: what is being done, for people.
-    /// - Returns: whether it was sent; false when the caller did not ask for progress or has left. In a task it becomes the
-    ///   task's status message.
+    ///   - progress: the progress of the work; must grow from call to call.
+    ///   - total: the final value of `progress`, if known.
+    ///   - message: the current step, for people.
+    /// - Returns: true if it was sent; false if the caller did not request progress or has disconnected. In a
+    ///   task it becomes the task's status message.
     @discardableResult
     public func progress(_ progress: Double, total: Double? = nil, message: String? = nil) throws -> Bool {
         let payload = try JSON.text(ProgressUpdate(progress: progress, total: total, message: message))
         return try calling { try exchange.core.engine.progress(id: exchange.id, payload: payload) }
     }
 
-    /// Send a log message with this call.
-    /// - Returns: whether it was sent; false when the caller asked for graver ones only, or for none.
+    /// Sends a log message with this call.
+    /// - Returns: true if it was sent; false if the caller requested only messages of a higher level, or
+    ///   none.
     @discardableResult
     public func log(_ level: LogLevel, _ data: JSONValue, logger: String? = nil) throws -> Bool {
         var fields: [String: JSONValue] = ["level": .string(level.rawValue), "data": data]
@@ -34,8 +36,8 @@ public struct Context: Sendable {
         return try calling { try exchange.core.engine.log(id: exchange.id, payload: payload) }
     }
 
-    /// Who asks, over what, and in which revision of the protocol.
-    /// - Throws: `McpError` of kind `cancelled` when the call is over.
+    /// Returns facts about the call: the caller, the transport and the revision of the protocol.
+    /// - Throws: `McpError` of kind `cancelled` if the call is over.
     public var request: RequestInfo {
         get throws {
             guard let text = try calling({ try exchange.core.engine.context(id: exchange.id) }) else {
@@ -46,9 +48,9 @@ public struct Context: Sendable {
     }
 }
 
-/// What is known of a call.
+/// Facts about a call.
 public struct RequestInfo: Codable, Sendable, Hashable {
-    /// The caller's number or text for it.
+    /// The caller's id of the call, a number or text.
     public var requestId: JSONValue
     /// `modern` or `legacy`.
     public var era: String
@@ -56,24 +58,24 @@ public struct RequestInfo: Codable, Sendable, Hashable {
     public var revision: String
     /// `stdio`, `http` or `memory`.
     public var transport: String
-    /// Set when the caller wants progress.
+    /// Present if the caller requested progress.
     public var progressToken: JSONValue?
-    /// The caller's name and version, if it told.
+    /// The caller's name and version, if it sent them.
     public var clientInfo: JSONValue?
-    /// What the caller can do.
+    /// The caller's capabilities.
     public var clientCapabilities: JSONValue?
     /// Metadata of the request.
     public var meta: JSONValue?
-    /// The answers to what the option `asks` asked before the handler ran.
+    /// The answers to the input requests of the option `asks`, from before the handler ran.
     public var answers: Answers?
-    /// What `once` has kept.
+    /// The values stored by `once`.
     public var memory: [String: JSONValue]?
-    /// What `checkpoint` has stored last.
+    /// The last value stored by `checkpoint`.
     public var checkpoint: JSONValue?
-    /// The task that the call is a run of.
+    /// The task of the call.
     public var task: TaskRun?
     /// The verified claims of the caller's token.
     public var claims: Claims?
-    /// Who calls, among all issuers.
+    /// The caller's identity, unique among all issuers.
     public var principal: String?
 }

@@ -3,19 +3,20 @@ import TrunnionBindings
 
 /// A failure of the protocol, the connection or the engine.
 ///
-/// Throw one from a handler to answer with that protocol error. `kind` says what happened and `code` is the
-/// JSON-RPC code (negative, or the peer's own) or, for what never crosses the wire, a small positive number.
+/// A handler that throws one answers with that protocol error. `kind` names the failure and `code` is the
+/// JSON-RPC code (negative, or the peer's own) or, for a local failure that is never sent, a small positive
+/// number.
 public struct McpError: Error, Sendable, Hashable {
-    /// What went wrong.
+    /// The kind of the failure.
     public var kind: Kind
     /// The JSON-RPC code, or the local one.
     public var code: Int
     /// One sentence for a person.
     public var message: String
-    /// What else the peer told.
+    /// Further data from the peer.
     public var data: JSONValue?
 
-    /// An error of a kind, or with a code of your own (kind `remote`).
+    /// Creates an error of a kind, or with a custom code (kind `remote`).
     public init(_ kind: Kind, _ message: String, code: Int? = nil, data: JSONValue? = nil) {
         self.kind = kind
         self.code = code ?? kind.code
@@ -29,9 +30,9 @@ extension McpError: LocalizedError, CustomStringConvertible {
     public var description: String { "\(kind.rawValue) (\(code)): \(message)" }
 }
 
-/// A failure that the model should read: the tool's answer has `isError` and this text.
+/// A failure for the model to read: the tool's answer has `isError` and this text.
 public struct ToolError: Error, Sendable, Hashable, LocalizedError, CustomStringConvertible {
-    /// What the model reads.
+    /// The text for the model.
     public var message: String
 
     public init(_ message: String) { self.message = message }
@@ -75,7 +76,7 @@ extension McpError {
     }
 }
 
-/// Call the engine, with its failures as `McpError`.
+/// Calls the engine, with its failures as `McpError`.
 func calling<T>(_ body: () throws -> T) throws -> T {
     do {
         return try body()
@@ -84,7 +85,7 @@ func calling<T>(_ body: () throws -> T) throws -> T {
     } catch let error as McpError {
         throw error
     } catch {
-        // What UniFFI itself throws is a caught panic.
+        // An error of UniFFI itself is a caught panic.
         throw McpError(.panic, "the engine failed: \(error)")
     }
 }

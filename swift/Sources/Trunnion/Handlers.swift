@@ -1,33 +1,36 @@
 import Foundation
 import TrunnionBindings
 
-// How a typed closure becomes the handler of an item.
+// Conversion of typed closures to the handlers of items.
 
 extension Server {
     // MARK: Tools
 
-    /// Add a tool.
+    /// Adds a tool.
     ///
-    /// The input type is decoded from the arguments and gives the input schema (see `Schema`). What the handler
-    /// returns decides the answer: a `String` is one text item; `Content`, `[Content]` and `ToolResult` are taken
-    /// as they are; a type that encodes as an object becomes structured content, with its own schema; any other
-    /// value becomes text in JSON.
+    /// The input type is decoded from the arguments and determines the input schema (see `Schema`). The
+    /// return type determines the answer: a `String` is one text item; `Content`, `[Content]` and
+    /// `ToolResult` are used unchanged; a type that encodes as an object becomes structured content, with its
+    /// own schema; any other value becomes text in JSON.
     ///
-    /// Throw a `ToolError` for what the model should read and an `McpError` to answer with a protocol error. Of
-    /// any other error the caller learns the `LocalizedError` description if there is one, else only that the
-    /// tool failed; the server's `onError` hears what was thrown.
+    /// Throw a `ToolError` for a failure that the model should read and an `McpError` to answer with a
+    /// protocol error. For any other error the caller receives the `LocalizedError` description if there is
+    /// one, else only the fact that the tool failed; the server's `onError` receives the error.
     ///
     /// - Parameters:
-    ///   - timeout: after this long the handler's task is cancelled, and the caller told; without, there is no limit.
-    ///   - asks: what the client is asked before the handler runs; see `Context.answers`.
+    ///   - timeout: the time limit, after which the handler's task is cancelled and the caller notified;
+    ///     without, there is no limit.
+    ///   - asks: the input requests to the client before the handler runs; see `Context.answers`.
     ///   - task: whether calls become tasks.
-    ///   - resumable: when the process that works on a task dies, the handler is run again, with its checkpoint, with what it did
-    ///     `once` and the answers it had. Otherwise the task fails.
-    ///   - taskTTL: for how long tasks of this tool are kept; by default as the server's are.
-    ///   - taskConcurrency: how many tasks of this tool one process works on at the same time, at least 1; the others wait.
-    ///   - scopes: what a caller's token needs, all of them; else it is refused before the handler runs.
-    ///   - visibleTo: who sees the tool; to others it is not there.
-    ///   - options: the same by the engine's names, and what else there is. Parameters come first.
+    ///   - resumable: if the process that works on a task dies, the handler runs again, with its checkpoint,
+    ///     the stored values of `once` and the answers so far. Otherwise the task fails.
+    ///   - taskTTL: the time for which tasks of this tool are stored; by default that of the server.
+    ///   - taskConcurrency: the number of tasks of this tool that one process works on at the same time, at
+    ///     least 1; the others wait.
+    ///   - scopes: the scopes that a caller's token needs, all of them; otherwise the call is refused before
+    ///     the handler runs.
+    ///   - visibleTo: the visibility of the tool, which does not exist for other callers.
+    ///   - options: the same by the engine's names, and all other options. Parameters take precedence.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
@@ -64,7 +67,7 @@ extension Server {
         }
     }
 
-    /// Add a tool whose handler needs no context.
+    /// Adds a tool whose handler needs no context.
     public func tool<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         inputSchema: Schema = .derived, outputSchema: Schema = .derived, extra: [String: JSONValue] = [:],
@@ -81,7 +84,7 @@ extension Server {
         ) { (input: Input, _: Context) in try await handler(input) }
     }
 
-    /// Add a tool without arguments.
+    /// Adds a tool without arguments.
     public func tool<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, annotations: ToolAnnotations? = nil,
         outputSchema: Schema = .derived, extra: [String: JSONValue] = [:], timeout: Duration? = nil,
@@ -143,8 +146,8 @@ extension Server {
 
     // MARK: Resources
 
-    /// Add a resource at a fixed URI. The handler returns a `String`, `Data`, a `ReadResult`, or any encodable
-    /// value, which becomes JSON. `timeout`, `asks`, `scopes` and `visibleTo` are those of a tool.
+    /// Adds a resource at a fixed URI. The handler returns a `String`, `Data`, a `ReadResult`, or any
+    /// encodable value, which becomes JSON. `timeout`, `asks`, `scopes` and `visibleTo` are those of a tool.
     public func resource<Output: Encodable & Sendable>(
         _ uri: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
         extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
@@ -161,8 +164,8 @@ extension Server {
         }
     }
 
-    /// Add a family of resources by an RFC 6570 template such as `doc://{path}`. The handler gets the URI and
-    /// the variables, and returns what that of a resource does.
+    /// Adds a family of resources by an RFC 6570 template such as `doc://{path}`. The handler gets the URI
+    /// and the variables; its return types are those of a resource.
     public func resource<Output: Encodable & Sendable>(
         template: String, name: String, title: String? = nil, description: String? = nil, mimeType: String? = nil,
         extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
@@ -195,8 +198,9 @@ extension Server {
 
     // MARK: Prompts
 
-    /// Add a prompt. The input type gives the arguments (all strings), unless `arguments` names them; the handler
-    /// returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a `PromptResult`.
+    /// Adds a prompt. The input type determines the arguments (all strings), unless `arguments` names them;
+    /// the handler returns a `String` (one message of the user), a `PromptMessage`, `[PromptMessage]` or a
+    /// `PromptResult`.
     public func prompt<Input: Decodable & Sendable, Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, arguments: [PromptArgument]? = nil,
         extra: [String: JSONValue] = [:], timeout: Duration? = nil, asks: [String: Question] = [:],
@@ -223,7 +227,7 @@ extension Server {
         }
     }
 
-    /// Add a prompt without arguments.
+    /// Adds a prompt without arguments.
     public func prompt<Output: Encodable & Sendable>(
         _ name: String, _ description: String? = nil, title: String? = nil, extra: [String: JSONValue] = [:],
         timeout: Duration? = nil, asks: [String: Question] = [:], scopes: [String]? = nil, visibleTo: Visibility? = nil,
@@ -258,8 +262,9 @@ extension Server {
 
     // MARK: Completions
 
-    /// Complete the arguments of a prompt: the handler returns the values that fit what was typed. Who does not see the prompt does
-    /// not see these; `timeout`, `scopes` and `visibleTo` are those of a tool.
+    /// Completes the arguments of a prompt: the handler returns the values that complete the typed text. They
+    /// are visible to the callers that see the prompt; `timeout`, `scopes` and `visibleTo` are those of a
+    /// tool.
     public func completion(
         prompt name: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
@@ -267,7 +272,7 @@ extension Server {
         try completion(.prompt(name), timeout, scopes, visibleTo) { try Answer(values: try await handler($0, $1)) }
     }
 
-    /// Complete the arguments of a prompt, and tell how many values there are.
+    /// Completes the arguments of a prompt, and reports the total number of values.
     public func completion(
         prompt name: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> CompletionValues
@@ -275,7 +280,7 @@ extension Server {
         try completion(.prompt(name), timeout, scopes, visibleTo) { try Answer(completion: try await handler($0, $1)) }
     }
 
-    /// Complete the variables of a resource template.
+    /// Completes the variables of a resource template.
     public func completion(
         template: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> [String]
@@ -283,7 +288,7 @@ extension Server {
         try completion(.template(template), timeout, scopes, visibleTo) { try Answer(values: try await handler($0, $1)) }
     }
 
-    /// Complete the variables of a resource template, and tell how many values there are.
+    /// Completes the variables of a resource template, and reports the total number of values.
     public func completion(
         template: String, timeout: Duration? = nil, scopes: [String]? = nil, visibleTo: Visibility? = nil,
         handler: @escaping @Sendable (CompletionRequest, Context) async throws -> CompletionValues
@@ -307,7 +312,7 @@ extension Server {
     }
 }
 
-/// Whose arguments are completed.
+/// The owner of the completed arguments.
 enum Completed {
     case prompt(String)
     case template(String)
@@ -325,7 +330,7 @@ enum Completed {
         }
     }
 
-    /// What the engine knows the completion by.
+    /// The engine's key of the completion.
     var key: String {
         switch self {
         case .prompt(let name): "prompt \(name)"
@@ -334,7 +339,7 @@ enum Completed {
     }
 }
 
-/// Which resource of a template is read.
+/// The request for a resource of a template.
 public struct ResourceRequest: Codable, Sendable, Hashable {
     public var uri: String
     /// The template's variables.
@@ -344,11 +349,11 @@ public struct ResourceRequest: Codable, Sendable, Hashable {
     public subscript(_ name: String) -> String { params[name]?.stringValue ?? "" }
 }
 
-/// What is to be completed.
+/// The value to complete.
 public struct CompletionRequest: Codable, Sendable, Hashable {
     public struct Argument: Codable, Sendable, Hashable {
         public var name: String
-        /// What was typed so far.
+        /// The text typed so far.
         public var value: String
     }
     public var argument: Argument
@@ -396,7 +401,7 @@ extension Answer {
     }
 }
 
-/// Runs one item's handler; what it throws is its answer too.
+/// Runs one item's handler; an error is its answer too.
 struct Attempt: Sendable {
     let origin: ErrorOrigin
     let onError: Server.OnError?
@@ -420,7 +425,7 @@ struct Attempt: Sendable {
             if let described = (error as? any LocalizedError)?.errorDescription {
                 return Answer(outcome: .toolError, payload: described)
             }
-            // The words of an arbitrary error may tell what is nobody's business.
+            // The text of an arbitrary error may contain private data.
             return Answer(outcome: .toolError, payload: "\(what) failed")
         }
     }
@@ -433,7 +438,7 @@ extension OrderedJSON {
 }
 
 extension DecodingError {
-    /// What is wrong and where, without Swift's own words around it.
+    /// The location and the problem, without Swift's own words around them.
     var reason: String {
         let (context, key): (Context, (any CodingKey)?) =
             switch self {

@@ -1,13 +1,13 @@
 import Foundation
 
-/// What a member of a `JSONModel` can be.
+/// A type that a member of a `JSONModel` can have.
 protocol JSONField {
-    /// Nil when the JSON is something else.
+    /// Creates a value; nil if the JSON is of another kind.
     init?(jsonValue: JSONValue)
 
     var jsonValue: JSONValue { get }
 
-    /// What stands for a member that must be there and is not, or is something else.
+    /// The substitute for a required member that is missing or of another kind.
     static var absent: Self { get }
 }
 
@@ -89,7 +89,7 @@ extension Data: JSONField {
     static var absent: Data { Data() }
 }
 
-/// Elements of another kind are passed over.
+/// Elements of another kind are skipped.
 extension Array: JSONField where Element: JSONField {
     init?(jsonValue: JSONValue) {
         guard let array = jsonValue.arrayValue else { return nil }
@@ -100,7 +100,7 @@ extension Array: JSONField where Element: JSONField {
     static var absent: [Element] { [] }
 }
 
-/// Members of another kind are passed over.
+/// Members of another kind are skipped.
 extension Dictionary: JSONField where Key == String, Value: JSONField {
     init?(jsonValue: JSONValue) {
         guard let object = jsonValue.objectValue else { return nil }

@@ -1,8 +1,8 @@
 import Foundation
 
-/// Any JSON value, for arguments and results whose shape is not known beforehand.
+/// Any JSON value, for arguments and results of unknown shape.
 ///
-/// Literals work: `["city": "Paris", "days": 3, "exact": true]`.
+/// Literals are supported: `["city": "Paris", "days": 3, "exact": true]`.
 public enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -12,14 +12,14 @@ public enum JSONValue: Sendable, Hashable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// The JSON form of any encodable value.
-    /// - Throws: `EncodingError` when the value has no JSON form, such as a NaN.
+    /// Creates the JSON form of any encodable value.
+    /// - Throws: `EncodingError` if the value has no JSON form, such as a NaN.
     public init(encoding value: some Encodable) throws {
         self = try JSON.decode(JSONValue.self, from: JSON.text(value))
     }
 
-    /// Decode this value as a type of your own.
-    /// - Throws: `DecodingError` when it does not fit.
+    /// Decodes this value as a custom type.
+    /// - Throws: `DecodingError` if it does not fit.
     public func decode<T: Decodable>(as type: T.Type = T.self) throws -> T {
         try JSON.decode(type, from: JSON.text(self))
     }
@@ -126,7 +126,7 @@ extension JSONValue: CustomStringConvertible {
     public var description: String { (try? JSON.text(self)) ?? "null" }
 }
 
-/// The one way in which this module reads and writes JSON text.
+/// The JSON text reader and writer of this module.
 enum JSON {
     static func text(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()

@@ -1,6 +1,6 @@
 import Foundation
 
-/// State behind a lock. (The standard library's `Mutex` would ask for macOS 15.)
+/// State behind a lock. (The standard library's `Mutex` would require macOS 15.)
 final class Locked<State>: @unchecked Sendable {
     private let lock = NSLock()
     private var state: State

@@ -1,8 +1,8 @@
 import Foundation
 
-/// A type of the protocol: a JSON object with typed members. What this version does not know stays in `json`.
+/// A type of the protocol: a JSON object with typed members. Members unknown to this version stay in `json`.
 public protocol JSONModel: Codable, Sendable, Hashable {
-    /// The object as it was or will be on the wire.
+    /// The object as received or as it will be sent.
     var json: [String: JSONValue] { get set }
 
     init(json: [String: JSONValue])
@@ -28,7 +28,7 @@ extension JSONModel {
     func member<T: JSONField>(_ key: String) -> T { optionalMember(key) ?? .absent }
 }
 
-/// A word of the protocol. Some are known and have names; any other is kept.
+/// A word of the protocol. Some are known and have names; any other is retained.
 public protocol JSONChoice: RawRepresentable, Codable, Sendable, Hashable, ExpressibleByStringLiteral
 where RawValue == String {
     init(rawValue: String)
@@ -38,7 +38,7 @@ extension JSONChoice {
     public init(stringLiteral value: String) { self.init(rawValue: value) }
 }
 
-/// One item, or a list of them; which of both it was is kept.
+/// One item, or a list of them; the distinction is retained.
 public enum OneOrMany<Item: JSONModel>: Sendable, Hashable, ExpressibleByArrayLiteral {
     case one(Item)
     case many([Item])
@@ -73,12 +73,12 @@ extension Content {
         Content(EmbeddedResource(resource: contents))
     }
 
-    /// A resource to be read by whoever wants it.
+    /// A link to a resource that the reader may fetch.
     public static func link(_ uri: String, name: String, mimeType: String? = nil) -> Content {
         Content(ResourceLink(uri: uri, name: name, mimeType: mimeType))
     }
 
-    /// `text`, `image`, `audio`, `resource`, `resource_link`, or what a later revision adds.
+    /// `text`, `image`, `audio`, `resource`, `resource_link`, or a type of a later revision.
     public var type: String { member("type") }
     /// The text of a text item.
     public var text: String? { optionalMember("text") }
@@ -123,8 +123,8 @@ extension ToolResult {
     /// All text items, a line break between them.
     public var text: String { content.compactMap(\.text).joined(separator: "\n") }
 
-    /// The structured content as a type of your own.
-    /// - Throws: `ToolError` when the tool failed, `DecodingError` when the answer does not fit.
+    /// Decodes the structured content as a custom type.
+    /// - Throws: `ToolError` if the tool failed, `DecodingError` if the answer does not fit.
     public func decode<T: Decodable>(as type: T.Type = T.self) throws -> T {
         if isError { throw ToolError(text) }
         return try (structuredContent ?? .null).decode(as: type)
@@ -156,33 +156,34 @@ extension PromptResult {
     public var text: String { messages.compactMap(\.content.text).joined(separator: "\n") }
 }
 
-/// What completing an argument gives.
+/// The result of completing an argument.
 public struct CompletionResult: JSONModel {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
-    /// The values with what is said of them.
+    /// The values with the facts about them.
     public var completion: CompletionValues { member("completion") }
     public var values: [String] { completion.values }
-    /// How many there are in all, if the server tells.
+    /// The total number of values, if the server reports it.
     public var total: Int? { completion.total }
     public var hasMore: Bool { completion.hasMore }
 }
 
-/// How bad it is, from RFC 5424.
+/// The severity of a log message, from RFC 5424.
 public enum LogLevel: String, Codable, Sendable, Hashable, CaseIterable {
     case debug, info, notice, warning, error, critical, alert, emergency
 }
 
-/// What a server tells a client on its own account.
+/// A notification from a server to a client.
 public struct ServerNotification: Codable, Sendable, Hashable {
-    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated`, `elicitation_complete`, or `task_changed`
-    /// for a task that nobody here follows (its params are a `TaskState`).
+    /// `log`, `tools_changed`, `resources_changed`, `prompts_changed`, `resource_updated`,
+    /// `elicitation_complete`, or `task_changed` for a task that the client does not follow (its params are a
+    /// `TaskState`).
     public var event: String
     public var params: JSONValue?
 }
 
-/// How many handles of a runtime are alive: zero each when all is closed.
+/// The numbers of live handles of a runtime: zero each when all is closed.
 public struct LiveCounters: Codable, Sendable, Hashable {
     public var servers: Int
     public var clients: Int

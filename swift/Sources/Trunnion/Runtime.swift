@@ -3,8 +3,8 @@ import TrunnionBindings
 
 /// One engine and the thread that waits for its events.
 ///
-/// Every `Server` and `Client` makes one of its own unless it is given one; share one where a program has many.
-/// It ends with `close()`, or when the last server and client that use it are gone.
+/// Every `Server` and `Client` makes one by default; a program with many can share one among them. It ends
+/// with `close()`, or when the last server and client that use it are released.
 public final class Runtime: Sendable {
     let core: Core
 
@@ -15,14 +15,14 @@ public final class Runtime: Sendable {
         core.startPump()
     }
 
-    /// Stop everything: what is in flight is refused, pending calls fail with kind `closed`, handlers are
-    /// cancelled, and connections get until the deadline to take their last bytes. Closing twice is fine.
+    /// Stops everything: requests in progress are refused, pending calls fail with kind `closed`, handlers
+    /// are cancelled, and connections have until the deadline to send their last bytes. Idempotent.
     /// (`Server.close` lets its handlers finish first.)
     public func close(deadline: Duration = .seconds(5)) async {
         await core.close(deadline: deadline)
     }
 
-    /// How many handles are alive.
+    /// The numbers of live handles.
     public var live: LiveCounters {
         get throws { try JSON.decode(LiveCounters.self, from: try calling { try core.engine.live() }) }
     }
@@ -37,7 +37,7 @@ public final class Runtime: Sendable {
     }
 }
 
-/// What a handler answers.
+/// The answer of a handler.
 struct Answer: Sendable {
     var outcome: Outcome
     var payload: String
@@ -51,11 +51,11 @@ struct Exchange: Sendable {
 }
 
 typealias Handler = @Sendable (Exchange) async -> Answer
-/// Answers what a client is asked.
+/// Answers the requests to a client.
 typealias Answerer = @Sendable (EventKind, String) async -> Answer
 typealias EventSink = @Sendable (EventKind, String) -> Void
 
-/// The engine, what is registered with it and what is under way. Kept alive by its own thread until closed.
+/// The engine, its registered items and its operations. Kept alive by its own thread until closed.
 final class Core: Sendable {
     let engine: Engine
     private let state = Locked(State())
@@ -64,21 +64,21 @@ final class Core: Sendable {
         var operations: [UInt64: EventSink] = [:]
         var clients: [UInt64: EventSink] = [:]
         var servers: [UInt64: EventSink] = [:]
-        /// Who answers what clients are asked, by client, and who checks the tokens of servers, by server.
+        /// The handlers of clients' requests, by client, and the token checks of servers, by server.
         var answerers: [UInt64: Answerer] = [:]
         var handlers: [UInt64: Handler] = [:]
         var running: [UInt64: Task<Void, Never>] = [:]
-        /// How often each question was asked, by exchange.
+        /// The number of repetitions of each input request, by exchange.
         var asked: [UInt64: [String: Int]] = [:]
         var lastTarget: UInt64 = 0
-        /// Nothing can be started any more.
+        /// True if no operation can start any more.
         var hasEnded = false
-        /// Everybody has been told of the end: nothing is called any more.
+        /// True if everybody has been notified of the end: there are no further callbacks.
         var isOver = false
         var whenEnded: [CheckedContinuation<Void, Never>] = []
         var whenIdle: [AsyncStream<Void>.Continuation] = []
 
-        /// Those who wait for idleness, if it has come.
+        /// The continuations that wait for idleness.
         mutating func ifIdle() -> [AsyncStream<Void>.Continuation] {
             guard operations.isEmpty, running.isEmpty else { return [] }
             defer { whenIdle = [] }
@@ -104,12 +104,12 @@ final class Core: Sendable {
         }
     }
 
-    /// Hear what a server is told on its clients' own account.
+    /// Registers the receiver of notifications to a server from its clients.
     func addServer(_ id: UInt64, sink: @escaping EventSink) {
         state.withLock { $0.servers[id] = sink }
     }
 
-    /// Check the tokens that a server's callers bring.
+    /// Checks the tokens of a server's callers.
     func addVerifier(_ id: UInt64, _ verifier: @escaping Answerer) {
         state.withLock { $0.answerers[id] = verifier }
     }
@@ -121,10 +121,10 @@ final class Core: Sendable {
         }
     }
 
-    /// The key of a question that was given none.
+    /// Returns the key of an input request without a given key.
     func key(for question: String, in exchange: UInt64) -> String {
         let before = state.withLock { state in
-            // Of a call that is over nothing is kept: it would never be forgotten.
+            // Nothing is stored for a call that is over: it would never be removed.
             guard state.running[exchange] != nil else { return 0 }
             let before = state.asked[exchange, default: [:]][question, default: 0]
             state.asked[exchange, default: [:]][question] = before + 1
@@ -135,13 +135,14 @@ final class Core: Sendable {
 
     // MARK: Operations
 
-    /// Begin an operation. Its sink hears every event of it, on the thread of this core, and must not block.
+    /// Begins an operation. Its sink receives every event of it, on the thread of this core, and must not
+    /// block.
     @discardableResult
     func start(
         sink: @escaping EventSink, client: EventSink? = nil, answerer: Answerer? = nil,
         _ begin: (Engine) throws -> UInt64
     ) throws -> UInt64 {
-        // Under the lock, so that no event of the operation can be handed out before its sink is known.
+        // Under the lock, so that no event of the operation can be delivered before its sink is known.
         try state.withLock { state in
             if state.hasEnded { throw McpError(.closed, "the runtime is closed") }
             let id = try calling { try begin(engine) }
@@ -152,7 +153,7 @@ final class Core: Sendable {
         }
     }
 
-    /// Run an operation to its end, or until the task is cancelled.
+    /// Runs an operation to its end, or until the task is cancelled.
     /// - Returns: the payload of its result.
     func run(
         on event: EventSink? = nil, client: EventSink? = nil, answerer: Answerer? = nil, handle: Locked<UInt64>? = nil,
@@ -184,7 +185,8 @@ final class Core: Sendable {
         }
     }
 
-    /// Gives up its operation when the task is cancelled, also when that comes before the operation has a number.
+    /// Cancels its operation when the task is cancelled, also if that happens before the operation has a
+    /// number.
     final class Call: Sendable {
         private let core: Core
         private let state = Locked((id: UInt64?.none, isCancelled: false))
@@ -211,7 +213,7 @@ final class Core: Sendable {
     }
 
     func giveUp(_ id: UInt64) {
-        // It throws only after a panic in the engine, and then nothing is left to give up.
+        // It throws only after a panic in the engine, when there is nothing left to cancel.
         _ = try? engine.cancel(id: id, reason: "cancelled by the caller")
     }
 
@@ -246,7 +248,7 @@ final class Core: Sendable {
             state.withLock { $0.running[event.id] }?.cancel()
         case .result, .error:
             let (sink, idle) = state.withLock { state in
-                // A connect that failed is a client no more.
+                // A connect that failed leaves no client.
                 if kind == .error {
                     state.clients[event.id] = nil
                     state.answerers[event.id] = nil
@@ -289,7 +291,8 @@ final class Core: Sendable {
         }
     }
 
-    /// A client is asked something: by its server, or by the engine to sign in; or a server is asked whether a token is good.
+    /// Handles a request to a client, from its server or from the engine for sign-in; or a token check of a
+    /// server.
     private func launchQuestion(_ kind: EventKind, _ event: Event) {
         let (id, payload) = (event.id, event.payload)
         let isKnown = state.withLock { state in
@@ -306,7 +309,7 @@ final class Core: Sendable {
     }
 
     private func finish(_ id: UInt64, _ answer: Answer) {
-        // It throws only after a panic in the engine, and then nobody is left to answer.
+        // It throws only after a panic in the engine, when there is no peer left to answer.
         _ = try? engine.complete(id: id, outcome: answer.outcome.rawValue, payload: answer.payload)
         let idle = state.withLock { state in
             state.running[id] = nil
@@ -342,7 +345,7 @@ final class Core: Sendable {
         }
     }
 
-    /// Wait until no handler runs and no operation is open, but no longer than the limit.
+    /// Waits until no handler runs and no operation is open, but no longer than the limit.
     func idle(within limit: Duration) async {
         let (idle, signal) = AsyncStream.makeStream(of: Void.self)
         let isIdle = state.withLock { state in
@@ -375,7 +378,7 @@ final class Core: Sendable {
         left.operations.values.forEach { $0(.error, payload) }
         left.clients.values.forEach { $0(.closed, "{}") }
         left.whenIdle.forEach { $0.finish() }
-        // Last: whoever closed may rely on hearing nothing more.
+        // Last: the caller of close may rely on receiving nothing more.
         let closers = state.withLock { state in
             state.isOver = true
             defer { state.whenEnded = [] }

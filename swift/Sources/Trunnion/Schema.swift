@@ -1,6 +1,6 @@
 import Foundation
 
-/// A type that tells its JSON Schema itself, where deriving it from `Decodable` is not possible or not enough.
+/// A type with its own JSON Schema, for cases that deriving it from `Decodable` does not cover.
 public protocol SchemaProviding: Decodable {
     /// The JSON Schema of this type.
     static var jsonSchema: JSONValue { get }
@@ -18,29 +18,30 @@ public protocol Described {
     static var descriptions: [String: String] { get }
 }
 
-/// Where the schema of a tool's input or output comes from.
+/// The source of the schema of a tool's input or output.
 public enum Schema: Sendable {
-    /// From the Swift type: what its `init(from:)` reads.
+    /// From the Swift type: the keys that its `init(from:)` reads.
     case derived
     /// Given as JSON.
     case json(JSONValue)
-    /// Given as JSON text, passed on as it stands.
+    /// Given as JSON text, used unchanged.
     case text(String)
     /// No schema. For an input this is the schema that accepts any object.
     case none
 
-    /// The JSON Schema of a type, as a tool that takes it would publish it.
+    /// Returns the JSON Schema of a type, as a tool that takes it would publish it.
     ///
-    /// Structs become objects, optionals are not required, enums list their cases (they need `CaseIterable` and
-    /// a raw value), arrays, sets and dictionaries follow their elements; `Date`, `URL`, `UUID` and `Data` are
-    /// strings of that format. `Described` adds descriptions, `SchemaProviding` overrules it all.
+    /// Structs become objects, optionals are not required, enums list their cases (they need `CaseIterable`
+    /// and a raw value), arrays, sets and dictionaries follow their elements; `Date`, `URL`, `UUID` and
+    /// `Data` are strings of that format. `Described` adds descriptions, `SchemaProviding` overrides
+    /// everything.
     /// - Throws: `McpError` of kind `usage` that names the type which cannot be derived.
     public static func derive<T: Decodable>(from type: T.Type) throws -> String {
         try SchemaProbe.root(type).text()
     }
 }
 
-/// One derivation: decodes the type from a decoder that notes what is asked of it and answers with zeros.
+/// One derivation: decodes the type from a decoder that records the requested keys and answers with zeros.
 final class SchemaProbe {
     private var inProgress: [ObjectIdentifier] = []
     private var recursive: Set<ObjectIdentifier> = []

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The decoder that notes what a type asks for. One for each type that is described.
+/// The decoder that records the values that a type requests. One for each type that is described.
 final class ProbeDecoder: Decoder {
     let probe: SchemaProbe
     private let type: Any.Type
@@ -38,7 +38,7 @@ final class ProbeDecoder: Decoder {
         if isRequired { required.append(name) }
     }
 
-    /// A value of a type, its schema noted by `note`.
+    /// A value of a type, with its schema recorded by `note`.
     func value<T: Decodable>(_ type: T.Type, note: (OrderedJSON) -> Void) throws -> T {
         let description = try probe.describe(type)
         note(description.schema)
@@ -48,7 +48,7 @@ final class ProbeDecoder: Decoder {
         return example
     }
 
-    /// What the type turned out to be.
+    /// Returns the schema of the detected kind of the type.
     func schema() throws -> OrderedJSON {
         if isArray {
             var schema: OrderedJSON = .object(["type": .value("array")])
@@ -136,7 +136,7 @@ private struct ProbeKeyed<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func superDecoder() -> any Decoder { decoder }
     func superDecoder(forKey key: Key) throws -> any Decoder { throw nesting(key) }
 
-    /// A nested container is only filled after it was handed out, so its schema is not known here.
+    /// A nested container is filled only after it was returned, so its schema is unknown here.
     private func nesting(_ key: Key) -> any Error {
         DecodingError.dataCorruptedError(
             forKey: key, in: self, debugDescription: "a nested container; make it a type of its own")
@@ -147,7 +147,7 @@ private struct ProbeUnkeyed: UnkeyedDecodingContainer {
     let decoder: ProbeDecoder
     var codingPath: [any CodingKey] { [] }
     var count: Int? { nil }
-    /// Ends a loop after its first element; a type that reads a fixed number goes on.
+    /// Ends a loop after its first element; a type that reads a fixed number continues.
     var isAtEnd: Bool { currentIndex > 0 }
     private(set) var currentIndex = 0
 

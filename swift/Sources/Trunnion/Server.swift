@@ -1,7 +1,8 @@
 import Foundation
 import TrunnionBindings
 
-/// An MCP server: tools, resources, prompts and completions, served over standard streams, HTTP or in-process.
+/// An MCP server: tools, resources, prompts and completions, served over standard streams, HTTP or
+/// in-process.
 ///
 ///     struct AddInput: Codable { var a: Double; var b: Double }
 ///     struct AddOutput: Codable { var sum: Double }
@@ -12,10 +13,10 @@ import TrunnionBindings
 ///     }
 ///     try await server.serveStdio()
 ///
-/// Handlers run concurrently, each in a task of its own. Registering throws `McpError` of kind `usage` for a
-/// duplicate name, a bad schema or an unknown option. Things may be added and removed while it serves.
+/// Handlers run concurrently, each in its own task. Registering throws `McpError` of kind `usage` for a
+/// duplicate name, a bad schema or an unknown option. Items may be added and removed while the server runs.
 public final class Server: Sendable {
-    /// The engine it runs on.
+    /// The engine of the server.
     public let runtime: Runtime
     let handle: UInt64
     private let ownsRuntime: Bool
@@ -28,21 +29,22 @@ public final class Server: Sendable {
         var key: String
     }
 
-    /// Hears what a handler has thrown.
+    /// Receives the errors of handlers.
     public typealias OnError = @Sendable (_ error: any Error, _ origin: ErrorOrigin) -> Void
 
     /// - Parameters:
     ///   - name: the server's name for programs.
     ///   - version: the server's own version.
     ///   - title: the name for people.
-    ///   - description: what it is, for people.
-    ///   - instructions: how a model should use the server.
-    ///   - websiteURL: where people read more.
+    ///   - description: the description of the server, for people.
+    ///   - instructions: instructions for a model on using the server.
+    ///   - websiteURL: a page with more information, for people.
     ///   - extra: further fields of the definition as the protocol spells them, such as `icons`.
-    ///   - auth: whom it lets in over HTTP; without, everybody.
+    ///   - auth: server authorization over HTTP; without, every request is accepted.
     ///   - runtime: an engine to share; without one the server makes its own.
-    ///   - onError: hears what handlers throw that is neither a `ToolError` nor an `McpError`, and all that the verifier of `auth`
-    ///     throws, for your log: callers learn little of it. It is called where the handler ran, and must not block.
+    ///   - onError: receives errors of handlers that are neither a `ToolError` nor an `McpError`, and all
+    ///     errors of the verifier of `auth`, for your log: callers receive little of them. It is called in
+    ///     the task of the handler, and must not block.
     public init(
         _ name: String, version: String, title: String? = nil, description: String? = nil, instructions: String? = nil,
         websiteURL: String? = nil, extra: [String: JSONValue] = [:], options: ServerOptions = ServerOptions(),
@@ -72,17 +74,17 @@ public final class Server: Sendable {
 
     // MARK: Serving
 
-    /// Serve the process's standard streams until the peer closes them. What the program itself writes to
-    /// standard output goes to standard error meanwhile. Cancelling the task stops serving.
+    /// Serves the process's standard streams until the peer closes them. Meanwhile, the program's own writes
+    /// to standard output go to standard error. Cancelling the task stops serving.
     public func serveStdio() async throws {
         let handle = handle
         _ = try await runtime.core.run { try $0.serveStdio(server: handle, options: "{}") }
     }
 
-    /// Serve Streamable HTTP.
+    /// Serves Streamable HTTP.
     ///
-    /// It goes on until the returned handle or the server is closed; the handle keeps the server alive.
-    /// - Throws: `McpError` when the address cannot be bound.
+    /// It continues until the returned handle or the server is closed; the handle keeps the server alive.
+    /// - Throws: `McpError` if the address cannot be bound.
     public func serveHTTP(
         host: String? = nil, port: Int? = nil, options: ServeHTTPOptions = ServeHTTPOptions()
     ) async throws -> HTTPListener {
@@ -92,8 +94,8 @@ public final class Server: Sendable {
         return try await HTTPListener(server: self, options: try JSON.text(options))
     }
 
-    /// End all serving. What is being answered may finish within the deadline; then the engine is closed unless
-    /// it is shared. Closing twice is fine.
+    /// Ends all serving. Requests in progress may finish within the deadline; then the engine is closed
+    /// unless it is shared. Idempotent.
     public func close(deadline: Duration = .seconds(5)) async {
         forget()
         guard ownsRuntime else { return }
@@ -101,7 +103,7 @@ public final class Server: Sendable {
         await runtime.close(deadline: deadline)
     }
 
-    /// The endpoint behind `handle`, made when the first request comes.
+    /// Returns the endpoint behind `handle`, created at the first request.
     func carrier() throws -> HTTPEndpoint {
         try carried.withLock { carried in
             if let carried { return carried }
@@ -113,7 +115,7 @@ public final class Server: Sendable {
 
     private func forget() {
         runtime.core.removeServer(handle)
-        // It throws only after a panic in the engine, and then nothing is served any more.
+        // It throws only after a panic in the engine, when nothing is served any more.
         try? runtime.core.engine.serverClose(server: handle)
         runtime.core.removeHandlers(targets.withLock { targets in
             defer { targets = [:] }
@@ -123,8 +125,8 @@ public final class Server: Sendable {
 
     // MARK: Changes
 
-    /// Tell those who have subscribed to a resource that it has changed. Of tools, resources and prompts that are added
-    /// or removed the clients are told without this.
+    /// Notifies the subscribers of a resource that it has changed. Added or removed tools, resources and
+    /// prompts need no call: the clients are notified automatically.
     public func notifyResourceUpdated(_ uri: String) throws {
         let params = try JSON.text(["uri": uri])
         _ = try calling {
@@ -132,10 +134,10 @@ public final class Server: Sendable {
         }
     }
 
-    /// Tell a client that what its user was asked to do at a page (`Context.elicit(_:url:elicitationId:key:)`) is done.
-    /// Only the session that was asked is told, once, and only where its revision has that notification: 2025-11-25
-    /// (elicitation, "Completion Notifications for URL Mode Elicitation"). Later clients send their request again when
-    /// the user is back.
+    /// Notifies a client that the interaction at a page (`Context.elicit(_:url:elicitationId:key:)`) is
+    /// complete. Only the session that received the elicitation is notified, once, and only if its revision
+    /// has that notification: 2025-11-25 (elicitation, "Completion Notifications for URL Mode Elicitation").
+    /// Later clients retry their request when the user is back.
     public func notifyElicitationComplete(_ elicitationId: String) throws {
         let params = try JSON.text(["elicitationId": elicitationId])
         _ = try calling {
@@ -143,7 +145,8 @@ public final class Server: Sendable {
         }
     }
 
-    /// Hear when a client's roots have changed (clients of the legacy era tell). Each call replaces the handler before.
+    /// Registers a handler for changes of a client's roots (clients of the legacy era send them). Each call
+    /// replaces the previous handler.
     public func onRootsChanged(_ handler: @escaping @Sendable () async -> Void) {
         runtime.core.addServer(handle) { _, _ in
             Task.detached { await handler() }
@@ -152,7 +155,7 @@ public final class Server: Sendable {
 
     // MARK: Registering
 
-    /// Add an item to the engine and its handler to the core.
+    /// Adds an item to the engine and its handler to the core.
     func add(
         _ kind: String, key: String, definition: OrderedJSON, options: String = "{}", handler: @escaping Handler
     ) throws {
@@ -179,38 +182,38 @@ public final class Server: Sendable {
         return removed
     }
 
-    /// Remove a tool. False: there was none of that name.
+    /// Removes a tool. False: no such tool.
     @discardableResult
     public func removeTool(_ name: String) throws -> Bool { try remove("tool", name) }
 
-    /// Remove a resource. False: there was none at that URI.
+    /// Removes a resource. False: no resource at that URI.
     @discardableResult
     public func removeResource(_ uri: String) throws -> Bool { try remove("resource", uri) }
 
-    /// Remove a resource template. False: there was none.
+    /// Removes a resource template. False: no such template.
     @discardableResult
     public func removeResource(template: String) throws -> Bool { try remove("resource_template", template) }
 
-    /// Remove a prompt. False: there was none of that name.
+    /// Removes a prompt. False: no such prompt.
     @discardableResult
     public func removePrompt(_ name: String) throws -> Bool { try remove("prompt", name) }
 
-    /// Remove the completion of a prompt's arguments. False: there was none.
+    /// Removes the completion of a prompt's arguments. False: there was none.
     @discardableResult
     public func removeCompletion(prompt name: String) throws -> Bool {
         try remove("completion", Completed.prompt(name).key)
     }
 
-    /// Remove the completion of a resource template's variables. False: there was none.
+    /// Removes the completion of a resource template's variables. False: there was none.
     @discardableResult
     public func removeCompletion(template: String) throws -> Bool {
         try remove("completion", Completed.template(template).key)
     }
 }
 
-/// Whose error it is.
+/// The origin of an error.
 public struct ErrorOrigin: Sendable, Hashable {
-    /// `tool`, `resource`, `prompt` or `completion`; `server` of its verifier.
+    /// `tool`, `resource`, `prompt` or `completion`; `server` for the verifier.
     public var item: String
     /// The item's name, URI or template; `verifier`.
     public var name: String
@@ -287,8 +290,8 @@ public final class HTTPListener: Sendable {
         }
     }
 
-    /// Wait until it has ended; cancelling the task closes it.
-    /// - Throws: `McpError` when it ended by a failure.
+    /// Waits until it has ended; cancelling the task closes it.
+    /// - Throws: `McpError` if it ended by a failure.
     public func wait() async throws {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -303,7 +306,7 @@ public final class HTTPListener: Sendable {
         }
     }
 
-    /// Stop listening and wait until that is done. Closing twice is fine.
+    /// Stops listening and waits until that is done. Idempotent.
     public func close() async throws {
         stop()
         try await wait()

@@ -1,44 +1,46 @@
 import Foundation
 import TrunnionBindings
 
-/// Whom a server lets in over HTTP: nobody without a token that is good for it.
+/// Server authorization over HTTP: every request needs a valid token.
 ///
 ///     let server = try Server("files", version: "1.0.0", auth: .jwt(issuer: "https://auth.example.com"))
 ///
-/// The server is an OAuth 2.1 resource server: it tells clients where tokens come from, and checks issuer, audience, time and
-/// signature on every request. Standard streams and clients of this process need no token.
+/// The server is an OAuth 2.1 resource server: it refers clients to their authorization servers, and checks
+/// issuer, audience, time and signature on every request. Standard streams and clients of this process need
+/// no token.
 public struct ServerAuth: Sendable {
-    /// Who may be behind a key.
+    /// The policy for tokens that are bound to a key.
     public enum DPoP: String, Sendable, Hashable, CaseIterable {
-        /// Proofs are not taken.
+        /// Proofs are not accepted.
         case off
         /// A token that is bound to a key needs a proof; others do not. The default.
         case allowed
-        /// Only tokens that are bound to a key are taken.
+        /// Only tokens that are bound to a key are accepted.
         case required
     }
 
-    /// How tokens are checked; one way at least. Of several, a token is for the first that knows it: a fixed token, else a JWT of
-    /// a known issuer, else introspection, else the closure.
+    /// The checks of tokens; at least one. With several, the first that knows a token decides: a fixed token,
+    /// else a JWT of a known issuer, else introspection, else the closure.
     public var checks: [TokenCheck]
-    /// The server's identifier, for which clients ask tokens. Default: `publicUrl`, else the URL of the listener.
+    /// The server's identifier, for which clients request tokens. Default: `publicUrl`, else the URL of the
+    /// listener.
     public var resource: String?
-    /// Issuers that clients are sent to. Default: those of the JWTs.
+    /// Issuers that clients are referred to. Default: those of the JWTs.
     public var authorizationServers: [String]?
-    /// Scopes of everyday use, which clients ask for at first. Default: `requiredScopes`.
+    /// Scopes of everyday use, which clients request at first. Default: `requiredScopes`.
     public var scopesSupported: [String]?
     /// Scopes that every request needs.
     public var requiredScopes: [String]?
-    /// Whom tokens may be for (`aud`). Default: the resource.
+    /// The accepted audiences of tokens (`aud`). Default: the resource.
     public var audience: [String]?
-    /// Tokens that are bound to a key of the client's (RFC 9449). Default: allowed.
+    /// The policy for tokens that are bound to a key of the client (RFC 9449). Default: allowed.
     public var dpop: DPoP?
     /// Every proof needs a nonce of this server. Several processes need the same `stateKeys`. Default: false.
     public var dpopNonces: Bool?
-    /// How far clocks may differ. Default: a minute.
+    /// The maximum difference between clocks. Default: a minute.
     public var leeway: Duration?
 
-    /// Name only what should differ from the default.
+    /// Creates the configuration; omitted parameters have their defaults.
     public init(
         _ checks: TokenCheck..., resource: String? = nil, authorizationServers: [String]? = nil,
         scopesSupported: [String]? = nil, requiredScopes: [String]? = nil, audience: [String]? = nil, dpop: DPoP? = nil,
@@ -60,7 +62,7 @@ public struct ServerAuth: Sendable {
         ServerAuth(.jwt(issuer: issuer), requiredScopes: requiredScopes)
     }
 
-    /// The authorization server is asked about each token; see `TokenCheck.introspection`.
+    /// Introspection: the authorization server checks each token; see `TokenCheck.introspection`.
     public static func introspection(
         endpoint: String, clientId: String, clientSecret: String, requiredScopes: [String]? = nil
     ) -> ServerAuth {
@@ -74,7 +76,7 @@ public struct ServerAuth: Sendable {
         ServerAuth(.tokens(tokens), requiredScopes: requiredScopes)
     }
 
-    /// The program checks tokens itself; see `TokenCheck.verifier`.
+    /// A custom check by the program; see `TokenCheck.verifier`.
     public static func verifier(requiredScopes: [String]? = nil, _ verify: @escaping TokenCheck.Verify) -> ServerAuth {
         ServerAuth(.verifier(verify), requiredScopes: requiredScopes)
     }
@@ -113,7 +115,7 @@ public struct ServerAuth: Sendable {
         }
     }
 
-    /// Answers what the engine asks about tokens; nil without a verifier.
+    /// Answers the engine's token checks; nil without a verifier.
     func answerer(_ onError: Server.OnError?) -> Answerer? {
         for check in checks {
             if case .verifier(let verify) = check.kind { return Self.answerer(verify, onError) }
@@ -133,16 +135,17 @@ public struct ServerAuth: Sendable {
                 if !(error is CancellationError && Task.isCancelled) {
                     onError?(error, ErrorOrigin(item: "server", name: "verifier"))
                 }
-                // Its words may quote the token.
+                // The text of the error may quote the token.
                 return Answer(outcome: .toolError, payload: "the verifier threw \(type(of: error))")
             }
         }
     }
 }
 
-/// One way in which a server checks tokens.
+/// One method by which a server checks tokens.
 public struct TokenCheck: Sendable {
-    /// Checks a token. Nil: it is not good. What it throws means that it cannot be checked now: the client is told to come back.
+    /// Checks a token. Nil: it is invalid. An error means that it cannot be checked now: the client is
+    /// notified to retry later.
     public typealias Verify = @Sendable (_ token: String) async throws -> Claims?
 
     enum Kind: Sendable {
@@ -155,7 +158,7 @@ public struct TokenCheck: Sendable {
 
     /// Signed tokens (RFC 7519, RFC 9068) of an issuer; several issuers are several checks.
     /// - Parameters:
-    ///   - jwksURI: where the issuer's keys are. Default: where its metadata (RFC 8414 or OpenID) says.
+    ///   - jwksURI: the URL of the issuer's keys. Default: from its metadata (RFC 8414 or OpenID).
     ///   - algorithms: of `RS256` … `RS512`, `PS256` … `PS512`, `ES256`, `ES384`, `EdDSA`. Default: all.
     ///   - timeout: of each request to the issuer.
     public static func jwt(
@@ -168,11 +171,11 @@ public struct TokenCheck: Sendable {
         return TokenCheck(kind: .jwt(fields))
     }
 
-    /// The authorization server is asked about each token (RFC 7662).
+    /// Introspection: the authorization server checks each token (RFC 7662).
     /// - Parameters:
-    ///   - remember: how long an answer is remembered, never beyond the token's end; a revoked token is good for so long.
-    ///     Default: ten seconds.
-    ///   - timeout: of each question.
+    ///   - remember: the time for which a response is cached, never beyond the token's end; a revoked token
+    ///     stays valid for that time. Default: ten seconds.
+    ///   - timeout: of each introspection request.
     public static func introspection(
         endpoint: String, clientId: String, clientSecret: String, remember: Duration? = nil, timeout: Duration? = nil
     ) -> TokenCheck {
@@ -184,16 +187,17 @@ public struct TokenCheck: Sendable {
         return TokenCheck(kind: .introspection(fields))
     }
 
-    /// Fixed tokens, for development, with the claims of each: `sub` or `client_id` is needed; without `aud` it is for this server.
+    /// Fixed tokens, for development, with their claims: `sub` or `client_id` is needed; without `aud` a
+    /// token is for this server.
     public static func tokens(_ tokens: [String: Claims]) -> TokenCheck { TokenCheck(kind: .tokens(tokens)) }
 
-    /// The program checks tokens itself: a closure gives the claims, of which `aud` must name the server, and `sub` or `client_id`
-    /// is needed. It has ten seconds, and its task is cancelled when the request is gone. The server's `onError` hears what it
-    /// throws. The token belongs into no log.
+    /// A custom check by the program: a closure returns the claims, of which `aud` must name the server, and
+    /// `sub` or `client_id` is needed. The time limit is ten seconds, and its task is cancelled when the
+    /// request has ended. The server's `onError` receives its errors. Do not log the token.
     public static func verifier(_ verify: @escaping Verify) -> TokenCheck { TokenCheck(kind: .verifier(verify)) }
 }
 
-/// What a token says of its owner.
+/// The verified claims of a token.
 public struct Claims: JSONModel, ExpressibleByDictionaryLiteral {
     /// All claims.
     public var json: [String: JSONValue]
@@ -208,47 +212,47 @@ public struct Claims: JSONModel, ExpressibleByDictionaryLiteral {
 
     /// `sub`: the user, or the program where it acts for itself.
     public var subject: String? { optionalMember("sub") }
-    /// `iss`: who says so.
+    /// `iss`: the issuer of the token.
     public var issuer: String? { optionalMember("iss") }
     /// `client_id`: the program that calls.
     public var clientId: String? { optionalMember("client_id") }
-    /// What the token lets its owner do: `scope`, a text with spaces, or an array under `scope` or `scp`.
+    /// The scopes of the token: `scope`, a text with spaces, or an array under `scope` or `scp`.
     public var scopes: [String] {
         let claim = json["scope"] ?? json["scp"]
         if let text = claim?.stringValue { return text.split(separator: " ").map(String.init) }
         return claim?.arrayValue?.compactMap(\.stringValue) ?? []
     }
 
-    /// Whether it is among the scopes.
+    /// Returns true if it is among the scopes.
     public func hasScope(_ scope: String) -> Bool { scopes.contains(scope) }
 
-    /// All of them as a type of your own.
-    /// - Throws: `DecodingError` when they do not fit.
+    /// Decodes all of them as a custom type.
+    /// - Throws: `DecodingError` if they do not fit.
     public func decode<T: Decodable>(as type: T.Type = T.self) throws -> T {
         try JSONValue.object(json).decode(as: type)
     }
 }
 
-/// Who sees an item, by the claims of the caller's token. To all others it is not there.
+/// The visibility of an item, by the claims of the caller's token. The item does not exist for other callers.
 ///
 ///     visibleTo: .any([.scope("admin"), .claim("groups", is: "staff")])
 public indirect enum Visibility: Sendable, Hashable {
-    /// Whose token has one of these scopes.
+    /// Tokens with one of these scopes.
     case scopes([String])
-    /// Whose claim is one of these values; one that is an array fits when an element does. The name is the path to a claim in an
-    /// object: `["realm_access", "roles"]`.
+    /// Tokens whose claim is one of these values; an array matches if an element does. The name is the path
+    /// to a claim in an object: `["realm_access", "roles"]`.
     case claims(path: [String], oneOf: [JSONValue])
-    /// Whom one of these lets see.
+    /// Tokens that match one of these.
     case any([Visibility])
-    /// Whom all of these let see.
+    /// Tokens that match all of these.
     case all([Visibility])
-    /// Whom this does not let see.
+    /// Tokens that do not match this.
     case not(Visibility)
 
-    /// Whose token has one of these scopes.
+    /// Tokens with one of these scopes.
     public static func scope(_ alternatives: String...) -> Visibility { .scopes(alternatives) }
 
-    /// Whose claim is one of these values; one that is an array fits when an element does.
+    /// Tokens whose claim is one of these values; an array matches if an element does.
     public static func claim(_ name: String, is values: JSONValue...) -> Visibility {
         .claims(path: [name], oneOf: values)
     }
@@ -266,18 +270,20 @@ public indirect enum Visibility: Sendable, Hashable {
 }
 
 extension Context {
-    /// The verified claims of the caller's token; nil where there is none, as over standard streams and without `auth`.
+    /// The verified claims of the caller's token; nil if there is none, as over standard streams and without
+    /// `auth`.
     public var claims: Claims? {
         get throws { try request.claims }
     }
 
-    /// Who calls, among all issuers: one text for each issuer and subject (or program, where there is no subject).
+    /// The caller's identity, unique among all issuers: one text for each issuer and subject (or program,
+    /// without a subject).
     public var principal: String? {
         get throws { try request.principal }
     }
 }
 
-// What these hold is nobody's to read in a log.
+// Logs must not contain the contents of these types.
 
 extension ServerAuth: CustomStringConvertible, CustomReflectable {
     public var description: String { "ServerAuth(\(checks))" }

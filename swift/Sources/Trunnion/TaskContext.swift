@@ -1,24 +1,26 @@
 import Foundation
 import TrunnionBindings
 
-// Calls that become tasks, as a server sees them.
+// The server's side of tasks: calls that become tasks.
 
-/// Whether calls of a tool become tasks: the caller gets an id at once, and fetches the result when it is there, even after its
-/// connection, or the server's process, is gone.
+/// The task mode of a tool: the caller of a task gets an id at once, and fetches the result when it is
+/// available, even after its connection, or the server's process, has ended.
 public enum TaskSupport: String, Sendable, Hashable, Codable, CaseIterable {
-    /// They never do.
+    /// Calls never become tasks.
     case never
-    /// They do for clients that know of tasks; others are answered in their request.
+    /// Calls of clients that support tasks become tasks; others are answered in their request.
     case optional
-    /// They all do; clients that do not know of tasks are refused.
+    /// All calls become tasks; clients that do not support tasks are refused.
     case required
 }
 
-/// The task that a call is a run of.
+/// The task of a call, which is one run of it.
 public struct TaskRun: Codable, Sendable, Hashable {
-    /// The task's id. Where nobody signs in, it is all that is needed to see, answer and cancel the task: keep it out of logs.
+    /// The task's id. On a server without authorization, it is all that is needed to poll, answer and cancel
+    /// the task: do not log it.
     public var id: String
-    /// Which run of its handler this is, from 1. Later ones come where the process of the last one has died.
+    /// The number of this run of the handler, from 1. A later run starts when the process of the previous one
+    /// has died.
     public var run: Int
 
     private enum CodingKeys: String, CodingKey {
@@ -28,20 +30,22 @@ public struct TaskRun: Codable, Sendable, Hashable {
 }
 
 extension Context {
-    /// The task that this call is a run of; nil where it is none.
+    /// The task of this call; nil without a task.
     public var task: TaskRun? {
         get throws { try request.task }
     }
 
-    /// Store where the work has come to. When the process dies and the handler of a `resumable` tool runs again, it finds the
-    /// last checkpoint in `lastCheckpoint`. In a task it is stored when this returns. Outside of a task it is kept for this run only.
-    /// - Throws: `McpError` of kind `limit` when it is too large, `CancellationError` when the call is over.
+    /// Stores the progress of the work. When the process dies and the handler of a `resumable` tool runs
+    /// again, it finds the last checkpoint in `lastCheckpoint`. In a task it is stored when this returns.
+    /// Outside of a task it is retained for this run only.
+    /// - Throws: `McpError` of kind `limit` if it is too large, `CancellationError` if the call is over.
     public func checkpoint(_ value: some Encodable & Sendable) async throws {
         try await keep("checkpoint", .object(["value": .raw(try JSON.text(value))]))
     }
 
-    /// What `checkpoint` has stored last, in this run or an earlier one of the task; nil where that is nothing.
-    /// - Throws: `McpError` of kind `internal_error` when it does not fit the type.
+    /// Returns the last value stored by `checkpoint`, in this run or an earlier one of the task; nil without
+    /// one.
+    /// - Throws: `McpError` of kind `internal_error` if it does not fit the type.
     public func lastCheckpoint<T: Decodable>(as type: T.Type = T.self) throws -> T? {
         do {
             return try request.checkpoint?.decode(as: type)
@@ -50,7 +54,7 @@ extension Context {
         }
     }
 
-    /// Store something with the call, and wait until that is done.
+    /// Stores something with the call, and waits until that is done.
     func keep(_ op: String, _ params: OrderedJSON) async throws {
         let (id, text) = (exchange.id, try params.text())
         do {

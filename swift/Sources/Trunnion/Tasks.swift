@@ -1,9 +1,9 @@
 import Foundation
 import TrunnionBindings
 
-// Calls that a server answers later, as a client sees them.
+// The client's side of tasks: calls that a server answers later.
 
-/// Where a task is.
+/// The status of a task.
 public struct TaskStatus: JSONChoice, JSONField {
     public var rawValue: String
     public init(rawValue: String) { self.rawValue = rawValue }
@@ -20,10 +20,10 @@ public struct TaskStatus: JSONChoice, JSONField {
     /// There is an error.
     public static let failed = TaskStatus(rawValue: "failed")
 
-    /// It was given up.
+    /// It was cancelled.
     public static let cancelled = TaskStatus(rawValue: "cancelled")
 
-    /// It will not change any more.
+    /// True if the task has ended and does not change any more.
     public var isFinal: Bool { self == .completed || self == .failed || self == .cancelled }
 }
 
@@ -32,23 +32,23 @@ public struct TaskState: JSONModel, JSONField {
     public var json: [String: JSONValue]
     public init(json: [String: JSONValue]) { self.json = json }
 
-    /// Its id; with it the task can be picked up by `Client.task(_:)`, also in another process. Empty for a call that was answered
-    /// at once.
+    /// The task's id, which `Client.task(_:)` accepts, also in another process. Empty for a call that was
+    /// answered at once.
     public var taskId: String { member("taskId") }
-    /// Where it is.
+    /// The status of the task.
     public var status: TaskStatus { member("status") }
-    /// What the server says of that, for a person.
+    /// The server's description of the status, for a person.
     public var statusMessage: String? { optionalMember("statusMessage") }
     /// ISO 8601.
     public var createdAt: String? { optionalMember("createdAt") }
     /// ISO 8601.
     public var lastUpdatedAt: String? { optionalMember("lastUpdatedAt") }
-    /// How long the server keeps it, from its creation, in milliseconds. Nil: for ever.
+    /// The time for which the server stores it, from its creation, in milliseconds. Nil: indefinitely.
     public var ttlMs: Int? { optionalMember("ttlMs") }
-    /// How often the server wants to be asked for it, in milliseconds.
+    /// The interval at which the server wants to be polled, in milliseconds.
     public var pollIntervalMs: Int? { optionalMember("pollIntervalMs") }
-    /// What it waits for, by the keys of `TaskHandle.answer(_:_:)`: `{method, params}`. Empty on legacy sessions, where what a
-    /// task asks comes as requests.
+    /// The input requests that it waits for, by the keys of `TaskHandle.answer(_:_:)`: `{method, params}`.
+    /// Empty on legacy sessions, on which the input requests of a task arrive as requests.
     public var inputRequests: [String: JSONValue] { member("inputRequests") }
 
     static func completed(_ result: ToolResult) -> TaskState {
@@ -56,13 +56,13 @@ public struct TaskState: JSONModel, JSONField {
     }
 }
 
-/// A call that the server answers later. Letting go of it changes nothing at the server.
+/// A call that the server answers later. Releasing it changes nothing at the server.
 ///
 ///     let task = try await client.startTask("index", ["path": "/srv/docs"])
 ///     for try await state in task.updates() { print(state.status, state.statusMessage ?? "") }
 ///     print(try await task.result().text)
 public struct TaskHandle: Sendable {
-    /// What the call became.
+    /// The outcome of the call.
     enum Made: Sendable {
         case task(id: String, created: TaskState?)
         case result(ToolResult)
@@ -71,18 +71,18 @@ public struct TaskHandle: Sendable {
     let client: Client
     let made: Made
 
-    /// To pick it up later, by `Client.task(_:)`. Nil: the server answered at once, there is nothing to pick up.
+    /// The id to store for `Client.task(_:)`. Nil: the server answered at once, there is no task.
     public var id: String? {
         if case .task(let id, _) = made { id } else { nil }
     }
 
-    /// As the server made it; nil for one that was picked up, or answered at once.
+    /// The state at creation; nil for a task that was opened by id, or answered at once.
     public var created: TaskState? {
         if case .task(_, let created) = made { created } else { nil }
     }
 
-    /// Where it is now. A call that was answered at once is a completed task with an empty id.
-    /// - Throws: `McpError` of kind `invalid_params` when the server does not know the id, or knows it no longer.
+    /// Polls the current state. A call that was answered at once is a completed task with an empty id.
+    /// - Throws: `McpError` of kind `invalid_params` if the id is unknown to the server or has expired.
     public func status() async throws -> TaskState {
         switch made {
         case .result(let result): .completed(result)
@@ -90,9 +90,10 @@ public struct TaskHandle: Sendable {
         }
     }
 
-    /// Its states from now on, up to and with the last. What it asks is in `inputRequests`, and not put to the client's handlers:
-    /// `answer` it. A reader that falls behind by more than 64 states loses the oldest. Letting go of the sequence ends watching.
-    /// - Throws: while iterating, the `McpError` that kept the last state from being seen.
+    /// The states from now on, up to and including the last. Input requests are in `inputRequests`, and not
+    /// sent to the client's handlers: `answer` them. A reader that falls behind by more than 64 states loses
+    /// the oldest. Releasing the sequence ends watching.
+    /// - Throws: while iterating, the `McpError` that prevented the last state from being received.
     public func updates() -> AsyncThrowingStream<TaskState, any Error> {
         let (states, feed) = AsyncThrowingStream.makeStream(
             of: TaskState.self, throwing: (any Error).self, bufferingPolicy: .bufferingNewest(64))
@@ -117,12 +118,12 @@ public struct TaskHandle: Sendable {
                 case .result:
                     feed.finish()
                 case .error:
-                    // How a task has ended is in its last state.
+                    // The last state contains the task's outcome.
                     feed.finish(throwing: isOver.withLock { $0 } ? nil : McpError(payload: payload))
                 default: break
                 }
             }) { try $0.request(client: handle, op: Op.taskResult.rawValue, params: params, options: options) }
-            // The client lives as long as somebody watches.
+            // The client lives as long as a reader watches.
             feed.onTermination = { [client] _ in client.runtime.core.giveUp(operation) }
         } catch {
             feed.finish(throwing: error)
@@ -130,8 +131,8 @@ public struct TaskHandle: Sendable {
         return states
     }
 
-    /// Answer one thing that it asks: the result of the request under that key, such as an `ElicitResult`. Keys that do not wait
-    /// for an answer are ignored by servers. Modern sessions only.
+    /// Answers one input request: the result of the request under that key, such as an `ElicitResult`.
+    /// Servers ignore keys that do not wait for an answer. Modern sessions only.
     public func answer(_ key: String, _ answer: some Encodable & Sendable) async throws {
         guard let id else { return }
         let answer = try (answer as? JSONValue) ?? JSONValue(encoding: answer)
@@ -139,14 +140,14 @@ public struct TaskHandle: Sendable {
         _ = try await client.request(.updateTask, params, options: RequestOptions())
     }
 
-    /// Say that it is not wanted any more. The server decides whether and when it ends.
+    /// Requests cancellation. The server decides if and when the task ends.
     public func cancel() async throws {
         guard let id else { return }
         _ = try await client.request(.cancelTask, ["taskId": id], options: RequestOptions())
     }
 
-    /// Wait for its result, as long as it takes; what it asks meanwhile is put to the client's handlers. Cancelling the Swift task
-    /// that waits does not cancel the task at the server.
+    /// Waits for the result without a limit; input requests meanwhile go to the client's handlers. Cancelling
+    /// the Swift task that waits does not cancel the task at the server.
     /// - Throws: as the call itself would have; `McpError` of kind `cancelled` if the task was cancelled.
     public func result() async throws -> ToolResult {
         switch made {
@@ -157,11 +158,12 @@ public struct TaskHandle: Sendable {
 }
 
 extension Client {
-    /// Call a tool, and do not wait for its result: get a handle of the task that the server makes of the call. Where the server
-    /// answers at once, the handle is complete already. A legacy server is asked for a task where its tool allows that.
+    /// Calls a tool, and does not wait for its result: returns a handle of the task that the server makes of
+    /// the call. If the server answers at once, the handle is complete already. The client requests a task
+    /// from a legacy server if the tool allows that.
     /// - Parameters:
     ///   - arguments: any value that encodes as an object.
-    ///   - taskTTL: how long a legacy server is asked to keep the task; newer ones decide that themselves.
+    ///   - taskTTL: the time to live that the client requests from a legacy server; newer servers decide it.
     ///   - options: time limits hold until the server has made the task.
     public func startTask(
         _ name: String, _ arguments: some Encodable & Sendable, taskTTL: Duration? = nil,
@@ -171,7 +173,7 @@ extension Client {
         return try await startTask(named: name, arguments, taskTTL, options)
     }
 
-    /// Call a tool as a task, with arguments as a literal, or with none.
+    /// Calls a tool as a task, with arguments as a literal, or with none.
     public func startTask(
         _ name: String, _ arguments: JSONValue = [:], taskTTL: Duration? = nil, options: RequestOptions = RequestOptions()
     ) async throws -> TaskHandle {
@@ -195,13 +197,13 @@ extension Client {
         return TaskHandle(client: self, made: .result(result))
     }
 
-    /// A task by the id that was saved of it (`TaskHandle.id`). Nothing is sent.
+    /// A task by its stored id (`TaskHandle.id`). Nothing is sent.
     public func task(_ id: String) -> TaskHandle { TaskHandle(client: self, made: .task(id: id, created: nil)) }
 
-    /// The caller's tasks, page by page as they are read. Legacy sessions only: newer servers have no such request, there it throws
-    /// `McpError` of kind `method_not_found`.
+    /// The caller's tasks, page by page as they are read. Legacy sessions only: newer servers have no such
+    /// request, and it throws `McpError` of kind `method_not_found`.
     public var tasks: Paged<TaskState> { tasks(options: RequestOptions()) }
-    /// The caller's tasks, each page asked for with these options. Legacy sessions only, see `tasks`.
+    /// The caller's tasks; each page request uses these options. Legacy sessions only, see `tasks`.
     public func tasks(options: RequestOptions) -> Paged<TaskState> {
         Paged(client: self, op: .listTasks, key: "tasks", options: options)
     }
@@ -213,9 +215,9 @@ extension Client {
 }
 
 extension Duration {
-    /// In whole milliseconds, none of them negative.
+    /// The duration in whole milliseconds, not negative.
     var wholeMilliseconds: Int { Swift.max(0, Int(self / .milliseconds(1))) }
 
-    /// As a time limit. Zero means none, so what is shorter than a millisecond is one.
+    /// The duration as a time limit. Zero means no limit, so a duration below a millisecond becomes one.
     var limitInMilliseconds: Int { self > .zero ? Swift.max(1, wholeMilliseconds) : 0 }
 }
