@@ -1,4 +1,5 @@
-//! What handlers of the host do besides answering: ask the client, remember, let the stream go.
+//! Operations of the host's handlers besides answering: input requests, stored values, the closing of a
+//! stream.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,13 +10,14 @@ use super::{Engine, Inner, options};
 use crate::error::Error;
 use crate::server::call::{Call, Stored};
 
-/// What an exchange can be asked for.
+/// The operations of an exchange.
 pub(super) const EXCHANGE_OPS: [&str; 3] = ["ask", "store", "checkpoint"];
 
 impl Engine {
-    /// Store a JSON value under a key with an exchange, for this run of its handler and those that follow when it asks the
-    /// client something. In a task it is stored where it outlives the process, some time after this has returned: the operation
-    /// `store` says when. False: it is over. Fails with kind `limit` when too much is stored.
+    /// Stores a JSON value under a key with an exchange, for this run of its handler and those that follow
+    /// after an input request. In a task the value is stored where it outlives the process, some time after
+    /// this has returned: the operation `store` reports when. False: the exchange is over. Fails with kind
+    /// `limit` when too much is stored.
     pub fn remember(&self, id: u64, key: &str, value: &str) -> Result<bool, Error> {
         if serde_json::from_str::<&RawValue>(value).is_err() {
             return Err(Error::usage("value must be JSON"));
@@ -27,8 +29,8 @@ impl Engine {
         call.store_soon(key, value)
     }
 
-    /// Close the response stream of an exchange over legacy HTTP; the call goes on, and the client comes back for the rest.
-    /// False: it has none.
+    /// Closes the response stream of an exchange over legacy HTTP; the call continues, and the client
+    /// reconnects for the rest. False: it has none.
     pub fn close_stream(&self, id: u64) -> bool {
         self.live_exchange(id).is_some_and(|call| call.close_stream())
     }
@@ -48,7 +50,7 @@ struct Checkpoint {
 }
 
 impl Inner {
-    /// Do one of the things that an exchange can be asked for.
+    /// Begins an operation of an exchange.
     pub(super) fn for_exchange(&self, call: &Call, op: &str, params: &str) -> Result<u64, Error> {
         match op {
             "ask" => self.ask(call, params),
@@ -68,7 +70,7 @@ impl Inner {
         }
     }
 
-    /// Store something with an exchange: the operation ends when it is done.
+    /// Stores a value with an exchange: the operation ends when it is done.
     fn store(&self, call: &Call, what: Stored, value: &str) -> u64 {
         let (id, tables) = (self.tables.begin(Operation::Ask), self.tables.clone());
         let reply = Box::new(move |result: Result<(), Error>| {
@@ -78,7 +80,7 @@ impl Inner {
         id
     }
 
-    /// Ask the client of an exchange.
+    /// Sends input requests to the client of an exchange.
     fn ask(&self, call: &Call, asked: &str) -> Result<u64, Error> {
         let questions = questions(asked).map_err(|error| Error::usage(error.message))?;
         let (id, tables) = (self.tables.begin(Operation::Ask), self.tables.clone());

@@ -1,4 +1,5 @@
-//! How a client of the host signs in: the connect option `auth`, and what the host does of it by events.
+//! Sign-in of a client of the host: the connect option `auth`, and the events for the parts that the host
+//! does.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -25,7 +26,7 @@ use crate::lock;
 use crate::server::Kind;
 use crate::store::{StoreError, StoreFuture};
 
-/// Type of the token that an identity provider is shown, where none is named (OpenID Connect's).
+/// The type of the token for an identity provider, if none is named (OpenID Connect's).
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 /// JSON that holds secrets: not shown by `Debug`.
@@ -69,7 +70,7 @@ enum Network {
     Loopback,
 }
 
-/// Keys of scope `auth`.
+/// The keys of scope `auth`.
 #[derive(Debug, Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct AuthOptions {
@@ -102,7 +103,7 @@ enum Dpop {
     Key(Secret),
 }
 
-/// Where credentials are kept.
+/// The storage of credentials.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Keeping {
@@ -129,7 +130,7 @@ struct Enterprise {
     subject_type: Option<String>,
 }
 
-/// The client's way in. `client`: whom the events are for.
+/// Returns the client's authorization. `client`: the client of the events.
 pub(super) fn auth(
     options: &Hidden,
     tables: &Arc<Tables>,
@@ -139,7 +140,7 @@ pub(super) fn auth(
     let options = parse(options.0.get())?;
     options.check()?;
     let mut auth = options.base(tables, client, runtime)?;
-    // At an authorization server an id belongs to; without one there is nothing to say of it.
+    // The id belongs to an authorization server; without an id nothing is set.
     if let Some(id) = &options.client_id {
         auth = auth.client_id(id);
     }
@@ -182,7 +183,7 @@ pub(super) fn auth(
     let timeout = Duration::from_millis(options.timeout_ms.unwrap_or(10_000));
     let user_timeout = Duration::from_millis(options.user_timeout_ms.unwrap_or(300_000));
     auth = auth.offline_access(options.offline_access).timeout(timeout).user_timeout(user_timeout);
-    // Closing the engine waits for it.
+    // The closing of the engine waits for it.
     let counters = tables.counters.clone();
     auth = auth.held(move || Box::new(counters.count(Kind::Operation)));
     Ok(match &options.store {
@@ -195,7 +196,7 @@ pub(super) fn auth(
     })
 }
 
-/// What serde says of a wrong value may quote it, and it may be a secret.
+/// An error of serde may quote the wrong value, and it may be a secret.
 fn parse(text: &str) -> Result<AuthOptions, Error> {
     if !text.trim_start().starts_with('{') {
         return Err(Error::usage("options: auth must be an object"));
@@ -220,7 +221,7 @@ fn key(option: &str, pem: &Secret) -> Result<SigningKey, Error> {
 }
 
 impl AuthOptions {
-    /// Each option is for some grants; what would be read and ignored is refused.
+    /// Checks that each option suits the grant: an option that would be read and ignored is refused.
     fn check(&self) -> Result<(), Error> {
         use GrantName::{AuthorizationCode, ClientCredentials, Enterprise, JwtBearer};
         let given = [
@@ -296,7 +297,7 @@ impl AuthOptions {
                 }
                 None => Auth::browser(loopback(self.loopback_port.unwrap_or(0), runtime)?),
             },
-            // The secret, or the key, is put in with the others.
+            // The secret, or the key, is added with the others.
             GrantName::ClientCredentials => Auth::client_credentials_alone(id),
             GrantName::JwtBearer => {
                 let assertion = self.assertion.as_ref().ok_or_else(|| missing("an assertion"))?;
@@ -332,14 +333,14 @@ fn loopback(port: u16, runtime: &tokio::runtime::Handle) -> Result<Loopback, Err
     Loopback::adopt(listener).map_err(failed)
 }
 
-/// The URL of the host's answer to AUTHORIZE.
+/// Returns the URL of the host's answer to AUTHORIZE.
 fn callback(answer: Result<String, RpcError>) -> Result<String, Error> {
     #[derive(Deserialize)]
     struct Callback {
         url: String,
     }
     match answer {
-        // What serde says may quote the callback, and the code in it.
+        // An error of serde may quote the callback, and the code in it.
         Ok(text) => match serde_json::from_str::<Callback>(&text) {
             Ok(callback) => Ok(callback.url),
             Err(_) => Err(Error::usage("the answer to the event is no object with the url of the callback")),
@@ -348,7 +349,7 @@ fn callback(answer: Result<String, RpcError>) -> Result<String, Error> {
     }
 }
 
-/// Asks the host on behalf of a client.
+/// Sends events to the host on behalf of a client.
 #[derive(Clone)]
 struct Host {
     tables: Arc<Tables>,
@@ -356,7 +357,7 @@ struct Host {
 }
 
 impl Host {
-    /// The result of the exchange. Dropped before it is there, it withdraws the question.
+    /// Returns the result of the exchange. Dropped before the result arrives, it withdraws the question.
     fn ask(
         &self,
         kind: u32,
@@ -383,12 +384,12 @@ fn closed() -> RpcError {
     RpcError::new(trunnion_proto::error::ErrorKind::InternalError, "the engine is closed")
 }
 
-/// Credentials that the host keeps.
+/// A store of credentials that the host implements.
 struct HostStore {
     host: Host,
-    /// Clients of this process whose stores have the same id take turns.
+    /// The id of the store. Clients of this process whose stores have the same id share its locks.
     id: String,
-    /// How long the host may take: a keychain may have to ask the user.
+    /// The time limit for the host: a keychain may have to ask the user.
     limit: Duration,
 }
 
@@ -419,7 +420,7 @@ impl CredentialStore for HostStore {
         let (asked, server) = (self.ask(json!({"op": "load", "server": server})), server.to_owned());
         Box::pin(async move {
             let text = asked.await?;
-            // What serde says may quote the record.
+            // An error of serde may quote the record.
             let record: Option<Credentials> = serde_json::from_str(&text).map_err(|_| {
                 StoreError::new("what it loaded is neither a record that it was given nor null")
             })?;
@@ -445,11 +446,11 @@ impl CredentialStore for HostStore {
 }
 
 type TurnLock = tokio::sync::Mutex<()>;
-/// By store and server.
+/// The locks by store and server.
 type Turns = HashMap<(String, String), Weak<TurnLock>>;
 
-/// The turn at a record of a store of the host. Of the process rather than of an engine: a host may give one store to
-/// clients of several engines.
+/// Returns the lock of a record of a store of the host. It belongs to the process rather than to an engine: a
+/// host may use one store for clients of several engines.
 fn turn_of(record: (String, String)) -> Arc<TurnLock> {
     static TURNS: Mutex<Option<Turns>> = Mutex::new(None);
     let mut turns = lock(&TURNS);

@@ -1,4 +1,5 @@
-//! Streamable HTTP that the host carries: its own web server hands requests in and takes responses out (design D5).
+//! Streamable HTTP embedded in the host's web server, which hands requests in and receives responses (design
+//! D5).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,9 +27,9 @@ use crate::server::http::{Endpoint, HttpOptions, Phase, too_many};
 /// An endpoint without a listener.
 pub(crate) struct Carried {
     endpoint: Arc<Endpoint>,
-    /// Every request holds a receiver.
+    /// The sender of which every request holds a receiver.
     open: watch::Sender<()>,
-    /// Every request that is being answered holds a reference.
+    /// The reference that every running request holds.
     slots: Arc<()>,
     /// Most requests that are answered at a time.
     most: usize,
@@ -56,7 +57,7 @@ impl Head {
     }
 }
 
-/// Serve without a listener until the phases say stop; then `op` ends.
+/// Serves without a listener until the phases report a stop; then `op` ends.
 pub(super) fn serve(
     tables: &Arc<Tables>,
     server: Arc<ServerCore>,
@@ -86,10 +87,10 @@ pub(super) fn serve(
 }
 
 impl Engine {
-    /// Hand a request to an endpoint that the host carries (`serve_http` with the option `carried`); returns the operation.
-    /// `head`: `{method, target, headers: [[name, value], …], peer?}`, target being path and query and peer the address of
-    /// who has connected. HTTP_HEAD follows, HTTP_CHUNKs, and the RESULT when the response is complete. When the caller has
-    /// left, cancel the operation.
+    /// Hands a request to an endpoint that is embedded in the host (`serve_http` with the option `carried`);
+    /// returns the operation. `head`: `{method, target, headers: [[name, value], …], peer?}`, target being
+    /// path and query and peer the address of the connected peer. HTTP_HEAD follows, HTTP_CHUNKs, and the
+    /// RESULT when the response is complete. When the caller has disconnected, cancel the operation.
     pub fn http_request(&self, endpoint: u64, head: &str, body: &[u8]) -> Result<u64, Error> {
         let inner = self.check()?;
         let carried = inner
@@ -116,9 +117,9 @@ impl Engine {
             };
             let carrying = carry(answering, &tables.queue, op);
             let carried = Abortable::new(carrying, registration).await;
-            // Whoever hears of the end may send the next request.
+            // A client that receives the end may send the next request.
             drop(slot);
-            // Aborted: whoever did it has ended the operation.
+            // Aborted: the code that aborted it has ended the operation.
             if carried.is_ok() {
                 tables.end(op, Ok("{}".into()));
             }
@@ -143,14 +144,14 @@ async fn carry<B: Body<Data = Bytes> + Unpin>(
         .collect();
     let payload = format!("{{\"status\":{},\"headers\":[{}]}}", head.status.as_u16(), headers.join(","));
     queue.push(Event { kind: kind::HTTP_HEAD, id: op, target: 0, payload });
-    // What is taken from the body counts as sent, and what waits in the queue counts for nobody: nothing more is taken while the
-    // host is behind.
+    // Data that is taken from the body counts as sent, and no limit counts data that waits in the queue:
+    // nothing more is taken while the host is behind.
     let mut full = queue.fullness();
     while full.wait_for(|full| !full).await.is_ok()
         && let Some(Ok(frame)) = body.frame().await
     {
         let Ok(data) = frame.into_data() else { continue };
-        // Everything an endpoint says is text.
+        // Every response of an endpoint is text.
         let payload = json::string(&String::from_utf8_lossy(&data));
         queue.push(Event { kind: kind::HTTP_CHUNK, id: op, target: 0, payload });
     }
@@ -182,7 +183,7 @@ mod tests {
             let events = queue.take(usize::MAX);
             taken += events.iter().filter(|event| event.kind == kind::HTTP_CHUNK).count();
         }
-        // With its quotes the eighth is more than may wait.
+        // With its quotes the eighth exceeds the bytes that may wait.
         assert_eq!(taken, 2 * 8, "what waits is bounded, and it goes on when that is taken");
     }
 }

@@ -32,14 +32,14 @@ pub(crate) struct ClientEntry {
 }
 
 impl ClientEntry {
-    /// True once, while it is not connected: then the attempt has failed.
+    /// Returns true once, while the client is not connected: then the attempt has failed.
     pub fn fail_connect(&self) -> bool {
         self.connecting.swap(false, Ordering::AcqRel)
     }
 }
 
 impl Engine {
-    /// Connect to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
+    /// Connects to `{"url"}`, `{"command": […], "env"?, "cwd"?}` or `{"server": handle}`; returns the client.
     pub fn connect(&self, target: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let target = options::parse("target", target)?;
@@ -49,7 +49,7 @@ impl Engine {
         let auth = options.auth.take();
         let auth = auth.map(|auth| super::auth::auth(&auth, &inner.tables, id, runtime)).transpose()?;
         let options = ConnectOptions { auth, ..connect_options(options, inner)? };
-        // Last of what can fail: a server of this process begins to serve.
+        // The last step that can fail: a server of this process begins to serve.
         let target = inner.target(target, child)?;
         let connecting = Arc::new(AtomicBool::new(true));
         // Under the lock: the first events may come before the entry is in its table.
@@ -60,16 +60,17 @@ impl Engine {
         Ok(id)
     }
 
-    /// Ask the peer one thing; returns the operation. Of a client: the server, by the neutral name of the method
-    /// (`call_tool`, …). Of an exchange: its client, with `op` `ask` and `{key: {op, params?}}` as the params; `op` is then
-    /// `elicit`, `sample` or `list_roots`. The result is `{key: answer}`.
+    /// Sends one request to the peer; returns the operation. Of a client: to the server, by the neutral name
+    /// of the method (`call_tool`, …). Of an exchange: to its client, with `op` `ask` and `{key: {op,
+    /// params?}}` as the params; `op` is then `elicit`, `sample` or `list_roots`. The result is `{key:
+    /// answer}`.
     pub fn request(&self, client: u64, op: &str, params: &str, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         if let Some(call) = inner.tables.exchange(client) {
             return inner.for_exchange(&call, op, params);
         }
         let Some(method) = methods::by_op(op) else {
-            // Whoever asks this with the id of an exchange that was has come too late.
+            // A request of this kind with the id of a former exchange comes too late.
             if EXCHANGE_OPS.contains(&op) && !lock(&inner.tables.clients).contains_key(&client) {
                 return Err(Error::local(local::CANCELLED, "the call is over"));
             }
@@ -101,7 +102,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Give up an operation, or a client that is still connecting. False: it had ended.
+    /// Cancels an operation, or a client that is still connecting. False: it had ended.
     pub fn cancel(&self, id: u64, reason: &str) -> bool {
         let tables = &self.0.tables;
         if self.0.forked() {
@@ -122,7 +123,7 @@ impl Engine {
         })
     }
 
-    /// Disconnect. Pending calls fail with kind `closed`; CLOSED follows.
+    /// Disconnects. Pending calls fail with kind `closed`; CLOSED follows.
     pub fn client_close(&self, client: u64) {
         if self.0.forked() {
             return;
@@ -205,7 +206,7 @@ fn connect_options(options: Connect, inner: &Inner) -> Result<ConnectOptions, Er
     })
 }
 
-/// The text of an array of `{uri, name?}`, checked.
+/// Returns the checked text of an array of `{uri, name?}`.
 pub(super) fn roots_of(text: &str) -> Result<Json, Error> {
     let wrong = |error: serde_json::Error| Error::usage(format!("roots: {error}"));
     let roots: Vec<Root> = serde_json::from_str(text).map_err(wrong)?;
@@ -221,7 +222,7 @@ fn notification(event: &str, params: &Json) -> String {
     format!("{{\"event\":\"{event}\",\"params\":{params}}}")
 }
 
-/// Turns what a client tells into events.
+/// Returns a sink that turns the events of a client into events of the queue.
 fn sink(tables: &Arc<Tables>, id: u64, connecting: &Arc<AtomicBool>) -> Sink {
     let (tables, connecting) = (tables.clone(), connecting.clone());
     let push =

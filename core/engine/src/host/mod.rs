@@ -1,7 +1,7 @@
-//! The poll/complete surface that the language bindings are built on: see `bindings/surface.toml`.
+//! The poll/complete surface under the language bindings: see `bindings/surface.toml`.
 //!
 //! One [`Engine`] owns one event queue. Handlers of the host's servers are `Start::Later` calls whose input
-//! is an [`Event`]; everything the host asks for is an operation that ends with one `result` or one `error`
+//! is an [`Event`]; every request of the host is an operation that ends with one `result` or one `error`
 //! event. Nothing here calls user code.
 
 mod asking;
@@ -49,17 +49,18 @@ struct Inner {
     driver: Driver,
     /// The hosted driver's reactor.
     reactor: Option<Arc<Reactor>>,
-    /// Its threads are the driver when threaded; when hosted it starts with the first thing that needs it.
+    /// The runtime. Its threads are the driver when threaded; when hosted it starts with the first operation
+    /// that needs it.
     runtime: OnceLock<tokio::runtime::Runtime>,
     closed: AtomicBool,
     pid: u32,
     telemetry: Option<Telemetry>,
-    /// How long the end waits for the runtime's threads.
+    /// The time for which the end waits for the runtime's threads.
     join: Option<Duration>,
 }
 
 impl Engine {
-    /// Make an engine from options as JSON text (`{}` for the defaults; keys of scope `engine`).
+    /// Makes an engine from options as JSON text (`{}` for the defaults; keys of scope `engine`).
     pub fn new(options: &str) -> Result<Self, Error> {
         let options: EngineOptions = options::parse("options", options)?;
         let failed = |error: std::io::Error| {
@@ -99,7 +100,7 @@ impl Engine {
         })))
     }
 
-    /// The descriptor to watch for readability.
+    /// Returns the descriptor to watch for readability.
     pub fn fd(&self) -> i32 {
         match &self.0.reactor {
             Some(reactor) => reactor.fd(),
@@ -107,9 +108,9 @@ impl Engine {
         }
     }
 
-    /// Apply `completions`, make one turn of the hosted reactor, return at most 256 queued events.
-    /// Call again while it returns events; when more work is left, [`Engine::fd`] stays readable.
-    /// In a forked child nothing is applied and nothing comes.
+    /// Applies `completions`, makes one turn of the hosted reactor, and returns at most 256 queued events.
+    /// Call again while it returns events; when more work is left, [`Engine::fd`] stays readable. In a forked
+    /// child nothing is applied and no event is returned.
     pub fn drain(&self, completions: Vec<Completion>) -> Vec<Event> {
         if self.0.forked() {
             return Vec::new();
@@ -126,7 +127,7 @@ impl Engine {
         self.0.queue.take(BATCH)
     }
 
-    /// [`Engine::drain`] in one JSON text each way: `[[id,outcome,payload text],…]` in,
+    /// Drains as [`Engine::drain`] does, with one JSON text each way: `[[id,outcome,payload text],…]` in,
     /// `[[kind,id,target,payload JSON],…]` out (the payload is embedded, not quoted).
     pub fn drain_json(&self, completions: &str) -> Result<String, Error> {
         let completions: Vec<(u64, u32, String)> = if completions.is_empty() {
@@ -155,8 +156,8 @@ impl Engine {
         Ok(out)
     }
 
-    /// Block until there is something to drain. `None`: no limit. Returns false when the time passed, or when the
-    /// engine is closed and everything has been drained.
+    /// Blocks until there is an event to drain. `None`: no limit. Returns false when the time passed, or when
+    /// the engine is closed and everything has been drained.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         if self.0.forked() || self.0.queue.is_over() {
             return false;
@@ -168,50 +169,53 @@ impl Engine {
         ready && !self.0.queue.is_over()
     }
 
-    /// Set the callback of the empty-to-non-empty edge. It may run on any thread and must only signal. Once this has
-    /// returned, the callback before is neither running nor called again; once [`Engine::close`] has, none is.
+    /// Sets the callback of the empty-to-non-empty edge. It may run on any thread and must only signal. Once
+    /// this has returned, the previous callback is neither running nor called again; once [`Engine::close`]
+    /// has, no callback is.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
         if !self.0.forked() {
             self.0.queue.set_wake(wake);
         }
     }
 
-    /// Answer one exchange. False: it was answered or cancelled before.
+    /// Answers one exchange. False: it was answered or cancelled before.
     pub fn complete(&self, id: u64, outcome: u32, payload: &str) -> bool {
-        // In a forked child the tables may be locked for ever, and the caller is the parent's.
+        // In a forked child the tables may be locked without an end, and the caller is the parent's.
         !self.0.forked() && self.0.complete(id, outcome, payload)
     }
 
-    /// Report progress of an exchange: `{progress, total?, message?}`. False: nobody asked, or it is over.
+    /// Reports progress of an exchange: `{progress, total?, message?}`. False: the caller did not request it,
+    /// or the exchange is over.
     pub fn progress(&self, id: u64, payload: &str) -> Result<bool, Error> {
         let step = Progress::from_json(payload).map_err(|error| Error::usage(error.message))?;
         Ok(self.live_exchange(id).is_some_and(|call| call.progress(step)))
     }
 
-    /// Send a log message with an exchange: `{level, data, logger?}`. False: it is over.
+    /// Sends a log message with an exchange: `{level, data, logger?}`. False: the exchange is over.
     pub fn log(&self, id: u64, payload: &str) -> Result<bool, Error> {
         let entry = LogEntry::from_json(payload).map_err(|error| Error::usage(error.message))?;
         Ok(self.live_exchange(id).is_some_and(|call| call.log(entry)))
     }
 
-    /// What is known of an exchange as JSON text; `None` when it is over.
+    /// Returns the context of an exchange as JSON text; `None` when it is over.
     pub fn context(&self, id: u64) -> Option<String> {
         self.live_exchange(id).map(|call| call.describe())
     }
 
-    /// Stop everything within `deadline`: what is in flight is refused, final frames are sent, connections are
-    /// closed. Idempotent. To let handlers finish first, [`Engine::server_close`] and keep draining.
+    /// Stops everything within `deadline`: refuses what is in flight, sends final frames, closes connections.
+    /// Idempotent. To let handlers finish first, call [`Engine::server_close`] and continue to drain.
     pub fn close(&self, deadline: Duration) {
         let inner = &*self.0;
         if inner.forked() {
             return;
         }
         if inner.closed.swap(true, Ordering::AcqRel) {
-            // Another thread may be at it still, but this caller may now free what its callback uses.
+            // Another thread may still be closing, but this caller may now free the resources of its
+            // callback.
             inner.queue.disarm();
             return;
         }
-        // Past what a clock can count is as good as for ever.
+        // A time past the range of the clock is as good as no limit.
         let until = Instant::now() + deadline.min(Duration::from_secs(1 << 30));
         inner.tables.begin_close();
         loop {
@@ -238,8 +242,9 @@ impl Engine {
         inner.queue.end();
     }
 
-    /// Close at once and wait until the engine's threads have ended, at most `limit`: none of their code runs
-    /// afterwards. Where the engine has other clones, their last one ends it. In a forked child nothing is waited for.
+    /// Closes at once and waits until the engine's threads have ended, at most `limit`: none of their code
+    /// runs afterwards. If the engine has other clones, the last one ends it. In a forked child nothing is
+    /// waited for.
     pub fn end(mut self, limit: Duration) {
         self.close(Duration::ZERO);
         if let Some(inner) = Arc::get_mut(&mut self.0) {
@@ -247,9 +252,8 @@ impl Engine {
         }
     }
 
-    /// Live-handle counters as JSON text: `{servers, clients, exchanges, operations,
-    /// connections, sessions}`.
-    /// In a forked child nothing is.
+    /// Returns live-handle counters as JSON text: `{servers, clients, exchanges, operations, connections,
+    /// sessions}`. In a forked child all are zero.
     pub fn live(&self) -> String {
         if self.0.forked() {
             return tables::live_of([0; 6]);
@@ -292,7 +296,7 @@ impl Inner {
         std::process::id() != self.pid
     }
 
-    /// The tokio runtime: clients live on it under both drivers.
+    /// Returns the tokio runtime: clients live on it under both drivers.
     fn runtime(&self) -> Result<&tokio::runtime::Handle, Error> {
         runtime_in(&self.runtime)
     }
@@ -301,8 +305,9 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.forked() {
-            // The threads are gone, with what they had locked, and the epoll set is shared with the parent: touch
-            // nothing. Channels in the tables and exporters of telemetry would wake tasks of that runtime.
+            // The threads do not exist in the child, their locks may be held, and the epoll set is shared
+            // with the parent: touch nothing. Channels in the tables and exporters of telemetry would wake
+            // tasks of that runtime.
             std::mem::forget(self.runtime.take());
             std::mem::forget(self.reactor.take());
             std::mem::forget(self.telemetry.take());
@@ -318,10 +323,10 @@ impl Drop for Inner {
         }
         self.queue.end();
         if let Some(runtime) = self.runtime.take() {
-            // Everything of ours on it has been told to stop.
+            // All tasks of the engine on it have been stopped.
             match self.join {
                 Some(limit) => runtime.shutdown_timeout(limit),
-                // Blocking would stall a host's collector.
+                // Blocking would stall a host's garbage collector.
                 None => runtime.shutdown_background(),
             }
         }
@@ -334,7 +339,7 @@ fn runtime_in(cell: &OnceLock<tokio::runtime::Runtime>) -> Result<&tokio::runtim
     }
     let started = start_runtime(1)
         .map_err(|error| Error::local(local::TRANSPORT, format!("cannot start a thread: {error}")))?;
-    // A race is lost quietly: the other runtime is dropped unused.
+    // Losing a race has no effect: the other runtime is dropped unused.
     if let Err(lost) = cell.set(started) {
         lost.shutdown_background();
     }
@@ -350,7 +355,7 @@ fn start_runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// What a completion says to a question of a server: a result object, or an error.
+/// Returns the answer of a completion to an input request of a server: a result object, or an error.
 fn answer_of(outcome: u32, payload: &str) -> Result<String, RpcError> {
     match outcome_of(outcome, payload) {
         Outcome::Result(result) => Ok(result),
@@ -362,7 +367,7 @@ fn answer_of(outcome: u32, payload: &str) -> Result<String, RpcError> {
     }
 }
 
-/// The outcome of a completion's kind and payload; see `[[outcome]]` in `bindings/surface.toml`.
+/// Returns the outcome of a completion's kind and payload; see `[[outcome]]` in `bindings/surface.toml`.
 fn outcome_of(outcome: u32, payload: &str) -> Outcome {
     #[derive(serde::Deserialize)]
     struct Failure {

@@ -1,4 +1,4 @@
-//! What the host tells its peers of its own accord.
+//! Notifications of the host to its peers.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,10 +15,11 @@ struct RootsChanged {
 }
 
 impl Engine {
-    /// Tell what has changed. Of a client: `roots_changed {roots: [{uri, name?}]}` replaces its roots. Of a server:
-    /// `resource_updated {uri}`, `tools_changed`, `resources_changed`, `prompts_changed`, `elicitation_complete
-    /// {elicitationId}` (only the session that was asked is told). False: nobody wants to know it; the
-    /// client has declared no roots, or there is no such client or server any more.
+    /// Sends a change notification. Of a client: `roots_changed {roots: [{uri, name?}]}` replaces its roots.
+    /// Of a server: `resource_updated {uri}`, `tools_changed`, `resources_changed`, `prompts_changed`,
+    /// `elicitation_complete {elicitationId}` (only the session that received the elicitation is notified).
+    /// False: there is no receiver; the client has declared no roots, or the client or server no longer
+    /// exists.
     pub fn notify(&self, id: u64, event: &str, params: &str) -> Result<bool, Error> {
         let inner = self.check()?;
         if let Some(entry) = lock(&inner.tables.clients).get(&id) {

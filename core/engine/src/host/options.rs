@@ -23,16 +23,16 @@ use crate::server::tasks::TaskOptions;
 use crate::store::TaskQuota;
 use crate::telemetry::{Telemetry, TelemetryBuilder};
 
-/// Read an options object; empty text is `{}`. `what` names it in errors.
+/// Reads an options object; empty text is `{}`. `what` names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
     let text = if text.trim().is_empty() { "{}" } else { text };
-    // serde would take an array for a struct's fields in their order.
+    // serde would accept an array for a struct's fields in their order.
     if !text.trim_start().starts_with('{') {
         return Err(Error::usage(format!("{what} must be a JSON object")));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let wrong = |at: &str, error: &serde_json::Error| {
-        // Where the text is no JSON, the path ends with a question mark, and line and column say more.
+        // If the text is no JSON, the path ends with a question mark; line and column are more precise.
         let at = at.trim_end_matches('?').trim_end_matches('.');
         let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
         let said = if error.is_data() { json::complaint(error) } else { error.to_string() };
@@ -176,7 +176,7 @@ fn default_task_ttl() -> Option<u64> {
 }
 
 impl ServerDefinition {
-    /// How tasks are kept and worked on.
+    /// Returns the options for the storage and the execution of tasks.
     pub fn tasks(&self) -> Result<TaskOptions, Error> {
         let defaults = TaskOptions::default();
         let ms = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
@@ -197,7 +197,7 @@ impl ServerDefinition {
         })
     }
 
-    /// The `Implementation` object.
+    /// Returns the `Implementation` object.
     pub fn server_info(&self) -> String {
         let mut info = serde_json::Map::new();
         info.insert("name".into(), self.name.clone().into());
@@ -230,7 +230,7 @@ pub(crate) struct ItemOptions {
 }
 
 impl ItemOptions {
-    /// How calls become tasks.
+    /// Returns the task behavior of calls.
     pub fn task(&self) -> TaskBehaviour {
         TaskBehaviour {
             support: self.task,
@@ -288,7 +288,7 @@ impl Default for ServeHttp {
 }
 
 impl ServeHttp {
-    /// As the endpoint has them.
+    /// Returns the options in the form of the endpoint.
     pub fn http(self, max_connections: usize, stores: Stores) -> Result<HttpOptions, Error> {
         if !self.path.starts_with('/') {
             return Err(Error::usage("path must begin with '/'"));
@@ -421,7 +421,7 @@ pub(crate) struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// What is said of tasks and lists must mean something for this request.
+    /// Checks that the options for tasks and lists apply to this request.
     pub fn check(&self, method: &Method) -> Result<(), Error> {
         let role = method.role;
         if self.all && method.list.is_none() {

@@ -1,4 +1,4 @@
-//! The event queue and how the host is woken.
+//! The event queue, and the wake-up of the host.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::wake::{Wake, Waker};
 use crate::driver::{Reactor, Signal};
 use crate::lock;
 
-/// Bytes of events that may wait for a host before its clients stop reading what servers send.
+/// Bytes of events that may wait for a host before its clients stop reading the messages of servers.
 const MAX_BYTES: usize = 8 << 20;
 
 /// Event kinds; see `[[event]]` in `bindings/surface.toml`.
@@ -36,7 +36,7 @@ pub(crate) mod kind {
     pub const CREDENTIALS: u32 = 18;
 }
 
-/// One thing that happened. See `[[event]]` in `bindings/surface.toml` for the kinds.
+/// One event. See `[[event]]` in `bindings/surface.toml` for the kinds.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     /// Event kind.
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Event {
         let mut shown = f.debug_struct("Event");
         shown.field("kind", &self.kind).field("id", &self.id).field("target", &self.target);
         match self.kind {
-            // They hold tokens, which must not get into a log by way of an event.
+            // They hold tokens, which an event must not bring into a log.
             kind::CREDENTIALS | kind::VERIFY_TOKEN => shown.finish_non_exhaustive(),
             _ => shown.field("payload", &self.payload).finish(),
         }
@@ -73,18 +73,18 @@ pub struct Completion {
 }
 
 impl std::fmt::Debug for Completion {
-    /// Without the payload, which may hold tokens.
+    /// Formats without the payload, which may hold tokens.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Completion");
         shown.field("id", &self.id).field("outcome", &self.outcome).finish_non_exhaustive()
     }
 }
 
-/// What tells the host that the queue is not empty.
+/// The signal to the host that the queue is not empty.
 pub(crate) enum Notify {
     /// The reactor's own descriptor. Weak: its tasks hold the queue.
     Reactor(Weak<Reactor>),
-    /// A descriptor of its own.
+    /// A separate descriptor.
     Signal(Signal),
 }
 
@@ -112,18 +112,18 @@ impl Notify {
 /// Events in the order they happened.
 pub(crate) struct Queue {
     events: Mutex<Waiting>,
-    /// Whether more waits than should.
+    /// True if more waits than the limit.
     full: watch::Sender<bool>,
     notify: Notify,
     waker: Waker,
-    /// Nothing will follow: the engine is closed.
+    /// True if no event will follow: the engine is closed.
     ended: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Event>,
-    /// Of their payloads.
+    /// The sum of their payloads.
     bytes: usize,
 }
 
@@ -138,7 +138,8 @@ impl Queue {
         }
     }
 
-    /// Whether the host is behind: until it has taken what waits, clients read nothing more.
+    /// Returns a receiver that is true while the host is behind: until it has taken the waiting events,
+    /// clients read nothing more.
     pub fn fullness(&self) -> watch::Receiver<bool> {
         self.full.subscribe()
     }
@@ -159,13 +160,13 @@ impl Queue {
             if waiting.events.len() > 1 {
                 return;
             }
-            // Under the lock, so that it cannot fall between a taker's last look and its clearing.
+            // Under the lock, so that it cannot fall between a consumer's last check and its clearing.
             self.notify.set();
         }
         self.waker.call();
     }
 
-    /// The next events, at most `most`. What is left keeps the descriptor readable.
+    /// Returns the next events, at most `most`. Remaining events keep the descriptor readable.
     pub fn take(&self, most: usize) -> Vec<Event> {
         let mut waiting = lock(&self.events);
         let was_full = waiting.bytes > MAX_BYTES;
@@ -187,7 +188,8 @@ impl Queue {
         taken
     }
 
-    /// Nothing will follow. Who waits is woken once more, to learn it; the callback is neither running nor called any more.
+    /// Ends the queue: no event will follow. Waiting threads are woken once more to notice the end; the
+    /// callback is neither running nor called any longer.
     pub fn end(&self) {
         {
             let _events = lock(&self.events);
@@ -197,12 +199,12 @@ impl Queue {
         self.disarm();
     }
 
-    /// Take the callback away for good: it is neither running nor called any more.
+    /// Removes the callback permanently: it is neither running nor called any longer.
     pub fn disarm(&self) {
         self.waker.end();
     }
 
-    /// Nothing is left and nothing will follow.
+    /// Returns true if no event is left and none will follow.
     pub fn is_over(&self) -> bool {
         self.ended.load(Ordering::Acquire) && lock(&self.events).events.is_empty()
     }
@@ -221,7 +223,7 @@ impl Queue {
         }
     }
 
-    /// Set the callback; what waits already is told to it.
+    /// Sets the callback, and calls it if events are waiting already.
     pub fn set_wake(&self, wake: Wake) {
         self.waker.set(wake);
         if !lock(&self.events).events.is_empty() {

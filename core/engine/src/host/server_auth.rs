@@ -1,4 +1,4 @@
-//! The server option `auth`, and tokens that the host checks itself.
+//! The server option `auth`, and the tokens that the host itself verifies.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -19,7 +19,7 @@ use crate::error::{Error, local};
 use crate::lock;
 use crate::server::auth::{Auth, Dpop, Introspection, JwtVerifier, Secret, StaticTokens, TokenVerifier};
 
-/// How long the host may take to check a token.
+/// The time limit for the host to verify a token.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The option, as hosts write it.
@@ -96,7 +96,7 @@ struct Asked {
 }
 
 impl AuthOptions {
-    /// As the engine has them. `server`: the handle that events name.
+    /// Returns the authorization in the form of the engine. `server`: the handle that events name.
     pub fn auth(
         self,
         server: u64,
@@ -158,13 +158,13 @@ impl AuthOptions {
     }
 }
 
-/// What the host has found out about a token: its claims, or that it is not good.
+/// The host's verdict on a token: its claims, or `None` for a token that is not valid.
 pub(super) type Checked = Result<Option<Map<String, Value>>, Error>;
 
-/// Hands tokens to the host as events.
+/// A verifier that hands tokens to the host as events.
 struct HostVerifier {
     server: u64,
-    /// The tables hold the server, which holds this.
+    /// The tables. Weak: they hold the server, which holds this.
     tables: Weak<Tables>,
     driver: Driver,
 }
@@ -191,7 +191,7 @@ impl TokenVerifier for HostVerifier {
     }
 }
 
-/// Tells the host when nobody waits for its answer any more.
+/// Notifies the host when the engine no longer waits for its answer.
 struct Withdrawn {
     id: u64,
     tables: Arc<Tables>,
@@ -206,8 +206,8 @@ impl Drop for Withdrawn {
     }
 }
 
-/// What a completion says of a token: the claims (RESULT or VALUE), that it is not good (ERROR), or that it could not be
-/// checked (TOOL_ERROR).
+/// Returns the verdict of a completion on a token: the claims (RESULT or VALUE), that it is not valid
+/// (ERROR), or that it could not be verified (TOOL_ERROR).
 pub(super) fn checked(outcome: Outcome) -> Checked {
     match outcome {
         Outcome::Result(claims) | Outcome::Value(claims) => match serde_json::from_str(&claims) {

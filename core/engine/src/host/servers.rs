@@ -28,11 +28,11 @@ use crate::server::http::{self, Phase, Stores};
 use crate::server::seal::Sealer;
 use crate::server::stream::{self, Carrier};
 
-/// How long handlers may go on after a server was told to close.
+/// The time in which handlers may finish after a server began to close.
 pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl Engine {
-    /// Register a server; returns its handle.
+    /// Registers a server; returns its handle.
     pub fn server_new(&self, definition: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let definition: ServerDefinition = options::parse("definition", definition)?;
@@ -96,7 +96,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Add a `tool`, `resource`, `resource_template`, `prompt` or `completion`.
+    /// Adds a `tool`, `resource`, `resource_template`, `prompt` or `completion`.
     ///
     /// `definition` is the protocol's object (`Tool`, `Resource`, `ResourceTemplate`, `Prompt`); for a
     /// completion it is `{"ref": {"type": "ref/prompt", "name": …} | {"type": "ref/resource", "uri": …}}`.
@@ -127,13 +127,13 @@ impl Engine {
         core.add(parse_item(item)?, definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
 
-    /// Remove an item by its name, URI or template. False: there was none.
+    /// Removes an item by its name, URI or template. False: there was none.
     pub fn server_remove(&self, server: u64, item: &str, key: &str) -> Result<bool, Error> {
         Ok(self.check()?.server(server)?.0.remove(parse_item(item)?, key))
     }
 
-    /// Serve the process's standard streams; returns the operation. From then on fd 1 is stderr, so that stray
-    /// prints do not break the protocol.
+    /// Serves the process's standard streams; returns the operation. From then on fd 1 is stderr, so that
+    /// stray prints do not break the protocol.
     pub fn serve_stdio(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, phase) = inner.server(server)?;
@@ -156,7 +156,8 @@ impl Engine {
         Ok(op)
     }
 
-    /// Serve Streamable HTTP on a listener, or, with the option `carried`, by [`Engine::http_request`]; returns the operation.
+    /// Serves Streamable HTTP on a listener, or, with the option `carried`, by [`Engine::http_request`];
+    /// returns the operation.
     pub fn serve_http(&self, server: u64, options: &str) -> Result<u64, Error> {
         let inner = self.check()?;
         let (core, server_phase) = inner.server(server)?;
@@ -212,7 +213,8 @@ impl Engine {
         Ok(op)
     }
 
-    /// End every serve operation of a server and forget it. Handlers in flight may finish within five seconds.
+    /// Ends every serve operation of a server and removes it. Handlers in flight may finish within five
+    /// seconds.
     pub fn server_close(&self, server: u64) {
         if self.0.forked() {
             return;
@@ -223,7 +225,7 @@ impl Engine {
     }
 }
 
-/// Where a server is to listen.
+/// The address on which a server is to listen.
 enum At {
     Tcp(SocketAddr),
     Unix(PathBuf),
@@ -260,7 +262,7 @@ impl std::fmt::Display for At {
 }
 
 impl Inner {
-    /// A server and the phase it is in.
+    /// Returns a server and the phase it is in.
     pub(super) fn server(&self, id: u64) -> Result<(Arc<ServerCore>, watch::Receiver<Phase>), Error> {
         lock(&self.tables.servers)
             .get(&id)
@@ -269,7 +271,7 @@ impl Inner {
     }
 }
 
-/// Hands calls to the host.
+/// A handler that hands calls to the host.
 struct HostHandler {
     tables: Arc<Tables>,
     target: u64,
@@ -325,7 +327,7 @@ pub(super) async fn stopped(mut own: watch::Receiver<Phase>, mut server: watch::
     futures_util::future::select(own, server).await;
 }
 
-/// Pass a server's phases on to one of its serve operations.
+/// Passes a server's phases on to one of its serve operations.
 async fn follow(mut server: watch::Receiver<Phase>, own: watch::Sender<Phase>) {
     loop {
         let phase = *server.borrow_and_update();
@@ -346,7 +348,7 @@ async fn follow(mut server: watch::Receiver<Phase>, own: watch::Sender<Phase>) {
     }
 }
 
-/// Registering descriptors with tokio needs its context.
+/// Runs a function in the context of tokio, which the registration of descriptors needs.
 fn in_runtime<T>(driver: &Driver, f: impl FnOnce() -> T) -> T {
     match driver {
         Driver::Tokio(handle) => {

@@ -1,4 +1,4 @@
-//! What a server keeps beyond its process, by its option `store`.
+//! The shared store of a server beyond its process, by its option `store`.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::error::{Error, local};
 use crate::server::http::Stores;
 use crate::store::{self, Bus, TaskStore};
 
-/// What the servers of one store have in common.
+/// The shared parts of the servers of one store.
 pub(super) struct Opened {
     pub bus: Arc<dyn Bus>,
     pub stores: Stores,
@@ -14,7 +14,7 @@ pub(super) struct Opened {
     pub state_key: String,
 }
 
-/// Open a store by its name: a path or a URL.
+/// Opens a store by its name: a path or a URL.
 pub(super) fn open(name: &str) -> Result<Opened, Error> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::usage("store must be the path of a file or a URL"));

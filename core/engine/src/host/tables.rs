@@ -1,4 +1,4 @@
-//! What is alive: servers, exchanges, operations and clients, each in its table until it ends.
+//! Live objects: servers, exchanges, operations and clients, each in its table until it ends.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,11 +28,11 @@ pub(crate) struct ServerEntry {
     pub stores: Stores,
 }
 
-/// Something the host asked for that has not ended.
+/// An operation of the host that has not ended.
 pub(crate) enum Operation {
-    /// Serving, until its phase says stop; the endpoint where the host carries it.
+    /// Serving, until its phase reports a stop; with the endpoint if it is embedded in the host.
     Serve(watch::Sender<Phase>, Option<Arc<Carried>>),
-    /// A request that the host carries.
+    /// A request to an endpoint that is embedded in the host.
     Carry(AbortHandle),
     /// A request of a client.
     Request { client: u64 },
@@ -40,22 +40,22 @@ pub(crate) enum Operation {
     Ask,
 }
 
-/// What a client of the host is asked.
+/// A question to a client of the host.
 pub(crate) struct Question {
     pub client: u64,
     pub from: Questioner,
 }
 
-/// Who asks.
+/// The source of a question.
 pub(crate) enum Questioner {
-    /// Its server; with what the client calls the question.
+    /// The client's server; with the client's identification of the question.
     Server(u64, Reply),
     /// The engine, to sign in.
     Engine(oneshot::Sender<Result<String, RpcError>>),
 }
 
 impl Questioner {
-    /// False: nobody wants it any more.
+    /// Passes the answer on. False: the question was withdrawn.
     pub fn answer(self, answer: Result<String, RpcError>) -> bool {
         match self {
             Questioner::Server(_, reply) => reply.answer(answer),
@@ -72,10 +72,10 @@ pub(crate) struct Tables {
     pub clients: Mutex<HashMap<u64, ClientEntry>>,
     exchanges: Mutex<HashMap<u64, Call>>,
     questions: Mutex<HashMap<u64, Question>>,
-    /// Tokens that the host is checking.
+    /// The tokens that the host is verifying.
     pub checks: Mutex<HashMap<u64, oneshot::Sender<Checked>>>,
     operations: Mutex<HashMap<u64, (Operation, Counted)>>,
-    /// The engine is being closed: the host answers nothing any more.
+    /// True if the engine is being closed: the host answers nothing any longer.
     pub closing: watch::Sender<bool>,
     next: AtomicU64,
 }
@@ -100,7 +100,7 @@ impl Tables {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Hand a call to the host as an event.
+    /// Hands a call to the host as an event.
     pub fn offer(self: &Arc<Self>, call: Call, kind: u32, target: u64, payload: String) {
         let id = self.next_id();
         lock(&self.exchanges).insert(id, call.clone());
@@ -116,7 +116,7 @@ impl Tables {
         lock(&self.exchanges).remove(&id)
     }
 
-    /// Hand a question to the host as an event; its exchange.
+    /// Hands a question to the host as an event; returns its exchange.
     pub fn ask(&self, question: Question, kind: u32, payload: String) -> u64 {
         let (id, target) = (self.next_id(), question.client);
         lock(&self.questions).insert(id, question);
@@ -132,7 +132,7 @@ impl Tables {
         lock(&self.checks).remove(&id)
     }
 
-    /// A client's question wants no answer any more: the host is told, unless it has answered.
+    /// Withdraws a question of a client: the host is notified, unless it has answered.
     pub fn withdraw(&self, client: u64, number: u64, reason: &str) {
         let of = |question: &Question| {
             question.client == client
@@ -144,7 +144,7 @@ impl Tables {
         }
     }
 
-    /// A question wants no answer any more: the host is told, unless it has answered.
+    /// Withdraws a question by its exchange: the host is notified, unless it has answered.
     pub fn withdraw_exchange(&self, id: u64, reason: &str) {
         if lock(&self.questions).remove(&id).is_none() {
             return;
@@ -159,7 +159,7 @@ impl Tables {
         id
     }
 
-    /// An operation ends: its one last event. False: it had ended before.
+    /// Ends an operation with its one last event. False: it had ended before.
     pub fn end(&self, id: u64, result: Result<String, Error>) -> bool {
         let Some(operation) = lock(&self.operations).remove(&id) else { return false };
         let (kind, payload) = match result {
@@ -176,7 +176,7 @@ impl Tables {
         lock(&self.operations).contains_key(&id)
     }
 
-    /// The client of a request that has not ended.
+    /// Returns the client of a request that has not ended.
     pub fn client_of(&self, id: u64) -> Option<u64> {
         match lock(&self.operations).get(&id) {
             Some((Operation::Request { client }, _)) => Some(*client),
@@ -184,7 +184,7 @@ impl Tables {
         }
     }
 
-    /// Give up questions, or a request that the host carries. False: there are none of that id.
+    /// Cancels questions, or a request to an embedded endpoint. False: there are none of that id.
     pub fn give_up(&self, id: u64, reason: &str) -> bool {
         match lock(&self.operations).get(&id) {
             Some((Operation::Ask, _)) => {}
@@ -195,7 +195,7 @@ impl Tables {
         self.end(id, Err(Error::local(local::CANCELLED, message)))
     }
 
-    /// An endpoint that the host carries.
+    /// Returns an endpoint that is embedded in the host.
     pub fn carried(&self, id: u64) -> Option<Arc<Carried>> {
         match lock(&self.operations).get(&id) {
             Some((Operation::Serve(_, carried), _)) => carried.clone(),
@@ -203,7 +203,7 @@ impl Tables {
         }
     }
 
-    /// Tell a serve operation to stop. False: there is none of that id.
+    /// Stops a serve operation. False: there is none of that id.
     pub fn stop_serving(&self, id: u64) -> bool {
         match lock(&self.operations).get(&id) {
             Some((Operation::Serve(phase, _), _)) => {
@@ -225,12 +225,12 @@ impl Tables {
         ])
     }
 
-    /// Refuse what is in flight and tell everything to drain.
+    /// Refuses what is in flight and makes everything drain.
     pub fn begin_close(&self) {
         self.closing.send_replace(true);
         let pending: Vec<Call> = {
             let mut exchanges = lock(&self.exchanges);
-            // Those of tasks that go on elsewhere are cancelled when the tasks are handed over.
+            // Calls of tasks that continue elsewhere are cancelled when the tasks are handed over.
             let goes_on = |call: &Call| call.task().is_some_and(|task| task.resumable);
             let (kept, refused) = exchanges.drain().partition(|(_, call)| goes_on(call));
             *exchanges = kept;
@@ -249,11 +249,11 @@ impl Tables {
         }
     }
 
-    /// Drop what is left.
+    /// Drops the rest.
     pub fn finish_close(&self) {
         self.advance_all(Phase::Stopped);
         lock(&self.servers).clear();
-        // What they hold may look into the tables when it is dropped.
+        // Their destructors may read the tables.
         let questions = std::mem::take(&mut *lock(&self.questions));
         drop(questions);
         lock(&self.exchanges).clear();
@@ -283,7 +283,7 @@ impl Tables {
     }
 }
 
-/// How many of each live, as JSON.
+/// Returns the number of live objects of each kind, as JSON.
 pub(super) fn live_of([servers, clients, exchanges, operations, connections, sessions]: [u64; 6]) -> String {
     format!(
         "{{\"servers\":{servers},\"clients\":{clients},\"exchanges\":{exchanges},\"operations\":{operations},\
@@ -291,7 +291,7 @@ pub(super) fn live_of([servers, clients, exchanges, operations, connections, ses
     )
 }
 
-/// Phases only go forward.
+/// Advances a phase. Phases only go forward.
 pub(crate) fn advance(phase: &watch::Sender<Phase>, to: Phase) {
     phase.send_if_modified(|phase| {
         let forward = *phase < to;

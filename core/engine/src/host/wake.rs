@@ -1,4 +1,4 @@
-//! The host's callback, called from any thread, and taken away for good before what it uses goes.
+//! The host's callback, called from any thread, and removed permanently before its resources are freed.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -8,19 +8,19 @@ use crate::lock;
 /// A callback of the host. It only signals.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// The callback of an engine. Once [`Waker::set`] or [`Waker::end`] has returned, the callback before it is not
-/// running (except further up on the calling thread) and is never called again.
+/// The callback of an engine. Once [`Waker::set`] or [`Waker::end`] has returned, the previous callback is
+/// not running (except further up on the calling thread) and is never called again.
 #[derive(Default)]
 pub(crate) struct Waker {
     state: Mutex<State>,
-    /// A call has returned.
+    /// Notified when a call has returned.
     returned: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     wake: Option<Arc<Wake>>,
-    /// Which callback `wake` is: they are counted.
+    /// The number of the present callback in `wake`.
     generation: u64,
     /// The calls that have not returned.
     running: Vec<(u64, ThreadId)>,
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Waker {
-    /// Call the callback, if there is one.
+    /// Calls the callback, if there is one.
     pub fn call(&self) {
         let mut state = lock(&self.state);
         let Some(wake) = state.wake.clone() else { return };
@@ -41,12 +41,12 @@ impl Waker {
         }
     }
 
-    /// Put `wake` in the place of the callback. After [`Waker::end`] it is dropped instead.
+    /// Replaces the callback by `wake`. After [`Waker::end`] it is dropped instead.
     pub fn set(&self, wake: Wake) {
         self.replace(Some(wake), false);
     }
 
-    /// Take the callback away for good.
+    /// Removes the callback permanently.
     pub fn end(&self) {
         self.replace(None, true);
     }
@@ -59,17 +59,18 @@ impl Waker {
         let old = std::mem::replace(&mut state.wake, wake);
         state.generation += 1;
         let generation = state.generation;
-        // A callback that comes here, against the rules, would wait for itself.
+        // A callback that calls this, against the rules, would wait for itself.
         while state.running.iter().any(|(started, thread)| *started < generation && *thread != me) {
             state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
-        // Outside of the lock: what it holds may have an end of its own.
+        // Outside of the lock: the objects that it holds may have destructors.
         drop(old);
     }
 }
 
-/// One call; it counts as running until it has returned or panicked, and has let go of the callback.
+/// One call; it counts as running until it has returned or panicked, and has dropped its reference to the
+/// callback.
 struct Running<'a> {
     waker: &'a Waker,
     entry: (u64, ThreadId),
@@ -93,7 +94,8 @@ mod tests {
 
     use super::*;
 
-    /// Threads that call without a pause, while `change` takes the callback away; after it no call may be seen.
+    /// Checks with threads that call without a pause, while `change` removes the callback: after it no call
+    /// may be seen.
     fn no_call_after(change: fn(&Waker)) {
         let late = Arc::new(AtomicUsize::new(0));
         for _ in 0..200 {

@@ -1,5 +1,5 @@
-//! Handlers that ask the client something: in the legacy era by requests of our own, in the modern one by ending the run and
-//! running the handler again with the answers (design D10).
+//! Input requests of handlers to the client: in the legacy era by requests of the server, in the modern era
+//! by ending the run and running the handler again with the answers (design D10).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::call::{Call, Handler, Start};
 use super::seal::{Sealer, now_ms, random_id};
 use crate::error::{Error, local};
 
-/// Why a run ends that has asked: the next one brings the answer.
+/// The reason for which a run that has sent input requests ends: the next run brings the answers.
 pub(crate) const SUSPENDED: &str = "input_required";
 
-/// Told the answers, as `{key: answer}`, or why there are none.
+/// A callback that receives the answers as `{key: answer}`, or the reason why there are none.
 pub(crate) type Reply = Box<dyn FnOnce(Result<String, Error>) + Send>;
 
-/// Questions on their way. Dropped without an answer they end as cancelled.
+/// Questions that have no answer yet. Dropped without an answer, they end as cancelled.
 pub(crate) struct Asked {
     pub questions: Vec<Question>,
     reply: Option<Reply>,
@@ -54,14 +54,14 @@ impl std::fmt::Debug for Asked {
     }
 }
 
-/// `{key: answer}` of answers in their order.
+/// Returns `{key: answer}` of answers in their order.
 pub(crate) fn answers_json<'a>(answers: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let members: Vec<String> =
         answers.into_iter().map(|(key, answer)| format!("{}:{answer}", json::string(key))).collect();
     format!("{{{}}}", members.join(","))
 }
 
-/// What a call remembers of its earlier runs.
+/// Returns the memory that earlier runs of a call have stored.
 pub(crate) fn recall(sealer: &Sealer, request: &Request) -> Result<Memory, RpcError> {
     let nothing = request.request_state.is_none() && request.input_responses.is_empty();
     if nothing || !request.method.asks || request.revision.era() == Era::Legacy {
@@ -78,7 +78,7 @@ pub(crate) fn recall(sealer: &Sealer, request: &Request) -> Result<Memory, RpcEr
     Memory::recall(state.as_deref(), &request.input_responses, now_ms())
 }
 
-/// End the run of a modern call that has asked: what to answer its request with.
+/// Ends the run of a modern call that has sent input requests, and returns the response to its request.
 pub(crate) fn suspend(call: &Call, sealer: &Sealer, asked: &[Asked]) -> Outcome {
     let questions: Vec<Question> = asked.iter().flat_map(|asked| asked.questions.iter().cloned()).collect();
     let state = call.with_memory(|memory| memory.to_sealed(&questions, sealer.expiry()));
@@ -87,7 +87,7 @@ pub(crate) fn suspend(call: &Call, sealer: &Sealer, asked: &[Asked]) -> Outcome 
     Outcome::InputRequired { questions, state }
 }
 
-/// Begin a call: ask what its entry declares, then run its handler.
+/// Begins a call: sends the input requests that its entry declares, then runs its handler.
 pub(crate) fn start(entry: &Entry<Arc<dyn Handler>>, call: &Call, input: Input) -> Start {
     if entry.asks.is_empty() {
         return entry.handler.start(call.clone(), input);
@@ -112,20 +112,21 @@ pub(crate) fn start(entry: &Entry<Arc<dyn Handler>>, call: &Call, input: Input) 
     }))
 }
 
-/// What the clients of one legacy session were asked and have not answered.
+/// The unanswered input requests to the clients of one legacy session.
 #[derive(Default)]
 pub(crate) struct Asks {
     open: BTreeMap<u64, (Arc<std::sync::Mutex<Waiting>>, usize)>,
 }
 
-/// Questions that were asked together.
+/// Questions that were sent together.
 struct Waiting {
     asked: Option<Asked>,
     answers: Vec<Option<String>>,
 }
 
 impl Asks {
-    /// Ask all of it: `send` writes one request and says under which number, or that it cannot.
+    /// Sends all of the questions: `send` writes one request and returns its number, or `None` if it cannot
+    /// be sent.
     pub fn begin(
         &mut self,
         asked: Asked,
@@ -137,13 +138,13 @@ impl Asks {
         let waiting = Arc::new(std::sync::Mutex::new(waiting));
         for (index, question) in questions.iter().enumerate() {
             let id = question.wants_elicitation_id(revision).then(random_id);
-            // What cannot be sent ends as cancelled, when the last handle on it is gone.
+            // A question that cannot be sent ends as cancelled, when its last handle is dropped.
             let Some(ask) = send(question, id.as_deref()) else { return };
             self.open.insert(ask, (waiting.clone(), index));
         }
     }
 
-    /// The client has answered. False: nothing is waiting for that.
+    /// Handles an answer of the client. False: no question is waiting for it.
     pub fn answered(&mut self, ask: u64, result: Result<Json, RpcError>) -> bool {
         let Some((waiting, index)) = self.open.remove(&ask) else { return false };
         let mut waiting = crate::lock(&waiting);
@@ -178,7 +179,7 @@ impl Asks {
         true
     }
 
-    /// Nobody waits for these any more.
+    /// Drops questions that nothing waits for any longer.
     pub fn forget(&mut self, asks: impl IntoIterator<Item = u64>) {
         for ask in asks {
             self.open.remove(&ask);

@@ -1,4 +1,4 @@
-//! One call of a handler: what it may say while it works, and how it learns that the caller has left.
+//! One call of a handler: its messages while it works, and its cancellation when the caller disconnects.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,31 +25,31 @@ use crate::error::{Error, local};
 use crate::lock;
 use crate::telemetry::{Failure, Span};
 
-/// Why the call of a handler that takes too long is cancelled.
+/// The reason with which the call of a handler that takes too long is cancelled.
 const TIME_LIMIT: &str = "time limit";
 
-/// How a handler began.
+/// The start of a handler.
 pub enum Start {
-    /// It is done already.
+    /// A result that is complete already.
     Done(Outcome),
-    /// The engine runs this to the end. Dropping it is how it learns of cancellation.
+    /// A future that the engine runs to its end. The engine drops it to cancel the call.
     Future(BoxFuture<'static, Outcome>),
-    /// It answers by [`Call::complete`], whenever it likes, from any thread.
+    /// The handler answers by [`Call::complete`], at any time, from any thread.
     Later,
 }
 
-/// What answers calls of one tool, resource, prompt or completion.
+/// A handler for the calls of one tool, resource, prompt or completion.
 pub trait Handler: Send + Sync + 'static {
-    /// Begin, without blocking.
+    /// Begins the call, without blocking.
     fn start(&self, call: Call, input: Input) -> Start;
 }
 
-/// Told when the caller of a [`Start::Later`] call has left.
+/// An observer of the cancellation of a [`Start::Later`] call.
 pub(crate) trait Observer: Send + Sync {
     fn cancelled(&self, id: u64, reason: Option<&str>);
 }
 
-/// A handle on one call. Cheap to clone; dropping the last one unanswered fails the call.
+/// A handle to one call. Cheap to clone; dropping the last one unanswered fails the call.
 #[derive(Clone)]
 pub struct Call(Arc<Inner>);
 
@@ -66,35 +66,35 @@ struct Inner {
     access: Access,
     about: About,
     memory: Mutex<Memory>,
-    /// How many questions without a key of their own it has asked.
+    /// The number of questions so far without a key of their own.
     unnamed: AtomicU32,
-    /// What was asked before the handler ran: `{key: answer}`.
+    /// The answers to the questions that were sent before the handler ran: `{key: answer}`.
     answers: OnceLock<String>,
-    /// The task that it works on, where it is a run of one.
+    /// The task, if the call is a run of one.
     task: Option<TaskRun>,
-    /// Whether the stream of the answer may be closed while the call goes on.
+    /// True if the stream of the answer may be closed while the call continues.
     resumable: AtomicBool,
     over: AtomicBool,
     cancel: Mutex<Cancel>,
-    /// Where somebody is told of it.
+    /// The span of the request, if telemetry is on.
     span: Option<Mutex<Option<Span>>>,
 }
 
-/// What a call is about: what the state it leaves with the client is bound to.
+/// The subject of a call: the state that it leaves with the client is bound to it.
 struct About {
     method: &'static Method,
     name: String,
     arguments: Json,
 }
 
-/// What a call knows of the task that it is a run of.
+/// The facts about the task that a call is a run of.
 pub(crate) struct TaskRun {
     pub id: String,
-    /// The first is 1.
+    /// The number of the run. The first is 1.
     pub run: u64,
-    /// Whether another process can run it again.
+    /// True if another process can run it again.
     pub resumable: bool,
-    /// Kept by whatever may go on when the run is over.
+    /// Held by any work that may continue after the run has ended.
     pub hold: Weak<Hold>,
 }
 
@@ -104,7 +104,7 @@ struct Cancel {
     happened: bool,
     observer: Option<(Arc<dyn Observer>, u64)>,
     wakers: Vec<Waker>,
-    /// Woken by the answer too.
+    /// Wakers that the answer wakes too.
     settled: Vec<Waker>,
 }
 
@@ -120,7 +120,7 @@ impl Call {
         Call::make(inbox, key, transport, request, memory, span, None)
     }
 
-    /// A run of a task. Everything it says goes to whoever reads its inbox.
+    /// Makes the call of one run of a task. Its messages go to the reader of its inbox.
     pub(crate) fn in_task(
         inbox: Arc<Inbox>,
         transport: &'static str,
@@ -164,7 +164,7 @@ impl Call {
         }))
     }
 
-    /// Answer. False: it was answered or cancelled before.
+    /// Answers the call. False: it was answered or cancelled before.
     pub fn complete(&self, outcome: Outcome) -> bool {
         if self.0.over.swap(true, Ordering::AcqRel) {
             return false;
@@ -176,36 +176,37 @@ impl Call {
         self.0.inbox.push(self.0.key, Say::Done(outcome))
     }
 
-    /// It was answered without the inbox: what comes after is neither an answer nor a cancellation.
+    /// Marks the call as answered without the inbox: a later answer or cancellation has no effect.
     pub(crate) fn settle(&self, outcome: &Outcome) {
         self.0.over.store(true, Ordering::Release);
         self.0.end_span(|span| Failure::of_outcome(span.method(), outcome));
     }
 
-    /// Report progress. False: nobody asked, the call is over, or too much waits for a caller who does not read.
+    /// Reports progress. False: the caller did not request it, the call is over, or too much waits for a
+    /// caller that does not read.
     pub fn progress(&self, step: Progress) -> bool {
         (self.0.progress_token.is_some() || self.0.task.is_some())
             && !self.is_over()
             && self.0.inbox.push(self.0.key, Say::Progress(step))
     }
 
-    /// Send a log message. False: the call is over, or too much waits for a caller who does not read. Messages below
-    /// the level asked for are dropped.
+    /// Sends a log message. False: the call is over, or too much waits for a caller that does not read.
+    /// Messages below the requested level are dropped.
     pub fn log(&self, entry: LogEntry) -> bool {
         !self.is_over() && self.0.inbox.push(self.0.key, Say::Log(entry))
     }
 
-    /// Answered or cancelled.
+    /// Returns true if the call was answered or cancelled.
     pub fn is_over(&self) -> bool {
         self.0.over.load(Ordering::Acquire)
     }
 
-    /// The caller has left.
+    /// Returns true if the caller has cancelled or disconnected.
     pub fn is_cancelled(&self) -> bool {
         lock(&self.0.cancel).happened
     }
 
-    /// Completes when the caller has left; never, when the call is answered first.
+    /// Completes when the caller has cancelled or disconnected; never, if the call is answered first.
     pub async fn cancelled(&self) {
         poll_fn(|cx| {
             let mut cancel = lock(&self.0.cancel);
@@ -233,8 +234,9 @@ impl Call {
         .await;
     }
 
-    /// Ask the client; `reply` is told the answers as `{key: answer}`. In the modern era, what is not answered yet ends this
-    /// run of the handler as if the caller had left: the client sends its request again, with the answers.
+    /// Sends questions to the client; `reply` receives the answers as `{key: answer}`. In the modern era, a
+    /// question without an answer ends this run of the handler as if the caller had cancelled: the client
+    /// sends its request again, with the answers.
     pub(crate) fn ask_with(&self, questions: Vec<Question>, reply: Reply) {
         let inner = &*self.0;
         let asked = Asked::new(questions, reply);
@@ -253,20 +255,20 @@ impl Call {
                 Err(error) => return asked.reply(Err(error)),
             }
         }
-        // Dropped where nobody listens any more, which cancels it.
+        // Dropped if nothing reads the inbox any longer, which cancels it.
         if !self.is_over() {
             inner.inbox.push(inner.key, Say::Ask(asked));
         }
     }
 
-    /// [`Call::ask_with`] for those who can wait.
+    /// The asynchronous form of [`Call::ask_with`].
     pub(crate) async fn ask(&self, questions: Vec<Question>) -> Result<String, Error> {
         let (sender, receiver) = oneshot::channel();
         self.ask_with(questions, Box::new(move |result| drop(sender.send(result))));
         receiver.await.unwrap_or_else(|_| Err(Error::local(local::CANCELLED, "the call is over")))
     }
 
-    /// The answers that this request brought, if it brought all of them.
+    /// Returns the answers that this request brought, if it brought all of them.
     fn answered(&self, questions: &[Question]) -> Result<Option<String>, Error> {
         let mut memory = lock(&self.0.memory);
         let mut answers = Vec::with_capacity(questions.len());
@@ -284,7 +286,7 @@ impl Call {
         Ok(Some(answers_json(keys.zip(answers.iter().map(Json::as_str)))))
     }
 
-    /// The key of the next question that has none of its own.
+    /// Returns the key of the next question that has none of its own.
     pub(crate) fn next_key(&self) -> String {
         format!("q{}", self.0.unnamed.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -293,12 +295,13 @@ impl Call {
         let _ = self.0.answers.set(answers);
     }
 
-    /// What was asked before the handler ran, as `{key: answer}`.
+    /// Returns the answers to the questions that were sent before the handler ran, as `{key: answer}`.
     pub(crate) fn answers(&self) -> Option<&str> {
         self.0.answers.get().map(String::as_str)
     }
 
-    /// Store a value under a key, for this run and those that follow it. Fails with kind `limit` when too much is stored.
+    /// Stores a value under a key, for this run and those that follow it. Fails with kind `limit` when too
+    /// much is stored.
     pub(crate) fn remember(&self, key: &str, value: &str) -> Result<bool, Error> {
         if self.is_over() {
             return Ok(false);
@@ -309,7 +312,8 @@ impl Call {
         Err(Error::local(local::LIMIT, format!("a call can store {MAX_KEPT} bytes")))
     }
 
-    /// [`Call::remember`], and then tell `reply`: in a task, once it is stored where it outlives the process.
+    /// Stores as [`Call::remember`] does, then calls `reply`: in a task, once the value is stored where it
+    /// outlives the process.
     pub(crate) fn store_with(&self, what: Stored, value: String, reply: StoreReply) {
         let kept = match &what {
             Stored::Value(key) => self.remember(key, &value),
@@ -320,13 +324,13 @@ impl Call {
             Ok(false) => reply(Err(Error::local(local::CANCELLED, "the call is over"))),
             Ok(true) if self.0.task.is_none() => reply(Ok(())),
             Ok(true) => {
-                // Dropped where nobody listens any more, which says so.
+                // Dropped if nothing reads the inbox any longer, which reports the cancellation.
                 self.0.inbox.push(self.0.key, Say::Store(ToStore { what, value, reply: Some(reply) }));
             }
         }
     }
 
-    /// [`Call::store_with`] for those who do not want to know when.
+    /// Stores as [`Call::store_with`] does, without a report of the completion.
     pub(crate) fn store_soon(&self, key: &str, value: &str) -> Result<bool, Error> {
         let stored = self.remember(key, value)?;
         if stored {
@@ -343,7 +347,7 @@ impl Call {
         Ok(stored)
     }
 
-    /// [`Call::store_with`] for those who can wait.
+    /// The asynchronous form of [`Call::store_with`].
     pub(crate) async fn store(&self, what: Stored, value: String) -> Result<(), Error> {
         let (sender, receiver) = oneshot::channel();
         self.store_with(what, value, Box::new(move |result| drop(sender.send(result))));
@@ -360,17 +364,17 @@ impl Call {
         Err(Error::local(local::LIMIT, format!("a call can store {MAX_KEPT} bytes")))
     }
 
-    /// The last checkpoint, as JSON text.
+    /// Returns the last checkpoint, as JSON text.
     pub(crate) fn checkpoint(&self) -> Option<Json> {
         lock(&self.0.memory).checkpoint().cloned()
     }
 
-    /// The task that it is a run of.
+    /// Returns the task that the call is a run of.
     pub(crate) fn task(&self) -> Option<&TaskRun> {
         self.0.task.as_ref()
     }
 
-    /// What is stored under a key, as JSON text.
+    /// Returns the value that is stored under a key, as JSON text.
     pub(crate) fn recall(&self, key: &str) -> Option<Json> {
         lock(&self.0.memory).kept(key).cloned()
     }
@@ -379,7 +383,7 @@ impl Call {
         read(&lock(&self.0.memory))
     }
 
-    /// What the state it leaves with the client is bound to.
+    /// Returns the bytes to which the state that the call leaves with the client is bound.
     pub(crate) fn binding(&self) -> Vec<u8> {
         let About { method, name, arguments } = &self.0.about;
         memory::binding(method, name, arguments, self.principal().map_or("", |principal| principal))
@@ -389,66 +393,67 @@ impl Call {
         self.0.resumable.store(true, Ordering::Release);
     }
 
-    /// Close the stream that the answer would be sent on; the client comes back for it (2025-11-25, Streamable HTTP,
-    /// "Sending Messages to the Server"). False: this call has none that can be closed.
+    /// Closes the stream that the answer would be sent on; the client reconnects for it (2025-11-25,
+    /// Streamable HTTP, "Sending Messages to the Server"). False: this call has no stream that can be closed.
     pub fn close_stream(&self) -> bool {
         self.0.resumable.load(Ordering::Acquire)
             && !self.is_over()
             && self.0.inbox.push(self.0.key, Say::CloseStream)
     }
 
-    /// Who calls, where that is known: what belongs to the call is for nobody else.
+    /// Returns the principal of the caller, if it is known: the state of the call is for no other principal.
     pub fn principal(&self) -> Option<&Arc<str>> {
         self.0.access.principal()
     }
 
-    /// The verified claims of who calls.
+    /// Returns the verified claims of the caller.
     pub(crate) fn caller(&self) -> Option<&Arc<Caller>> {
         self.0.access.caller()
     }
 
-    /// Why the caller has left, where it said so.
+    /// Returns the reason of the cancellation, if the caller gave one.
     pub fn cancel_reason(&self) -> Option<String> {
         lock(&self.0.cancel).reason.clone()
     }
 
-    /// The name or URI that it is about.
+    /// Returns the name or URI that the call is about.
     pub(crate) fn name(&self) -> &str {
         &self.0.about.name
     }
 
-    /// The revision the request is written in.
+    /// Returns the revision in which the request is written.
     pub fn revision(&self) -> Revision {
         self.0.revision
     }
 
-    /// `stdio`, `http` or `memory`.
+    /// Returns `stdio`, `http` or `memory`.
     pub fn transport(&self) -> &'static str {
         self.0.transport
     }
 
-    /// The request's id as JSON text.
+    /// Returns the id of the request as JSON text.
     pub fn request_id(&self) -> &str {
         self.0.id.as_json()
     }
 
-    /// Who calls as JSON text; empty where unknown.
+    /// Returns the client's information as JSON text; empty if unknown.
     pub fn client_info(&self) -> &str {
         self.0.client_info.as_str()
     }
 
-    /// What the caller can do as JSON text; empty where unknown.
+    /// Returns the client's capabilities as JSON text; empty if unknown.
     pub fn client_capabilities(&self) -> &str {
         self.0.client_capabilities.as_str()
     }
 
-    /// The request's `_meta` as JSON text; empty where absent.
+    /// Returns the request's `_meta` as JSON text; empty if absent.
     pub fn meta(&self) -> &str {
         self.0.meta.as_str()
     }
 
-    /// What is known of the request, as JSON text: `{requestId, era, revision, transport, progressToken?,
-    /// clientInfo?, clientCapabilities, meta?, answers?, memory?, checkpoint?, task?: {taskId, run}, claims?, principal?}`.
+    /// Returns the context of the request, as JSON text: `{requestId, era, revision, transport,
+    /// progressToken?, clientInfo?, clientCapabilities, meta?, answers?, memory?, checkpoint?, task?:
+    /// {taskId, run}, claims?, principal?}`.
     pub fn describe(&self) -> String {
         let inner = &*self.0;
         let mut out = format!(
@@ -485,13 +490,13 @@ impl Call {
         out
     }
 
-    /// The caller has left: tell the handler. Nothing is sent any more.
+    /// Cancels the call and notifies the handler. Nothing is sent afterwards.
     pub(crate) fn cancel(&self, reason: Option<String>) {
         if self.0.over.swap(true, Ordering::AcqRel) {
             return;
         }
         self.0.end_span(|_| match reason.as_deref() {
-            // It goes on in another run.
+            // The call continues in another run.
             Some(SUSPENDED) => None,
             Some(TIME_LIMIT) => Some(Failure::named("timeout")),
             _ => Some(Failure::named("cancelled")),
@@ -537,35 +542,35 @@ impl Drop for Inner {
     }
 }
 
-/// What a call tells its connection.
+/// A message of a call to its connection.
 #[derive(Debug)]
 pub(crate) enum Say {
     Progress(Progress),
     Log(LogEntry),
     Ask(Asked),
     CloseStream,
-    /// Of a run of a task only.
+    /// Only from a run of a task.
     Store(ToStore),
     Done(Outcome),
-    /// Not of a call: something has changed that the connection may want to hear of.
+    /// Not from a call: a change that the connection may have to report.
     Notice(Notice),
-    /// Not of a call: changes that were not kept, because too much waited to be sent.
+    /// Not from a call: changes that were dropped, because too much waited to be sent.
     Missed(Missed),
 }
 
-/// What a handler stores.
+/// The kinds of values that a handler stores.
 #[derive(Debug)]
 pub(crate) enum Stored {
     /// A value under a key.
     Value(String),
-    /// How far it has come.
+    /// The checkpoint of the handler.
     Checkpoint,
 }
 
-/// Told when something is stored, or why it is not.
+/// A callback that is called when a value is stored, or with the reason why it is not.
 pub(crate) type StoreReply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// Something on its way into a store. Dropped before that it ends as cancelled.
+/// A value that is about to be stored. Dropped before that, it ends as cancelled.
 pub(crate) struct ToStore {
     pub what: Stored,
     pub value: String,

@@ -1,4 +1,4 @@
-//! What the calls of one connection have to say to it, and the changes that it is told of.
+//! The queue of messages from the calls of one connection, and of the changes that the connection reports.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
@@ -13,16 +13,16 @@ use crate::lock;
 /// Changes that are known only roughly.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Missed {
-    /// Any resource may have changed.
+    /// True if any resource may have changed.
     pub resources: bool,
-    /// These tasks have.
+    /// The ids of changed tasks.
     pub tasks: BTreeSet<String>,
-    /// These elicitations are complete.
+    /// The ids of elicitations that are complete.
     pub elicitations: BTreeSet<String>,
 }
 
-/// Most tasks of which it is remembered that they have changed, and elicitations that they are complete. Clients ask for a
-/// task that they wait for; they are told so that they can ask sooner.
+/// Most changed tasks and complete elicitations that are remembered. Clients poll a task that they wait for;
+/// a notification lets them poll sooner.
 const MAX_MISSED: usize = 1024;
 
 impl Missed {
@@ -39,18 +39,18 @@ impl Missed {
                 self.elicitations.insert(id.clone());
             }
             Notice::ElicitationComplete(_) => tracing::warn!("the end of an elicitation is not told"),
-            // These take no room, so they were kept.
+            // These take no room, so they were never dropped.
             Notice::Tools | Notice::Resources | Notice::Prompts => {}
         }
     }
 }
 
-/// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller who does not
-/// read must not make the server keep what a busy handler has to say.
+/// Bytes of progress and log messages that wait to be sent, above which more are dropped: a caller that does
+/// not read must not make the server store the messages of a busy handler.
 const MAX_WAITING: usize = 1 << 20;
 
 impl Say {
-    /// About how many bytes it holds, if it may be dropped; an answer may not.
+    /// Returns about how many bytes it holds, if it may be dropped; an answer may not.
     fn size(&self) -> usize {
         match self {
             Say::Progress(step) => size_of::<Say>() + step.message.as_ref().map_or(0, String::len),
@@ -71,16 +71,16 @@ impl Say {
     }
 }
 
-/// Where the calls of one connection speak to it.
+/// The inbox to which the calls of one connection send.
 #[derive(Default)]
 pub(crate) struct Inbox(Mutex<InboxState>);
 
 #[derive(Default)]
 struct InboxState {
     queue: VecDeque<(u64, Say)>,
-    /// The sizes of what is queued.
+    /// The sum of the sizes of the queued messages.
     waiting: usize,
-    /// What there was no room for: said when the rest is.
+    /// The changes that there was no room for: reported after the queue.
     missed: Missed,
     waker: Option<Waker>,
     closed: bool,
@@ -110,14 +110,14 @@ impl Inbox {
         true
     }
 
-    /// Say that something has changed, once for as long as it has not been heard.
+    /// Queues a change, once for as long as it has not been read.
     pub(crate) fn push_notice(&self, notice: &Notice) {
         {
             let mut state = lock(&self.0);
             for (_, said) in &mut state.queue {
                 match (said, notice) {
                     (Say::Notice(known), notice) if known == notice => return,
-                    // Only where a task is now is news.
+                    // Only the newest state of a task is reported.
                     (Say::Notice(Notice::Task(known)), Notice::Task(news)) if known.id == news.id => {
                         let (old, new) = (known.size(), news.size());
                         *known = news.clone();
@@ -131,7 +131,7 @@ impl Inbox {
         self.push(0, Say::Notice(notice.clone()));
     }
 
-    /// The next thing said; pending registers the waker.
+    /// Returns the next message; if there is none, registers the waker.
     pub(crate) fn poll_next(&self, cx: &std::task::Context<'_>) -> Poll<(u64, Say)> {
         let mut state = lock(&self.0);
         match state.queue.pop_front() {
@@ -151,13 +151,13 @@ impl Inbox {
         }
     }
 
-    /// Nothing waits to be heard.
+    /// Returns true if nothing waits to be read.
     pub(crate) fn is_empty(&self) -> bool {
         let state = lock(&self.0);
         state.queue.is_empty() && state.missed.is_empty()
     }
 
-    /// The connection is gone: nobody listens any more.
+    /// Closes the inbox: the connection is closed and nothing reads it any longer.
     pub(crate) fn close(&self) {
         let unheard = {
             let mut state = lock(&self.0);
@@ -167,7 +167,7 @@ impl Inbox {
             state.waker = None;
             std::mem::take(&mut state.queue)
         };
-        // Questions among it are told that they are cancelled: not under the lock.
+        // Dropping the questions among it cancels them, which must not happen under the lock.
         drop(unheard);
     }
 }

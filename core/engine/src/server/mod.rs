@@ -1,4 +1,4 @@
-//! Servers: what is offered, and what carries it.
+//! Servers: the items that they offer, and their transports.
 
 mod api;
 pub(crate) mod asking;
@@ -53,18 +53,19 @@ pub(crate) struct ServerCore {
     pub catalog: Catalog<Arc<dyn Handler>>,
     pub counters: Arc<Counters>,
     pub sealer: Sealer,
-    /// Who hears of changes, here and in other processes.
+    /// The publisher of changes, in this process and to others.
     pub line: Arc<Line>,
     pub tasks: Arc<Tasks>,
-    /// Told when the roots of a legacy client have changed.
+    /// A callback for changed roots of a legacy client.
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
-    /// Where to tell of the requests.
+    /// The telemetry of requests.
     pub telemetry: Option<Telemetry>,
-    /// Whom it lets in over HTTP; `None`: everybody.
+    /// The server authorization over HTTP; `None`: every caller is accepted.
     pub auth: Option<Auth>,
-    /// Whether whoever answers the calls is behind: until it is not, streams read nothing more. `None`: handlers are here.
+    /// True while the host that answers the calls is behind: until it has caught up, streams read nothing
+    /// more. `None`: handlers are in this process.
     pub behind: Option<watch::Receiver<bool>>,
-    /// Somebody could have seen what it offers.
+    /// True if a client could have seen the items.
     served: AtomicBool,
 }
 
@@ -94,7 +95,7 @@ impl ServerCore {
         }
     }
 
-    /// Offer one thing more, and say so.
+    /// Adds an item, and publishes the change.
     pub fn add(
         self: &Arc<Self>,
         item: ItemKind,
@@ -111,7 +112,7 @@ impl ServerCore {
         Ok(())
     }
 
-    /// Offer something no longer, and say so. False: it was not there.
+    /// Removes an item, and publishes the change. False: there was no such item.
     pub fn remove(&self, item: ItemKind, key: &str) -> bool {
         let removed = self.catalog.remove(item, key);
         if removed {
@@ -120,8 +121,8 @@ impl ServerCore {
         removed
     }
 
-    /// What is to be done with a request, and the span that its handler ends. The handler sees that span in `_meta`. `origin`:
-    /// what the legacy session goes by that it came in.
+    /// Returns the action for a request, and the span that its handler ends. The handler sees that span in
+    /// `_meta`. `origin`: the identity of the legacy session of the request.
     pub fn dispatch(
         self: &Arc<Self>,
         request: &mut Request,
@@ -171,7 +172,7 @@ impl ServerCore {
                 let asks = entry.asks.clone();
                 let mut creating: Entry<Arc<dyn Handler>> =
                     Entry::internal(Arc::new(Creation::new(self, entry, ttl, whose())));
-                // What it declares to ask is asked before the task is made.
+                // The questions that the entry declares are sent before the task is made.
                 creating.asks = asks;
                 Dispatch::Run { entry: Arc::new(creating), input }
             }
@@ -183,12 +184,12 @@ impl ServerCore {
         }
     }
 
-    /// Tell whoever listens.
+    /// Publishes a change to all subscribers.
     pub fn publish(&self, notice: &Notice) {
         self.line.publish(notice);
     }
 
-    /// From here on somebody may see what it offers.
+    /// Marks the server as serving: from here on clients may see its items.
     pub fn serves(self: &Arc<Self>, driver: &Driver) {
         self.served.store(true, Ordering::Release);
         self.tasks.look(self, Some(driver));
@@ -209,26 +210,26 @@ impl ServerCore {
     }
 }
 
-/// What is to be done with a request.
+/// The action for a request.
 pub(crate) enum Dispatch {
     /// The engine answers.
     Answer(Outcome),
-    /// It stays open as a stream of notices.
+    /// The request stays open as a stream of notifications.
     Listen(Filter),
-    /// It takes these scopes, which the caller does not have all of.
+    /// The request needs these scopes, and the caller lacks some of them.
     Forbid(Vec<String>),
-    /// A handler does.
+    /// A handler answers.
     Run { entry: Arc<Entry<Arc<dyn Handler>>>, input: Input },
 }
 
-/// What is answered, where no challenge can be, to who lacks scopes.
+/// Returns the error for a caller that lacks scopes, on transports without a challenge.
 pub(crate) fn forbidden(scopes: &[String]) -> Outcome {
     let refusal = auth::Refusal::Scope;
     let data = serde_json::json!({ "reason": refusal.name(), "scopes": scopes });
     Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, refusal.description()).with_data(data))
 }
 
-/// What is alive: zero everywhere when everything was closed.
+/// Counts of live objects: zero everywhere when everything was closed.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     counts: Mutex<Counts>,
@@ -242,33 +243,33 @@ struct Counts {
     sessions: u64,
 }
 
-/// What [`Counters`] count.
+/// The kinds of objects that [`Counters`] count.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Connection,
     Operation,
-    /// Of a legacy client over HTTP.
+    /// A session of a legacy client over HTTP.
     Session,
 }
 
 impl Counters {
-    /// Counts one thing while it lives.
+    /// Counts one object while it lives.
     pub fn count(self: &Arc<Self>, kind: Kind) -> Counted {
         *lock(&self.counts).of(kind) += 1;
         Counted { counters: self.clone(), kind }
     }
 
-    /// How many live.
+    /// Returns the number of live objects of a kind.
     pub fn live(&self, kind: Kind) -> u64 {
         *lock(&self.counts).of(kind)
     }
 
-    /// Nothing lives.
+    /// Returns true if nothing lives.
     pub fn is_idle(&self) -> bool {
         lock(&self.counts).is_idle()
     }
 
-    /// Block until nothing lives, on a thread that does not drive it. False: the time passed.
+    /// Blocks until nothing lives, on a thread that does not drive it. False: the time passed.
     pub fn wait_idle(&self, limit: Duration) -> bool {
         let waited = self.idle.wait_timeout_while(lock(&self.counts), limit, |counts| !counts.is_idle());
         waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
@@ -289,7 +290,7 @@ impl Counts {
     }
 }
 
-/// One live thing, as far as [`Counters`] are concerned.
+/// One live object in [`Counters`].
 #[derive(Debug)]
 pub(crate) struct Counted {
     counters: Arc<Counters>,
@@ -306,7 +307,7 @@ impl Drop for Counted {
     }
 }
 
-/// Run a handler's future to its end, or until its caller has left. A panic fails this call only.
+/// Runs a handler's future to its end, or until the call is cancelled. A panic fails this call only.
 pub(crate) async fn guarded(future: BoxFuture<'static, Outcome>, call: Call) -> Outcome {
     let work = AssertUnwindSafe(future).catch_unwind();
     let cancelled = std::pin::pin!(call.cancelled());

@@ -1,4 +1,4 @@
-//! Who is told when something changes.
+//! Change notifications and the listeners that receive them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, Weak};
@@ -12,25 +12,26 @@ use super::seal::random_id;
 use crate::lock;
 use crate::store::{Bus, Deliver, Subscriber};
 
-/// Somebody who may want to hear of changes.
+/// A receiver of change notifications.
 pub(crate) trait Listener: Send + Sync {
-    /// Something has changed. Must not block.
+    /// Receives a change. Must not block.
     fn notice(&self, notice: &Notice);
 }
 
-/// Told what other processes say of the sessions that are shared with them.
+/// A receiver of messages from other processes about the sessions that they share.
 pub(crate) trait Sharing: Send + Sync {
-    /// Must not block.
+    /// Receives a message. Must not block.
     fn heard(&self, session: &str, news: News);
 }
 
-/// Told what other processes say of tasks.
+/// A receiver of messages from other processes about tasks.
 pub(crate) trait Following: Send + Sync {
-    /// A task has changed, or is due. `session`: the legacy session that has made it. Must not block.
+    /// Receives the id of a task that has changed, or is due. `session`: the legacy session that has made it.
+    /// Must not block.
     fn changed(&self, id: &str, session: Option<&str>, due: bool);
 }
 
-/// Who hears of what in one server.
+/// The listeners of one server.
 #[derive(Default)]
 pub(crate) struct Hub {
     members: Mutex<Members>,
@@ -47,7 +48,7 @@ struct Members {
 }
 
 impl Hub {
-    /// Listen until the membership is dropped.
+    /// Subscribes a listener until the membership is dropped.
     pub fn join(self: &Arc<Self>, listener: Weak<dyn Listener>) -> Membership {
         let mut members = lock(&self.members);
         members.next += 1;
@@ -56,35 +57,36 @@ impl Hub {
         Membership { hub: self.clone(), id }
     }
 
-    /// Hear of shared sessions, as long as it lives.
+    /// Subscribes to messages about shared sessions, as long as the subscriber lives.
     pub fn share(&self, sharing: Weak<dyn Sharing>) {
         lock(&self.sharing).push(sharing);
     }
 
-    /// Hear of tasks, as long as it lives.
+    /// Subscribes to messages about tasks, as long as the subscriber lives.
     pub fn follow(&self, following: Weak<dyn Following>) {
         *lock(&self.following) = Some(following);
     }
 
-    /// This process serves a legacy session, which is told of its tasks, as long as what comes back lives.
+    /// Registers a legacy session that this process serves, and that receives changes of its tasks, as long
+    /// as the returned value lives.
     pub fn serves_session(self: &Arc<Self>, name: &str) -> ServedSession {
         *lock(&self.sessions).entry(name.to_owned()).or_default() += 1;
         ServedSession { hub: self.clone(), name: name.to_owned() }
     }
 
-    /// Whether this process serves a legacy session.
+    /// Returns true if this process serves a legacy session.
     pub fn has_session(&self, name: &str) -> bool {
         lock(&self.sessions).contains_key(name)
     }
 
-    /// Tell everybody here where a task is.
+    /// Sends the state of a task to all listeners of this process.
     pub fn task(&self, news: TaskNews) {
         self.notice(&Notice::Task(news));
     }
 
-    /// Tell everybody here of a change.
+    /// Sends a change to all listeners of this process.
     fn notice(&self, notice: &Notice) {
-        // Not under the lock: who hears of it may leave.
+        // Not under the lock: a listener may unsubscribe.
         let listeners: Vec<_> = lock(&self.members).listeners.values().filter_map(Weak::upgrade).collect();
         for listener in listeners {
             listener.notice(notice);
@@ -92,7 +94,7 @@ impl Hub {
     }
 }
 
-/// Listens while it lives.
+/// A subscription that lasts while it lives.
 pub(crate) struct Membership {
     hub: Arc<Hub>,
     id: u64,
@@ -122,16 +124,16 @@ impl Drop for ServedSession {
     }
 }
 
-/// A server's own place on the bus that it shares with other processes, if there is one.
+/// The connection of a server to the bus that it shares with other processes, if there is one.
 pub(crate) struct Line {
     hub: Arc<Hub>,
-    /// Marks what this server has said itself.
+    /// Marks the messages that this server has published itself.
     origin: String,
     bus: Option<Arc<dyn Bus>>,
 }
 
 impl Line {
-    /// Everything that comes over the bus reaches the hub.
+    /// Returns a line that passes every message of the bus to the hub.
     pub fn new(bus: Option<Arc<dyn Bus>>) -> Arc<Line> {
         let line = Arc::new(Line { hub: Arc::default(), origin: random_id(), bus });
         if let Some(bus) = &line.bus {
@@ -145,7 +147,7 @@ impl Line {
         &self.hub
     }
 
-    /// Something has changed: tell everybody, here and beyond.
+    /// Publishes a change, in this process and to the others.
     pub fn publish(&self, notice: &Notice) {
         self.hub.notice(notice);
         self.say(|| {
@@ -154,12 +156,12 @@ impl Line {
         });
     }
 
-    /// Tell the other processes of a session.
+    /// Sends a message about a session to the other processes.
     pub fn tell(&self, session: &str, news: News) {
         self.say(|| Word::Session { id: session.to_owned(), news });
     }
 
-    /// Tell the other processes of a task: it has changed, or is `due`.
+    /// Notifies the other processes that a task has changed, or is `due`.
     pub fn task(&self, id: &str, session: Option<&str>, due: bool) {
         let session = session.map(str::to_owned);
         self.say(|| Word::Task { id: id.to_owned(), in_session: session.is_some(), session, due });
@@ -179,7 +181,7 @@ impl Deliver for Line {
             Ok(Envelope { from, .. }) if from == self.origin => return,
             Ok(Envelope { word, .. }) => word,
             Err(error) => {
-                // Of another version, or none of ours.
+                // A message of another version, or of another program.
                 tracing::warn!(%error, "a message of the bus is not understood");
                 return;
             }
@@ -218,19 +220,19 @@ enum Word {
     /// A [`Notice`], by the neutral name of its notification.
     Changed {
         event: String,
-        /// What it is about: see [`Notice::subject`].
+        /// The subject of the change: see [`Notice::subject`].
         uri: Option<String>,
     },
     Session {
         id: String,
         news: News,
     },
-    /// Whoever wants to know more reads the store.
+    /// A changed task. A process that needs more reads the store.
     Task {
         id: String,
-        /// For processes of before, which read nothing more of it.
+        /// For processes of earlier versions, which read nothing more of it.
         in_session: bool,
-        /// The legacy session that has made it. Processes of before do not say.
+        /// The legacy session that has made it. Processes of earlier versions do not send it.
         #[serde(default)]
         session: Option<String>,
         due: bool,
@@ -241,33 +243,36 @@ fn every_turn() -> u64 {
     u64::MAX
 }
 
-/// What processes tell each other of a session that they share.
+/// A message between processes about a session that they share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum News {
-    /// Its record has another version, and this text. In the message itself: what is published after it must find it done.
+    /// The record has another version, and this text. The text is in the message itself: a change that is
+    /// published after it must find it applied.
     Changed { version: u64, text: String },
-    /// It was ended by its client.
+    /// The client has ended the session.
     Ended,
-    /// Its client has answered what it was asked: the message.
+    /// The client has answered a request of the server: the message.
     Answered { message: String },
-    /// Its client gives up the request of this id, as JSON.
+    /// The client cancels the request of this id, as JSON.
     Cancelled { id: String, reason: Option<String> },
-    /// Whoever writes to a stream: there is more in the store.
+    /// From the writer of a stream: there is more in the store.
     Appended { stream: u64 },
-    /// Whoever writes to a stream: the connections of readers of this turn and of earlier ones are to be closed. Processes of
-    /// before do not say which.
+    /// From the writer of a stream: the connections of readers of this turn and of earlier ones are to be
+    /// closed. Processes of earlier versions do not send the turn.
     Closing {
         stream: u64,
         #[serde(default = "every_turn")]
         turn: u64,
     },
-    /// Whoever writes to a stream: it is here still.
+    /// From the writer of a stream: it is still alive.
     Alive { stream: u64 },
-    /// Whoever has begun to read a stream, and has the events up to this one: connections of earlier turns are stale.
+    /// From a process that has begun to read a stream, and has the events up to this one: connections of
+    /// earlier turns are stale.
     Reads { stream: u64, sent: u64, turn: u64 },
-    /// Whoever told changes on the standing stream and has not sent these messages: whoever tells them now is to.
+    /// From the process that sent changes on the subscription stream and has not sent these messages: the
+    /// process that now sends changes is to send them.
     HandedOver { messages: Vec<String> },
-    /// Whoever reads a stream: it is here, and has sent the events up to this one.
+    /// From the reader of a stream: it is alive, and has sent the events up to this one.
     Reading { stream: u64, sent: u64 },
 }

@@ -1,5 +1,5 @@
-//! What clients carry for us unread and unchanged: `requestState` (2026-07-28, "Multi Round-Trip Requests", "Server
-//! Requirements").
+//! Sealed state that clients return unread and unchanged: `requestState` (2026-07-28, "Multi Round-Trip
+//! Requests", "Server Requirements").
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,23 +10,24 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 const KEY_BYTES: usize = 32;
 
-/// How long a client may take to come back with the answers.
+/// The time in which a client must return with the answers.
 pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 
-/// Seals with the first of its keys and opens with any (ChaCha20-Poly1305, RFC 8439; nonces are random, so a key is good for
-/// some 2^32 states).
+/// A sealer that seals with the first of its keys and opens with any (ChaCha20-Poly1305, RFC 8439; nonces are
+/// random, so a key is good for some 2^32 states).
 pub(crate) struct Sealer {
     keys: Vec<LessSafeKey>,
     ttl: Duration,
 }
 
 impl Sealer {
-    /// `keys`: 32 bytes each in Base64, the one to seal with first. None: a key of this process only.
+    /// Returns a sealer. `keys`: 32 bytes each in Base64, the one to seal with first. None: a key of this
+    /// process only.
     pub fn new(keys: &[String], ttl: Duration) -> Result<Sealer, String> {
         let mut raw = Vec::with_capacity(keys.len().max(1));
         for key in keys {
             let bytes = STANDARD.decode(key).ok().filter(|bytes| bytes.len() == KEY_BYTES);
-            // The text may be a secret that was only written wrongly.
+            // The message does not quote the text: it may be a secret that was written wrongly.
             raw.push(bytes.ok_or("stateKeys: a key is 32 bytes in Base64")?);
         }
         if raw.is_empty() {
@@ -38,12 +39,12 @@ impl Sealer {
         Ok(Sealer { keys: keys.collect(), ttl })
     }
 
-    /// When something sealed now expires, in milliseconds since 1970.
+    /// Returns the time at which something sealed now expires, in milliseconds since 1970.
     pub fn expiry(&self) -> u64 {
         now_ms().saturating_add(u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Seal a text; it opens only with the same binding.
+    /// Seals a text; it opens only with the same binding.
     pub fn seal(&self, binding: &[u8], text: String) -> String {
         let nonce: [u8; NONCE_LEN] = random();
         let mut sealed = text.into_bytes();
@@ -55,7 +56,8 @@ impl Sealer {
         URL_SAFE_NO_PAD.encode(out)
     }
 
-    /// Open what [`Sealer::seal`] made; `None` where it was changed, is another's, or belongs to something else.
+    /// Opens the output of [`Sealer::seal`]; `None` if it was changed, was sealed with another key, or has
+    /// another binding.
     pub fn open(&self, binding: &[u8], sealed: &str) -> Option<String> {
         let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let (nonce, body) = bytes.split_first_chunk::<NONCE_LEN>()?;
@@ -68,20 +70,20 @@ impl Sealer {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes nobody can guess.
+/// Returns unguessable bytes.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).expect("the system has entropy");
     bytes
 }
 
-/// An id nobody can guess: 32 hexadecimal digits.
+/// Returns an unguessable id: 32 hexadecimal digits.
 pub(crate) fn random_id() -> String {
     random::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

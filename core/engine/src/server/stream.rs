@@ -1,4 +1,4 @@
-//! Serving one byte stream: stdio, or a pair in memory.
+//! The server on one byte stream: stdio, or a pair in memory.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -28,14 +28,14 @@ use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
 use crate::lock;
 use crate::telemetry::{Failure, Span};
 
-/// How long requests in flight may still be answered after the peer closed its end.
+/// The time in which requests in flight may still be answered after the peer closed its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
-/// How long a peer may take, after that, to read what is left for it.
+/// The time that a peer may take, after that, to read the remaining output.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// Unsent bytes above which nothing more is read, and handlers are not listened to.
+/// Unsent bytes above which nothing more is read, and messages of handlers wait.
 const OUT_HIGH_WATER: usize = 8 << 20;
 
-/// What carries frames.
+/// The transport of frames.
 pub(crate) enum Carrier {
     /// Lines over descriptors.
     Lines { reader: ByteReader, writer: ByteWriter },
@@ -43,7 +43,7 @@ pub(crate) enum Carrier {
     Memory(MemoryEnd),
 }
 
-/// Serve until the peer closes its end, or `stop` completes.
+/// Serves until the peer closes its end, or `stop` completes.
 pub(crate) async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     serve_as(server, driver, carrier, transport, Arc::default(), stop).await;
 }
 
-/// The same, for who is told; that can change from message to message.
+/// Serves as [`serve`] does, for the callers of the given access, which can change from message to message.
 pub(crate) async fn serve_as(
     server: Arc<ServerCore>,
     driver: Driver,
@@ -63,8 +63,8 @@ pub(crate) async fn serve_as(
     access: Arc<Mutex<Access>>,
     stop: impl Future<Output = ()> + Send,
 ) {
-    // In memory the server outlives its connections, and so do its tasks. Before it serves: one that had closed does not look
-    // after them.
+    // In memory the server outlives its connections, and so do its tasks. This comes before it serves: a
+    // server that had closed does not look after them.
     let serving = (transport == "stdio").then(|| server.tasks.serving());
     server.serves(&driver);
     let _connection = server.counters.count(super::Kind::Connection);
@@ -131,38 +131,38 @@ struct Link {
     conn: ServerConn,
     inbox: Arc<Inbox>,
     calls: HashMap<u64, Call>,
-    /// What the client of a legacy session was asked.
+    /// The unanswered input requests to the client of a legacy session.
     asks: Asks,
-    /// What modern calls have asked, until their runs are ended.
+    /// The questions of modern calls, until their runs are ended.
     asked: BTreeMap<u64, Vec<Asked>>,
-    /// Hears of changes, once the client could want to.
+    /// The subscription to changes, once the client could want to receive them.
     membership: Option<Membership>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
-    /// What its legacy session goes by.
+    /// The identity of its legacy session.
     session: String,
-    /// Requests to listen for tasks that are being looked up.
+    /// Requests to subscribe to tasks that are being read from the store.
     granting: FuturesUnordered<BoxFuture<'static, (u64, Result<Granted, RpcError>)>>,
-    /// The tasks that are listened for.
+    /// The tasks that are subscribed to.
     watches: HashMap<u64, Watch>,
     source: Source,
-    /// Read, and not yet dealt with.
+    /// Frames that were read and not yet handled.
     unread: VecDeque<Frame>,
     sink: Sink,
     out: Vec<u8>,
     origin: Instant,
     timer: Option<(Instant, Sleep)>,
-    /// Nothing more is read.
+    /// True if nothing more is read.
     closing: bool,
-    /// What had not been answered in time when closing was cancelled.
+    /// True if closing has cancelled the requests that were not answered in time.
     cancelled: bool,
-    /// The peer does not read what is left for it.
+    /// True if the peer does not read the remaining output.
     given_up: bool,
-    /// Completes when whoever answers the calls is not behind any more.
+    /// Completes when the host that answers the calls is no longer behind.
     relief: Option<BoxFuture<'static, ()>>,
 }
 
 impl Link {
-    /// Ready when the connection is over.
+    /// Returns ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut progressed = self.hear(cx);
@@ -187,7 +187,7 @@ impl Link {
         }
     }
 
-    /// What handlers say.
+    /// Handles the messages of handlers.
     fn hear(&mut self, cx: &mut Context<'_>) -> bool {
         let mut heard = false;
         while self.out.len() <= OUT_HIGH_WATER {
@@ -202,7 +202,7 @@ impl Link {
                     self.conn.log(key, &entry);
                 }
                 Say::Ask(asked) => self.ask(key, asked),
-                // One channel for everything: there is no stream to close.
+                // One channel carries everything: there is no stream to close.
                 Say::CloseStream | Say::Store(_) => {}
                 Say::Notice(notice) => {
                     if self.server.catalog.tells(&notice, &lock(&self.access)) {
@@ -213,7 +213,7 @@ impl Link {
             }
             self.obey();
         }
-        // What was asked in one go is asked together.
+        // Questions that were sent at the same time form one request.
         for (key, asked) in std::mem::take(&mut self.asked) {
             if let Some(call) = self.calls.get(&key).cloned() {
                 let outcome = suspend(&call, &self.server.sealer, &asked);
@@ -240,7 +240,7 @@ impl Link {
         heard
     }
 
-    /// Some changes were not kept: whatever is watched may have changed.
+    /// Reports every watched subject as changed after some changes were dropped.
     fn tell_again(&mut self, missed: Missed) {
         for id in missed.elicitations {
             self.conn.notice(&Notice::ElicitationComplete(id));
@@ -257,7 +257,7 @@ impl Link {
         self.server.tasks.tell_again(missed.tasks, listener);
     }
 
-    /// Listen for tasks: where they are comes first.
+    /// Begins a subscription to tasks: their present states come first.
     fn listen(&mut self, key: u64, mut granted: Granted) {
         if self.conn.exchange_mut(key).is_none() {
             return;
@@ -288,7 +288,7 @@ impl Link {
         self.asks.begin(asked, call.revision(), |question, id| conn.ask(key, question, id));
     }
 
-    /// From here on the client may want to hear of changes.
+    /// Subscribes to changes: from here on the client may want to receive them.
     fn hear_of_changes(&mut self) {
         if self.membership.is_none() && self.conn.is_listening() {
             let inbox: Weak<dyn Listener> = Arc::<Inbox>::downgrade(&self.inbox);
@@ -296,14 +296,15 @@ impl Link {
         }
     }
 
-    /// One frame at a time, so that the answers to what was read together cannot pile up above the mark.
+    /// Handles one frame at a time, so that the answers to frames that were read together cannot pile up
+    /// above the mark.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progressed = false;
         while !self.closing && self.out.len() <= OUT_HIGH_WATER && !self.is_host_behind(cx) {
             match self.unread.pop_front() {
                 Some(Frame::Message(frame)) => self.conn.recv(frame),
                 Some(Frame::Oversized(beginning)) => self.conn.oversized(&beginning),
-                // The next read waits for the others' turns.
+                // The next read waits until the others have run.
                 None if progressed => return true,
                 None => match self.source.poll_frames(cx) {
                     Poll::Pending => return false,
@@ -320,7 +321,8 @@ impl Link {
         progressed
     }
 
-    /// Whether whoever answers the calls has not taken what waits for it; wakes the task when it has.
+    /// Returns true if the host that answers the calls has not taken its waiting events; wakes the task when
+    /// it has.
     fn is_host_behind(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(behind) = self.server.behind.as_ref().filter(|behind| *behind.borrow()) else {
             self.relief = None;
@@ -352,7 +354,7 @@ impl Link {
 
     fn run_timer(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.closing {
-            // Past what a clock can count is never.
+            // A time past the range of the clock means never.
             let wanted = self.conn.next_deadline().and_then(|deadline| self.origin.checked_add(deadline));
             match (&mut self.timer, wanted) {
                 (None, None) => return false,
@@ -378,7 +380,7 @@ impl Link {
         true
     }
 
-    /// Do what the machine wants.
+    /// Carries out the outputs of the state machine.
     fn obey(&mut self) -> bool {
         let mut obeyed = false;
         while let Some(output) = self.conn.poll() {
@@ -473,7 +475,7 @@ impl Drop for Link {
 
 enum Frame {
     Message(Bytes),
-    /// How a line began that exceeds the limit.
+    /// The beginning of a line that exceeds the limit.
     Oversized(Bytes),
 }
 
@@ -483,7 +485,7 @@ enum Source {
 }
 
 impl Source {
-    /// `None`: the peer closed its end.
+    /// Returns the next frames. `None`: the peer closed its end.
     fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Frame>>> {
         match self {
             Source::Lines(lines) => lines.poll_frames(cx),
@@ -494,14 +496,14 @@ impl Source {
     }
 }
 
-/// Lines cut out of a byte stream.
+/// Lines that are cut out of a byte stream.
 struct Lines {
     reader: ByteReader,
     buffer: Vec<u8>,
-    /// How much of the buffer is known to hold no newline.
+    /// The length of the prefix of the buffer that is known to hold no newline.
     scanned: usize,
     limit: usize,
-    /// In the middle of a line that exceeded the limit.
+    /// True in the middle of a line that exceeded the limit.
     skipping: bool,
 }
 
@@ -596,7 +598,7 @@ impl Sink {
         matches!(self, Sink::Memory(_) | Sink::Lines { busy: None, .. })
     }
 
-    /// Write what is queued. True: some was taken.
+    /// Writes the queued output. True: some was accepted.
     fn poll_flush(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> std::io::Result<bool> {
         let Sink::Lines { writer, busy } = self else { return Ok(false) };
         let mut sent = false;
@@ -633,7 +635,7 @@ mod tests {
     use super::super::seal::{DEFAULT_TTL, Sealer};
     use super::*;
 
-    /// More than a socket holds.
+    /// A tool whose result is larger than a socket holds.
     struct Much;
 
     impl Handler for Much {
@@ -642,7 +644,7 @@ mod tests {
         }
     }
 
-    /// Never answers.
+    /// A tool that never answers.
     struct Silent;
 
     impl Handler for Silent {
@@ -651,7 +653,8 @@ mod tests {
         }
     }
 
-    /// Serve a peer that calls a tool and then closes its end, but does not read; how long that took.
+    /// Serves a peer that calls a tool and then closes its end, but does not read; returns the time that it
+    /// took.
     async fn served(tool: Arc<dyn Handler>) -> Duration {
         let offer = Offer { stamp: Stamp::new("{}", 0, "private"), instructions: None, page_size: 10 };
         let catalog: Catalog<Arc<dyn Handler>> = Catalog::new(Settings::default(), offer);
@@ -677,7 +680,7 @@ mod tests {
         began.elapsed()
     }
 
-    /// Counts its calls, and never answers.
+    /// A tool that counts its calls, and never answers.
     struct Counting(Arc<std::sync::atomic::AtomicUsize>);
 
     impl Handler for Counting {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::StoreError;
 
-/// A URL, and its options that are ours rather than the server's. It holds a password, so it is not shown.
+/// A URL, and its options that belong to the store rather than to the server. It holds a password, so it is
+/// not shown.
 pub(super) struct Address {
     base: String,
-    /// As they were written.
+    /// The options as they were written.
     options: Vec<String>,
 }
 
@@ -18,7 +19,7 @@ impl Address {
         Address { base: base.to_owned(), options: options.map(str::to_owned).collect() }
     }
 
-    /// An option's value, which is left out of the URL from now on.
+    /// Returns an option's value, and removes it from the URL.
     pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let is_it =
             |option: &String| option.split_once('=').map_or(option.as_str(), |(name, _)| name) == name;
@@ -34,12 +35,12 @@ impl Address {
         number.map(Some).ok_or_else(|| StoreError::new(format!("{name} must be a number, at least 1")))
     }
 
-    /// How long to wait for the server.
+    /// Returns the time limit for the server.
     pub(super) fn take_timeout(&mut self) -> Result<Duration, StoreError> {
         Ok(Duration::from_millis(self.take_number("timeout_ms")?.unwrap_or(5000)))
     }
 
-    /// A word of letters, digits and underscores, for names in the server.
+    /// Returns a word of letters, digits and underscores, for names in the server.
     pub(super) fn take_word(&mut self, name: &str, default: &str) -> Result<String, StoreError> {
         let word = self.take(name).unwrap_or_else(|| default.to_owned());
         let fits = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -49,7 +50,7 @@ impl Address {
         Err(StoreError::new(format!("{name} must be 24 letters, digits and underscores at most")))
     }
 
-    /// What is left.
+    /// Returns the URL with the remaining options.
     pub(super) fn url(&self) -> String {
         match self.options.is_empty() {
             true => self.base.clone(),

@@ -1,4 +1,5 @@
-//! Where the stores that speak to a server do it: a runtime of their own, whoever polls their futures.
+//! The runtime of the stores that connect to a server: their own, independent of the executor that polls
+//! their futures.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{StoreError, StoreFuture};
 
-/// One thread. What runs on it ends with it.
+/// One thread. Tasks on it end with it.
 pub(super) struct Background(Option<Runtime>);
 
 impl Background {
@@ -21,7 +22,7 @@ impl Background {
         self.0.as_ref().expect("it is there until it is dropped").handle()
     }
 
-    /// It goes on to its end, even if nobody waits for it any more: what was begun is not left half-way.
+    /// Runs a future to its end, even if its caller no longer waits: no operation is left half-way.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
@@ -41,7 +42,7 @@ impl Drop for Background {
     }
 }
 
-/// How long to wait before the next attempt: longer each time, so that a server that comes back is not overrun.
+/// The pause before the next attempt: longer each time, so that a server that recovers is not overrun.
 pub(super) struct Pause(Duration);
 
 impl Pause {
@@ -55,7 +56,7 @@ impl Pause {
     }
 }
 
-/// Milliseconds; out of range means "for a hundred years".
+/// Returns milliseconds; out of range means "for a hundred years".
 pub(super) fn millis(time: Duration) -> u64 {
     const CENTURY: u64 = 100 * 365 * 24 * 3600 * 1000;
     u64::try_from(time.as_millis()).unwrap_or(CENTURY).min(CENTURY)

@@ -1,4 +1,4 @@
-//! What the stores of credentials have in common.
+//! The shared parts of the credential stores.
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 use std::future::Future;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::client::auth::Credentials;
 use crate::store::StoreError;
 
-/// For how long a turn is somebody's who does not renew it, for its process has died.
+/// The time after which a lock ends that is not renewed, for its process has died.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
-/// How often it is renewed: what fails twice is not lost yet.
+/// The interval of renewals: two failures in a row do not lose the lock yet.
 pub(super) const RENEW: Duration = Duration::from_secs(10);
 
 pub(super) fn text(record: &Credentials) -> Result<String, StoreError> {
@@ -17,22 +17,22 @@ pub(super) fn text(record: &Credentials) -> Result<String, StoreError> {
 }
 
 pub(super) fn parse(text: &str) -> Result<Credentials, StoreError> {
-    // What serde says may quote the text, which holds tokens.
+    // An error of serde may quote the text, which holds tokens.
     serde_json::from_str(text).map_err(|_| StoreError::new("what the store holds is no credentials"))
 }
 
 /// Locks of a server that end by themselves.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(super) trait Leases: Clone + Send + Sync + 'static {
-    /// Take a lock for [`LEASE`], if nobody has it.
+    /// Acquires a lock for [`LEASE`], if it is free.
     fn take(self, name: String, holder: String) -> impl Future<Output = Result<bool, StoreError>> + Send;
-    /// Have it for [`LEASE`] from now on. False: somebody else has it.
+    /// Renews a lock for [`LEASE`]. False: another holder has it.
     fn renew(self, name: String, holder: String) -> impl Future<Output = Result<bool, StoreError>> + Send;
-    /// Give it back.
+    /// Releases a lock.
     fn release(self, name: String, holder: String) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Wait for a lock, keep it, and give it back when the turn is dropped.
+/// Waits for a lock, renews it, and releases it when the returned value is dropped.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(super) fn turn(
     runtime: &tokio::runtime::Handle,
@@ -41,7 +41,7 @@ pub(super) fn turn(
 ) -> crate::store::StoreFuture<crate::client::auth::Turn> {
     use tokio::sync::oneshot;
 
-    /// How often a lock that somebody has is asked for.
+    /// The interval at which an occupied lock is tried again.
     const AGAIN: Duration = Duration::from_millis(50);
 
     let (name, holder) = (name.to_owned(), crate::server::seal::random_id());
@@ -55,12 +55,12 @@ pub(super) fn turn(
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
-                // Nobody waits any more.
+                // The caller no longer waits.
                 () = done.closed() => return,
             }
         }
         let (held, mut dropped) = oneshot::channel::<()>();
-        // Nobody may want it any more: then it is dropped at once.
+        // The caller may no longer wait: then it is dropped at once.
         let _ = done.send(Ok(Box::new(held) as crate::client::auth::Turn));
         loop {
             tokio::select! {

@@ -1,4 +1,4 @@
-//! What the buses over a server have in common.
+//! The shared parts of the buses over a server.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,12 @@ use super::Subscriber;
 use crate::lock;
 use crate::server::seal::random_id;
 
-/// How many bytes wait for a server that does not take them.
+/// Most bytes that wait for a server that does not accept them.
 const WAITING: usize = 16 * 1024 * 1024;
 
-/// Those who hear here, and what goes out.
+/// The subscribers of this process, and the queue of outgoing messages.
 pub(super) struct Hub {
-    /// Marks what was published here: it was delivered here already.
+    /// Marks messages that were published here: they were delivered here already.
     publisher: String,
     subscribers: Mutex<Vec<Subscriber>>,
     queue: UnboundedSender<Bytes>,
@@ -23,7 +23,7 @@ pub(super) struct Hub {
     overflows: AtomicBool,
 }
 
-/// What waits to go out.
+/// The outgoing messages.
 pub(super) struct Queue {
     hub: Arc<Hub>,
     queue: UnboundedReceiver<Bytes>,
@@ -63,7 +63,7 @@ impl Hub {
         let _ = self.queue.send(message);
     }
 
-    /// What the server brings.
+    /// Handles a message from the server.
     pub(super) fn hear(&self, publisher: &str, message: &[u8]) {
         if publisher != self.publisher {
             self.deliver(message);
@@ -71,7 +71,7 @@ impl Hub {
     }
 
     fn deliver(&self, message: &[u8]) {
-        // Not under the lock: who hears of it may publish or subscribe.
+        // Not under the lock: a subscriber may publish or subscribe.
         let subscribers = lock(&self.subscribers).clone();
         let heard = subscribers.iter().filter(|subscriber| subscriber.deliver(message)).count();
         if heard < subscribers.len() {
@@ -81,7 +81,7 @@ impl Hub {
 }
 
 impl Queue {
-    /// The next ones, in their order, as soon as there are any. Empty: there will be no more.
+    /// Returns the next messages, in their order, as soon as there are any. Empty: there will be no more.
     pub(super) async fn next(&mut self, most: usize) -> Vec<Bytes> {
         let mut messages = Vec::new();
         self.queue.recv_many(&mut messages, most).await;
@@ -92,7 +92,7 @@ impl Queue {
         &self.hub.publisher
     }
 
-    /// They have gone out, or were given up.
+    /// Removes messages that were sent or dropped.
     pub(super) fn done(&self, messages: &[Bytes]) {
         let bytes = messages.iter().map(Bytes::len).sum();
         self.hub.waiting.fetch_sub(bytes, Ordering::Relaxed);

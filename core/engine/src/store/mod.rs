@@ -1,10 +1,11 @@
-//! What outlives a process, and what several processes share: the sessions of legacy clients over HTTP, the events of their
-//! streams, and the bus on which processes tell each other what has changed.
+//! Stores for state that outlives a process or that several processes share: the sessions of legacy clients
+//! over HTTP, the events of their streams, tasks, and the bus on which processes publish changes to each
+//! other.
 //!
-//! By default a server needs none of it: sessions live in the process that opened them, and changes are heard in the process
-//! where they happen. With a [`SessionStore`] and a [`Bus`] any process answers any request of a session, with an
-//! [`EventStore`] a client comes back to its streams at any process. Modern clients have no sessions; a bus carries the
-//! changes that they listen for.
+//! By default a server needs none of it: sessions live in the process that opened them, and changes reach the
+//! clients of the process in which they happen. With a [`SessionStore`] and a [`Bus`] any process answers any
+//! request of a session; with an [`EventStore`] a client resumes its streams at any process. Modern clients
+//! have no sessions; a bus carries the changes to which they subscribe.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -24,9 +25,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! All methods take what they need by value or copy it before they return: a future of a store does not borrow. The engine
-//! polls these futures wherever it runs, so a store that needs a runtime of its own brings it along. Only servers that trust
-//! each other share a store or a bus: who can write to it can speak in the name of any client.
+//! All methods take their arguments by value or copy them before they return: a future of a store does not
+//! borrow. The engine polls these futures on any executor, so a store that needs a runtime of its own brings
+//! it along. Only servers that trust each other share a store or a bus: any process that can write to it can
+//! act in the name of any client.
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod address;
@@ -63,10 +65,10 @@ pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 pub use tasks::{DuePage, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes};
 
-/// What a store will have done, or why it could not.
+/// The result of an operation of a store, or the reason why it failed.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// A store could not do what it was asked. Clients are told that it failed, not why; the log has the reason.
+/// A failed operation of a store. Clients are notified that it failed, not why; the log has the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct StoreError {
@@ -75,48 +77,49 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// For this reason.
+    /// Returns an error with this reason.
     pub fn new(reason: impl std::fmt::Display) -> StoreError {
         StoreError { reason: reason.to_string(), full: false }
     }
 
-    /// It was not done because as much is kept as may be. A client whose task is not kept is told that much.
+    /// Returns the error of a store that is full. A client whose task is not stored receives that fact.
     pub fn full(reason: impl std::fmt::Display) -> StoreError {
         StoreError { reason: reason.to_string(), full: true }
     }
 
-    /// Whether as much is kept as may be.
+    /// Returns true if the store is full.
     pub fn is_full(&self) -> bool {
         self.full
     }
 }
 
-/// What was negotiated with a client and what it has set, as a store keeps it.
+/// The negotiated facts and the settings of a client, as a store holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
     /// Grows with every [`SessionStore::replace`].
     pub version: u64,
-    /// JSON that only the engine reads. A few hundred bytes, and the URIs that the client watches: 1024 at most.
+    /// JSON that only the engine reads. A few hundred bytes, and the URIs that the client watches: 1024 at
+    /// most.
     pub text: String,
 }
 
-/// Keeps the sessions of legacy clients (2025-11-25, Streamable HTTP, "Session Management").
+/// A store of the sessions of legacy clients (2025-11-25, Streamable HTTP, "Session Management").
 ///
-/// A record that was not touched for as long as it was to be kept is gone, or soon will be.
+/// A record expires when it was not touched for its time to live; the store may remove it some time later.
 pub trait SessionStore: Send + Sync + 'static {
-    /// Keep a new session for `keep` from now on. Ids are unguessable and never used twice.
+    /// Stores a new session for `keep` from now on. Ids are unguessable and never used twice.
     fn insert(&self, id: &str, text: &str, keep: Duration) -> StoreFuture<()>;
 
-    /// Look one up; `None`: there is none.
+    /// Reads a session; `None`: there is none.
     fn load(&self, id: &str) -> StoreFuture<Option<SessionRecord>>;
 
-    /// Replace the text of a record that is at this version still. False: it is at another, or gone.
+    /// Replaces the text of a record that is still at this version. False: it is at another, or has expired.
     fn replace(&self, id: &str, version: u64, text: &str) -> StoreFuture<bool>;
 
-    /// Keep one for `keep` from now on. False: it is gone.
+    /// Extends the time to live of a session to `keep` from now on. False: it has expired.
     fn touch(&self, id: &str, keep: Duration) -> StoreFuture<bool>;
 
-    /// Forget one. False: it was gone.
+    /// Removes a session. False: it was removed before.
     fn remove(&self, id: &str) -> StoreFuture<bool>;
 }
 
@@ -132,63 +135,66 @@ pub struct StreamKey {
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its place in the stream. The first is 1, and none is left out.
+    /// The position in the stream. The first is 1, and none is left out.
     pub number: u64,
     /// A JSON-RPC message.
     pub message: Bytes,
 }
 
-/// What is new of a stream.
+/// An addition to a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
-    /// In their order; they follow what was appended before. Those that the stream has already are to be ignored.
+    /// The events in their order; they follow those that were appended before. The store ignores events that
+    /// the stream has already.
     pub events: Vec<StoredEvent>,
-    /// Nothing more will come.
+    /// True if no more events will follow.
     pub over: bool,
-    /// Nobody asks for events before this one any more.
+    /// The number of the oldest event that may still be read.
     pub oldest: u64,
-    /// How long from now on the stream is to be kept.
+    /// The time from now on for which the stream is stored.
     pub keep: Duration,
 }
 
-/// What a stream holds.
+/// The contents of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// In their order, none left out.
+    /// The events in their order, none left out.
     pub events: Vec<StoredEvent>,
-    /// Nothing more will come after them.
+    /// True if no more events will follow.
     pub over: bool,
 }
 
-/// Keeps the events of streams for clients that come back with `Last-Event-ID` (2025-11-25, Streamable HTTP, "Resumability
-/// and Redelivery").
+/// A store of the events of streams for clients that reconnect with `Last-Event-ID` (2025-11-25, Streamable
+/// HTTP, "Resumability and Redelivery").
 ///
-/// The engine keeps a stream small: it says which events it does not need any more (about 4 MiB of those that were sent are
-/// kept, besides answers), and holds a handler back when more than a mebibyte waits to be read.
+/// The engine limits a stream: it reports the events that are no longer needed (about 4 MiB of sent ones are
+/// stored, besides answers), and holds a handler back when more than a mebibyte waits to be read.
 pub trait EventStore: Send + Sync + 'static {
-    /// Add to a stream, which begins with the first call, even one without events.
+    /// Appends to a stream, which begins with the first call, even one without events.
     fn append(&self, key: &StreamKey, append: Append) -> StoreFuture<()>;
 
-    /// The events after this one. `None`: there is no such stream, or some of them are not kept any more.
+    /// Returns the events after this one. `None`: there is no such stream, or some of them are no longer
+    /// stored.
     fn read(&self, key: &StreamKey, after: u64) -> StoreFuture<Option<Replay>>;
 
-    /// Forget one stream of a session, or all of them.
+    /// Removes one stream of a session, or all of them.
     fn remove(&self, session: &str, stream: Option<u64>) -> StoreFuture<()>;
 }
 
-/// Carries messages between the processes that serve together.
+/// A bus that sends messages between the processes that serve together.
 ///
-/// What gets lost costs a client some news or some seconds, never an answer that was stored.
+/// A lost message costs a client some change notifications or some seconds, never an answer that was stored.
 pub trait Bus: Send + Sync + 'static {
-    /// Tell all the others; the publisher may hear it too. Must not block. What cannot be delivered is the bus's to report.
-    /// Most messages are small; one that carries a client's answer may be as large as a message can be.
+    /// Sends a message to all other processes; the publisher may receive it too. Must not block. The bus
+    /// itself reports messages that it cannot deliver. Most messages are small; one with a client's answer
+    /// may be as large as a message can be.
     fn publish(&self, message: Bytes);
 
-    /// Hear of what is published from now on, in the order of each publisher.
+    /// Subscribes to the messages that are published from now on, in the order of each publisher.
     fn subscribe(&self, subscriber: Subscriber);
 }
 
-/// Who hears a [`Bus`].
+/// A subscriber of a [`Bus`].
 #[derive(Clone)]
 pub struct Subscriber(Weak<dyn Deliver>);
 
@@ -197,12 +203,12 @@ impl Subscriber {
         Subscriber(deliver)
     }
 
-    /// Hand over a message, from any thread. It does not block. False: nobody hears it any more.
+    /// Delivers a message, from any thread. It does not block. False: the subscriber has been dropped.
     pub fn deliver(&self, message: &[u8]) -> bool {
         self.0.upgrade().map(|deliver| deliver.deliver(message)).is_some()
     }
 
-    /// Whether anybody hears it still.
+    /// Returns true if the subscriber still exists.
     pub fn is_alive(&self) -> bool {
         self.0.strong_count() > 0
     }
@@ -214,7 +220,7 @@ impl std::fmt::Debug for Subscriber {
     }
 }
 
-/// Takes what a bus has brought.
+/// A receiver of the messages of a bus.
 pub(crate) trait Deliver: Send + Sync {
     fn deliver(&self, message: &[u8]);
 }

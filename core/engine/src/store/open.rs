@@ -5,21 +5,22 @@ use std::sync::Arc;
 use super::{Bus, EventStore, MemoryStore, SessionStore, StoreError, TaskStore};
 use crate::client::auth::CredentialStore;
 
-/// All that one store keeps and carries.
+/// The parts of one store.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Stores {
-    /// Sessions of older clients.
+    /// The sessions of legacy clients.
     pub sessions: Arc<dyn SessionStore>,
     /// The events of their streams.
     pub events: Arc<dyn EventStore>,
-    /// Tasks.
+    /// The tasks.
     pub tasks: Arc<dyn TaskStore>,
     /// The credentials of a client.
     pub credentials: Arc<dyn CredentialStore>,
-    /// What processes tell each other.
+    /// The bus between processes.
     pub bus: Arc<dyn Bus>,
-    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all who open the store have.
+    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all processes
+    /// with this store share.
     pub state_key: String,
 }
 
@@ -46,15 +47,16 @@ impl std::fmt::Debug for Stores {
     }
 }
 
-/// Open a store by its name:
+/// Opens a store by its name:
 ///
 /// - the path of a file, or `sqlite:` and the path: [`SqliteStore`](crate::store::SqliteStore);
 /// - `postgres://user:password@host/database`: [`PostgresStore`](crate::store::PostgresStore);
 /// - `redis://host`, `rediss://host`: [`RedisStore`](crate::store::RedisStore);
 /// - `memory:`: a new [`MemoryStore`], for tests.
 ///
-/// Fails when it cannot be reached, is another program's or of a later version, when an option of the URL is wrong, and
-/// when this build lacks the feature (`sqlite`, `postgres`, `redis`). A message never has the password.
+/// Fails when it cannot be reached, is another program's or of a later version, when an option of the URL is
+/// wrong, and when this build lacks the feature (`sqlite`, `postgres`, `redis`). A message never has the
+/// password.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -81,10 +83,11 @@ pub async fn open(name: &str) -> Result<Stores, StoreError> {
     }
 }
 
-/// [`open`] where nothing can be awaited: it blocks for as long as the server takes to answer.
+/// Opens a store as [`open`] does, for synchronous callers: it blocks for as long as the server takes to
+/// answer.
 pub(crate) fn open_now(name: &str) -> Result<Stores, StoreError> {
     let name = name.to_owned();
-    // On a thread of its own, for this one may be a runtime's.
+    // On a thread of its own, for this one may belong to a runtime.
     let opening = std::thread::Builder::new().name("trunnion-open".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::new)?;
         runtime.block_on(open(&name))

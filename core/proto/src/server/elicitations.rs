@@ -1,5 +1,5 @@
-//! URL mode elicitations that a session was asked for, and that the server may say to be complete (2025-11-25, elicitation,
-//! "Completion Notifications for URL Mode Elicitation").
+//! URL mode elicitations that a session has received, and that the server may report as complete (2025-11-25,
+//! elicitation, "Completion Notifications for URL Mode Elicitation").
 
 use std::collections::VecDeque;
 
@@ -10,10 +10,10 @@ use crate::limits::MAX_URI;
 use crate::outcome::Outcome;
 use crate::revision::Revision;
 
-/// The code of an error that says which pages are to be visited before the request is sent again (2025-11-25, elicitation,
-/// "URL Elicitation Required Error").
+/// The code of an error with the pages that the user must visit before the request is sent again (2025-11-25,
+/// elicitation, "URL Elicitation Required Error").
 const ELICITATION_REQUIRED: i64 = -32042;
-/// Most elicitations of one session whose completion can still be told: the newest ones.
+/// Most elicitations of one session whose completion can still be reported: the newest ones.
 const MAX_OPEN: usize = 256;
 
 /// The elicitations of one legacy session that are not known to be complete.
@@ -23,7 +23,8 @@ pub struct Elicitations {
 }
 
 impl Elicitations {
-    /// Remembers that the session is asked to visit a page under this id. Other revisions than 2025-11-25 do not tell of the end.
+    /// Remembers an elicitation of the session by its id. Revisions other than 2025-11-25 do not report the
+    /// completion.
     pub fn asked(&mut self, revision: Revision, id: &str) {
         if revision != Revision::V2025_11_25 || id.len() > MAX_URI || self.open.iter().any(|open| open == id)
         {
@@ -35,7 +36,7 @@ impl Elicitations {
         self.open.push_back(id.to_owned());
     }
 
-    /// Remembers the elicitations that an error asks for with which a request of the session ends.
+    /// Remembers the elicitations of the error with which a request of the session ends.
     pub fn ended(&mut self, revision: Revision, outcome: &Outcome) {
         if let Outcome::Error(error) = outcome {
             for id in required(error) {
@@ -44,14 +45,14 @@ impl Elicitations {
         }
     }
 
-    /// Forgets an elicitation that is complete. True: this session was asked for it, and has not been told.
+    /// Removes an elicitation that is complete. True: this session received it, and was not yet notified.
     pub fn complete(&mut self, id: &str) -> bool {
         let known = self.open.iter().position(|open| open == id);
         known.is_some_and(|index| self.open.remove(index).is_some())
     }
 }
 
-/// The ids of the elicitations that an error asks for.
+/// Returns the ids of the elicitations of an error.
 fn required(error: &RpcError) -> Vec<String> {
     #[derive(Deserialize)]
     struct Data {

@@ -10,7 +10,7 @@ use crate::revision::{Era, Revision};
 use crate::server::Stamp;
 
 impl Record {
-    /// The result of the call that made it.
+    /// Returns the result of the call that created the task.
     pub fn created(&self, revision: Revision, stamp: &Stamp) -> String {
         match revision.era() {
             Era::Modern => stamp.task(&self.modern_members()),
@@ -18,7 +18,7 @@ impl Record {
         }
     }
 
-    /// The result of asking where it is.
+    /// Returns the response to a request for the task's state.
     pub fn state(&self, revision: Revision, stamp: &Stamp) -> String {
         match revision.era() {
             Era::Modern => stamp.result(Era::Modern, false, &self.detailed_members()),
@@ -30,8 +30,8 @@ impl Record {
         legacy(&self.face(), self.status, failed_for_legacy(self))
     }
 
-    /// The result of a call, as the answer to a request for a task's result (2025-11-25, tasks, "Associating
-    /// Task-Related Messages").
+    /// Returns the result of a call, as the response to a request for a task's result (2025-11-25, tasks,
+    /// "Associating Task-Related Messages").
     pub fn related_result(&self, result: &str) -> String {
         let related = format!("\"{}\":{{\"taskId\":{}}}", meta::RELATED_TASK, json::string(&self.id));
         let members = json::members(result).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Record {
         }
     }
 
-    /// `"key":value,…` of a `DetailedTask` of the extension.
+    /// Returns `"key":value,…` of a `DetailedTask` of the extension.
     fn detailed_members(&self) -> String {
         let mut members = self.modern_members();
         match (self.status, &self.end) {
@@ -94,7 +94,8 @@ impl Record {
 }
 
 impl Summary {
-    /// The result of asking where it is: for the modern era only without [`Summary::has_details`].
+    /// Returns the response to a request for the task's state: for the modern era only without
+    /// [`Summary::has_details`].
     pub fn state(&self, revision: Revision, stamp: &Stamp) -> String {
         match revision.era() {
             Era::Modern => stamp.result(Era::Modern, false, &modern_members(&self.face(), self.status)),
@@ -102,7 +103,7 @@ impl Summary {
         }
     }
 
-    /// A `Task` of 2025-11-25.
+    /// Returns a `Task` of 2025-11-25.
     pub fn legacy(&self) -> String {
         legacy(&self.face(), self.status, self.tool_failed)
     }
@@ -118,7 +119,7 @@ impl Summary {
     }
 }
 
-/// What a task shows in both eras, besides its status.
+/// The members of a task that both eras have, besides its status.
 struct Face<'a> {
     id: &'a str,
     message: Option<&'a str>,
@@ -149,7 +150,8 @@ fn modern_members(face: &Face<'_>, status: Status) -> String {
     face.members(status, "ttlMs", "pollIntervalMs")
 }
 
-/// In the legacy era a failed tool makes a failed task (2025-11-25, tasks, "Task Execution Errors").
+/// Returns a `Task` of the legacy era, in which a failed tool makes a failed task (2025-11-25, tasks, "Task
+/// Execution Errors").
 fn legacy(face: &Face<'_>, status: Status, tool_failed: bool) -> String {
     let status = if tool_failed { Status::Failed } else { status };
     format!("{{{}}}", face.members(status, "ttl", "pollInterval"))
@@ -158,17 +160,18 @@ fn legacy(face: &Face<'_>, status: Status, tool_failed: bool) -> String {
 /// A changed task, encoded for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct News {
-    /// Its id.
+    /// The id of the task.
     pub id: String,
-    /// The legacy session that made it, if any.
+    /// The legacy session that created the task, if any.
     pub session: Option<String>,
-    /// For those who listen to it; `None`: nobody is known to, and its result was not read.
+    /// The members for subscribers of the modern era; `None`: no subscriber is known, and the result was not
+    /// read.
     modern: Option<String>,
     legacy: String,
 }
 
 impl News {
-    /// Of a task as it is now.
+    /// Returns the present state of a task.
     pub fn of(record: &Record) -> News {
         News {
             id: record.id.clone(),
@@ -178,19 +181,20 @@ impl News {
         }
     }
 
-    /// Of a task as it is now: for those who listen to it only without [`Summary::has_details`].
+    /// Returns the present state of a task: for subscribers of the modern era only without
+    /// [`Summary::has_details`].
     pub fn of_summary(summary: &Summary) -> News {
         let modern = (!summary.has_details()).then(|| modern_members(&summary.face(), summary.status));
         News { id: summary.id.clone(), session: summary.session.clone(), modern, legacy: summary.legacy() }
     }
 
-    /// About how many bytes it has.
+    /// Returns about how many bytes it has.
     pub fn size(&self) -> usize {
         self.modern.as_ref().map_or(0, String::len) + self.legacy.len()
     }
 
-    /// The notification; `subscription`: the stream it is delivered on, in the modern era. `None`: what that has to say was
-    /// not read.
+    /// Returns the notification; `subscription`: the stream it is delivered on, in the modern era. `None`:
+    /// the members that it needs were not read.
     pub(crate) fn message(&self, subscription: Option<&Id>) -> Option<Vec<u8>> {
         match subscription {
             Some(id) => {
@@ -203,7 +207,7 @@ impl News {
     }
 }
 
-/// Milliseconds since 1970 as RFC 3339 has them.
+/// Returns milliseconds since 1970 in the format of RFC 3339.
 pub(crate) fn timestamp(ms: u64) -> String {
     // Up to the end of the year 9999: there is no fifth digit.
     let ms = ms.min(253_402_300_799_999);

@@ -1,4 +1,4 @@
-//! A server that closes gracefully leaves its tasks to others.
+//! Hand-over of tasks to other processes when a server closes gracefully.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Take no more requests. With the last endpoint of its server the tasks are handed over: those that can run again at once;
-    /// the others have this much time, then they fail.
+    /// Accepts no more requests. With the last endpoint of its server the tasks are handed over: those that
+    /// can run again at once; the others have this much time, then they fail.
     pub fn leave(&self, limit: Duration) {
         if self.left.swap(true, std::sync::atomic::Ordering::AcqRel) {
             return;
@@ -67,7 +67,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // Without a word: what is worked on goes on for as long as the server lives.
+        // Dropped without [`Serving::leave`]: running tasks continue for as long as the server lives.
         if !self.left.swap(true, std::sync::atomic::Ordering::AcqRel) {
             lock(&self.tasks.state).serving -= 1;
         }
@@ -75,7 +75,7 @@ impl Drop for Serving {
 }
 
 impl Tasks {
-    /// An endpoint begins to serve.
+    /// Registers an endpoint that begins to serve.
     pub fn serving(self: &Arc<Self>) -> Serving {
         let mut state = lock(&self.state);
         state.serving += 1;

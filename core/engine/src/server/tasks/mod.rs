@@ -1,7 +1,8 @@
 //! Tasks: calls that outlive their request, their connection and their process (ADR 14).
 //!
-//! What a task is, and what may happen to it, is decided by `trunnion_proto::tasks`; here it is read, written and worked on.
-//! All of it runs on the background runtime, so that no busy handler keeps a lease from being renewed.
+//! `trunnion_proto::tasks` defines the states of a task and their transitions; this module reads, writes and
+//! works on tasks. All of it runs on the background runtime, so that no busy handler keeps a lease from being
+//! renewed.
 
 mod hand_over;
 mod recovery;
@@ -33,22 +34,22 @@ use crate::driver::Driver;
 use crate::lock;
 use crate::store::{MemoryStore, TaskQuota, TaskStore};
 
-/// How the tasks of a server are kept and worked on.
+/// The options for the storage and the execution of the tasks of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskOptions {
-    /// For how long a task is kept, from its creation on; `None`: for ever.
+    /// The time for which a task is stored, from its creation; `None`: without limit.
     pub ttl: Option<Duration>,
-    /// How often clients should look.
+    /// The interval at which clients should poll.
     pub poll: Duration,
     /// Most bytes of a result.
     pub result_bytes: usize,
-    /// For how long a worker has a task before others may take it.
+    /// The time for which a worker holds a task before others may take it over.
     pub lease: Duration,
     /// Most tasks of one owner that one process works on.
     pub per_owner: usize,
     /// Most tasks that one process works on.
     pub most: usize,
-    /// How much of the tasks of one owner is kept.
+    /// The quota of stored tasks of one owner.
     pub kept: TaskQuota,
 }
 
@@ -66,7 +67,7 @@ impl Default for TaskOptions {
     }
 }
 
-/// The tasks of one server, as far as this process has to do with them.
+/// The tasks of one server in this process.
 pub(crate) struct Tasks {
     me: Weak<Tasks>,
     store: Arc<dyn TaskStore>,
@@ -74,11 +75,11 @@ pub(crate) struct Tasks {
     line: Arc<Line>,
     runtime: OnceLock<tokio::runtime::Handle>,
     state: Mutex<State>,
-    /// There may be something to take over.
+    /// Notified when there may be a task to take over.
     due: Arc<Notify>,
-    /// Closed when the server is gone: nobody can go on then.
+    /// Closed when the server is dropped: no run can continue then.
     alive: tokio_watch::Sender<()>,
-    /// Counts the tasks that are worked on.
+    /// The number of tasks that are worked on.
     working: tokio_watch::Sender<usize>,
 }
 
@@ -86,16 +87,16 @@ pub(crate) struct Tasks {
 struct State {
     running: HashMap<String, Arc<Signals>>,
     owners: HashMap<String, usize>,
-    /// How many places are taken.
+    /// The number of occupied places.
     places: usize,
-    /// The turns of each tool's tasks, where they are limited.
+    /// The permits for each tool's tasks, where they are limited.
     turns: HashMap<String, Arc<Semaphore>>,
     watched: HashMap<String, watch::Watched>,
-    /// How many endpoints serve that can say when they end.
+    /// The number of serving endpoints that can report their end.
     serving: usize,
-    /// What is worked on is handed over; nothing new is taken.
+    /// True if running tasks are handed over, and no new ones are accepted.
     leaving: bool,
-    /// Somebody looks after what is due.
+    /// True if a loop looks after due tasks.
     looking: bool,
 }
 
@@ -118,12 +119,13 @@ impl Tasks {
         tasks
     }
 
-    /// Where to run. The first to say so decides.
+    /// Sets the runtime. The first call decides.
     pub fn run_on(&self, runtime: tokio::runtime::Handle) {
         let _ = self.runtime.set(runtime);
     }
 
-    /// The server is about to serve, or has got its first tool that has tasks: look after what is due.
+    /// Starts to look after due tasks: the server is about to serve, or has got its first tool that has
+    /// tasks.
     pub fn look(&self, core: &Arc<ServerCore>, driver: Option<&Driver>) {
         if let Some(Driver::Tokio(handle)) = driver {
             self.run_on(handle.clone());
@@ -142,7 +144,8 @@ impl Tasks {
         runtime.spawn(recovery::look_after(Arc::downgrade(core), self.due.clone()));
     }
 
-    /// Run something on the background runtime, and wait for it anywhere. Dropping the future does not stop it.
+    /// Runs a future on the background runtime; the caller may wait for it on any runtime. Dropping the
+    /// returned future does not stop it.
     fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -159,7 +162,8 @@ impl Tasks {
         async move { if started { receiver.await.map_err(|_| lost()) } else { Err(lost()) } }
     }
 
-    /// A task has changed so that its client can see it, or is `due`: tell whoever wants to know, here and elsewhere.
+    /// Notifies every listener, in this process and in others, that a task has changed so that its client can
+    /// see it, or is `due`.
     fn changed(&self, record: &Record, due: bool) {
         self.tell_here(record);
         if due {
@@ -168,7 +172,8 @@ impl Tasks {
         self.line.task(&record.id, record.origin.session.as_deref(), due);
     }
 
-    /// A task was changed by somebody else than its run here, if it has one: that one is to look.
+    /// Signals the run of a task in this process, if there is one, to read it again: it was changed from
+    /// outside of the run.
     fn signal(&self, id: &str) {
         if let Some(signals) = lock(&self.state).running.get(id) {
             signals.changed();
@@ -192,7 +197,8 @@ impl Tasks {
         }
     }
 
-    /// Where one is now, for those who listen to it: read with its questions or its result only where those are told.
+    /// Returns the present state of a task for its subscribers: read with its questions or its result only if
+    /// a stream receives those.
     async fn news(&self, id: &str) -> Result<News, Failed> {
         let summary = self.summary(id).await?;
         if summary.has_details() {
@@ -202,7 +208,7 @@ impl Tasks {
         }
     }
 
-    /// Tell somebody who has missed that they changed where these tasks are now.
+    /// Sends the present states of these tasks to a listener that has missed their changes.
     pub fn tell_again(&self, ids: BTreeSet<String>, listener: Weak<dyn Listener>) {
         let (false, Some(runtime)) = (ids.is_empty(), self.runtime.get()) else { return };
         let tasks = self.me.clone();
@@ -219,7 +225,7 @@ impl Tasks {
         });
     }
 
-    /// What another process has changed, or what may have been missed.
+    /// Reads a task again that another process has changed, or whose changes may have been missed.
     async fn look_again(&self, id: &str) {
         let Ok(summary) = self.summary(id).await else { return };
         let in_session = summary.session.as_ref().is_some_and(|session| self.line.hub().has_session(session));
@@ -228,7 +234,7 @@ impl Tasks {
             let watched = state.watched.get_mut(id);
             let is_heard = watched.as_ref().is_some_and(|watched| watched.is_heard());
             let is_news = match watched {
-                // Whoever listens is told of its questions or its result: then it is read as a whole.
+                // A stream receives its questions or its result: then it is read as a whole.
                 Some(watched) if is_heard && summary.has_details() => watched.is_news(&summary),
                 Some(watched) => watched.changed(&summary),
                 None => in_session,

@@ -1,4 +1,4 @@
-//! Tasks whose worker is gone: any process takes them.
+//! Recovery of tasks whose worker has stopped: any process takes them over.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::lock;
 use crate::server::ServerCore;
 use crate::store::{DuePage, TaskSummary};
 
-/// How many due tasks are looked at together.
+/// The number of due tasks that are read together.
 const PAGE: usize = 64;
 
-/// Take what is due, for as long as the server lives.
+/// Takes over due tasks, for as long as the server lives.
 pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
     loop {
         let pause = {
@@ -25,16 +25,16 @@ pub(super) async fn look_after(core: Weak<ServerCore>, due: Arc<Notify>) {
             {
                 let mut state = lock(&tasks.state);
                 if state.leaving {
-                    // Together: whoever serves after that looks again.
+                    // Under one lock: a server that serves after that starts the loop again.
                     state.looking = false;
                     return;
                 }
             }
-            // Not later: a task may have become due that nobody has told of.
+            // Not later: a task may have become due without a notification.
             let longest = (tasks.options.lease / 2).max(Duration::from_millis(10));
             match tasks.take_due(&core).await {
                 Ok(Taken { taken: 0, seen }) => {
-                    // What cannot be taken here stays due.
+                    // Tasks that this process cannot take over stay due.
                     let again = if seen == 0 { Duration::ZERO } else { longest };
                     match limited(tasks.store.next_due()).await {
                         Ok(Some(next)) => next.max(again).min(longest),
@@ -63,7 +63,8 @@ struct Taken {
 }
 
 impl Tasks {
-    /// Look at all that is due, a page at a time: what cannot be taken here hides nothing that comes after it.
+    /// Takes over all due tasks, a page at a time: a task that this process cannot take over hides none that
+    /// comes after it.
     async fn take_due(&self, core: &Arc<ServerCore>) -> Result<Taken, crate::store::StoreError> {
         let (mut taken, mut seen, mut after) = (0, 0, None::<String>);
         loop {
@@ -81,19 +82,19 @@ impl Tasks {
         }
     }
 
-    /// Take one over. False: it is not for this process.
+    /// Takes over one task. False: it is not for this process.
     async fn take(&self, core: &Arc<ServerCore>, stored: TaskSummary) -> bool {
         let version = stored.version;
         let Ok(Summary { id, owner, tool, .. }) = summary(stored) else { return false };
         let Some(entry) = core.catalog.tool(&tool) else { return false };
-        // Of this process itself: its worker is slower than its lease, or cannot reach the store.
+        // This process itself works on it: its worker is slower than its lease, or cannot reach the store.
         if lock(&self.state).running.contains_key(&id) {
             return false;
         }
         let Some(place) = self.place(&owner, true) else { return false };
         let held = match self.load(&id).await {
             Ok(held) if held.version == version => held,
-            // Somebody else was faster.
+            // Another process has taken it first.
             Ok(_) | Err(Failed::Gone) => return true,
             Err(Failed::Refused(_)) => return false,
             Err(Failed::Store(error)) => {

@@ -1,4 +1,5 @@
-//! What clients ask: a task for a call, and then where it is.
+//! Client requests about tasks: the creation of a task for a call, its state, result, answers, cancellation
+//! and list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,16 +28,16 @@ use crate::server::seal::{now_ms, random_id};
 /// Most tasks on one page of a list.
 const PAGE: usize = 50;
 
-/// Who asks.
+/// The identity of the requester.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Whose<'a> {
-    /// Who has signed in.
+    /// The authenticated principal.
     pub principal: Option<&'a str>,
-    /// What the legacy session goes by that the request came in.
+    /// The identity of the legacy session of the request.
     pub session: Option<&'a str>,
 }
 
-/// Makes a task of a call.
+/// The creation of a task from a call.
 pub(crate) struct Creation {
     core: Arc<ServerCore>,
     entry: Arc<Entry<Arc<dyn Handler>>>,
@@ -102,7 +103,8 @@ impl Handler for Creation {
         };
         let record = Record::new(random_id(), self.owner.clone(), origin, self.terms(), now_ms());
         let (core, entry) = (self.core.clone(), self.entry.clone());
-        // To its end, even if the caller leaves meanwhile: a task that is stored and that nobody works on would be late.
+        // To its end, even if the caller disconnects meanwhile: a stored task that no process works on would
+        // be late.
         let made = tasks.spawn(async move {
             if let Err(error) = core.tasks.insert(&record).await {
                 if error.is_full() {
@@ -116,7 +118,7 @@ impl Handler for Creation {
                 return Outcome::Error(failed(&error));
             }
             if call.is_cancelled() {
-                // Nobody knows its id.
+                // No client knows its id.
                 let id = record.id.clone();
                 let known = Held { version: 1, record };
                 if let Err(Failed::Store(error)) = core.tasks.change(&id, Some(known), Event::Cancelled).await
@@ -135,9 +137,9 @@ impl Handler for Creation {
 }
 
 impl Tasks {
-    /// A task that nobody is told of must not be worked on: remove it, once the store answers, and again when whatever the store
-    /// has not answered in time must be done. Until then it has its place, so that a store that is down has only so much to
-    /// remove later.
+    /// Removes a task whose id no client has received, for it must not be worked on: once the store answers,
+    /// and again when whatever the store has not answered in time must be done. Until then the task occupies
+    /// its place, so that an unavailable store has only so much to remove later.
     fn forget(&self, id: String, place: Place) {
         let tasks = self.me.clone();
         let Some(runtime) = self.runtime.get() else { return };
@@ -179,7 +181,7 @@ impl Tasks {
     }
 }
 
-/// Answers requests about tasks.
+/// The answering of requests about tasks.
 pub(crate) struct Answering {
     core: Arc<ServerCore>,
     principal: Option<String>,
@@ -229,13 +231,15 @@ impl Asker {
         }
     }
 
-    /// What lists say of a task that the asker may see. Another's looks like one that is not there.
+    /// Returns the summary of a task that the requester may see. A task of another owner is reported as
+    /// unknown.
     async fn look(&self, id: &str) -> Result<Summary, Failed> {
         let summary = self.core.tasks.summary(id).await?;
         if summary.is_open_to(self.principal.as_deref()) { Ok(summary) } else { Err(Failed::Gone) }
     }
 
-    /// A task that the asker may see, with its arguments and its result. Another's looks like one that is not there.
+    /// Returns a task that the requester may see, with its arguments and its result. A task of another owner
+    /// is reported as unknown.
     async fn read(&self, id: &str) -> Result<Held, Failed> {
         let held = self.core.tasks.load(id).await?;
         if held.record.is_open_to(self.principal.as_deref()) { Ok(held) } else { Err(Failed::Gone) }
@@ -264,7 +268,8 @@ impl Asker {
         let status = self.look(id).await.map_err(|failed| failed.into_rpc(id))?.status;
         let given = json::members(responses.as_str())
             .ok_or_else(|| invalid("params.inputResponses must be an object".into()))?;
-        // What is not asked, or not any more, is ignored (extension, "Task Update Requests").
+        // Answers to questions that are not open, or no longer open, are ignored (extension, "Task Update
+        // Requests").
         if status != Status::InputRequired {
             return Ok(Outcome::Result("{}".into()));
         }
@@ -305,8 +310,9 @@ impl Asker {
         Err(RpcError::new(ErrorKind::InvalidParams, message))
     }
 
-    /// Wait for the end; until then the client is asked what the task asks (2025-11-25, tasks, "Input Required Status"). A store
-    /// that fails meanwhile ends nothing: it is asked again, and told again what the client has answered.
+    /// Waits for the end; until then sends the input requests of the task to the client (2025-11-25, tasks,
+    /// "Input Required Status"). A store that fails meanwhile ends nothing: reads and writes of the client's
+    /// answers are retried.
     async fn result(self, id: &str) -> Result<Outcome, RpcError> {
         let tasks = self.core.tasks.clone();
         let _watch = tasks.watch(vec![id.to_owned()], false);
@@ -350,7 +356,8 @@ impl Asker {
                         Ok(answers) => json::members(&answers)
                             .and_then(|members| members.into_iter().next())
                             .map(|(_, answer)| Answer::Given(answer.to_owned())),
-                        // Nobody can be asked here. Another request for the result may come by a better way.
+                        // No input request can be sent here. Another request for the result may come over a
+                        // transport that can.
                         Err(error) if [local::TRANSPORT.1, local::CANCELLED.1].contains(&error.kind) => None,
                         Err(error) => RawValue::from_string(jsonrpc::error_object(&error.into_rpc()))
                             .ok()
@@ -363,7 +370,8 @@ impl Asker {
         }
     }
 
-    /// Write what the client has answered, until it is written, and read the task if it is over or asks something.
+    /// Writes the answers of the client that are not written yet, and returns the task if it is over or has
+    /// input requests.
     async fn go_on(&self, id: &str, answers: &mut Vec<(String, Answer)>) -> Result<Option<Record>, Failed> {
         if !answers.is_empty() {
             let event = Event::Answered { answers: answers.clone() };
@@ -379,7 +387,7 @@ impl Asker {
         Ok(Some(self.read(id).await?.record))
     }
 
-    /// The asker's own, a page of them. Where nobody signs in, those of the session.
+    /// Returns a page of the requester's own tasks. Without authorization, those of the session.
     async fn list(&self, cursor: Option<&str>) -> Result<Outcome, RpcError> {
         let wrong = || RpcError::new(ErrorKind::InvalidParams, "params.cursor is not valid here");
         let size = self.core.catalog.page_size().min(PAGE);
@@ -406,7 +414,7 @@ impl Asker {
     }
 }
 
-/// What a request for the result of a task that is over is answered with.
+/// Returns the response to a request for the result of a task that is over.
 fn ended(record: &Record) -> Outcome {
     match record.end.as_ref().map(|end| end.outcome()) {
         Some(Outcome::Result(result)) => Outcome::Prepared(Json::from(record.related_result(&result))),

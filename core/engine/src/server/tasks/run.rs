@@ -1,4 +1,4 @@
-//! One run of a task: a call whose words go into the record.
+//! One run of a task: a call whose messages go into the record.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,12 +28,12 @@ use crate::server::asking::{Asked, answers_json};
 use crate::server::call::{Call, Handler, Inbox, Say, Start, Stored, TaskRun, ToStore};
 use crate::server::{ServerCore, guarded};
 
-/// What others tell a run.
+/// The signals from outside to a run.
 #[derive(Default)]
 pub(super) struct Signals {
     orders: Mutex<Orders>,
     wake: Notify,
-    /// Its tool can run again elsewhere.
+    /// True if its tool can run again in another process.
     pub resumable: bool,
 }
 
@@ -43,17 +43,17 @@ struct Orders {
     leave: Option<Leave>,
 }
 
-/// How a run is to end because its server does.
+/// The ways in which a run ends because its server closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// Somebody else takes the task.
+    /// Another process takes over the task.
     Release,
-    /// Nobody can.
+    /// The task fails: no process can take it over.
     Fail,
 }
 
 impl Signals {
-    /// The record is another.
+    /// Signals that the record has changed.
     pub fn changed(&self) {
         lock(&self.orders).changed = true;
         self.wake.notify_one();
@@ -73,7 +73,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Still taken, but nobody who closes the server waits for it.
+    /// Marks the place as occupied, but not waited for by the closing of the server.
     pub fn idle(mut self) -> Place {
         self.working = None;
         self
@@ -105,20 +105,20 @@ impl Drop for Working {
     }
 }
 
-/// What a run takes up until its handler has really ended, which may be later than the run: a thread that is cancelled goes on
-/// until it notices.
+/// The resources of a run until its handler has really ended, which may be later than the run: a cancelled
+/// thread continues until it notices.
 pub(crate) struct Hold {
     _place: Place,
-    /// Its turn among the tasks of its tool, while it has it.
+    /// Its permit among the tasks of its tool, while it has one.
     turn: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Tasks {
-    /// A place for a task of this owner, if there is one. `known`: the task is there already, and counts as its owner's
-    /// where it was made.
+    /// Returns a place for a task of this owner, if there is one. `known`: the task exists already, and
+    /// counts as its owner's where it was made.
     pub(super) fn place(&self, owner: &str, known: bool) -> Option<Place> {
         let mut state = lock(&self.state);
-        // Nobody in particular has as many as there are.
+        // Tasks without an owner have no limit of their own.
         let limit = if owner.is_empty() || known { usize::MAX } else { self.options.per_owner };
         let count = state.owners.get(owner).copied().unwrap_or(0);
         if state.leaving || state.places >= self.options.most || count >= limit {
@@ -138,7 +138,7 @@ impl Tasks {
     }
 }
 
-/// Work on a task whose lease this process has.
+/// Begins to work on a task whose lease this process holds.
 pub(super) fn begin(
     core: &Arc<ServerCore>,
     entry: Arc<Entry<Arc<dyn Handler>>>,
@@ -220,29 +220,30 @@ struct Worker {
     call: Call,
     exchange: Exchange,
     turns: Option<Arc<Semaphore>>,
-    /// Progress that is not written yet, and when it may be.
+    /// Progress that is not written yet, and the time at which it may be.
     said: Option<String>,
     say_at: Instant,
     /// Questions without all their answers.
     waiting: Vec<Asked>,
-    /// What the store could not take yet, in its order; since when, and when it is tried again.
+    /// Values that the store could not accept yet, in their order; the time of the first failure, and of the
+    /// next retry.
     unwritten: VecDeque<Wanted>,
     failing: Option<Instant>,
     retry: Instant,
-    /// Its handler has begun.
+    /// True if its handler has begun.
     started: bool,
-    /// It has no turn, and its time does not count: it has not begun, or waits for its client.
+    /// True while it has no permit, and its time does not count: it has not begun, or waits for its client.
     rests: bool,
-    /// It wants its turn.
+    /// The wait for its permit, if it needs one.
     queued: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
-    /// How long its handler may work, while it rests; until when, while it does not.
+    /// The time that its handler may still work, while it rests; the end of that time, while it does not.
     left: Option<Duration>,
     limit: Option<Instant>,
     hold: Arc<Hold>,
     _working: Option<Working>,
 }
 
-/// What a handler waits for until it is in the store.
+/// A write that the handler waits for.
 enum Wanted {
     Asked(Asked),
     Stored(ToStore),
@@ -261,7 +262,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let Some(core) = self.core.upgrade() else { return };
         let mut state = lock(&core.tasks.state);
-        // Unless another run of it has begun here.
+        // Unless another run of it has begun in this process.
         if state.running.get(&self.held.record.id).is_some_and(|signals| Arc::ptr_eq(signals, &self.signals))
         {
             state.running.remove(&self.held.record.id);
@@ -269,7 +270,7 @@ impl Drop for Worker {
     }
 }
 
-/// What happens to a run.
+/// The events of a run.
 enum Happened {
     Turn(Option<OwnedSemaphorePermit>),
     Said(Say),
@@ -280,11 +281,11 @@ enum Happened {
     TooLong,
 }
 
-/// The run is over; the call is to be told this, unless it has ended by itself.
+/// The end of a run, with the reason to cancel its call, unless the call has ended by itself.
 struct Over(Option<&'static str>);
 
 impl Worker {
-    /// To its end: why its call is to be cancelled, if it is.
+    /// Works to the end of the run, and returns the reason to cancel its call, if it is to be cancelled.
     async fn work(mut self) -> Option<&'static str> {
         let pause = (self.options.lease / 3).max(Duration::from_millis(1));
         let mut beat = Instant::now() + pause;
@@ -337,7 +338,7 @@ impl Worker {
         }
     }
 
-    /// Wait for a turn, with one place in the queue.
+    /// Waits for a permit, with one place in the queue.
     fn queue(&mut self) {
         if self.queued.is_none() {
             let turns = self.turns.clone();
@@ -350,12 +351,12 @@ impl Worker {
         }
     }
 
-    /// It is its turn.
+    /// Resumes the run with its permit.
     fn go_on(&mut self, turn: Option<OwnedSemaphorePermit>) {
         self.queued = None;
         self.rests = false;
         *lock(&self.hold.turn) = turn;
-        // Past what a clock can count is never.
+        // A time past the range of the clock means never.
         self.limit = self.left.take().and_then(|left| Instant::now().checked_add(left));
         if self.started {
             self.settle();
@@ -365,7 +366,8 @@ impl Worker {
         }
     }
 
-    /// Its handler waits for the client, who may take any time: others have their turns meanwhile.
+    /// Releases the permit while the handler waits for the client, which may take any time: other runs use it
+    /// meanwhile.
     fn rest(&mut self) {
         if !self.rests {
             self.rests = true;
@@ -401,7 +403,7 @@ impl Worker {
                 "the server was shut down, and the tool of the task cannot be run again",
             );
             match how {
-                // Should it fail, the lease runs out.
+                // If the write fails, the lease runs out.
                 Leave::Release => drop(self.change(Event::Released { run: self.run }).await),
                 Leave::Fail => self.end(End::from(gone)).await,
             }
@@ -425,18 +427,19 @@ impl Worker {
                 self.finish(outcome).await;
                 Err(Over(None))
             }
-            // No stream is there to send them on (extension, "Task Status Notifications").
+            // There is no stream to send them on (extension, "Task Status Notifications").
             Say::Log(_) | Say::CloseStream | Say::Notice(_) | Say::Missed(_) => Ok(()),
         }
     }
 
-    /// Renew the lease; a task that waits for its client needs none, and is only looked at.
+    /// Renews the lease; a task that waits for its client needs none, and is only read.
     async fn beat(&mut self) -> Result<(), Over> {
         if self.held.record.open().next().is_some() {
             return self.look().await;
         }
         match self.change(Event::Heartbeat { run: self.run }).await {
-            // It is tried again; should somebody else take the task meanwhile, nothing of this run counts any more.
+            // It is retried; if another process takes over the task meanwhile, nothing of this run counts any
+            // longer.
             Err(Failed::Store(error)) => report(&error),
             Err(failed) => return Err(over(&failed)),
             Ok(()) => {}
@@ -463,7 +466,7 @@ impl Worker {
         }
     }
 
-    /// Write the progress that was reported last.
+    /// Writes the progress that was reported last.
     async fn say(&mut self) -> Result<(), Over> {
         let Some(message) = self.said.take() else { return Ok(()) };
         self.say_at = Instant::now() + Duration::from_millis(self.held.record.terms.poll);
@@ -480,8 +483,9 @@ impl Worker {
         if self.failing.is_some() { Ok(()) } else { self.write().await }
     }
 
-    /// Write what the handler waits for. While the store fails the handler waits on; when it has failed for as long as a lease,
-    /// a tool that can run again is left to another run, and any other one is told.
+    /// Writes the values that the handler waits for. While the store fails, the handler waits; when it has
+    /// failed for as long as a lease, a tool that can run again is left to another run, and any other tool
+    /// receives the error.
     async fn write(&mut self) -> Result<(), Over> {
         while let Some(wanted) = self.unwritten.pop_front() {
             let run = self.run;
@@ -525,7 +529,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Give the handler the answers that are there; the last ones when it has its turn again.
+    /// Passes the present answers to the handler; the last ones when it has its permit again.
     fn settle(&mut self) {
         let record = &self.held.record;
         let is_answered = |asked| answers(record, asked).is_some();
@@ -566,13 +570,13 @@ impl Worker {
         self.end(end).await;
     }
 
-    /// Write how it has ended, however long the store may need.
+    /// Writes the end of the task, however long the store may need.
     async fn end(&mut self, end: End) {
         let pause = (self.options.lease / 3).max(Duration::from_millis(1));
         loop {
             match self.change(Event::Finished { run: self.run, end: end.clone() }).await {
                 Err(Failed::Store(error)) => report(&error),
-                // It was cancelled, taken over, or is not kept any more.
+                // It was cancelled, taken over, or is no longer stored.
                 Ok(()) | Err(_) => return,
             }
             tokio::time::sleep(pause).await;
@@ -587,7 +591,7 @@ impl Worker {
     }
 }
 
-/// Why a run cannot go on.
+/// Returns the reason why a run cannot continue.
 fn over(failed: &Failed) -> Over {
     Over(Some(match failed {
         Failed::Refused(Refused::Stale) => "another process works on the task",
@@ -597,7 +601,7 @@ fn over(failed: &Failed) -> Over {
     }))
 }
 
-/// The answers to what was asked together, if all of them are there.
+/// Returns the answers to questions that were sent together, if all of them are there.
 fn answers(record: &Record, asked: &Asked) -> Option<Result<String, Error>> {
     let mut given = Vec::with_capacity(asked.questions.len());
     for question in &asked.questions {
@@ -622,7 +626,8 @@ fn refusal(error: &str) -> Error {
     }
 }
 
-/// What a client reads of progress: the numbers too, where the message does not say them, for there is no other place for them.
+/// Returns the text of progress for a client: with the numbers, if the message does not contain them, because
+/// a task has no other member for them.
 fn sentence(step: &Progress) -> String {
     let numbers = match step.total {
         Some(total) => format!("{} of {total}", step.progress),
@@ -639,7 +644,7 @@ fn sentence(step: &Progress) -> String {
     }
 }
 
-/// The request that a task was made of, for another run of it.
+/// Returns the request that a task was made from, for another run of it.
 fn request(origin: &Origin) -> Request {
     let json = |raw: &Option<Box<RawValue>>| {
         raw.as_ref().map_or_else(Json::default, |raw| Json::from(raw.get().to_owned()))
@@ -667,7 +672,7 @@ fn request(origin: &Origin) -> Request {
     }
 }
 
-/// For whom it runs.
+/// Returns the access with which the task runs.
 fn access(origin: &Origin) -> Access {
     let (Some(principal), Some(claims)) = (&origin.principal, &origin.claims) else {
         return Access::default();
@@ -676,7 +681,7 @@ fn access(origin: &Origin) -> Access {
     Access::Known(Arc::new(Caller::kept(principal.as_str().into(), claims)))
 }
 
-/// What earlier runs have stored.
+/// Returns the values that earlier runs have stored.
 fn memory(record: &Record) -> Memory {
     let mut memory = Memory::default();
     for (key, value) in &record.kept {

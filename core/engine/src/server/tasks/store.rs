@@ -1,4 +1,4 @@
-//! Reading and writing records: by compare-and-swap, within a time limit.
+//! Reads and writes of records: by compare-and-swap, within a time limit.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::Tasks;
 use crate::server::seal::now_ms;
 use crate::store::{StoreError, StoreFuture, StoredTask, TaskSummary, TaskTimes};
 
-/// How long a store may take for one thing.
+/// The time limit for one operation of a store.
 pub(super) const STORE_LIMIT: Duration = Duration::from_secs(10);
-/// The longest pause before a store that has failed is tried again.
+/// The longest pause before a failed operation of a store is retried.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
-/// How often a task is read again because somebody else was faster.
+/// The number of times that a task is read again after another writer was first.
 const TRIES: usize = 32;
 
 /// A record at a version.
@@ -23,10 +23,10 @@ pub(super) struct Held {
     pub record: Record,
 }
 
-/// Why a task was not read or changed.
+/// The reasons why a task was not read or changed.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// There is none of that id.
+    /// There is no task of that id.
     Gone,
     /// The event changes nothing.
     Refused(Refused),
@@ -35,7 +35,7 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// What a client is told.
+    /// Returns the error for a client.
     pub fn into_rpc(self, id: &str) -> RpcError {
         match self {
             Failed::Gone | Failed::Refused(_) => unknown(id),
@@ -44,7 +44,7 @@ impl Failed {
     }
 }
 
-/// There is no such task, or it is another's: the two look the same.
+/// Returns the error for a task that is unknown or belongs to another owner: the two are indistinguishable.
 pub(super) fn unknown(id: &str) -> RpcError {
     let shown: String = id.chars().take(64).collect();
     RpcError::new(ErrorKind::InvalidParams, format!("Task not found: {shown}"))
@@ -59,7 +59,7 @@ pub(super) fn failed(error: &StoreError) -> RpcError {
     RpcError::new(ErrorKind::InternalError, "the server's store of tasks has failed")
 }
 
-/// What a store is asked, within the time limit. Only on the background runtime.
+/// Waits for an operation of a store, within the time limit. Only on the background runtime.
 pub(super) async fn limited<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
     match tokio::time::timeout(STORE_LIMIT, asked).await {
         Ok(answered) => answered,
@@ -68,27 +68,27 @@ pub(super) async fn limited<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
 }
 
 impl Tasks {
-    /// Write a new one.
+    /// Writes a new task.
     pub(super) async fn insert(&self, record: &Record) -> Result<(), StoreError> {
-        // Counted by the store from here on: clocks of the processes that write to it later need not agree.
+        // The store measures it from here on: clocks of the processes that write to it later need not agree.
         let keep = record.terms.ttl.map(Duration::from_millis);
         let times = TaskTimes { due: self.due(Attention::Lease), keep };
         limited(self.store.insert_within(stored(record, 1), times, self.options.kept)).await
     }
 
-    /// Read what lists and watches need of one.
+    /// Reads the summary of a task, which suffices for lists and watches.
     pub(super) async fn summary(&self, id: &str) -> Result<Summary, Failed> {
         let known = limited(self.store.summary(id)).await.map_err(Failed::Store)?;
         summary(known.ok_or(Failed::Gone)?)
     }
 
-    /// Read one, with its arguments and its result.
+    /// Reads a task, with its arguments and its result.
     pub(super) async fn load(&self, id: &str) -> Result<Held, Failed> {
         let loaded = limited(self.store.load(id)).await.map_err(Failed::Store)?;
         held(loaded.ok_or(Failed::Gone)?)
     }
 
-    /// Change one, beginning with what is known of it, if anything is.
+    /// Changes a task, beginning with the known version, if there is one.
     pub(super) async fn change(
         &self,
         id: &str,
@@ -118,7 +118,7 @@ impl Tasks {
     }
 }
 
-/// A record of a store.
+/// Parses a stored record.
 pub(super) fn held(stored: StoredTask) -> Result<Held, Failed> {
     let StoredTask { version, text, .. } = stored;
     match Record::from_text(&text) {
@@ -127,7 +127,7 @@ pub(super) fn held(stored: StoredTask) -> Result<Held, Failed> {
     }
 }
 
-/// A summary of a store.
+/// Parses a stored summary.
 pub(super) fn summary(stored: TaskSummary) -> Result<Summary, Failed> {
     let TaskSummary { id, owner, text, .. } = stored;
     Summary::from_text(id, owner, &text).map_err(|error| Failed::Store(StoreError::new(error)))
@@ -145,7 +145,7 @@ fn stored(record: &Record, version: u64) -> StoredTask {
 }
 
 impl Tasks {
-    /// Change one on behalf of its client: its run hears of it.
+    /// Changes a task on behalf of its client, and signals its run.
     pub(super) async fn change_for_client(
         &self,
         id: &str,
@@ -159,7 +159,7 @@ impl Tasks {
         changed
     }
 
-    /// Change one as it is here, or not at all: `None` if somebody else was faster.
+    /// Changes a task at the given version only: `None` if another writer was first.
     pub(super) async fn change_once(&self, held: Held, event: Event<'_>) -> Result<Option<Held>, Failed> {
         let Next { record, visible, attention } =
             held.record.after(event, now_ms()).map_err(Failed::Refused)?;

@@ -1,4 +1,4 @@
-//! Who wants to hear of a task: streams that listen, and clients that wait for its result.
+//! Watches of tasks: by streams that subscribe, and by clients that wait for a result.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,24 +15,24 @@ use super::Tasks;
 use super::store::{Failed, failed};
 use crate::lock;
 
-/// How often a watched task is looked at, should the news of a change get lost.
+/// The interval at which a watched task is polled, in case a change notification is lost.
 pub(super) const LOOK: Duration = Duration::from_secs(15);
 
-/// One task that somebody wants to hear of.
+/// One watched task.
 #[derive(Default)]
 pub(super) struct Watched {
     by: usize,
-    /// How many of those are streams, which are told what it asks and its result.
+    /// The number of watches that are streams, which receive its questions and its result.
     heard_by: usize,
-    /// A digest of what everybody knows of it.
+    /// A digest of the state that was last reported to every watch.
     told: Option<u64>,
-    /// What everybody knows is its end: there is nothing more to look for.
+    /// True if its end was reported: nothing more is polled.
     over: bool,
     changed: Arc<Notify>,
 }
 
 impl Watched {
-    /// It is this now. False: everybody knows.
+    /// Sets the present state. False: it was reported already.
     pub fn changed(&mut self, summary: &Summary) -> bool {
         let is_news = self.is_news(summary);
         if is_news {
@@ -43,17 +43,17 @@ impl Watched {
         is_news
     }
 
-    /// Whether not everybody knows that it is this.
+    /// Returns true if this state was not reported to every watch.
     pub fn is_news(&self, summary: &Summary) -> bool {
         self.told != Some(digest(summary))
     }
 
-    /// Whether a stream listens to it.
+    /// Returns true if a stream is subscribed to it.
     pub fn is_heard(&self) -> bool {
         self.heard_by > 0
     }
 
-    /// Whether everybody knows its end.
+    /// Returns true if its end was reported.
     pub fn is_over(&self) -> bool {
         self.over
     }
@@ -91,7 +91,7 @@ impl Drop for Watch {
 }
 
 impl Tasks {
-    /// Watch these from now on. `is_stream`: what they ask and their results are told.
+    /// Watches these tasks from now on. `is_stream`: the watch receives questions and results.
     pub(super) fn watch(&self, ids: Vec<String>, is_stream: bool) -> Watch {
         let mut state = lock(&self.state);
         for id in &ids {
@@ -102,13 +102,14 @@ impl Tasks {
         Watch { tasks: self.me.clone(), ids, is_stream, alive: Arc::new(()) }
     }
 
-    /// Told when a watched task has changed; register before looking.
+    /// Returns a notification for changes of a watched task; register before reading the task.
     pub(super) fn changes(&self, id: &str) -> Arc<Notify> {
         lock(&self.state).watched.entry(id.to_owned()).or_default().changed.clone()
     }
 
-    /// Leave in a filter only the tasks that its client may see, and watch those: what they are now, and what they become, is
-    /// told to the hub from [`Granted::begin`] on. Fails where the store does: whose they are cannot be told then.
+    /// Restricts a filter to the tasks that its client may see, and watches those: their present states and
+    /// changes are sent to the hub from [`Granted::begin`] on. Fails if the store does: the owners of the
+    /// tasks are unknown then.
     pub fn grant(
         self: &Arc<Self>,
         mut filter: Filter,
@@ -138,24 +139,25 @@ impl Tasks {
     }
 }
 
-/// A filter of a stream that is about tasks.
+/// The filter of a stream that subscribes to tasks.
 pub(crate) struct Granted {
-    /// What is told on it.
+    /// The subjects that the stream receives.
     pub filter: Filter,
-    /// Where the tasks are.
+    /// The states of the tasks when they were read.
     seen: Vec<Summary>,
     tasks: Arc<Tasks>,
     watch: Watch,
 }
 
 impl Granted {
-    /// The stream listens: where the tasks are, then what they become. Those with questions or a result are read one after the
-    /// other and told to `listener`, which has only so much room; the others are told at once. They stay watched while the
-    /// watch lives.
+    /// Begins the stream: the states of the tasks, then their changes. Tasks with questions or a result are
+    /// read one after the other and sent to `listener`, which has limited room; the others are returned at
+    /// once. They stay watched while the watch lives.
     pub fn begin(self, listener: Weak<dyn Listener>) -> (Vec<News>, Watch) {
         let Granted { seen, tasks, watch, .. } = self;
         {
-            // What has changed since they were read was told when nobody listened here: the first look tells it again.
+            // Changes since they were read were sent when nothing was subscribed here: the first poll sends
+            // them again.
             let mut state = lock(&tasks.state);
             for summary in &seen {
                 if let Some(watched) = state.watched.get_mut(&summary.id) {
@@ -172,7 +174,7 @@ impl Granted {
     }
 }
 
-/// Look at tasks now and once in a while, for as long as they are watched and their end is not known.
+/// Polls tasks now and at intervals, for as long as they are watched and their end was not reported.
 async fn look(tasks: Weak<Tasks>, mut ids: Vec<String>, alive: Weak<()>) {
     loop {
         {
@@ -231,7 +233,7 @@ pub(crate) mod tests {
         Record::new("id".into(), String::new(), origin, terms, 0)
     }
 
-    /// Counts what is read of it: whole tasks, and summaries of one.
+    /// Counts reads of whole tasks and of summaries.
     #[derive(Default)]
     struct Counting {
         tasks: MemoryStore,
@@ -338,7 +340,7 @@ pub(crate) mod tests {
         assert!(!line.hub().has_session("s"));
     }
 
-    /// Where a stream reads requests and listens on one thread, a task may end between the two.
+    /// A task may end between the moments when a stream reads its request and when it subscribes.
     #[tokio::test(start_paused = true)]
     async fn an_end_before_the_stream_listens_is_told_on_it() {
         let line = Line::new(None);
@@ -356,7 +358,7 @@ pub(crate) mod tests {
         let _membership = line.hub().join(listener.clone());
         let (news, _watch) = granted.begin(listener);
         assert_eq!(news, [News::of(&record())]);
-        // Nobody says anything more, and looks once in a while find it as it was told.
+        // No further change is published, and the polls find the state that was reported.
         tokio::time::sleep(LOOK * 3).await;
         let mut told = Vec::new();
         while let Poll::Ready((_, said)) = inbox.poll_next(&Context::from_waker(Waker::noop())) {

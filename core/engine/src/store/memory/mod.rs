@@ -1,4 +1,4 @@
-//! All of it in the memory of one process.
+//! A store in the memory of one process.
 
 mod tasks;
 
@@ -27,17 +27,18 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// One whose tasks take this many bytes at most, with about half a kibibyte more for each than its text has; by default a
-    /// gibibyte. No task is forgotten before its time: new ones are refused.
+    /// Returns a store whose tasks take this many bytes at most, with about half a kibibyte more for each
+    /// than its text has; by default a gibibyte. No task is removed before its time: new ones are refused.
     pub fn limited(task_bytes: usize) -> MemoryStore {
         MemoryStore { tasks: Mutex::new(tasks::Tasks::limited(task_bytes)), ..MemoryStore::default() }
     }
 }
 
-/// What is kept for a time.
+/// Entries that expire.
 struct Table<K, T> {
     entries: BTreeMap<K, Kept<T>>,
-    /// At how many entries those whose time is over are looked for: often enough for a table of at most twice what lives.
+    /// The number of entries at which expired ones are removed: often enough for a table of at most twice the
+    /// live entries.
     sweep_at: usize,
 }
 
@@ -57,7 +58,7 @@ impl<K: Ord + Clone, T> Table<K, T> {
         self.entries.get_mut(key).filter(|kept| !kept.is_over())
     }
 
-    /// What is kept under a key, `new` if nothing is, from now on for `keep`.
+    /// Returns the entry of a key, `new` if there is none, and stores it for `keep` from now on.
     fn keep(&mut self, key: &K, keep: Duration, new: impl FnOnce() -> T) -> &mut T {
         if self.entries.len() >= self.sweep_at {
             self.entries.retain(|_, kept| !kept.is_over());
@@ -78,7 +79,7 @@ impl<T> Kept<T> {
     }
 }
 
-/// Out of range means "never".
+/// Returns the end of a time from now on. Out of range means "never".
 fn until(keep: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(keep).unwrap_or_else(|| now + Duration::from_secs(1 << 30))
@@ -87,7 +88,7 @@ fn until(keep: Duration) -> Instant {
 #[derive(Default)]
 struct Stream {
     events: VecDeque<StoredEvent>,
-    /// The number of the newest event there ever was.
+    /// The number of the newest event so far.
     newest: u64,
     over: bool,
 }
@@ -180,7 +181,7 @@ impl CredentialStore for MemoryStore {
 
 impl Bus for MemoryStore {
     fn publish(&self, message: Bytes) {
-        // Not under the lock: who hears of it may publish or subscribe.
+        // Not under the lock: a subscriber may publish or subscribe.
         let subscribers = lock(&self.subscribers).clone();
         let heard = subscribers.iter().filter(|subscriber| subscriber.deliver(&message)).count();
         if heard < subscribers.len() {

@@ -1,4 +1,4 @@
-//! Tasks in memory: a table, and what they are found by.
+//! Tasks in memory: a table, and its indexes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::ready;
@@ -10,23 +10,23 @@ use crate::store::{
     DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
 };
 
-/// About what a task takes besides its text.
+/// About how many bytes a task takes besides its text.
 const OVERHEAD: usize = 512;
 
 pub(super) struct Tasks {
     entries: HashMap<String, Entry>,
     by_owner: BTreeMap<(String, u64), String>,
-    /// Those that are over.
+    /// The tasks that are over.
     over: BTreeSet<(String, u64)>,
-    /// How many tasks of an owner there are, and how many bytes their texts have.
+    /// The number of tasks of each owner, and the bytes of their texts.
     owners: HashMap<String, TaskQuota>,
     by_due: BTreeSet<(Instant, u64, String)>,
     by_end: BTreeSet<(Instant, u64, String)>,
-    /// From when on times are counted where they are written down.
+    /// The origin of the stored times.
     begun: Instant,
-    /// The number of the newest.
+    /// The number of the newest task.
     newest: u64,
-    /// About how many bytes all of them take, and may take.
+    /// About how many bytes all tasks take, and may take.
     bytes: usize,
     most: usize,
 }
@@ -41,7 +41,7 @@ fn size(task: &StoredTask) -> usize {
     OVERHEAD + task.owner.len() + task.summary.len() + task.text.len()
 }
 
-/// How many bytes of it count as its owner's.
+/// Returns how many of its bytes count as its owner's.
 fn texts(task: &StoredTask) -> u64 {
     (task.summary.len() + task.text.len()) as u64
 }
@@ -75,7 +75,7 @@ impl Tasks {
         }
     }
 
-    /// Forget what is over, so that whatever is found is there.
+    /// Removes expired tasks, so that none is found afterwards.
     fn sweep(&mut self, now: Instant) {
         while let Some((end, _, id)) = self.by_end.first() {
             if *end > now {
@@ -124,7 +124,8 @@ impl Tasks {
         Some(entry)
     }
 
-    /// Those that have to be forgotten for another task of the owner with so many bytes, and whether there is room then.
+    /// Returns the tasks to remove for another task of the owner with so many bytes, and whether there is
+    /// room then.
     fn room(&self, owner: &str, bytes: u64, quota: TaskQuota) -> (Vec<String>, bool) {
         let mut kept = self.owners.get(owner).copied().unwrap_or(TaskQuota { tasks: 0, bytes: 0 });
         let fits =
@@ -142,7 +143,7 @@ impl Tasks {
     }
 }
 
-/// Out of range means "never".
+/// Returns the end of a time. Out of range means "never".
 fn after(time: Option<Duration>, now: Instant) -> Option<Instant> {
     time.and_then(|time| now.checked_add(time))
 }
@@ -173,7 +174,7 @@ impl TaskStore for MemoryStore {
                 return Err(quota.exceeded());
             }
             let freed: usize = forgotten.iter().map(|id| size(&tasks.entries[id].task)).sum();
-            // What is there may grow: a task that was begun can be finished.
+            // An existing task may grow: a task that was begun can be finished.
             if (tasks.bytes - freed).saturating_add(size(&task)) > tasks.most {
                 return Err(StoreError::full(format!("the tasks in memory take {} bytes", tasks.bytes)));
             }
@@ -228,7 +229,7 @@ impl TaskStore for MemoryStore {
                     .ok_or_else(|| StoreError::new("no page of due tasks begins there"))?,
             };
             let at = tasks.begun + Duration::from_nanos(at);
-            // No id is less than none: the number alone tells them apart.
+            // No id is less than the empty one: the number alone separates them.
             let mut due = tasks.by_due.range((at, number + u64::from(after.is_some()), String::new())..);
             let page: Vec<_> = due.by_ref().take_while(|(due, ..)| *due <= now).take(limit).collect();
             let more = due.next().is_some_and(|(due, ..)| *due <= now);

@@ -1,4 +1,5 @@
-//! Messages between processes: small ones in notifications, large ones in a table that notifications point into.
+//! Messages between processes: small ones in notifications, large ones in a table to which notifications
+//! refer.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use crate::store::background::Pause;
 use crate::store::hub::{Hub, Queue};
 use crate::store::{Bus, StoreError, Subscriber};
 
-/// A notification holds less than 8000 bytes. This many are fewer than 7400 as base64, and leave room for what goes before them.
+/// Most bytes of a message in a notification, which holds less than 8000 bytes: this many are fewer than 7400
+/// as base64, and leave room for the prefix.
 const SMALL: usize = 5500;
-/// How many messages are sent at a time.
+/// Most messages that are sent at a time.
 const MANY: usize = 64;
-/// How often a connection that brings nothing is asked whether it lives.
+/// The interval at which a connection without messages is checked.
 const QUIET: Duration = Duration::from_secs(10);
-/// How often the same messages are sent before they are given up.
+/// The number of times that the same messages are sent before they are dropped.
 const ATTEMPTS: u32 = 6;
 
 impl Bus for PostgresStore {
@@ -34,9 +36,9 @@ impl Bus for PostgresStore {
     }
 }
 
-/// Send what is published here. One batch at a time, so that the order is kept.
+/// Sends the messages that are published here. One batch at a time, so that the order is preserved.
 pub(super) async fn publish(database: Arc<Database>, mut queue: Queue) {
-    // Of one transaction the database tells equal notifications once, so none are equal.
+    // The database drops duplicate notifications of one transaction, so none are equal.
     let mut number: u64 = 0;
     loop {
         let messages = queue.next(MANY).await;
@@ -51,7 +53,7 @@ pub(super) async fn publish(database: Arc<Database>, mut queue: Queue) {
             small.push(is_small.then(|| BASE64_STANDARD.encode(message)));
             large.push((!is_small).then(|| message.to_vec()));
         }
-        // The large ones are kept in the same transaction that tells of them.
+        // The large messages are stored in the same transaction that announces them.
         let sql = database.config.named(
             "WITH given AS (
                 SELECT * FROM unnest($2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS given (head, small, large, place)
@@ -88,7 +90,7 @@ pub(super) async fn publish(database: Arc<Database>, mut queue: Queue) {
     }
 }
 
-/// A connection that listens, and what it brings.
+/// A connection that listens, and its notifications.
 pub(super) struct Listening {
     client: Client,
     heard: UnboundedReceiver<Notification>,
@@ -99,10 +101,10 @@ pub(super) async fn listen(database: &Database) -> Result<Listening, StoreError>
     let (client, mut connection) = config.server.connect(config.tls.clone()).await.map_err(failed)?;
     let (sender, heard) = unbounded_channel();
     tokio::spawn(async move {
-        // It ends when its client is dropped, or the server is gone.
+        // It ends when its client is dropped, or the server is unavailable.
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notification(notification) = message {
-                // Those who heard it have gone, and will drop the client.
+                // The receiver was dropped, and the client will be.
                 let _ = sender.send(notification);
             }
         }
@@ -112,7 +114,7 @@ pub(super) async fn listen(database: &Database) -> Result<Listening, StoreError>
     Ok(Listening { client, heard })
 }
 
-/// Hear what others publish, over one connection after the other.
+/// Receives the messages of other processes, over one connection after the other.
 pub(super) async fn hear(database: Arc<Database>, hub: Arc<Hub>, mut listening: Listening) {
     loop {
         let lost = hear_over(&database, &hub, &mut listening).await;
@@ -128,7 +130,7 @@ pub(super) async fn hear(database: Arc<Database>, hub: Arc<Hub>, mut listening: 
     }
 }
 
-/// Until the connection is lost.
+/// Receives messages until the connection is lost.
 async fn hear_over(database: &Database, hub: &Hub, listening: &mut Listening) -> StoreError {
     loop {
         match tokio::time::timeout(QUIET, listening.heard.recv()).await {

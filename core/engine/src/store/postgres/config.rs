@@ -1,4 +1,4 @@
-//! What a URL says, and how it is connected by.
+//! The options of a URL, and the connections with them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +22,9 @@ pub(super) struct Config {
     pub timeout: Duration,
     pub schema: Option<String>,
     pub prefix: String,
-    /// What the names of tables begin with.
+    /// The prefix of the names of the tables.
     names: String,
-    /// Where messages are told.
+    /// The notification channel of messages.
     pub channel: String,
     connections: usize,
 }
@@ -41,7 +41,7 @@ impl Config {
         let (mode, verify) = match mode.as_str() {
             "disable" => (SslMode::Disable, false),
             "prefer" => (SslMode::Prefer, false),
-            // As libpq has it: who names the certificates means them.
+            // As in libpq: `require` with certificates verifies them.
             "require" => (SslMode::Require, roots.is_some()),
             "verify-ca" | "verify-full" => (SslMode::Require, true),
             _ => {
@@ -65,16 +65,16 @@ impl Config {
         Ok(Config { server, tls, timeout, schema, prefix, names, channel, connections })
     }
 
-    /// SQL with the names of the tables in it.
+    /// Returns SQL with the names of the tables in it.
     pub(super) fn named(&self, sql: &str) -> String {
         sql.replace('@', &self.names)
     }
 
-    /// On the store's runtime. Connects to nothing yet.
+    /// Returns a connection pool on the store's runtime. Connects to nothing yet.
     pub(super) fn pool(&self) -> Result<Pool, StoreError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.server.clone(), self.tls.clone(), recycling);
-        // The database gives up what the store has given up.
+        // The database cancels a statement when the store's time limit for it has passed.
         let limit = format!("SET statement_timeout = {}", self.timeout.as_millis());
         let limit = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let limit = limit.clone();
@@ -87,7 +87,8 @@ impl Config {
 }
 
 fn tls(verify: bool, roots: Option<&str>) -> Result<ClientConfig, StoreError> {
-    // Not the process's: no other part of the program is to choose what protects a database.
+    // Not the provider of the process: no other part of the program is to choose the cryptography that
+    // protects a database.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone());
     let config = config.with_safe_default_protocol_versions().map_err(failed)?;
@@ -110,7 +111,8 @@ fn tls(verify: bool, roots: Option<&str>) -> Result<ClientConfig, StoreError> {
     Ok(config.with_root_certificates(store).with_no_client_auth())
 }
 
-/// Takes any certificate, as `sslmode=prefer` and `require` say: against those who listen, not against those who step between.
+/// A verifier that accepts any certificate, as `sslmode=prefer` and `require` specify: it protects against
+/// eavesdroppers, not against a man in the middle.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

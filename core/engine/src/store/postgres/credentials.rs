@@ -1,4 +1,4 @@
-//! Credentials in the database, and whose turn it is to renew them.
+//! Credentials in the database, and the locks for their renewal.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl CredentialStore for PostgresStore {
             Ok(text) => text,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        // A first record takes the place of none.
+        // A first record replaces none.
         let sql = if record.version <= 1 {
             "INSERT INTO @credentials (server, version, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
         } else {

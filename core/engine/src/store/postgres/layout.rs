@@ -1,4 +1,4 @@
-//! The tables, and how they are made.
+//! The tables, and their creation.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,13 +8,15 @@ use super::{Database, failed};
 use crate::server::seal::random;
 use crate::store::StoreError;
 
-/// 1: the first. 2: summaries of tasks, and how much each takes.
+/// The version of the layout. 1: the first. 2: summaries of tasks, and the size of each.
 const LAYOUT: i32 = 2;
 
-/// Those who make the tables wait for each other. A number of ours: an advisory lock is known by nothing else.
+/// The lock under which processes create the tables. The number is this project's choice: it alone identifies
+/// an advisory lock.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7236846105238)";
 
-/// What is text to us is bytes to the database: its encoding may know less than ours, and none of its texts has a NUL.
+/// Text of the engine is bytes in the database: the database's encoding may know less than UTF-8, and none of
+/// its texts has a NUL.
 const FIRST: &str = "
 CREATE TABLE @layout (version integer NOT NULL);
 CREATE TABLE @keys (name text PRIMARY KEY, key text NOT NULL);
@@ -68,13 +70,14 @@ BEGIN
 END $$;
 ";
 
-/// Processes of before go on beside it: they write neither what is new nor `summarized`, which says of which version it is.
+/// Processes of earlier versions continue beside it: they write neither the new columns nor `summarized`, the
+/// version to which the summary belongs.
 const SECOND: &str = "
 ALTER TABLE @tasks ADD COLUMN over boolean, ADD COLUMN bytes bigint, ADD COLUMN summarized bigint,
     ADD COLUMN summary bytea;
 ";
 
-/// Removes what is over; each tells what it has removed.
+/// Statements that remove expired rows; each returns the rows that it has removed.
 pub(super) const SWEEP: [&str; 5] = [
     "DELETE FROM @sessions WHERE id IN (SELECT id FROM @sessions WHERE until <= statement_timestamp()
         LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING 1",
@@ -84,18 +87,18 @@ pub(super) const SWEEP: [&str; 5] = [
     SELECT 1 FROM gone",
     "DELETE FROM @tasks WHERE number IN (SELECT number FROM @tasks WHERE until <= statement_timestamp()
         LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING 1",
-    // For as long as whoever was told of one may take to read it.
+    // For as long as a process that received the notification may take to read the message.
     "DELETE FROM @messages WHERE id IN (SELECT id FROM @messages WHERE at < statement_timestamp() - interval '60 seconds'
         LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING 1",
     "DELETE FROM @turns WHERE name IN (SELECT name FROM @turns WHERE until <= statement_timestamp()
         LIMIT 500 FOR UPDATE SKIP LOCKED) RETURNING 1",
 ];
 
-/// Make what is not there; the key that all share.
+/// Creates the missing tables; returns the key that all processes share.
 pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
     let mut client = database.pool.get().await.map_err(failed)?;
     let config = &database.config;
-    // Without the lock, and without the right to make anything.
+    // Without the lock, and without the right to create anything.
     if layout(&client, database).await?.is_none_or(|known| known < LAYOUT) {
         let transaction = client.transaction().await.map_err(failed)?;
         transaction.batch_execute(LOCK).await.map_err(failed)?;
@@ -134,9 +137,10 @@ pub(super) async fn prepare(database: &Database) -> Result<String, StoreError> {
     row.try_get(0).map_err(failed)
 }
 
-/// Of which layout the tables are, if there are any.
+/// Returns the layout of the tables, if there are any.
 async fn layout(client: &impl GenericClient, database: &Database) -> Result<Option<i32>, StoreError> {
-    // Not to_regclass: it answers from a cache that does not see what others made while this one waited for the lock.
+    // Not to_regclass: it answers from a cache that does not see what other processes created while this one
+    // waited for the lock.
     let sql = "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relname = $1::text AND nspname = coalesce($2::text, current_schema()))";
     let (schema, table) = (&database.config.schema, format!("{}layout", database.config.prefix));

@@ -1,4 +1,4 @@
-//! A PostgreSQL database for any number of machines.
+//! A store in a PostgreSQL database for any number of machines.
 
 mod bus;
 mod config;
@@ -20,28 +20,31 @@ use super::background::Background;
 use super::hub::{Hub, Queue};
 use super::{StoreError, StoreFuture};
 
-/// How often what is over is removed.
+/// The interval at which expired rows are removed.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// A store and a bus in a PostgreSQL database (12 or later), for any number of servers on any number of machines.
+/// A store and a bus in a PostgreSQL database (12 or later), for any number of servers on any number of
+/// machines.
 ///
-/// Named by a URL as `psql` takes it: `postgres://user:password@host:5432/database?sslmode=verify-full`. Options of it that are
-/// the store's own:
+/// Named by a URL in the format of `psql`: `postgres://user:password@host:5432/database?sslmode=verify-full`.
+/// The store itself reads these options of the URL:
 ///
 /// | option | is | default |
 /// | --- | --- | --- |
-/// | `schema` | the schema of the tables; it is made if it is not there | the first of the user's `search_path` |
-/// | `prefix` | what the names of the tables begin with | `trunnion_` |
-/// | `pool` | how many connections there are at most, besides the one that listens | `8` |
-/// | `timeout_ms` | how long anything may take, connecting included, in milliseconds | `5000` |
-/// | `sslmode` | `disable`; `prefer`: TLS if the server has it; `require`: TLS, with whomever; `verify-full`: with a certificate that the platform, or `sslrootcert`, trusts for this host | `prefer` |
+/// | `schema` | the schema of the tables; it is created if it does not exist | the first of the user's `search_path` |
+/// | `prefix` | the prefix of the names of the tables | `trunnion_` |
+/// | `pool` | most connections, besides the one that listens | `8` |
+/// | `timeout_ms` | the time limit of every operation, connecting included, in milliseconds | `5000` |
+/// | `sslmode` | `disable`; `prefer`: TLS if the server has it; `require`: TLS, without verification; `verify-full`: with a certificate that the platform, or `sslrootcert`, trusts for this host | `prefer` |
 /// | `sslrootcert` | a file of PEM certificates to trust instead of the platform's; with it, `require` verifies as well | none |
 ///
-/// Tables are made at the first opening, one at a time even if many processes start at once; after that the user need not be
-/// allowed to. All times are those of the database's clock. What a future has resolved to was committed. Messages between processes
-/// go by `NOTIFY`, so a pooler between must keep sessions (PgBouncer: `pool_mode = session`).
+/// The first opening creates the tables, one process at a time even if many start at once; after that the
+/// user needs no right to create. All times are those of the database's clock. The result of a resolved
+/// future was committed. Messages between processes use `NOTIFY`, so a pooler in between must preserve
+/// sessions (PgBouncer: `pool_mode = session`).
 ///
-/// While the database is down or does not answer, everything fails within `timeout_ms`, and works again when it is back.
+/// While the database is unavailable or does not answer, every operation fails within `timeout_ms`;
+/// operations succeed again when it has recovered.
 pub struct PostgresStore {
     runtime: Background,
     hub: Arc<Hub>,
@@ -49,24 +52,24 @@ pub struct PostgresStore {
     database: Arc<Database>,
 }
 
-/// What runs on the store's runtime.
+/// The part of the store that runs on its runtime.
 struct Database {
     pool: Pool,
     config: Config,
 }
 
-/// What a statement is given.
+/// An argument of a statement.
 type Value = Box<dyn ToSql + Sync + Send>;
 
-/// Boxes what a statement is given.
+/// Boxes the arguments of a statement.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { vec![$(Box::new($value) as $crate::store::postgres::Value),*] };
 }
 use values;
 
 impl PostgresStore {
-    /// Connect to a database, and make the tables if they are not there. Fails when it cannot be reached, when the tables are
-    /// of a later version, and when an option is wrong; no message has the password.
+    /// Connects to a database, and creates the tables if they do not exist. Fails when it cannot be reached,
+    /// when the tables are of a later version, and when an option is wrong; no message has the password.
     pub async fn connect(url: &str) -> Result<PostgresStore, StoreError> {
         let config = Config::parse(url)?;
         let runtime = Background::new("trunnion-postgres")?;
@@ -76,12 +79,13 @@ impl PostgresStore {
         Ok(PostgresStore { runtime, hub, state_key, database })
     }
 
-    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all who open these tables have.
+    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// processes with these tables share.
     pub fn state_key(&self) -> &str {
         &self.state_key
     }
 
-    /// Run one statement on the store's runtime; `@` in it stands for the beginning of the names of the tables.
+    /// Runs one statement on the store's runtime; `@` in it stands for the prefix of the names of the tables.
     fn query<T: Send + 'static>(
         &self,
         sql: &str,
@@ -92,7 +96,8 @@ impl PostgresStore {
         self.runtime.run(async move { read(database.query(&sql, values).await?) })
     }
 
-    /// [`PostgresStore::query`] of a statement that changes a row or none: whether it did.
+    /// Runs a statement as [`PostgresStore::query`] does that changes a row or none; returns true if it
+    /// changed one.
     fn changes(&self, sql: &str, values: Vec<Value>) -> StoreFuture<bool> {
         self.query(sql, values, |rows| Ok(!rows.is_empty()))
     }
@@ -108,7 +113,7 @@ async fn open(config: Config, hub: Arc<Hub>, queue: Queue) -> Result<(Arc<Databa
     let pool = config.pool()?;
     let database = Arc::new(Database { pool, config });
     let state_key = database.within(layout::prepare(&database)).await?;
-    // Who subscribes hears everything from then on, so it listens already.
+    // A subscriber receives everything from its subscription on, so the connection listens already.
     let listening = database.within(bus::listen(&database)).await?;
     tokio::spawn(bus::hear(database.clone(), hub, listening));
     tokio::spawn(bus::publish(database.clone(), queue));
@@ -117,7 +122,7 @@ async fn open(config: Config, hub: Arc<Hub>, queue: Queue) -> Result<(Arc<Databa
 }
 
 impl Database {
-    /// Not for longer than the store may take.
+    /// Limits the time of a future to that of the store.
     async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let late =
             |_| StoreError::new(format!("the database did not answer within {:?}", self.config.timeout));
@@ -135,14 +140,14 @@ impl Database {
             })
             .await;
         if let (Err(_), Some(client)) = (&answer, taken) {
-            // It may be the connection that is broken; behind a statement that hangs, others would hang.
+            // The connection itself may be broken; behind a statement that hangs, others would hang.
             drop(Object::take(client));
         }
         answer
     }
 }
 
-/// What went wrong: without the details of a database's error, which quote values.
+/// Returns the error of an operation: without the details of a database's error, which quote values.
 fn failed(error: impl std::error::Error + 'static) -> StoreError {
     let mut message = String::new();
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -159,12 +164,12 @@ fn failed(error: impl std::error::Error + 'static) -> StoreError {
     StoreError::new(message)
 }
 
-/// Microseconds of a time, as the database reads intervals; out of range means "for a hundred years".
+/// Returns a time in microseconds, as the database reads intervals; out of range means "for a hundred years".
 fn micros(time: Duration) -> f64 {
     super::background::millis(time) as f64 * 1000.0 + f64::from(time.subsec_micros() % 1000)
 }
 
-/// As the database counts. What counts further than that is not ours.
+/// Converts a number to the type of the database. Numbers out of range were not issued by this store.
 fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -177,7 +182,7 @@ fn text(bytes: Vec<u8>) -> Result<String, StoreError> {
     String::from_utf8(bytes).map_err(|_| StoreError::new("what the database holds is no text"))
 }
 
-/// Remove what is over, a little at a time; other processes do the same, and none waits for another.
+/// Removes expired rows, a few at a time; other processes do the same, and none waits for another.
 async fn sweep(database: Arc<Database>) {
     const MANY: usize = 500;
     loop {

@@ -10,16 +10,17 @@ use crate::store::{
     DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
 };
 
-/// What is kept still.
+/// The condition for tasks that have not expired.
 const KEPT: &str = "(until IS NULL OR until > statement_timestamp())";
-/// Processes of before write no summary, and leave the one that is there as it was: it is of another version then.
+/// Processes of earlier versions write no summary, and leave an existing one as it was: it is of another
+/// version then.
 const COLUMNS: &str = "id, version, owner, coalesce(over AND summarized = version, false),
     CASE WHEN summarized = version THEN summary ELSE '' END, text";
 const SUMMARY: &str =
     "id, version, owner, CASE WHEN summarized = version AND summary <> '' THEN summary ELSE text END";
-/// How many bytes of a task count as its owner's.
+/// The number of bytes of a task that count as its owner's.
 const SIZE: &str = "CASE WHEN summarized = version THEN tasks.bytes ELSE length(text) END";
-/// When a task is due, as [`TaskStore::due`] takes it back.
+/// The time at which a task is due, in the format that [`TaskStore::due`] accepts.
 const DUE: &str = "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')";
 
 impl TaskStore for PostgresStore {
@@ -120,7 +121,7 @@ impl TaskStore for PostgresStore {
             }
             None => (None, 0),
         };
-        // One more, to know whether there are any.
+        // One more than the limit, to detect further tasks.
         self.query(&sql, values![due, number, rows(limit).saturating_add(1)], move |rows| {
             let place = |row: &Row| -> Result<String, StoreError> {
                 let (due, number) = (row.try_get::<_, String>(4), row.try_get::<_, i64>(5));
@@ -144,7 +145,8 @@ impl TaskStore for PostgresStore {
     }
 
     fn list(&self, owner: &str, after: Option<&str>, limit: usize) -> StoreFuture<Option<Vec<TaskSummary>>> {
-        // Owners can be longer than an index takes; the digest finds them. One row at least tells that the anchor is there.
+        // Owners can be longer than an index accepts; the digest finds them. One row at least shows that the
+        // anchor exists.
         let sql = format!(
             "WITH anchor AS (SELECT CASE WHEN $2::bytea IS NULL THEN 0
                 ELSE (SELECT number FROM @tasks WHERE id = $2 AND owner = $1 AND {KEPT}) END AS number)
@@ -170,9 +172,9 @@ impl TaskStore for PostgresStore {
     }
 }
 
-/// What makes room for a task of which `new` says owner, number and bytes: `need` is how much there is too much, `victims` are the
-/// oldest of the owner's other tasks that are over, as many as that takes. Two that come at the same time may find the same
-/// victims; whoever comes next finds the rest.
+/// Returns SQL that makes room for a task whose owner, number and bytes are in `new`: `need` is the excess,
+/// `victims` are the oldest of the owner's other tasks that are over, as many as cover the excess. Two that
+/// run at the same time may find the same victims; the next statement finds the rest.
 fn room(new: &str, most_tasks: &str, most_bytes: &str) -> String {
     format!(
         "new AS ({new}),
@@ -213,7 +215,7 @@ fn summary(row: &Row) -> Result<TaskSummary, StoreError> {
     })
 }
 
-/// How many bytes of a task count.
+/// Returns how many bytes of a task count.
 fn size(task: &StoredTask) -> i64 {
     rows(task.summary.len() + task.text.len())
 }

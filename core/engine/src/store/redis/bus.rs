@@ -13,11 +13,11 @@ use crate::store::background::Pause;
 use crate::store::hub::{Hub, Queue};
 use crate::store::{Bus, StoreError, Subscriber};
 
-/// How many messages are sent at a time.
+/// Most messages that are sent at a time.
 const MANY: usize = 64;
-/// How often a connection that brings nothing is asked whether it lives.
+/// The interval at which a connection without messages is checked.
 const QUIET: Duration = Duration::from_secs(10);
-/// How often the same messages are sent before they are given up.
+/// The number of times that the same messages are sent before they are dropped.
 const ATTEMPTS: u32 = 6;
 
 impl Bus for RedisStore {
@@ -30,7 +30,7 @@ impl Bus for RedisStore {
     }
 }
 
-/// Send what is published here. One batch at a time, so that the order is kept.
+/// Sends the messages that are published here. One batch at a time, so that the order is preserved.
 pub(super) async fn publish(server: Arc<Server>, mut queue: Queue) {
     let channel = server.key("bus", "");
     loop {
@@ -40,7 +40,7 @@ pub(super) async fn publish(server: Arc<Server>, mut queue: Queue) {
         }
         let mut pipeline = Pipeline::new();
         for message in &messages {
-            // Who has published it is told before it.
+            // The id of the publisher comes before the message.
             let told = [queue.publisher().as_bytes(), b" ", message].concat();
             pipeline.publish(&channel, told).ignore();
         }
@@ -64,7 +64,7 @@ pub(super) async fn publish(server: Arc<Server>, mut queue: Queue) {
     }
 }
 
-/// A connection that listens, and what it brings.
+/// A connection that listens, and its messages.
 pub(super) type Listening = (PubSubSink, PubSubStream);
 
 pub(super) async fn listen(server: &Server) -> Result<Listening, StoreError> {
@@ -73,7 +73,7 @@ pub(super) async fn listen(server: &Server) -> Result<Listening, StoreError> {
     Ok(connection.split())
 }
 
-/// Hear what others publish, over one connection after the other.
+/// Receives the messages of other processes, over one connection after the other.
 pub(super) async fn hear(server: Arc<Server>, hub: Arc<Hub>, mut listening: Listening) {
     loop {
         let lost = hear_over(&server, &hub, &mut listening).await;
@@ -89,7 +89,7 @@ pub(super) async fn hear(server: Arc<Server>, hub: Arc<Hub>, mut listening: List
     }
 }
 
-/// Until the connection is lost.
+/// Receives messages until the connection is lost.
 async fn hear_over(server: &Server, hub: &Hub, (sink, stream): &mut Listening) -> StoreError {
     loop {
         match tokio::time::timeout(QUIET, stream.next()).await {

@@ -1,4 +1,4 @@
-//! Credentials in the server, and whose turn it is to renew them.
+//! Credentials in the server, and the locks for their renewal.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::{RedisStore, millis, number};
 use crate::store::{Append, EventStore, Replay, StoreError, StoreFuture, StoredEvent, StreamKey};
 
 impl RedisStore {
-    /// The stream and its events.
+    /// Returns the keys of the stream and of its events.
     fn stream(&self, StreamKey { session, stream }: &StreamKey) -> [Vec<u8>; 2] {
         ["m", "e"].map(|kind| self.key(kind, &format!("{session}:{stream}")))
     }
@@ -58,7 +58,7 @@ impl EventStore for RedisStore {
     }
 }
 
-/// An event with its number before it.
+/// Parses an event with its number before it.
 fn stored(event: Bytes) -> Result<StoredEvent, StoreError> {
     let broken = || StoreError::new("what the server holds is no event");
     let space = event.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;

@@ -1,4 +1,4 @@
-//! A Redis or Valkey server for any number of machines.
+//! A store in a Redis or Valkey server for any number of machines.
 
 mod bus;
 mod credentials;
@@ -22,27 +22,30 @@ use super::hub::{Hub, Queue};
 use super::{StoreError, StoreFuture};
 use crate::server::seal::random;
 
-/// How often what is over is removed from the indexes.
+/// The interval at which expired entries are removed from the indexes.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// A store and a bus in a Redis or Valkey server (Redis 5 or later), for any number of servers on any number of machines.
+/// A store and a bus in a Redis or Valkey server (Redis 5 or later), for any number of servers on any number
+/// of machines.
 ///
-/// Named by a URL: `redis://user:password@host:6379/0`, or `rediss:` for TLS with a certificate that the platform trusts for
-/// this host. Options of it that are the store's own:
+/// Named by a URL: `redis://user:password@host:6379/0`, or `rediss:` for TLS with a certificate that the
+/// platform trusts for this host. The store itself reads these options of the URL:
 ///
 /// | option | is | default |
 /// | --- | --- | --- |
-/// | `prefix` | what the names of the keys begin with, in braces | `trunnion` |
-/// | `timeout_ms` | how long anything may take, connecting included, in milliseconds | `5000` |
+/// | `prefix` | the prefix of the names of the keys, in braces | `trunnion` |
+/// | `timeout_ms` | the time limit of every operation, connecting included, in milliseconds | `5000` |
 /// | `sslrootcert` | a file of PEM certificates to trust instead of the platform's | none |
 ///
-/// All times are those of the server's clock. Keys have the hash tag `{prefix}`, so in a cluster they live on one node: name
-/// that one. What a future has resolved to is as durable as the server is set up to be: `appendonly yes` with `appendfsync
-/// always` for tasks that outlive a crash of the machine, `everysec` for all but the last second; without, what came after the
-/// last snapshot is lost with the server's process. `maxmemory-policy` must be `noeviction`. Replicas are written to later, so a
-/// fail-over may cost what came last.
+/// All times are those of the server's clock. Keys have the hash tag `{prefix}`, so in a cluster they live on
+/// one node: name that one. The result of a resolved future is as durable as the configuration of the server
+/// makes it: `appendonly yes` with `appendfsync always` for tasks that outlive a crash of the machine,
+/// `everysec` for all but the last second; without, the changes after the last snapshot are lost with the
+/// server's process. `maxmemory-policy` must be `noeviction`. Replicas are written to later, so a fail-over
+/// may lose the last changes.
 ///
-/// While the server is down or does not answer, everything fails within `timeout_ms`, and works again when it is back.
+/// While the server is unavailable or does not answer, every operation fails within `timeout_ms`; operations
+/// succeed again when it has recovered.
 pub struct RedisStore {
     runtime: Background,
     hub: Arc<Hub>,
@@ -50,19 +53,20 @@ pub struct RedisStore {
     server: Arc<Server>,
 }
 
-/// What runs on the store's runtime.
+/// The part of the store that runs on its runtime.
 struct Server {
     client: Client,
     /// One connection for all commands, made anew when it breaks.
     connection: ConnectionManager,
     scripts: Scripts,
-    /// What the names of the keys begin with, colon included.
+    /// The prefix of the names of the keys, colon included.
     prefix: String,
     timeout: Duration,
 }
 
 impl RedisStore {
-    /// Connect to a server. Fails when it cannot be reached, and when an option is wrong; no message has the password.
+    /// Connects to a server. Fails when it cannot be reached, and when an option is wrong; no message has the
+    /// password.
     pub async fn connect(url: &str) -> Result<RedisStore, StoreError> {
         let mut address = Address::parse(url);
         let timeout = address.take_timeout()?;
@@ -74,12 +78,13 @@ impl RedisStore {
         Ok(RedisStore { runtime, hub, state_key, server })
     }
 
-    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all who open this prefix have.
+    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// processes with this prefix share.
     pub fn state_key(&self) -> &str {
         &self.state_key
     }
 
-    /// Run a script on the store's runtime.
+    /// Runs a script on the store's runtime.
     fn eval<A: FromRedisValue + Send + 'static, T: Send + 'static>(
         &self,
         script: fn(&Scripts) -> &Script,
@@ -91,12 +96,12 @@ impl RedisStore {
         self.runtime.run(async move { read(server.eval(script(&server.scripts), &keys, &arguments).await?) })
     }
 
-    /// The name of a key.
+    /// Returns the name of a key.
     fn key(&self, kind: &str, id: &str) -> Vec<u8> {
         self.server.key(kind, id)
     }
 
-    /// What the names of the keys of a kind begin with.
+    /// Returns the prefix of the names of the keys of a kind.
     fn keys(&self, kind: &str) -> Vec<u8> {
         self.server.key(kind, "")
     }
@@ -111,14 +116,14 @@ impl std::fmt::Debug for RedisStore {
 fn client(mut address: Address) -> Result<Client, StoreError> {
     let roots = address.take("sslrootcert");
     let info: ConnectionInfo = address.url().into_connection_info().map_err(failed)?;
-    // A connection whose other end is gone without a word is not waited for.
+    // A connection whose other end vanished without closing it is not waited for.
     #[cfg(target_os = "linux")]
     let info = {
         let settings =
             info.tcp_settings().clone().set_nodelay(true).set_user_timeout(Duration::from_secs(30));
         info.set_tcp_settings(settings)
     };
-    // The library takes the process's cryptography.
+    // The library uses the cryptography of the process.
     crate::client::install_provider();
     let Some(path) = roots else { return Client::open(info).map_err(failed) };
     let root_cert =
@@ -137,7 +142,7 @@ async fn open(
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(timeout))
         .set_connection_timeout(Some(timeout))
-        // Whoever asks next tries again.
+        // The next request tries again.
         .set_number_of_retries(2)
         .set_min_delay(Duration::from_millis(50))
         .set_pipeline_buffer_size(1024);
@@ -145,7 +150,7 @@ async fn open(
     let server = Arc::new(Server { client, connection, scripts: Scripts::new(), prefix, timeout });
     let key = BASE64_STANDARD.encode(random::<32>()).into_bytes();
     let shared = server.eval(&server.scripts.state_key, &[server.key("key", "state")], &[key]).await?;
-    // Who subscribes hears everything from then on, so it listens already.
+    // A subscriber receives everything from its subscription on, so the connection listens already.
     let listening = server.within(bus::listen(&server)).await?;
     tokio::spawn(bus::hear(server.clone(), hub, listening));
     tokio::spawn(bus::publish(server.clone(), queue));
@@ -158,7 +163,7 @@ impl Server {
         format!("{}{kind}:{id}", self.prefix).into_bytes()
     }
 
-    /// Not for longer than the store may take.
+    /// Limits the time of a future to that of the store.
     async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let late = |_| StoreError::new(format!("the server did not answer within {:?}", self.timeout));
         tokio::time::timeout(self.timeout, work).await.map_err(late)?
@@ -186,12 +191,12 @@ fn failed(error: redis::RedisError) -> StoreError {
     StoreError::new(error)
 }
 
-/// A number as an argument.
+/// Returns a number as an argument.
 fn number(number: impl ToString) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 
-/// A time as an argument: milliseconds.
+/// Returns a time as an argument: milliseconds.
 fn millis(time: Duration) -> Vec<u8> {
     number(super::background::millis(time))
 }
@@ -200,7 +205,7 @@ fn bytes(text: &str) -> Vec<u8> {
     text.as_bytes().to_vec()
 }
 
-/// The server forgets the keys by itself; the indexes are ours to clean. Other processes do the same.
+/// The server removes expired keys by itself; the store cleans the indexes. Other processes do the same.
 async fn sweep(server: Arc<Server>) {
     loop {
         let (keys, prefix) = ([server.key("end", "")], [bytes(&server.prefix)]);

@@ -1,4 +1,4 @@
-//! What the server does at once.
+//! Scripts that the server runs atomically.
 //!
 //! `p` stands for the prefix of the store, with its hash tag:
 //!
@@ -8,19 +8,20 @@
 //! | `p:m:<session>:<stream>` | hash: the number of the newest event, whether the stream is over |
 //! | `p:e:<session>:<stream>` | list: events, each with its number before it |
 //! | `p:x:<session>` | set: the session's streams |
-//! | `p:t:<task>` | hash: version, owner, text, number, whether it is over, summary and of which version that is. Ends with the task |
-//! | `p:due:` | sorted set: tasks by when they are due |
-//! | `p:end:` | sorted set: tasks and their owners by when they end |
+//! | `p:t:<task>` | hash: version, owner, text, number, whether it is over, summary and its version. Ends with the task |
+//! | `p:due:` | sorted set: tasks by the time at which they are due |
+//! | `p:end:` | sorted set: tasks and their owners by the time at which they end |
 //! | `p:o:<owner>` | sorted set: tasks by number |
-//! | `p:b:<owner>` | hash: bytes of the owner's tasks, and under no name of all together |
+//! | `p:b:<owner>` | hash: bytes of the owner's tasks; the entry with an empty name is their total |
 //! | `p:f:<owner>` | sorted set: the owner's tasks that are over, by number |
 //! | `p:n:` | the number of the newest task |
 //! | `p:c:<server>` | hash: version, text of credentials |
-//! | `p:turn:<server>` | who has the turn. Ends with it |
+//! | `p:turn:<server>` | the holder of the lock. Ends with it |
 //! | `p:key:state` | the shared key |
 //!
-//! Tasks end by themselves, with their keys; what the indexes still say of them is removed where it is met, and by the sweep. Work
-//! is bounded by what is asked for, and by what is removed once.
+//! Tasks expire by themselves, with their keys; their remaining entries in the indexes are removed where a
+//! script meets them, and by the sweep. Work is bounded by the amount that is requested, and by the amount
+//! that is removed once.
 
 use redis::Script;
 
@@ -29,7 +30,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
-/// KEYS: task, due. ARGV: id, version, text, due, over, summary. Writes a version of a task, and when it is due.
+/// KEYS: task, due. ARGV: id, version, text, due, over, summary. Writes a version of a task, and the time at
+/// which it is due.
 const WRITE: &str = "
 local function write()
     redis.call('HSET', KEYS[1], 'v', ARGV[2], 't', ARGV[3], 'f', ARGV[5], 's', ARGV[6], 'sv', ARGV[2])
@@ -41,7 +43,7 @@ local function write()
 end
 ";
 
-/// Forgets a task and what the indexes say of it. `p`: the prefix of the store.
+/// Removes a task and its entries in the indexes. `p`: the prefix of the store.
 const FORGET: &str = "
 local function forget(p, id, owner)
     local sizes = p .. 'b:' .. owner
@@ -59,7 +61,8 @@ local function forget(p, id, owner)
 end
 ";
 
-/// Counts a task of so many bytes as its owner's, in whose index of what is over it is if `over`.
+/// Counts a task of so many bytes as its owner's, and adds it to the owner's index of tasks that are over if
+/// `over`.
 const COUNT: &str = "
 local function count(p, id, owner, bytes, over)
     local sizes = p .. 'b:' .. owner
@@ -72,9 +75,10 @@ local function count(p, id, owner, bytes, over)
 end
 ";
 
-/// Forgets what is over of an owner, the oldest first, until another task of so many bytes has room; whether it has. Where it has
-/// not, nothing is forgotten, unless what can be `must` be. Those that have ended by their time count until they are swept, or
-/// met here. `most` and `most_bytes` may be empty: any number.
+/// Removes tasks of an owner that are over, the oldest first, until another task of so many bytes has room;
+/// returns whether it has. Without room nothing is removed, unless `must` requires to remove what is
+/// possible. Expired tasks count until they are swept, or met here. `most` and `most_bytes` may be empty: any
+/// number.
 const ROOM: &str = "
 local function room(p, id, owner, bytes, most, most_bytes, must)
     most, most_bytes = tonumber(most) or math.huge, tonumber(most_bytes) or math.huge
@@ -106,8 +110,8 @@ local function room(p, id, owner, bytes, most, most_bytes, must)
 end
 ";
 
-/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, text, due, over, summary, the prefix of the store, most
-/// tasks and bytes of the owner, owner, keep. 2: there is no room.
+/// KEYS: task, due, end, tasks of the owner, number. ARGV: id, version, text, due, over, summary, the prefix
+/// of the store, most tasks and bytes of the owner, owner, keep. 2: there is no room.
 const INSERT: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local bytes = #ARGV[3] + #ARGV[6]
@@ -124,7 +128,8 @@ end
 return 1
 ";
 
-/// KEYS: task, due. ARGV: id, version, text, due, over, summary, the prefix of the store, most tasks and bytes of the owner.
+/// KEYS: task, due. ARGV: id, version, text, due, over, summary, the prefix of the store, most tasks and
+/// bytes of the owner.
 const REPLACE: &str = "
 local known = redis.call('HMGET', KEYS[1], 'v', 'o')
 if not known[1] or tonumber(known[1]) + 1 ~= tonumber(ARGV[2]) then return 0 end
@@ -142,8 +147,8 @@ if not owner then return 0 end
 return forget(ARGV[2], ARGV[1], owner)
 ";
 
-/// What a list says of a task: version, owner and summary, or the text where no summary is of its version: processes of before
-/// write none. Nil: there is no such task.
+/// Returns the row of a task for lists: version, owner and summary, or the text if no summary is of its
+/// version: processes of earlier versions write none. Nil: there is no such task.
 const SUMMARY: &str = "
 local function summary(key)
     local task = redis.call('HMGET', key, 'v', 'o', 's', 'sv')
@@ -153,7 +158,8 @@ local function summary(key)
 end
 ";
 
-/// Tasks of a sorted set from `low` to `high`, as id, version, owner and summary. `tasks`: what the keys of tasks begin with.
+/// Returns tasks of a sorted set from `low` to `high`, as id, version, owner and summary. `tasks`: the prefix
+/// of the keys of tasks.
 const RANGE: &str = "
 local function range(index, low, high, tasks, limit)
     local found, count = {}, 0
@@ -175,8 +181,9 @@ local function range(index, low, high, tasks, limit)
 end
 ";
 
-/// KEYS: due. ARGV: what the keys of tasks begin with, limit, perhaps when the one before was due, and its id. Tasks as id,
-/// version, owner and summary, then where the next page begins: the time and the id of the last one here, or nothing.
+/// KEYS: due. ARGV: the prefix of the keys of tasks, limit, optionally the due time of the last task of the
+/// previous page, and its id. Returns tasks as id, version, owner and summary, then the position of the next
+/// page: the time and the id of the last one here, or nothing.
 const DUE: &str = "
 local place = 0
 if ARGV[3] then
@@ -205,7 +212,7 @@ while true do
 end
 ";
 
-/// KEYS: due. ARGV: what the keys of tasks begin with.
+/// KEYS: due. ARGV: the prefix of the keys of tasks.
 const NEXT_DUE: &str = "
 for _ = 1, 500 do
     local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
@@ -216,7 +223,8 @@ end
 return 0
 ";
 
-/// KEYS: tasks of the owner. ARGV: what the keys of tasks begin with, limit, perhaps an anchor. Nil: the anchor is gone.
+/// KEYS: tasks of the owner. ARGV: the prefix of the keys of tasks, limit, optionally an anchor. Nil: the
+/// anchor has expired.
 const LIST: &str = "
 local low = '-inf'
 if ARGV[3] then
@@ -258,7 +266,7 @@ redis.call('HINCRBY', KEYS[1], 'v', 1)
 return 1
 ";
 
-/// KEYS: session. ARGV: keep. A single command, but the others' time limits go with scripts.
+/// KEYS: session. ARGV: keep. A single command, but only scripts have the time limits of the others.
 const TOUCH_SESSION: &str = "return redis.call('PEXPIRE', KEYS[1], ARGV[1])";
 
 /// KEYS: session.
@@ -274,11 +282,12 @@ if not task then return false end
 return {task[1], task[2], task[3]}
 ";
 
-/// KEYS: what there is one of.
+/// KEYS: the key of a single object.
 const DELETE: &str = "return redis.call('DEL', KEYS[1])";
 
-/// KEYS: stream, its events, the streams of the session. ARGV: stream, over, oldest, keep, then number and message of each event.
-/// Numbers are kept as they were written, for those of Lua end at 2^53.
+/// KEYS: stream, its events, the streams of the session. ARGV: stream, over, oldest, keep, then number and
+/// message of each event. Numbers stay in the form in which they were written, because those of Lua end at
+/// 2^53.
 const APPEND: &str = "
 local newest = redis.call('HGET', KEYS[1], 'newest')
 if not newest then
@@ -306,8 +315,9 @@ if redis.call('PTTL', KEYS[3]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KE
 return 1
 ";
 
-/// KEYS: stream, its events. ARGV: the number of the last event that is known. Nil: there is no stream. None is left out of a list,
-/// so the place of the known one is found by its number; if it is not there, the reader has to look at all of them.
+/// KEYS: stream, its events. ARGV: the number of the last known event. Nil: there is no stream. A list has no
+/// gaps, so the index of the known event follows from its number; if it is not there, the reader has to read
+/// all of them.
 const READ: &str = "
 local known = redis.call('HMGET', KEYS[1], 'newest', 'over')
 if not known[1] then return false end
@@ -321,7 +331,8 @@ end
 return {known[1], known[2], redis.call('LRANGE', KEYS[2], start, -1)}
 ";
 
-/// KEYS: the streams of a session. ARGV: what the keys of its streams begin with, what those of their events do, perhaps one stream.
+/// KEYS: the streams of a session. ARGV: the prefix of the keys of its streams, the prefix of the keys of
+/// their events, optionally one stream.
 const REMOVE_STREAMS: &str = "
 local streams = ARGV[3] and {ARGV[3]} or redis.call('SMEMBERS', KEYS[1])
 for _, stream in ipairs(streams) do
@@ -331,7 +342,7 @@ end
 return #streams
 ";
 
-/// KEYS: credentials. ARGV: version, text. A first record takes the place of none.
+/// KEYS: credentials. ARGV: version, text. A first record replaces none.
 const SWAP: &str = "
 local known = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')
 if known ~= math.max(0, tonumber(ARGV[1]) - 1) then return 0 end
@@ -339,13 +350,13 @@ redis.call('HSET', KEYS[1], 'v', ARGV[1], 't', ARGV[2])
 return 1
 ";
 
-/// KEYS: turn. ARGV: holder, for how long.
+/// KEYS: turn. ARGV: holder, time to live.
 const TAKE: &str = "
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 return 0
 ";
 
-/// KEYS: turn. ARGV: holder, for how long.
+/// KEYS: turn. ARGV: holder, time to live.
 const RENEW: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -357,7 +368,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 ";
 
-/// KEYS: the shared key. ARGV: what it is if there is none.
+/// KEYS: the shared key. ARGV: its value if there is none.
 const STATE_KEY: &str = "
 redis.call('SETNX', KEYS[1], ARGV[1])
 return redis.call('GET', KEYS[1])
@@ -365,7 +376,7 @@ return redis.call('GET', KEYS[1])
 
 macro_rules! scripts {
     ($($name:ident: $($part:expr),+;)+) => {
-        /// Each is sent once and then named by its digest.
+        /// The scripts. Each is sent once and then named by its digest.
         pub(super) struct Scripts { $(pub $name: Script,)+ }
 
         impl Scripts {

@@ -12,12 +12,12 @@ use crate::store::{
 type Row = (String, u64, String, String);
 
 impl RedisStore {
-    /// The task, and the indexes of all tasks.
+    /// Returns the keys of the task, and of the indexes of all tasks.
     fn task(&self, id: &str) -> Vec<Vec<u8>> {
         vec![self.key("t", id), self.keys("due"), self.keys("end")]
     }
 
-    /// A version of a task and how much room its owner has, as the scripts take it.
+    /// Returns a version of a task and the quota of its owner, as arguments of the scripts.
     fn version(&self, task: StoredTask, due: Option<Duration>, quota: TaskQuota) -> Vec<Vec<u8>> {
         let StoredTask { id, version, over, summary, text, .. } = task;
         let over = number(u8::from(over));
@@ -120,7 +120,7 @@ impl TaskStore for RedisStore {
     }
 
     fn next_due(&self) -> StoreFuture<Option<Duration>> {
-        // Less than zero: none will be.
+        // Less than zero: none will be due.
         self.eval(
             |scripts| &scripts.next_due,
             vec![self.keys("due")],

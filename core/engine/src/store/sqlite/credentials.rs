@@ -1,4 +1,4 @@
-//! Credentials in the file, and whose turn it is to renew them.
+//! Credentials in the file, and the locks for their renewal.
 
 use rusqlite::{OptionalExtension, params};
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use crate::server::seal::random_id;
 use crate::store::{StoreError, StoreFuture, credentials};
 
 impl SqliteStore {
-    /// Tokens are not put where others can read them.
+    /// Returns an error if other users can read or write the file: it would hold tokens.
     fn is_private(&self) -> Result<(), StoreError> {
         let failed =
             |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", self.path.display()));
@@ -42,7 +42,7 @@ impl CredentialStore for SqliteStore {
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         self.write_durably(move |db| {
-            // A first record takes the place of none.
+            // A first record replaces none.
             let sql = if record.version <= 1 {
                 "INSERT INTO credentials (server, version, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
             } else {

@@ -18,7 +18,7 @@ impl EventStore for SqliteStore {
                 .optional()?;
             let mut newest = match known {
                 Some((newest, until)) if until > now() => newest,
-                // What is left of one whose time is over.
+                // The remains of an expired stream.
                 Some(_) => {
                     remove_stream(db, &session, stream)?;
                     0

@@ -1,4 +1,4 @@
-//! One file for all processes of one machine.
+//! A store in one file for all processes of one machine.
 
 mod clock;
 mod credentials;
@@ -23,19 +23,20 @@ use super::{Bus, StoreError, StoreFuture, Subscriber};
 use crate::driver::files;
 use crate::server::seal::random;
 
-/// The layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as well. 3: summaries of
-/// tasks, how much each takes, and the file's own time.
+/// The version of the layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as
+/// well. 3: summaries of tasks, the size of each, and the file's own time.
 const LAYOUT: i64 = 3;
-/// How long an access waits for that of another process.
+/// The time that an access waits for that of another process.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// A store and a bus in one SQLite file, for any number of servers and processes of one machine.
 ///
-/// The file is made if it is not there, for this user only: whoever reads it can go on with any session. It has to be on a disk of
-/// this machine; SQLite's locks do not work on network shares. Messages of another process are heard within 50 ms. Times on Linux are
-/// those of a clock that nobody sets and that stands still while the machine sleeps, elsewhere the time of day. What a future of a [`TaskStore`](super::TaskStore) or a
-/// [`CredentialStore`](crate::auth::CredentialStore) has resolved to is on the disk; of sessions, streams and messages a crash of
-/// the machine, not of a process, may cost the last.
+/// The file is created if it does not exist, for this user only: any reader of it could use every session. It
+/// has to be on a disk of this machine; SQLite's locks do not work on network shares. Messages of another
+/// process arrive within 50 ms. Times on Linux are those of a clock that is never set and that stops while
+/// the machine sleeps, elsewhere the time of day. The result of a resolved future of a
+/// [`TaskStore`](super::TaskStore) or a [`CredentialStore`](crate::auth::CredentialStore) is on the disk; of
+/// sessions, streams and messages a crash of the machine, not of a process, may cost the last.
 pub struct SqliteStore {
     path: PathBuf,
     state_key: String,
@@ -43,11 +44,13 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Open a file, or make it. Fails when that cannot be done, or when the file is another program's or of a later version.
+    /// Opens or creates a file. Fails when that cannot be done, or when the file is another program's or of a
+    /// later version.
     pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         let path = path.as_ref();
         let failed = |error: &dyn std::fmt::Display| StoreError::new(format!("{}: {error}", path.display()));
-        // Made here, for SQLite would let everybody read it; its other files take the mode of this one.
+        // Created here, because SQLite would let every user read it; its other files take the mode of this
+        // one.
         let made = files::open(path);
         made.map_err(|error| failed(&error))?;
         let (connection, state_key, ahead) = prepare(path).map_err(|error| failed(&error))?;
@@ -62,12 +65,13 @@ impl SqliteStore {
         Ok(SqliteStore { path: path.to_owned(), state_key, jobs })
     }
 
-    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all who open the file have.
+    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// processes with this file share.
     pub fn state_key(&self) -> &str {
         &self.state_key
     }
 
-    /// Read on the thread of the connection.
+    /// Reads on the thread of the connection.
     fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -75,7 +79,7 @@ impl SqliteStore {
         self.run(Needs::Read, work)
     }
 
-    /// Change something on the thread of the connection.
+    /// Writes on the thread of the connection.
     fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -83,7 +87,7 @@ impl SqliteStore {
         self.run(Needs::Write, work)
     }
 
-    /// Change something that is on the disk when it is done.
+    /// Writes on the thread of the connection; the change is on the disk when the future resolves.
     fn write_durably<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -100,7 +104,7 @@ impl SqliteStore {
         let job = move |connection: Result<&Connection, StoreError>| {
             let result = connection.and_then(|connection| work(connection).map_err(StoreError::new));
             let keep = result.is_ok();
-            // Nobody may want to know any more.
+            // The caller may no longer wait.
             let answer = move |committed: Result<(), StoreError>| {
                 drop(done.send(result.and_then(|result| committed.map(|()| result))));
             };
@@ -125,7 +129,8 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-/// The connection, the key that all who open the file have, and how far its time is ahead of the platform's clock.
+/// Returns the connection, the key that all processes with this file share, and the offset by which its time
+/// is ahead of the platform's clock.
 fn prepare(path: &Path) -> Result<(Connection, String, Option<i64>), Box<dyn std::error::Error>> {
     // A path, never a URI; only the one thread uses the connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -186,7 +191,7 @@ fn first(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Processes of before go on beside it.
+/// Processes of earlier versions continue beside it.
 fn second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "CREATE TABLE tasks (
@@ -203,8 +208,9 @@ fn second(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
-/// Processes of before go on beside it: they write neither what is new nor `summarized`, which says of which version it is.
-/// The text comes last, so that nothing of it is read where it is not wanted. What an owner has is counted whoever writes.
+/// Processes of earlier versions continue beside it: they write neither the new columns nor `summarized`, the
+/// version to which the summary belongs. The text comes last, so that none of it is read where it is not
+/// needed. The quota of an owner is counted for writes of all versions.
 fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "CREATE TABLE tasks_of_now (
@@ -245,7 +251,7 @@ fn third(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
-/// As SQLite counts. What counts further than that is not ours.
+/// Converts a number to the type of SQLite. Numbers out of range were not issued by this store.
 fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -262,7 +268,8 @@ impl Bus for SqliteStore {
     fn subscribe(&self, subscriber: Subscriber) {
         let (done, heard) = mpsc::channel();
         let _ = self.jobs.send(Job::Subscribe(subscriber, done));
-        // What another process publishes next is to be heard, so the newest that it has published is to be known now.
+        // The next message of another process must be delivered, so the newest published one must be known
+        // now.
         let _ = heard.recv();
     }
 }

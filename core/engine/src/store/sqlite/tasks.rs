@@ -10,9 +10,10 @@ use crate::store::{
     DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
 };
 
-/// What is kept still.
+/// The condition for tasks that have not expired.
 const KEPT: &str = "(until IS NULL OR until > ?1)";
-/// Processes of before write no summary, and leave the one that is there as it was: it is of another version then.
+/// Processes of earlier versions write no summary, and leave an existing one as it was: it is of another
+/// version then.
 const COLUMNS: &str = "id, version, owner, coalesce(over, 0) = 1 AND summarized = version,
     CASE WHEN summarized = version THEN summary ELSE '' END, text";
 const SUMMARY: &str =
@@ -107,7 +108,7 @@ impl TaskStore for SqliteStore {
                 ORDER BY due, number LIMIT ?4"
             );
             let mut statement = db.prepare_cached(&sql)?;
-            // One more, to know whether there are any.
+            // One more than the limit, to detect further tasks.
             let values = params![now(), due, number, rows(limit).saturating_add(1)];
             let mut found = statement.query(values)?;
             let (mut page, mut last) = (DuePage::default(), None);
@@ -155,8 +156,8 @@ impl TaskStore for SqliteStore {
     }
 }
 
-/// Those that have to be forgotten for a task of the owner with so many bytes more, and whether there is room then. `own`: the
-/// number of the task, if it is there already.
+/// Returns the tasks to remove for a task of the owner with so many bytes more, and whether there is room
+/// then. `own`: the number of the task, if it exists already.
 fn room(
     db: &Connection,
     owner: &str,
@@ -180,7 +181,7 @@ fn room(
     if fits(kept(db)?) {
         return Ok((Vec::new(), true));
     }
-    // What is over by its time counts until it is swept.
+    // An expired task counts until it is swept.
     let sql = "DELETE FROM tasks WHERE owner = ?1 AND until <= ?2";
     db.prepare_cached(sql)?.execute(params![owner, now()])?;
     let (mut tasks, mut sum) = kept(db)?;
@@ -224,7 +225,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<TaskSummary> {
     Ok(TaskSummary { id: row.get(0)?, version: uint(row.get(1)?), owner: row.get(2)?, text: row.get(3)? })
 }
 
-/// How many bytes of a task count.
+/// Returns how many bytes of a task count.
 fn size(task: &StoredTask) -> i64 {
     rows(task.summary.len() + task.text.len())
 }

@@ -1,4 +1,4 @@
-//! The thread of the connection: everything is done in the order in which it was asked for, and committed together.
+//! The thread of the connection: jobs run in the order of their requests, and are committed together.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use crate::server::seal::random_id;
 use crate::store::credentials::{LEASE, RENEW};
 use crate::store::{StoreError, Subscriber};
 
-/// How long messages are there for those who have not looked: far more often than that they do.
+/// The time for which messages stay for other processes, which poll far more often.
 const MESSAGES_KEPT: Duration = Duration::from_secs(60);
-/// How often what is over is removed.
+/// The interval at which expired rows are removed.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How many tasks at most are removed at a time, for they can be large.
+/// Most tasks that are removed at a time, for they can be large.
 const SWEPT: i64 = 500;
-/// How often messages of other processes are looked for: shortly after there was something, and else.
+/// The interval at which messages of other processes are polled: shortly after activity, and otherwise.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
-/// For how long after there was something.
+/// The time after activity in which the shorter interval applies.
 const LIVELY: Duration = Duration::from_secs(1);
-/// How many jobs are committed together at most: a disk that takes long for a commit then takes it for all of them.
+/// Most jobs that are committed together: a slow commit of a disk then serves all of them.
 const BATCH: usize = 128;
 
 pub(super) enum Job {
@@ -34,7 +34,7 @@ pub(super) enum Job {
     Release { name: String, holder: String },
 }
 
-/// What a transaction has to be for a job in it.
+/// The kind of transaction that a job needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Needs {
     Read,
@@ -44,17 +44,17 @@ pub(super) enum Needs {
     Durable,
 }
 
-/// Does its work in a transaction, if there is one, and says how it went.
+/// A job that works in a transaction, if there is one, and returns its result.
 pub(super) type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Done + Send>;
 
 pub(super) struct Done {
-    /// Whether what it has done is to be kept.
+    /// True if its changes are to be committed.
     pub keep: bool,
-    /// To be told whether the transaction was committed.
+    /// A callback with the result of the commit.
     pub answer: Box<dyn FnOnce(Result<(), StoreError>)>,
 }
 
-/// Somebody who wants a turn.
+/// A caller that waits for a lock.
 pub(super) struct Waiting {
     pub name: String,
     pub holder: String,
@@ -62,7 +62,7 @@ pub(super) struct Waiting {
     pub jobs: mpsc::Sender<Job>,
 }
 
-/// Whoever has a turn keeps this.
+/// A lock, for as long as it lives.
 struct Held {
     name: String,
     holder: String,
@@ -78,19 +78,19 @@ impl Drop for Held {
 
 pub(super) struct Worker {
     connection: Connection,
-    /// Whether a commit waits for the disk.
+    /// True if a commit waits for the disk.
     durable: bool,
     subscribers: Vec<Subscriber>,
-    /// Marks what was published here.
+    /// Marks messages that were published here.
     publisher: String,
-    /// The newest message that was heard.
+    /// The newest message that was delivered.
     heard: i64,
-    /// What SQLite says of the changes of others.
+    /// The version by which SQLite reports changes of other connections.
     data_version: i64,
     lively_until: Instant,
     next_sweep: Instant,
     waiting: Vec<Waiting>,
-    /// Turns that were given: name and holder.
+    /// The locks that are held: name and holder.
     held: Vec<(String, String)>,
     next_renewal: Instant,
 }
@@ -124,7 +124,7 @@ impl Worker {
             let looked = self.look().and_then(|()| self.turns()).and_then(|()| self.sweep());
             if let Err(error) = looked {
                 tracing::warn!(%error, "the store cannot be read; messages of other processes are not heard");
-                // Not as often as it could be asked again.
+                // Not as often as it could be polled.
                 self.lively_until = now;
             }
         }
@@ -139,7 +139,7 @@ impl Worker {
         if self.held.is_empty() { pause } else { pause.min(self.next_renewal.saturating_duration_since(now)) }
     }
 
-    /// This job, and those that have come meanwhile.
+    /// Runs this job, and those that have arrived meanwhile.
     fn take(&mut self, job: Job, queue: &mpsc::Receiver<Job>) {
         let mut next = Some(job);
         while let Some(job) = next.take() {
@@ -182,7 +182,7 @@ impl Worker {
             (done.answer)(committed.clone());
         }
         for message in messages {
-            // Other servers of this very store.
+            // Other servers with this very store.
             self.deliver(&message);
             self.lively_until = Instant::now() + LIVELY;
         }
@@ -228,12 +228,12 @@ impl Worker {
         self.subscribers.retain(|subscriber| subscriber.deliver(message));
     }
 
-    /// Hear what other processes have published.
+    /// Delivers the messages that other processes have published.
     fn look(&mut self) -> rusqlite::Result<()> {
         if self.subscribers.is_empty() {
             return Ok(());
         }
-        // Changes with the commits of others only, and costs no more than a look at shared memory.
+        // It changes only with commits of other connections, and costs no more than a read of shared memory.
         let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
         if version == self.data_version {
             return Ok(());
@@ -252,16 +252,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Give turns to those who wait, and keep those that were given.
+    /// Grants locks to waiting callers, and renews the held ones.
     fn turns(&mut self) -> rusqlite::Result<()> {
         self.waiting.retain(|waiting| !waiting.done.is_closed());
         for index in (0..self.waiting.len()).rev() {
-            // The first of those who wait for the same.
+            // The first of the callers that wait for the same lock.
             let name = &self.waiting[index].name;
             if self.waiting[..index].iter().any(|earlier| earlier.name == *name) {
                 continue;
             }
-            // A look costs no lock of the file, and there are many.
+            // A read takes no lock of the file, and there are many.
             let sql = "SELECT until FROM turns WHERE name = ?1";
             let taken: Option<i64> =
                 self.connection.prepare_cached(sql)?.query_row(params![name], |row| row.get(0)).optional()?;
@@ -277,7 +277,7 @@ impl Worker {
                     self.next_renewal = Instant::now() + RENEW;
                 }
                 self.held.push((name.clone(), holder.clone()));
-                // Nobody may want it any more: then it is dropped here, and released by that.
+                // The caller may no longer wait: then the value is dropped here, which releases the lock.
                 let _ = done.send(Ok(Box::new(Held { name, holder, jobs })));
             }
         }
@@ -302,7 +302,7 @@ impl Worker {
         }
     }
 
-    /// Remove what is over.
+    /// Removes expired rows.
     fn sweep(&mut self) -> rusqlite::Result<()> {
         let at = Instant::now();
         if at < self.next_sweep {
@@ -326,7 +326,7 @@ impl Worker {
         transaction.execute("DELETE FROM turns WHERE until <= ?1", params![now])?;
         transaction.commit()?;
         if i64::try_from(swept) == Ok(SWEPT) {
-            // There are more; others have their turn first.
+            // There are more; other jobs run first.
             self.next_sweep = at;
         }
         Ok(())
@@ -349,7 +349,7 @@ fn begin<'a>(
     connection.transaction_with_behavior(behavior)
 }
 
-/// A job that fails half-way leaves nothing behind, and does not harm the others.
+/// Runs a job in a savepoint: a job that fails half-way leaves nothing behind, and does not harm the others.
 fn within(transaction: &mut rusqlite::Transaction<'_>, work: Work) -> Done {
     match transaction.savepoint() {
         Err(error) => work(Err(StoreError::new(error))),

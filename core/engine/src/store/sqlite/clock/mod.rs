@@ -1,9 +1,9 @@
-//! The time of a file: what leases and lifetimes in it are counted by.
+//! The clock of a file, for its leases and lifetimes.
 //!
-//! The time of day is no good for that: it is set, and it goes on while the machine sleeps, and then whoever wakes first would take
-//! the tasks of processes that live. Where the platform has a clock that does neither, all processes of one boot count by that. The
-//! first of them to open the file writes down how far the time of day is ahead of it, so that what was written before goes on about
-//! as it was meant.
+//! The time of day does not suit: it can be set, and it advances while the machine sleeps, after which the
+//! first process to wake would take over the tasks of live processes. On platforms with a clock that does
+//! neither, all processes of one boot use that clock. The first of them to open the file stores the offset by
+//! which the time of day is ahead of that clock, so that times that were written before stay about right.
 
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
@@ -18,11 +18,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Transaction, params};
 
 thread_local! {
-    /// How far the time of the file that this thread works on is ahead of the platform's clock.
+    /// The offset by which the time of the file that this thread works on is ahead of the platform's clock.
     static AHEAD: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// How far the time of a file is ahead of the platform's clock, in milliseconds; `None`: it goes by the time of day.
+/// Returns the offset by which the time of a file is ahead of the platform's clock, in milliseconds; `None`:
+/// the file uses the time of day.
 pub(super) fn ahead(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
     let (Some(boot), Some(clock)) = (platform::boot(), platform::milliseconds()) else { return Ok(None) };
     let sql = "INSERT OR IGNORE INTO clocks (boot, ahead) VALUES (?1, ?2)";
@@ -32,12 +33,12 @@ pub(super) fn ahead(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i6
         .map(Some)
 }
 
-/// This thread works on a file whose time is so far ahead.
+/// Sets the offset of the file that this thread works on.
 pub(super) fn work_by(ahead: Option<i64>) {
     AHEAD.set(ahead);
 }
 
-/// Milliseconds since 1970, about, by the file's time.
+/// Returns the milliseconds since 1970, approximately, by the file's time.
 pub(super) fn now() -> i64 {
     match (AHEAD.get(), platform::milliseconds()) {
         (Some(ahead), Some(clock)) => clock.saturating_add(ahead),

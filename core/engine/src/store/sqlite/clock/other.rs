@@ -1,4 +1,4 @@
-//! No clock that all processes of one boot are known to share: files go by the time of day.
+//! Platforms without a clock that all processes of one boot are known to share: files use the time of day.
 
 pub(super) fn boot() -> Option<String> {
     None
