@@ -69,7 +69,7 @@ def record(folder: Path) -> None:
 def wheel(out: Path, folder: Path) -> None:
     record(folder)
     files = [path for path in members(folder) if path.is_file()]
-    # What describes the wheel comes last, so that it can be replaced without moving the rest.
+    # The metadata of the wheel comes last, so that it can be replaced without moving the rest.
     files.sort(key=lambda path: path.relative_to(folder).parts[0].endswith(".dist-info"))
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         for path in files:

@@ -174,7 +174,7 @@ exec '$wine64' "\$@"
 EOF
   chmod +x "$dir/bin/run-wine"
   "$dir/bin/run-wine" wineboot.exe -i >&2
-  # Node and others refuse the Windows 7 that Wine 8 says it is.
+  # Node and others refuse Windows 7, the version that Wine 8 reports.
   "$dir/bin/run-wine" reg.exe add 'HKCU\Software\Wine' /v Version /d win10 /f >/dev/null
   # Rust's standard library takes its entropy from here, which Wine has only since 8.13.
   local shim=$dir/wine/drive_c/windows/system32/bcryptprimitives.dll
@@ -189,7 +189,8 @@ EOF
       '  return TRUE;' \
       '}' | x86_64-w64-mingw32-gcc -O2 -shared -x c -o "$shim" - -ladvapi32
   fi
-  # What napi-build wants to link a GNU module with; nothing of it is used, for the symbols are looked up in node.exe.
+  # The library that napi-build links a GNU module with; it is empty, because the symbols are looked up in
+  # node.exe.
   mkdir -p "$dir/libnode"
   echo 'void libnode_nothing(void) {}' | x86_64-w64-mingw32-gcc -shared -x c -o "$dir/libnode/libnode.dll" -
   touch "$dir/wine/complete"
@@ -309,7 +310,7 @@ build() { # NAME COMMAND…
       export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$lld
       ;;
   esac
-  # The extension module's interpreter is not asked: the stable ABI of the oldest is what the binding is built for.
+  # The interpreter is not queried: the binding is built for the stable ABI of the oldest one.
   export PYO3_NO_PYTHON=1
   local command=$1 quick=()
   shift

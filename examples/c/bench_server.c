@@ -1,8 +1,8 @@
 /*
  * bench_server --stdio | --http PORT
  *
- * What the benchmarks run: echo and add, the tools of the file BENCH_TOOLS, and the text of BENCH_BIG. Hosted,
- * and answers go back with the next drain, a batch at a time.
+ * The server of the benchmarks: echo and add, the tools of the file BENCH_TOOLS, and the text of BENCH_BIG.
+ * It is hosted, and answers return with the next drain, a batch at a time.
  */
 #include <string.h>
 

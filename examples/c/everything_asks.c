@@ -12,7 +12,7 @@
 struct wait {
     struct wait *next;
     uint64_t exchange, operation;
-    /* What to do with {key: answer}. */
+    /* The continuation, which receives {key: answer}. */
     void (*then)(struct app *app, uint64_t exchange, trn_str answers);
 };
 

@@ -1,7 +1,7 @@
 /*
  * everything_client URL | stdio:COMMAND LINE
  *
- * Calls every feature of an everything_server and prints one line of JSON that says what came back. With
+ * Calls every feature of an everything_server and prints one line of JSON with the results. With
  * MCP_CONFORMANCE_SCENARIO in the environment it plays that scenario of the conformance suite instead.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -21,7 +21,7 @@ struct peer {
     uint64_t call;
     char progress[256];
     int cancel;
-    /* What was found out about the server, and the revision agreed on with it. */
+    /* The detected properties of the server, and the negotiated revision. */
     char *server, *revision;
 };
 
@@ -100,7 +100,7 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
 {
     struct peer *peer = user;
     double progress = 0;
-    /* What the server asks of the user and of the model. What a form leaves open gets its defaults. */
+    /* Elicitation and sampling. Fields that a form leaves open get their defaults. */
     if (event->kind == TRN_EVENT_ELICIT) {
         trn_complete(engine, event->id, TRN_OUTCOME_RESULT, trn_cstr("{\"action\": \"accept\", \"content\": {}}"),
                      NULL);
@@ -140,7 +140,7 @@ static struct answer ask(struct peer *peer, const char *op, const char *params)
     return answer;
 }
 
-/* The result of what must not fail. */
+/* Returns the result of a call that must not fail. */
 static char *expect(struct peer *peer, const char *op, const char *params)
 {
     struct answer answer = ask(peer, op, params);
@@ -152,7 +152,7 @@ static char *expect(struct peer *peer, const char *op, const char *params)
     return answer.result;
 }
 
-/* A string inside the result of what must not fail, as JSON. */
+/* Returns a string inside the result of a call that must not fail, as JSON. */
 static char *expect_string(struct peer *peer, const char *op, const char *params, const char *path)
 {
     char *result = expect(peer, op, params);
@@ -333,7 +333,7 @@ static void echo_schema(struct peer *peer, const char *tools)
     }
 }
 
-/* Call a tool without arguments. */
+/* Calls a tool without arguments. */
 static void call(struct peer *peer, const char *tool)
 {
     char *params = format("{\"name\": \"%s\", \"arguments\": {}}", tool);
@@ -341,7 +341,7 @@ static void call(struct peer *peer, const char *tool)
     free(params);
 }
 
-/* A member of what the suite tells its client, as JSON. */
+/* Returns a member of the suite's data for its client, as JSON. */
 static trn_str told(const char *context, const char *name)
 {
     trn_str value = trn_cstr("null");
@@ -391,7 +391,7 @@ static char *auth_of(const char *name, const char *context)
     return format("{%s, \"clientMetadataUrl\": \"https://conformance-test.local/client-metadata.json\"}", user);
 }
 
-/* Do what a scenario of the conformance suite asks. */
+/* Plays a scenario of the conformance suite. */
 static void scenario(struct peer *peer, const char *name)
 {
     const char *context = getenv("MCP_CONFORMANCE_CONTEXT");

@@ -144,7 +144,7 @@ static void log_once(struct app *app, const trn_event *event)
     reply(app, event->id, TRN_OUTCOME_TEXT, "logged");
 }
 
-/* Add the offer, or take it away again; the engine tells the clients that the list has changed. */
+/* Adds the offer, or removes it again; the engine notifies the clients that the list has changed. */
 static void change(struct app *app, const trn_event *event, const struct offer *offer, const char *name)
 {
     if (trn_server_remove(app->engine, app->server, offer->item, trn_cstr(name), NULL) == TRN_STATUS_FALSE) {

@@ -22,7 +22,7 @@ struct job {
     uint64_t id;
     int64_t step, steps, delay_ms, due_ms;
     void (*report)(struct app *app, const struct job *job);
-    /* How it ends. */
+    /* The outcome. */
     trn_outcome outcome;
     const char *text;
 };
@@ -141,7 +141,7 @@ void reconnect(struct app *app, const trn_event *event)
     start(app, event)->due_ms = now_ms() + 100;
 }
 
-/* Take the next step of a job. Returns 0 when it is done. */
+/* Takes the next step of a job. Returns 0 when it is done. */
 static int advance(struct app *app, struct job *job)
 {
     if (job->step < job->steps) {

@@ -24,7 +24,7 @@ __attribute__((format(printf, 1, 2))) static inline char *format(const char *pat
     return text;
 }
 
-/* Stop the program, saying why, if a call failed. */
+/* Stops the program with a message if a call failed. */
 static inline void check(trn_status status, trn_error **error, const char *what)
 {
     if (status != TRN_STATUS_OK && status != TRN_STATUS_FALSE) {

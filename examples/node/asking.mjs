@@ -1,4 +1,4 @@
-// What the everything server asks its clients, and other things that take a conversation.
+// Tools of the everything server that elicit or sample, and others that need a conversation.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Question } from "trunnion";
 

@@ -1,4 +1,4 @@
-// Uses one of everything of an everything server and prints what it got as one line of JSON.
+// A client that uses one of everything of an everything server and prints the results as one line of JSON.
 // Usage: everything_client.mjs URL | "stdio:COMMAND LINE"
 import { connect, McpError } from "trunnion";
 
@@ -134,7 +134,7 @@ async function cancelled(client) {
   }
 }
 
-/** Do what a scenario of the conformance suite asks. */
+/** Plays a scenario of the conformance suite. */
 async function conformance(client, scenario) {
   const tools = await client.listTools();
   const calls = [];

@@ -1,6 +1,8 @@
-// What the example servers share: `--stdio` or `--http PORT`; there the older transport, HTTP+SSE, is at /sse.
+// Shared serving code of the examples: `--stdio` or `--http PORT`; with HTTP, the older transport, HTTP+SSE,
+// is at /sse.
 
-/** Serve as the command line says; the process ends when the peer has gone (stdio) or by a signal (HTTP). */
+/** Serves as the command line requires; the process ends when the peer has closed (stdio) or by a signal
+ * (HTTP). */
 export async function serve(server, args = process.argv.slice(2)) {
   if (args[0] === "--stdio") return server.serveStdio();
   const port = Number(args[1]);

@@ -29,7 +29,7 @@ async def follow(task: Task) -> CallResult:
             tell(f"progress {counted[1]} {counted[2]} {message[counted.end() :]}")
     result = await task.result()
     if result.structured:
-        # What came last may not have been told.
+        # The last progress notification may not have arrived.
         tell(f"progress {result.structured['files']} {result.structured['files']}")
     return result
 

@@ -126,7 +126,7 @@ def make_server(library: Library, store: str | None, lease: float) -> Server:
         folder = library.locate(path)
         if folder is None or not folder.is_dir():
             raise ToolError(f"{path!r} is not a folder inside the root")
-        # Where an earlier run had come to: a batch that it wrote but did not note is written again.
+        # The position of an earlier run: a batch that it wrote without a checkpoint is written again.
         done = ctx.last_checkpoint or {"file": None, "files": 0, "passages": 0}
         files = [file for file in library.texts(folder) if done["file"] is None or file > library.root / done["file"]]
         total = done["files"] + len(files)

@@ -1,4 +1,4 @@
-"""A client that tries one of everything and prints what it saw as one line of JSON.
+"""A client that tries one of everything and prints the results as one line of JSON.
 
     python everything_client.py http://127.0.0.1:8000/mcp
     python everything_client.py "stdio:python everything_server.py --stdio"

@@ -1,4 +1,4 @@
-// Handlers that ask and clients that answer, over every engine, transport and era.
+// Handlers that send input requests and clients that answer, over every engine, transport and era.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CancelledError, InvalidParamsError, McpError, MissingCapabilityError, Question, UsageError } from "trunnion";

@@ -1,4 +1,4 @@
-// Clients that sign in, against an authorization server of our own (core/engine/examples/auth_world.rs).
+// Clients that sign in, against an authorization server of the tests (core/engine/examples/auth_world.rs).
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -171,7 +171,7 @@ for (const options of ENGINES) {
       await assert.rejects(connecting, CancelledError);
       await pages[0];
 
-      // A call that is given up closes its page, and others go on.
+      // A cancelled call closes its page, and others continue.
       asked = deferred();
       let agreed = 0;
       const client = await connected({ ...user, redirect: (...asks) => (agreed++ === 0 ? agree(...asks) : redirect(...asks)) });

@@ -1,4 +1,4 @@
-// Servers that let nobody in without a good token, with the authorization server of tests/auth-server.
+// Servers that require a valid token, with the authorization server of tests/auth-server.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ const TOKENS = {
   bob: { sub: "bob", scope: "read" },
 };
 
-/** Run a test with an authorization server that mints whatever it is asked for. */
+/** Runs a test with an authorization server that mints every requested token. */
 async function withIssuer(body) {
   const program = fileURLToPath(new URL("../../target/debug/trunnion-auth-server", import.meta.url));
   const child = spawn(program, { stdio: ["pipe", "pipe", "inherit"] });
@@ -30,7 +30,7 @@ async function withIssuer(body) {
   }
 }
 
-/** Status and reason of what a token is refused with. */
+/** Returns the status and the reason of a refused token. */
 async function refusal(url, token) {
   const headers = { "content-type": "application/json", accept: "application/json, text/event-stream", connection: "close" };
   if (token !== undefined) headers.authorization = `Bearer ${token}`;
@@ -106,7 +106,7 @@ for (const options of ENGINES) {
         here = url;
         assert.equal((await who("user-1")).sub, "user-1");
         for (const bad of ["eve", "null"]) assert.deepEqual(await refusal(url, bad), [401, "rejected"]);
-        // What cannot be checked is no reason to get another token.
+        // A token that cannot be checked is no reason to request another one.
         for (const bad of ["broken", "worse"]) assert.deepEqual((await refusal(url, bad))[0], 503);
         assert.deepEqual(thrown.map(([error, { name }]) => [error.message, name]), [
           ["the database is away", "verify"],
@@ -134,7 +134,7 @@ for (const options of ENGINES) {
         assert.deepEqual((await bob.listPrompts()).map(({ name }) => name), ["ask"]);
         assert.deepEqual((await bob.complete({ prompt: "ask" }, { name: "what", value: "" })).values, ["why"]);
         await bob.close();
-        // Who is of this machine sees everything.
+        // A local client sees everything.
         const local = await connect(server, { engine });
         assert.equal((await local.listTools()).length, 3);
         assert.deepEqual((await local.callTool("whoami")).structuredContent, { sub: null, principal: null });

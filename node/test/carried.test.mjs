@@ -1,4 +1,4 @@
-// HTTP that the host carries: web-standard requests in, web-standard responses out.
+// Endpoints mounted in the host's web server: web-standard requests and responses.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -24,7 +24,7 @@ function call(name, { url = "http://localhost/mcp", meta = {}, ...init } = {}) {
   return new Request(url, { method: "POST", headers, body, ...init });
 }
 
-/** A server with a tool that works until nobody wants it any more. */
+/** A server with a tool that works until it is cancelled. */
 function waiting(engine) {
   const [begun, ended] = [deferred(), deferred()];
   const server = new Server({ name: "carried", version: "1", engine, onError: () => {} });

@@ -1,4 +1,4 @@
-// Listening to changes, the level of log messages, and options of clients.
+// Change subscriptions, the level of log messages, and options of clients.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ClosedError, connect, MethodNotFoundError, Server, TimeoutError, UsageError } from "trunnion";

@@ -1,4 +1,4 @@
-// Every snippet of docs/typescript.md compiles and runs.
+// The snippets of docs/typescript.md, compiled and run.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The examples do what they say, with the documents of examples/ as they stand.
+// The examples, run with the unchanged documents of examples/.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

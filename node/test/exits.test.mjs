@@ -1,4 +1,4 @@
-// Clean exits: nothing hangs, nothing crashes, nothing stays alive.
+// Clean exits: no hang, no crash, no live handle.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -64,7 +64,7 @@ describe("exits", { timeout: 60_000 }, () => {
       call.catch(() => {});
       await running.promise;
       engine.close();
-      // The engine has both ends: which of them says so first is a race.
+      // The engine has both ends: the one that reports it first is not determined.
       await assert.rejects(call, McpError);
       await settled(engine);
     });
@@ -83,7 +83,7 @@ describe("exits", { timeout: 60_000 }, () => {
 
     test(`closing gives up connecting (${title(options)})`, () =>
       withEngine(options, async (engine) => {
-        // A program that never says anything.
+        // A program that never writes anything.
         const client = new Client([process.execPath, "-e", "process.stdin.resume()"], { engine });
         const connecting = client.connect();
         connecting.catch(() => {});

@@ -1,4 +1,4 @@
-// What the tests share. Every test makes an engine of its own and leaves nothing alive in it.
+// Shared code of the tests. Every test makes an engine of its own and leaves nothing alive in it.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { connect, Engine, Server } from "trunnion";
 
-/** The ways to run an engine: who does the I/O, and how the event loop hears of it. */
+/** The ways to run an engine: the owner of the I/O, and the notification of the event loop. */
 export const ENGINES = [
   { driver: "hosted" },
   { driver: "threaded" },
@@ -18,7 +18,7 @@ export const title = ({ driver, wake = "poll" }) => `${driver}, ${wake}`;
 
 export const NOTHING_LIVE = { servers: 0, clients: 0, exchanges: 0, operations: 0, connections: 0, sessions: 0 };
 
-/** Run a test with an engine; afterwards nothing may be alive in it. */
+/** Runs a test with an engine; afterwards nothing may be alive in it. */
 export async function withEngine(options, body) {
   const engine = new Engine(options);
   try {
@@ -30,14 +30,14 @@ export async function withEngine(options, body) {
   assert.deepEqual(engine.live(), NOTHING_LIVE);
 }
 
-/** Wait until nothing is alive: a connection may outlive its last answer by a moment. */
+/** Waits until nothing is alive: a connection may outlive its last answer by a moment. */
 export async function settled(engine) {
   while (Object.values(engine.live()).some((count) => count !== 0)) await sleep(1);
 }
 
 export const TRANSPORTS = ["memory", "http"];
 
-/** Make a server and a client of it, over memory or HTTP; close both afterwards. */
+/** Makes a server and a client of it, over memory or HTTP; closes both afterwards. */
 export async function withPair(engine, transport, define, body, serverOptions = {}, clientOptions = {}) {
   const server = new Server({ name: "test", version: "1.2.3", engine, onError: () => {}, ...serverOptions });
   define(server);
@@ -59,7 +59,8 @@ export const object = (properties = {}) => ({ type: "object", properties, requir
 export const fixture = (name) => fileURLToPath(new URL(`fixtures/${name}`, import.meta.url));
 export const example = (name) => fileURLToPath(new URL(`../../examples/node/${name}`, import.meta.url));
 
-/** Run a program to its end; what it printed and how it ended. The test's own time limit is the limit. */
+/** Runs a program to its end and returns its output and exit status. The test's own time limit is the
+ * limit. */
 export async function run(args, { input = "", env = {}, signal } = {}) {
   const child = spawn(process.execPath, args, { env: { ...process.env, ...env }, stdio: "pipe", signal });
   const out = { stdout: "", stderr: "" };
@@ -70,7 +71,7 @@ export async function run(args, { input = "", env = {}, signal } = {}) {
   return { ...out, code, killed };
 }
 
-/** Await what an idle client hears; being idle, it does not keep the process alive itself. */
+/** Waits for a notification to an idle client, which does not keep the process alive itself. */
 export async function awaited(promise) {
   const alive = setInterval(() => {}, 1000);
   return promise.finally(() => clearInterval(alive));
@@ -84,7 +85,7 @@ export function deferred() {
   return { promise, resolve, reject };
 }
 
-/** Run a test with an MCP server that wants tokens, and the authorization server that gives them. */
+/** Runs a test with an MCP server that requires tokens, and the authorization server that issues them. */
 export async function withWorld(body) {
   const child = spawn(fileURLToPath(new URL("../../target/debug/examples/auth_world", import.meta.url)), { stdio: ["pipe", "pipe", "inherit"] });
   const [line] = await once(createInterface(child.stdout), "line");

@@ -1,4 +1,4 @@
-// `server.node()`: requests of Node's own HTTP server, as node:http, Express and Fastify hand them on.
+// `server.node()`: requests of Node's own HTTP server, passed on by node:http, Express and Fastify.
 import assert from "node:assert/strict";
 import { createServer, request as send } from "node:http";
 import { once } from "node:events";

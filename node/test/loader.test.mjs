@@ -1,4 +1,4 @@
-// What the loader says when the native module is missing, of another version, or made for another system.
+// Errors of the loader when the native module is missing, of another version, or made for another system.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

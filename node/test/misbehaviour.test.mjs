@@ -1,4 +1,4 @@
-// User code that misbehaves harms its own call and no other.
+// Isolation of faulty user code: it fails its own call and no other.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -21,7 +21,7 @@ const getter = (name, object = {}) =>
     },
   });
 
-/** What a tool does, and what its caller reads; an error's text, or of a result that is none. */
+/** Faulty tools and the text that the caller reads: that of the error, or of a result that is not an error. */
 const TOOLS = {
   function: [() => () => 1, /no JSON form/],
   symbol: [() => Symbol("s"), /no JSON form/],

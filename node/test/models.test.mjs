@@ -1,5 +1,5 @@
-// The model types fit tests/vectors/models.json, and the official examples where MCP_SPEC_DIR has them; what they do
-// not know passes through unchanged.
+// Model types against tests/vectors/models.json, and against the official examples if MCP_SPEC_DIR has them.
+// Unknown members pass through unchanged.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const { models } = JSON.parse(readFileSync(join(here, "../../tests/vectors/models.json"), "utf8"));
 const specification = process.env.MCP_SPEC_DIR;
 
-/** Official names and ours, where they differ. */
+/** Official names and those of the SDK, where they differ. */
 const OWN = {
   BlobResourceContents: "ResourceContents",
   BooleanSchema: "BooleanField",
@@ -33,7 +33,7 @@ const OWN = {
   UntitledSingleSelectEnumSchema: "ChoiceField",
 };
 
-/** The types of objects that are not known here are not part of TypeScript's unions, so that one can switch over these. */
+/** The types of unknown objects are not part of TypeScript's unions, so that one can switch over these. */
 const KNOWN = /"type":"(video|object)"|"mode":"voice"|^{"(later|type":"text","words)"/;
 
 const declared = (name) => OWN[name] ?? name;

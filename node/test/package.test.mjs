@@ -47,7 +47,7 @@ test("a missing native module is named, with what to do", async () => {
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 
-/** A folder that is gone when the test ends. */
+/** A folder that is removed when the test ends. */
 function temporary(context) {
   const path = mkdtempSync(join(tmpdir(), "trunnion-"));
   context.after(() => rmSync(path, { recursive: true }));

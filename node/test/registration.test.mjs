@@ -1,4 +1,4 @@
-// What registering refuses, and what schemas make of the arguments of prompts and of unions.
+// Refused registrations, and the effect of schemas on the arguments of prompts and on unions.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toStandardJsonSchema } from "@valibot/to-json-schema";

@@ -1,4 +1,4 @@
-// Schemas of zod, arktype and valibot: what clients see, and what handlers get.
+// Schemas of zod, arktype and valibot: the definitions that clients see, and the values that handlers get.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toStandardJsonSchema } from "@valibot/to-json-schema";

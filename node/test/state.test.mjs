@@ -1,4 +1,4 @@
-// What a call leaves with a modern client while it asks something.
+// The state that a call stores with a modern client during an input request.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Server } from "trunnion";

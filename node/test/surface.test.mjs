@@ -1,4 +1,4 @@
-// The native module and the generated file say what bindings/surface.toml says.
+// The native module and the generated file, compared with bindings/surface.toml.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-"""Every test ends with no handle left: the engines it made are watched."""
+"""Fixtures. Every test must end with no handle left: the engines that it made are watched."""
 
 import json
 import subprocess
@@ -50,17 +50,17 @@ class World:
         self.process.stdout.close()
 
     def seen(self):
-        """What has happened there."""
+        """Returns the recorded state of the program."""
         with urllib.request.urlopen(self.control) as answer:
             return json.load(answer)
 
     def change(self, **what):
-        """What is to happen there."""
+        """Changes the behavior of the program."""
         request = urllib.request.Request(self.control, json.dumps(what).encode(), method="PUT")
         urllib.request.urlopen(request).close()
 
     def granted(self, grant):
-        """How often the token endpoint was asked for it."""
+        """Returns the number of requests for this grant at the token endpoint."""
         return self.seen()["log"].count(f"token {grant}")
 
 

@@ -1,4 +1,5 @@
-"""A server whose task outlives it: `task_server.py PORT STORE MARKS`. At its second step it waits for the file `MARKS/go`."""
+"""A server with a task that outlives it: `task_server.py PORT STORE MARKS`. At its second step it waits for
+`MARKS/go`."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Servers as ASGI applications, carried by a small web server of the test's own."""
+"""Servers as ASGI applications, mounted in a small web server of the test's own."""
 
 import asyncio
 import http.client
@@ -117,7 +117,7 @@ def test_calls(era):
 
 
 def fastapi(mcp, how):
-    """A FastAPI application that carries the server."""
+    """A FastAPI application in which the server is mounted."""
     from fastapi import FastAPI
 
     app = FastAPI()

@@ -1,4 +1,5 @@
-"""Servers ask, clients answer: both eras, in memory, over standard streams and over HTTP."""
+"""Input requests of servers and answers of clients: both eras, in memory, over standard streams and over
+HTTP."""
 
 import asyncio
 import sys

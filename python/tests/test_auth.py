@@ -1,4 +1,4 @@
-"""Clients that sign in, against an authorization server of our own (core/engine/examples/auth_world.rs)."""
+"""Clients that sign in, against an authorization server of the tests (core/engine/examples/auth_world.rs)."""
 
 import asyncio
 import json
@@ -232,7 +232,7 @@ def test_given_up_while_the_user_decides(world):
             await connecting
         await ended.wait()
 
-        # A call that is given up closes its page, and others go on.
+        # A cancelled call closes its page, and others continue.
         asked.clear()
         ended.clear()
         pages = iter([agree_later, redirect])

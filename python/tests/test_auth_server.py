@@ -1,4 +1,4 @@
-"""Servers that let nobody in without a good token, with the authorization server of tests/auth-server."""
+"""Servers that require a valid token, with the authorization server of tests/auth-server."""
 
 import asyncio
 import json
@@ -168,7 +168,7 @@ def test_a_check_of_ones_own(kind, caplog):
         where.append(url)
         assert (await who(url, "user-1"))["sub"] == "user-1"
         assert await looked(url, "eve") == (401, "rejected")
-        # What cannot be checked is no reason to get another token.
+        # A token that cannot be checked is no reason to request another one.
         with caplog.at_level(logging.CRITICAL, logger="trunnion"):
             assert (await looked(url, "broken"))[0] == 503
 
@@ -251,7 +251,7 @@ def test_scopes_and_visibility():
     serving(server, body)
 
     async def local():
-        # Who is of this machine sees everything.
+        # A local client sees everything.
         async with Client(server) as client:
             assert len(await client.list_tools()) == 3
             assert (await client.call_tool("whoami")).structured == {"sub": None, "principal": None}

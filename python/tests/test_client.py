@@ -1,4 +1,4 @@
-"""Clients over every transport, and what happens when things end."""
+"""Clients over every transport, and the ends of connections, calls and servers."""
 
 import asyncio
 import json
@@ -480,7 +480,7 @@ def test_the_pages_of_a_list_are_put_together(talkative):
         assert len(client.list_tools()) == 2
 
 
-# What is asked with metadata, and where the server shows it.
+# Requests with metadata, and the place where the server shows it.
 SHOWN = [
     ("list_tools", (), lambda tools: tools[0].name),
     ("list_resources", (), lambda resources: resources[0].name),

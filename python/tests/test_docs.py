@@ -1,4 +1,4 @@
-"""Every snippet of the guide runs."""
+"""The snippets of the guide, run."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ def snippets(page):
 
 SNIPPETS = snippets(GUIDE)
 
-# What is then asked of a snippet's server: a tool, its arguments and what the result's data must be.
+# The call of each snippet's server: a tool, its arguments and the expected data of the result.
 CALLS = {
     "weather": ("forecast", {"city": "Oslo", "days": 1}, {"day 0": 20.0}),
     "shop": ("order", {"item": "tea", "count": 2}, {"item": "tea", "count": 2}),

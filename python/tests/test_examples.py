@@ -27,7 +27,7 @@ TOUR = {
 
 @pytest.fixture
 def serve(examples):
-    """Start an example over HTTP; gives its URL."""
+    """Starts an example over HTTP; returns its URL."""
     started = []
 
     def start(*command, env=None):
@@ -45,7 +45,7 @@ def serve(examples):
 
 
 def run(*command):
-    """Run a program; what it printed."""
+    """Runs a program and returns its output."""
     done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
@@ -126,7 +126,7 @@ def test_docsearch(examples, serve, library):
     assert json.loads(out) == {"files": 3, "passages": 3}
     task, *progress, last = err.splitlines()
     assert last == "progress 3 3"
-    # What comes faster than clients look at a task is left out.
+    # Progress that arrives faster than the client polls is skipped.
     known = ["progress 1 3 docs/sea.md", "progress 2 3 image.bin", "progress 3 3 land.txt"]
     assert [line for line in known if line in progress] == progress
     out, err = run(client, url, "resume", task.removeprefix("task "))

@@ -1,4 +1,4 @@
-"""Programs end as they should, whatever is open; a forked child is told."""
+"""Clean ends of programs, whatever is open, and the error in a forked child."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ server.run()
 
 
 def program(body):
-    """Run a program; its exit code and what it wrote."""
+    """Runs a program; returns its exit code and its output."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", HEAD + textwrap.dedent(body)],
         capture_output=True,
@@ -142,7 +142,7 @@ def program(body):
 )
 def test_the_program_ends_by_itself(body):
     code, _, err = program(body)
-    # What asyncio itself says of tasks that the program left behind is not ours.
+    # Messages of asyncio itself about tasks that the program left behind do not count.
     noise = ("Task was destroyed", "task:", "never retrieved", "future:", "unclosed", "Exception ignored", "trunnion.")
     left = [line for line in err.splitlines() if line.strip() and not any(word in line for word in noise)]
     assert (code, left) == (0, []), err

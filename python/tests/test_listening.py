@@ -1,4 +1,4 @@
-"""Listening to changes, and the options of requests."""
+"""Change subscriptions, and the options of requests."""
 
 import asyncio
 import json

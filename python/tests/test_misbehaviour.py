@@ -1,4 +1,4 @@
-"""User code that misbehaves harms its own call and no other."""
+"""Isolation of faulty user code: it fails its own call and no other."""
 
 import asyncio
 import gc
@@ -292,7 +292,7 @@ def test_multiprocessing_with_fork():
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
     with SyncClient(CHILD) as client:
-        # What another thread held when the process forked is held in the child for ever.
+        # A lock that another thread held at the fork stays locked in the child indefinitely.
         with client._host._lock:
             process = context.Process(target=_in_a_child, args=(client, queue))
             process.start()

@@ -1,4 +1,4 @@
-"""What registering a function finds out: what its parameters are, which names they mean, what it cannot be."""
+"""Registration of functions: detected parameters, the names that they mean, refused functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trunnion import Client, Field, InvalidParamsError, Message, Server, ToolErr
 
 
 def asked(server, ask):
-    """What a client of the server is told."""
+    """Returns the result of `ask` at a client of the server."""
 
     async def main():
         async with Client(server) as client:

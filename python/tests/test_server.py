@@ -25,7 +25,7 @@ from trunnion import (
 
 
 def with_client(server, use, **options):
-    """Run `use(client)` with a client of a server in this process."""
+    """Runs `use(client)` with a client of a server in this process."""
 
     async def go():
         async with Client(server, **options) as client:
@@ -289,7 +289,7 @@ def test_logging(era):
     seen = []
     with_client(server, use, era=era, on_notification=lambda event, params: seen.append((event, params)))
     if era == "modern":
-        # Nobody is sent what was not asked for.
+        # Notifications that a client has not requested are not sent.
         assert seen == []
         return
     assert [event for event, _ in seen] == ["log"] * 3
@@ -545,6 +545,6 @@ async def started(client, tool):
 
 
 async def until(condition):
-    """Let the loop run until something holds."""
+    """Lets the loop run until a condition holds."""
     while not condition():
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The Python side has exactly what bindings/surface.toml lists; the stub has what the module has."""
+"""The Python API and stub, compared with bindings/surface.toml and with the native module."""
 
 import ast
 import inspect

@@ -32,7 +32,7 @@ def make(**options):
 
 
 def run(server, body, **options):
-    """Run a test with a client over HTTP."""
+    """Runs a test with a client over HTTP."""
 
     async def main():
         async with server.serve_http() as serving, Client(serving.url, **options) as client:

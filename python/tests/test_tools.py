@@ -1,4 +1,4 @@
-"""Tools: schemas from types, arguments into types, results out of values."""
+"""Tools: schemas from types, arguments converted to types, values converted to results."""
 
 import asyncio
 import dataclasses
@@ -64,7 +64,7 @@ class Pair(NamedTuple):
 
 
 def call(server, name, arguments=None, **how):
-    """Call one tool of a server in this process."""
+    """Calls one tool of a server in this process."""
 
     async def go():
         async with Client(server) as client:

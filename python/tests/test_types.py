@@ -1,4 +1,4 @@
-"""What type checkers see of the package."""
+"""The types of the package, as type checkers see them."""
 
 import subprocess
 import sys

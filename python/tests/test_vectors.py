@@ -1,4 +1,4 @@
-"""The golden transcripts of tests/vectors, spoken to a Python server over its standard streams."""
+"""The golden transcripts of tests/vectors, played to a Python server over its standard streams."""
 
 import json
 import subprocess

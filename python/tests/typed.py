@@ -1,4 +1,5 @@
-"""Checked by mypy, never run: what a type checker must accept, and what it must refuse (`type: ignore`, which has to be needed)."""
+"""Type tests, checked by mypy and never run: code that a type checker must accept, and code that it must
+refuse (`type: ignore`, which has to be needed)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The server of the golden transcripts, on the standard streams. The argument is its definition as JSON.
 
-A handler that is cancelled says so on standard error: `cancelled <tool>`.
+A cancelled handler prints `cancelled <tool>` to standard error.
 """
 
 import asyncio

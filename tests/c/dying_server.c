@@ -1,4 +1,5 @@
-/* A stdio server that never answers `hang`, drops dead on `die`, and spreads over lines all it says for `lines`. */
+/* A stdio server that never answers `hang`, exits abruptly on `die`, and writes its answer to `lines` over
+ * several lines. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <trunnion.h>

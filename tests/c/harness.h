@@ -1,4 +1,5 @@
-/* The C tests' own small harness: checks that stop the program, and a loop that keeps what it sees. */
+/* A small harness of the C tests: checks that stop the program, and a loop that records the events it
+ * receives. */
 #ifndef HARNESS_H
 #define HARNESS_H
 
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <trunnion.h>
 
-/* A guard against hanging for ever, not a timing. */
+/* A limit against an endless hang, not a timing. */
 #define LONG_MS 60000
 
 #define CHECK(truth)                                                                        \
@@ -65,7 +66,7 @@ struct test {
     void (*run)(void);
 };
 
-/* Run all, or the one named on the command line. */
+/* Runs all, or the one named on the command line. */
 static inline int run_tests(const struct test *tests, size_t count, int argc, char **argv)
 {
     for (size_t i = 0; i < count; i++) {
@@ -106,7 +107,7 @@ static inline bool flag_at(const char *json, const char *path)
     return trn_json_bool(trn_cstr(json), path, &flag) && flag;
 }
 
-/* Turn the loop once, blocking for events, and give each to the handler. */
+/* Runs the loop once, blocking for events, and passes each to the handler. */
 static inline void turn(trn_engine *engine, trn_handler handler, void *user)
 {
     trn_batch *batch = NULL;
@@ -118,7 +119,7 @@ static inline void turn(trn_engine *engine, trn_handler handler, void *user)
     trn_batch_free(batch);
 }
 
-/* Whatever was open has been closed: turn the loop until every counter is zero. */
+/* Everything that was open has been closed: run the loop until every counter is zero. */
 static inline void check_nothing_lives(trn_engine *engine, trn_handler handler, void *user)
 {
     static const char *const counters[] = {"servers", "clients", "exchanges", "operations",

@@ -1,5 +1,5 @@
-/* The golden transcripts' patterns, compared on JSON text. The vectors are well-formed; what the server says is
- * checked with trn_json_raw before it comes here. */
+/* The golden transcripts' patterns, compared on JSON text. The vectors are well-formed; output of the
+ * server is checked with trn_json_raw before it gets here. */
 #ifndef PATTERN_H
 #define PATTERN_H
 

@@ -20,7 +20,7 @@ only=${1:-}
 
 step() { printf '\n== %s\n' "$*"; }
 
-# have PROGRAM WHAT: whether the program is there; without it, WHAT is skipped.
+# have PROGRAM WHAT: returns 0 if the program is installed; without it, WHAT is skipped.
 have() {
     if command -v "$1" >/dev/null 2>&1; then return 0; fi
     echo "SKIP $2: no $1"

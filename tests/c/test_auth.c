@@ -1,6 +1,6 @@
 /*
- * Clients that sign in, against an MCP server that wants tokens and the authorization server that gives them
- * (core/engine/examples/auth_world.rs). Wants that program in AUTH_WORLD.
+ * Clients that sign in, against an MCP server that requires tokens and the authorization server that issues
+ * them (core/engine/examples/auth_world.rs). AUTH_WORLD must name that program.
  */
 #define _XOPEN_SOURCE 700
 
@@ -22,11 +22,11 @@ struct world {
     int input;
     char *told, *mcp, *control;
     trn_engine *engine;
-    /* The one record that the program keeps. */
+    /* The one record that the program stores. */
     char *record;
     int64_t version;
     int loads, swaps, pages, withdrawn;
-    /* How the user is: agrees, cannot be asked, or never decides. */
+    /* The behavior of the user: agrees, cannot be asked, or never decides. */
     enum { AGREES, LOST, UNDECIDED } user;
     uint64_t page, connecting;
 };
@@ -148,7 +148,7 @@ static void on_page(struct world *world, const trn_event *event)
     free(answer);
 }
 
-/* The program keeps the credentials. */
+/* The program stores the credentials. */
 static void on_credentials(struct world *world, const trn_event *event)
 {
     char *op = trn_json_string(event->payload, "op", NULL);
@@ -187,7 +187,7 @@ static void on_event(trn_engine *engine, const trn_event *event, void *user)
     }
 }
 
-/* Begin to connect. */
+/* Begins to connect. */
 static uint64_t start(struct world *world, const char *auth)
 {
     char target[256], options[2048];
@@ -276,7 +276,7 @@ static void the_program_keeps_credentials(void)
     uint64_t one = connected(&world, auth), two = connected(&world, auth);
     CHECK(world.pages == 1 && world.swaps == 1 && world.version == 1);
     CHECK(world.loads > 1 && strstr(world.record, "acc3ss") != NULL);
-    /* What one has refreshed, the other finds. */
+    /* One client finds the token that the other has refreshed. */
     free(answer_of("PUT", world.control, "{\"revoke\":true}"));
     hello(&world, one);
     hello(&world, two);

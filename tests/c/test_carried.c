@@ -1,6 +1,7 @@
 /*
- * HTTP that the program carries itself (trn_http_request), and with it what handlers do besides answering: ask the
- * client, remember, let the stream go, tell of changes. The client's side is written out here, in both eras.
+ * Endpoints mounted in the program (trn_http_request), and the other actions of handlers: eliciting,
+ * remembering, closing the stream, notifying of changes. The client's side is hand-written here, in both
+ * eras.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -33,7 +34,7 @@ static const struct {
     {"resource", "{\"uri\":\"test://note\",\"name\":\"note\"}", NULL, NOTE},
 };
 
-/* The response to one carried request. */
+/* The response to one request of the mounted endpoint. */
 struct response {
     uint64_t operation;
     int64_t status;
@@ -47,7 +48,7 @@ struct world {
     uint64_t server, endpoint;
     struct response *open[4];
     char *session;
-    /* What the handlers saw. */
+    /* The observations of the handlers. */
     uint64_t exchange, question;
     int runs, holds, cancelled, roots_changed, asked_model;
     char *reason, *ask_error;
@@ -340,7 +341,7 @@ static char *state_of(const struct response *response)
     return copy;
 }
 
-/* Send it again with the answers, and wait for what comes. */
+/* Sends it again with the answers, and waits for the response. */
 static struct response *retry(struct world *world, const char *method, const char *name, struct response *before,
                               const char *answers)
 {
@@ -378,7 +379,7 @@ static void end_session(struct world *world)
     done(world, response);
 }
 
-/* Answer the question in `stream` that has this text. */
+/* Answers the question in `stream` that has this text. */
 static void answer(struct world *world, struct response *stream, const char *text, const char *result)
 {
     char body[512];
@@ -437,7 +438,7 @@ static void a_caller_who_leaves(void)
     close_world(world);
 }
 
-/* The run ends as if cancelled and is run again; what it did between the questions happens once. */
+/* The run ends as if cancelled and is run again; its side effect between the questions happens once. */
 static void a_modern_client_is_asked(void)
 {
     struct world *world = open_world();

@@ -1,4 +1,4 @@
-/* Servers that let in who brings a good token, with both drivers. The client is one of the same engine, over HTTP. */
+/* Servers that require a valid token, with both drivers. The client belongs to the same engine, over HTTP. */
 #include "harness.h"
 
 enum { WHOAMI = 1, WRITE, STAFF };
@@ -9,12 +9,12 @@ struct world {
     trn_engine *engine;
     uint64_t server, serving;
     char *url;
-    /* What the program has seen. */
+    /* The observations of the program. */
     int checks, calls;
     char *context;
 };
 
-/* Checks a token as the program does: good, somebody else's, unknown, or not now. */
+/* Checks a token as the program does: valid, another user's, unknown, or not verifiable now. */
 static void on_token(struct world *world, const trn_event *event)
 {
     trn_outcome outcome = TRN_OUTCOME_ERROR;
@@ -86,7 +86,7 @@ static void end(struct world *world)
     trn_string_free(world->context);
 }
 
-/* Connect with a token; NULL: with none. 0: refused, with this in the message. */
+/* Connects with a token; NULL: with none. 0: refused, with this in the message. */
 static uint64_t come(struct world *world, const char *token, const char *refused)
 {
     char target[128], options[2048] = "{}";

@@ -150,7 +150,7 @@ static void a_writer_writes(void)
     OK(trn_json_end(json, &text, &error));
     CHECK_TEXT(text, "\"alone\"");
     trn_string_free(text);
-    /* Given up. */
+    /* Cancelled. */
     json = trn_json_new();
     trn_json_array_begin(json, NULL);
     OK(trn_json_end(json, NULL, &error));

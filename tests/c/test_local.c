@@ -18,7 +18,7 @@ enum { ADD = 1, ECHO, HANG, TWICE, LATE, STEPS, WHO, FAIL, LOG, ODD, NOTE, DATA,
 struct world {
     trn_engine *engine;
     uint64_t server, client;
-    /* What handlers and tests tell each other. */
+    /* The state that handlers and tests share. */
     uint64_t call, hanging, second_client;
     int cancel_when_hanging, close_when_hanging, cancelled_seen, closed_seen, progress_seen, results;
     double progress;
@@ -410,7 +410,7 @@ static void freeing_with_all_open(void)
     free(world);
 }
 
-/* An answer that is not JSON fails its own call and tells the handler's side nothing; the rest goes on. */
+/* An answer that is not JSON fails its own call and is not reported to the handler; other calls continue. */
 static void answers_that_are_no_json(void)
 {
     static const struct {
@@ -436,7 +436,7 @@ static void answers_that_are_no_json(void)
     close_world(world);
 }
 
-/* A handler that never answers is given up after its own limit. */
+/* A call whose handler never answers times out after its own limit. */
 static void a_tool_has_a_time_limit(void)
 {
     struct world *world = open_world();
@@ -467,7 +467,7 @@ static void a_handler_closes_the_engine(void)
     struct world *world = open_world();
     OK(trn_request(world->engine, world->client, TRN_OP_CALL_TOOL, trn_cstr("{\"name\":\"hang\"}"), NONE, &world->call,
                    &error));
-    /* Client or server, whichever was told first, says so. */
+    /* The event comes from the client or from the server, whichever was notified first. */
     trn_status status = trn_run(world->engine, world->call, close_engine_at_call, world, NULL, NULL);
     CHECK(status == TRN_STATUS_CLOSED || status == TRN_STATUS_INTERNAL_ERROR);
     check_nothing_lives(world->engine, close_engine_at_call, world);
@@ -678,7 +678,8 @@ static void waiting_has_an_end(void)
     close_world(world);
 }
 
-/* Bytes in use by malloc, as far as it says; 0 where it does not, and under valgrind, which looks for itself. */
+/* Returns the bytes in use by malloc, if it reports them; 0 otherwise, and under valgrind, which checks
+ * for itself. */
 static size_t in_use(void)
 {
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)

@@ -1,4 +1,4 @@
-/* Wrong calls: each is refused with kind `usage`, says why, and leaves the engine working. */
+/* Wrong calls: each is refused with kind `usage`, states the reason, and leaves the engine working. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <sys/wait.h>
@@ -98,7 +98,7 @@ static void null_places(void)
     CHECK_FAILS(USAGE, trn_connect(engine, trn_cstr("{}"), NONE, NULL, &error));
     CHECK_FAILS(USAGE, trn_request(engine, 1, TRN_OP_PING, NONE, NONE, NULL, &error));
     CHECK_FAILS(USAGE, trn_request(engine, 1, NULL, NONE, NONE, &handle, &error));
-    /* Nobody has to ask for the error. */
+    /* The error argument is optional. */
     CHECK(trn_server_new(engine, trn_cstr("{"), &server, NULL) == TRN_STATUS_USAGE);
     trn_engine_free(engine);
 }
@@ -173,7 +173,7 @@ static void unknown_and_duplicate(void)
     OK(trn_server_remove(engine, server, "tool", trn_cstr("t"), &error));
     CHECK(trn_server_remove(engine, server, "tool", trn_cstr("t"), NULL) == TRN_STATUS_FALSE);
 
-    /* What is over, or never was, is answered with no. */
+    /* An id that has ended or never existed returns false. */
     CHECK(trn_complete(engine, 999999, TRN_OUTCOME_TEXT, trn_cstr("x"), NULL) == TRN_STATUS_FALSE);
     CHECK(trn_complete(engine, 999999, 77, trn_cstr("x"), NULL) == TRN_STATUS_FALSE);
     CHECK(trn_progress(engine, 999999, trn_cstr("{\"progress\": 1}"), NULL) == TRN_STATUS_FALSE);

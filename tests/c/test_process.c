@@ -1,4 +1,4 @@
-/* Servers in other processes and behind sockets. Wants the folder of the built programs in PROGRAMS. */
+/* Servers in other processes and behind sockets. PROGRAMS must name the folder of the built programs. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -164,7 +164,7 @@ static void json_over_several_lines(void)
     close_engine(&peer);
 }
 
-/* Without a handler, how one call ended is kept while another one is waited for. */
+/* Without a handler, the end of one call is stored while another one is waited for. */
 static void several_questions_at_once(void)
 {
     struct peer peer;

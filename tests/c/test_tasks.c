@@ -32,7 +32,7 @@ struct world {
     uint64_t exchange, question, storing;
     char *context;
     int runs, cancelled, elicited;
-    /* What the client has heard of the task that it follows. */
+    /* The events that the client has received of the task that it follows. */
     uint64_t following;
     char *last;
     int asked;
@@ -210,7 +210,7 @@ static void a_call_follows_its_task(void)
     uint64_t call = ask(&world, TRN_OP_CALL_TOOL, "{\"name\":\"work\",\"arguments\":{}}", NULL);
     check_result(&world, call, "/content/0/text", "worked");
     CHECK(number_at(world.context, "/task/run") == 1);
-    /* What it asks comes as an event. */
+    /* Its questions come as events. */
     call = ask(&world, TRN_OP_CALL_TOOL, "{\"name\":\"ask\",\"arguments\":{}}", NULL);
     check_result(&world, call, "/content/0/text", "sure");
     CHECK(world.elicited == 1);
@@ -236,13 +236,13 @@ static void a_task_is_followed_by_its_id(void)
     CHECK(number_at(state, "ttlMs") == 60000);
     trn_string_free(state);
 
-    /* Unasked, it says in its state what it wants, and is answered by hand. */
+    /* Without an elicitation event, its state contains the question, and the test answers by hand. */
     make_task(&world, "ask", task, sizeof task);
     world.following = ask(&world, TRN_OP_TASK_RESULT, task, "{\"ask\":false}");
     check_result(&world, world.following, "/content/0/text", "sure");
     CHECK(world.elicited == 0 && world.asked > 0);
 
-    /* What is no task is answered at once. */
+    /* A call that does not become a task is answered at once. */
     char *made = result_of(&world, ask(&world, TRN_OP_CALL_TOOL, "{\"name\":\"plain\"}", "{\"task\":true}"));
     check_string(made, "/result/content/0/text", "plain");
     trn_string_free(made);
@@ -275,7 +275,7 @@ static void cancelling_reaches_the_handler(void)
           TRN_STATUS_CANCELLED);
     trn_error_free(error);
 
-    /* Giving up the operation that waits gives up the waiting, not the task. */
+    /* Cancelling the operation that waits cancels the waiting, not the task. */
     world.runs = 0;
     make_task(&world, "hang", task, sizeof task);
     while (world.runs == 0) {
@@ -287,7 +287,7 @@ static void cancelling_reaches_the_handler(void)
     error = NULL;
     CHECK(trn_run(world.engine, waiting, on_event, &world, NULL, &error) == TRN_STATUS_CANCELLED);
     trn_error_free(error);
-    /* What it says of its progress is what the task says. */
+    /* The progress of the call is the status of the task. */
     OK(trn_progress(world.engine, world.exchange, trn_cstr("{\"progress\":1,\"message\":\"half\"}"), &error));
     for (bool told = false; !told;) {
         char *state = result_of(&world, ask(&world, TRN_OP_GET_TASK, task, NULL));
@@ -317,7 +317,7 @@ static void a_task_outlives_an_engine(void)
     snprintf(definition, sizeof definition,
              "{\"name\":\"tasks\",\"version\":\"1\",\"taskPollMs\":1,\"store\":\"%s/tasks.db\"}", folder);
     begin(&world, definition, ANSWERS);
-    /* What serves hands over what it works on when it is closed. */
+    /* An endpoint hands off its running tasks when it is closed. */
     uint64_t serving = 0;
     OK(trn_serve_http(world.engine, world.server, trn_cstr("{\"carried\":true}"), &serving, &error));
     make_task(&world, "hang", task, sizeof task);

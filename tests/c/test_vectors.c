@@ -46,7 +46,7 @@ static void start(struct server *server, const char *definition, const char *dri
     CHECK(server->output != NULL && server->told != NULL);
 }
 
-/* Nothing more is said, and the server ends well when its input does. */
+/* No more output follows, and the server ends cleanly when its input does. */
 static void stop(struct server *server)
 {
     int status = -1;
@@ -76,7 +76,7 @@ static void put(const struct server *server, const char *bytes, size_t count)
     }
 }
 
-/* A message on one line: what stands between the tokens is left out. */
+/* Sends a message on one line, without the white space between tokens. */
 static void put_message(const struct server *server, trn_str json)
 {
     char *line = malloc(json.len);

@@ -1,6 +1,6 @@
 /*
- * The server of the golden transcripts (tests/vectors/README.md) on standard streams. Says "cancelled TOOL" on
- * standard error when a handler learns that its caller left.
+ * The server of the golden transcripts (tests/vectors/README.md) on standard streams. Prints "cancelled TOOL"
+ * to standard error when the caller of a handler has left.
  */
 #include "vectors_server.h"
 
@@ -54,7 +54,7 @@ static void answer(trn_engine *engine, const trn_event *event, trn_outcome outco
     trn_complete(engine, event->id, (uint32_t)outcome, trn_cstr(text), NULL);
 }
 
-/* Answer with the string at a path, after some words. */
+/* Answers with the string at a path, after some words. */
 static void answer_string(trn_engine *engine, const trn_event *event, trn_outcome outcome, const char *words,
                           const char *path)
 {

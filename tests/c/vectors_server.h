@@ -1,7 +1,7 @@
 #ifndef VECTORS_SERVER_H
 #define VECTORS_SERVER_H
 
-/* Serve the golden transcripts until standard input ends. The process's exit status. */
+/* Serves the golden transcripts until standard input ends. Returns the process's exit status. */
 int serve_vectors(const char *definition, const char *options);
 
 /*

@@ -1,5 +1,5 @@
-// An npm registry of the packages in a folder, on the loopback address: registry.mjs FOLDER. Its URL is the first line of
-// its output. What is not in the folder does not exist.
+// An npm registry of the packages in a folder, on the loopback address: registry.mjs FOLDER. Its URL is the
+// first line of its output. Packages outside the folder do not exist.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Run a program that the Swift toolchain built. With a toolchain of the machine's own that is all there is to it.
-# With the unpacked one (tools/swift-toolchain.sh) the program needs that one's C library: it is started through its
-# loader, on the machine's own file system, so that the program can in turn start Python, Node and the others.
+# Runs a program that the Swift toolchain built. With a toolchain of the machine's own the script does nothing
+# else. With the unpacked one (tools/swift-toolchain.sh) the program needs that one's C library: it is started
+# through its loader, on the machine's own file system, so that the program can in turn start Python, Node and
+# the others.
 set -euo pipefail
 tools=$(dirname "${BASH_SOURCE[0]}")/../../tools/swift-toolchain.sh
 root=$("$tools" root)

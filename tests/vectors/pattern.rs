@@ -1,4 +1,4 @@
-// Reading the golden transcripts of this folder, for every runner that is written in Rust.
+// A reader of the golden transcripts of this folder, for every runner that is written in Rust.
 
 use serde_json::Value;
 

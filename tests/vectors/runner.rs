@@ -1,5 +1,5 @@
-// Runs the golden transcripts of this folder against a server in a process of its own. Included by the tests of the
-// crates that have such a server.
+// A runner of the golden transcripts of this folder against a server in a process of its own. Included by the
+// tests of the crates that have such a server.
 
 #[path = "pattern.rs"]
 mod pattern;
@@ -106,7 +106,7 @@ fn run(peer: &mut Peer, case: &Value) -> Result<(), String> {
             return Err(format!("{at}: unknown step {step}"));
         }
     }
-    // With its input closed the server ends by itself, and has nothing more to say.
+    // With its input closed the server ends by itself, without further output.
     drop(peer.input.take());
     let rest: Vec<String> = peer.messages.iter().collect();
     if !rest.is_empty() {

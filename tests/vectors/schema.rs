@@ -1,8 +1,9 @@
-// Checks what the engine writes against the official JSON schemas, for every test that is written in Rust.
+// Checks of the engine's output against the official JSON schemas, for every test that is written in Rust.
 //
-// `MCP_SPEC_DIR` names the folder that holds `<revision>/schema.json`; without it nothing is checked, and that is said.
-// `MCP_MESSAGE_LOG` names a file to which every checked message is appended, one JSON object on a line, for the
-// checks through the official SDKs' own types (`tests/interop/foreign/*/check_messages.*`).
+// `MCP_SPEC_DIR` names the folder that holds `<revision>/schema.json`; without it nothing is checked, and a
+// message reports that. `MCP_MESSAGE_LOG` names a file to which every checked message is appended, one JSON
+// object on a line, for the checks through the official SDKs' own types
+// (`tests/interop/foreign/*/check_messages.*`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -41,7 +42,7 @@ pub struct Conversation {
     logged: bool,
     session: Option<String>,
     last: Option<String>,
-    /// Method and revision of the requests of the peer, and of ours, by the text of their ids.
+    /// Method and revision of the requests of both sides, by the text of their ids.
     theirs: BTreeMap<String, (String, String)>,
     ours: BTreeMap<String, (String, String)>,
     /// Revisions by the text of the progress tokens.
@@ -49,7 +50,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Nothing has been said.
+    /// No message so far.
     pub fn new(end: End) -> Conversation {
         Conversation {
             end,
@@ -122,7 +123,7 @@ impl Conversation {
         let params = &message["params"];
         let declared = params["_meta"][REVISION_KEY].as_str();
         let revision = match (declared, method) {
-            // What is refused for its revision is refused in the words of the newest one.
+            // A request refused for its revision gets an error in the format of the newest one.
             (Some(declared), _) => {
                 if declared > NEWEST_LEGACY && known(declared) { declared } else { NEWEST }.to_owned()
             }
@@ -272,7 +273,7 @@ fn schemas() -> Option<&'static BTreeMap<String, Schema>> {
     static SCHEMAS: OnceLock<Option<BTreeMap<String, Schema>>> = OnceLock::new();
     let load = || {
         let Some(folder) = std::env::var_os("MCP_SPEC_DIR") else {
-            // Past the test harness, which shows nothing of what a good test prints.
+            // Written past the test harness, which hides the output of passing tests.
             let _ = writeln!(
                 std::io::stderr(),
                 "MCP_SPEC_DIR is not set: messages are not checked against the schemas"
@@ -296,7 +297,7 @@ fn schemas() -> Option<&'static BTreeMap<String, Schema>> {
     SCHEMAS.get_or_init(load).as_ref()
 }
 
-/// Add a line to the log, once for each message that differs from those before.
+/// Adds a line to the log, once for each message that differs from those before.
 #[allow(clippy::disallowed_types, reason = "the protocol does no I/O, its tests may")]
 fn record(end: End, kind: &str, method: &str, revision: &str, message: &Value) {
     static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

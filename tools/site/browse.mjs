@@ -1,4 +1,4 @@
-// Looks at the built site in a browser: browse.mjs SITE SHOTS BROWSER
+// A browser check of the built site: browse.mjs SITE SHOTS BROWSER
 //
 // Every page of the site itself, and the first page of each API reference, is opened at desktop and at phone
 // width; pages of source files and of Swift types at phone width only. A page must not scroll sideways, must not

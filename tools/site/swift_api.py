@@ -1,4 +1,4 @@
-"""Makes the pages of the Swift reference from a symbol graph: swift_api.py GRAPH OUT.
+"""Writes the pages of the Swift reference from a symbol graph: swift_api.py GRAPH OUT.
 
 One page for each type, with its members in the order of the source, and an index. DocC would need its own
 compiler, which the toolchain that `tools/swift-toolchain.sh` unpacks does not have.
@@ -79,7 +79,7 @@ def described(symbol):
 
 
 def documented(symbol, module_files):
-    """Leaves out what the compiler derives: `==`, `hash(into:)` and the like have no place in the sources."""
+    """Leaves out what the compiler derives: `==`, `hash(into:)` and the like are not in the sources."""
     return symbol["accessLevel"] in ("public", "open") and place(symbol)[0] in module_files
 
 

@@ -4,7 +4,7 @@
 pub struct Args(Vec<String>);
 
 impl Args {
-    /// Take the arguments of the process.
+    /// Takes the arguments of the process.
     pub fn new(args: impl Iterator<Item = String>) -> Self {
         Self(args.collect())
     }

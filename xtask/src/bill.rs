@@ -1,8 +1,9 @@
-//! `cargo xtask bill`: what the other commands cost from nothing, in CPU time, wall time and disk, beside another commit.
+//! `cargo xtask bill`: the cost of the other commands from a clean state, in CPU time, wall time and disk,
+//! beside another commit.
 //!
-//! A commit is cloned into `target/bill`, and each row is run there with nothing built. Downloads are left out: a first
-//! `cargo fetch` is not counted, and pip and npm have their own caches. What was measured is kept, so that the rows of a
-//! table can be measured one by one, when the machine is idle.
+//! A commit is cloned into `target/bill`, and each row is run there with nothing built. Downloads are
+//! excluded: a first `cargo fetch` is not counted, and pip and npm have their own caches. Measurements are
+//! stored, so that the rows of a table can be measured one by one, when the machine is idle.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::args::Args;
 use crate::process::{cmd, cpu_time_of_children, read, sh, write};
 use crate::session::{Log, Session, root, target};
 
-/// The last commit before builds were looked at.
+/// The last commit before the work on build times.
 const AGAINST: &str = "65674ad";
 const PAGE: &str = "docs/benchmarks.md";
 const BEGIN: &str = "<!-- bill: written by `cargo xtask bill --write` -->";
@@ -101,7 +102,7 @@ fn known() -> Result<Value, String> {
     }
 }
 
-/// Clone the commit, build nothing, run the row, keep what it took.
+/// Clones the commit, builds nothing, runs the row, and stores its measurements.
 fn measure(commit: &str, row: &Row, log: &Log) -> Result<(), String> {
     let clone = folder().join("clone");
     let _ = std::fs::remove_dir_all(&clone);

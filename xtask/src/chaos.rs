@@ -1,4 +1,5 @@
-//! `cargo xtask chaos`: tasks under load while their servers and stores die; `tests/chaos` does it and judges.
+//! `cargo xtask chaos`: tasks under load while their servers and stores die; the program and its checks are
+//! in `tests/chaos`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +51,7 @@ fn is_there(program: &str) -> bool {
     if program.starts_with('/') { Path::new(program).exists() } else { exists(program) }
 }
 
-/// The counts are told, whatever comes of them.
+/// The counts are reported, whatever the outcome.
 fn chaos(backend: &str, quick: bool, seed: Option<&str>) -> Result<(), String> {
     let program = target().join("debug/chaos");
     let mut words = vec![backend];

@@ -1,4 +1,5 @@
-//! `cargo xtask ci`: what `.ci/run` runs, as one command, so that nothing is set up twice and one table shows all times.
+//! `cargo xtask ci`: the steps of `.ci/run` as one command, so that every set-up runs once and one table
+//! shows all times.
 
 use crate::args::Args;
 use crate::session::Session;

@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: one Python server over this repository's own files, which is killed half-way through its work and goes
-//! on in another process; and every language's client. What Python needs is built and shown first, the others meanwhile.
+//! `cargo xtask demo`: one Python server over this repository's own files, which is killed half-way through
+//! its work and resumes in another process; and the client of every language. The prerequisites of Python are
+//! built and shown first, the others meanwhile.
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
@@ -107,7 +108,7 @@ fn introduce(others: &[&str]) {
     println!();
 }
 
-/// Build the other languages; those that are usable.
+/// Builds the other languages; returns those that are usable.
 fn build_others<'a>(session: &Session, languages: &[&'a str]) -> Vec<&'a str> {
     let packages: Vec<&str> = languages.iter().map(|language| setup::package(language)).collect();
     if !session.step("build the other languages", |log| setup::build(&packages).run(log)) {
@@ -169,8 +170,8 @@ struct Followed {
     finished: bool,
 }
 
-/// Run the indexer until the task ends, or its progress is enough. It tells on standard error: the task's id, and a line for
-/// each step, which becomes a bar here.
+/// Runs the indexer until the task ends, or its progress is enough. Its standard error has the task's id, and
+/// a line for each step, which becomes a bar here.
 fn follow(arguments: &str, bar: &mut Bar, enough: impl Fn(f64, f64) -> bool) -> Result<Followed, String> {
     let mut child = Command::new("sh")
         .args(["-c", &format!("exec {INDEXER} {arguments}")])

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::process::{Group, free_port, read, sh};
 use crate::session::{Log, root};
 
-/// Languages of ours, in the order of the tables.
+/// The languages of this project, in the order of the tables.
 pub const LANGUAGES: [&str; 5] = ["rust", "python", "node", "swift", "c"];
 
 /// One table of such a file.
@@ -20,18 +20,18 @@ pub struct Fixture {
     pub stdio_server: String,
     /// Shell command of the client; the target is appended. Benchmark servers have none.
     pub client: Option<String>,
-    /// The revisions that the client can be told to speak, by `MCP_INTEROP_ERA` (`modern`, `legacy`) and
+    /// The revisions that the client can be set to, by `MCP_INTEROP_ERA` (`modern`, `legacy`) and
     /// `MCP_INTEROP_REVISION` in its environment.
     pub revisions: Vec<String>,
     /// Path where the server has HTTP+SSE, the transport of 2024-11-05, too.
     pub sse: Option<String>,
-    /// True if the client speaks HTTP+SSE when `MCP_INTEROP_TRANSPORT` is `sse`.
+    /// True if the client supports HTTP+SSE, with `MCP_INTEROP_TRANSPORT` set to `sse`.
     pub sse_client: bool,
     /// For benchmark servers: the fixture that this one is compared with.
     pub against: Option<String>,
 }
 
-/// Read a fixture file, in its own order.
+/// Reads a fixture file, in its own order.
 pub fn load(file: &str) -> Result<Vec<Fixture>, String> {
     let table: toml::Table =
         toml::from_str(&read(&root().join(file))?).map_err(|e| format!("{file}: {e}"))?;
@@ -84,7 +84,8 @@ impl Running {
 }
 
 impl Fixture {
-    /// Start the HTTP server, with a prefix such as `taskset -c 0` and variables, and wait until it listens.
+    /// Starts the HTTP server, with a prefix such as `taskset -c 0` and variables, and waits until it
+    /// listens.
     pub fn serve(&self, prefix: &str, env: &[(&str, String)], log: Option<&Log>) -> Result<Running, String> {
         let port = free_port()?;
         let line = format!("exec {prefix} {}", self.server.replace("{port}", &port.to_string()));

@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: every target of `fuzz/` for a while, a table of what was run, and a failure for a crash.
+//! `cargo xtask fuzz`: runs every target of `fuzz/` for a limited time, prints a table of the runs, and fails
+//! on a crash.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `cargo xtask …`: everything one does with this repository, set-up included.
+//! `cargo xtask …`: all development commands of this repository, set-up included.
 
 mod args;
 mod bench;

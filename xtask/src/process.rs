@@ -1,4 +1,4 @@
-//! Running other programs: to their end into a log, or in the background until dropped.
+//! Child processes: run to their end with a log, or in the background until dropped.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,13 +12,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::session::{Log, root};
 
-/// A command that runs from the repository root unless told otherwise.
+/// Returns a command that runs from the repository root by default.
 pub struct Cmd {
     inner: Command,
     shown: String,
 }
 
-/// Make a command from a program and its arguments.
+/// Makes a command from a program and its arguments.
 pub fn cmd<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Cmd {
     let mut inner = Command::new(program);
     inner.current_dir(root()).stdin(Stdio::null());
@@ -31,7 +31,7 @@ pub fn cmd<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
     Cmd { inner, shown }
 }
 
-/// Make a command from one line for the shell.
+/// Makes a command from one line for the shell.
 pub fn sh(line: &str) -> Cmd {
     let mut made = cmd("sh", ["-c", line]);
     line.clone_into(&mut made.shown);
@@ -39,19 +39,19 @@ pub fn sh(line: &str) -> Cmd {
 }
 
 impl Cmd {
-    /// Run in this folder.
+    /// Runs in this folder.
     pub fn dir(mut self, dir: impl AsRef<std::path::Path>) -> Self {
         self.inner.current_dir(dir);
         self
     }
 
-    /// Set a variable.
+    /// Sets a variable.
     pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.inner.env(key, value);
         self
     }
 
-    /// Add arguments.
+    /// Adds arguments.
     pub fn words(mut self, words: &[&str]) -> Self {
         for word in words {
             self.shown.push(' ');
@@ -61,13 +61,13 @@ impl Cmd {
         self
     }
 
-    /// Take a variable away.
+    /// Removes a variable.
     pub fn without(mut self, key: &OsStr) -> Self {
         self.inner.env_remove(key);
         self
     }
 
-    /// Run to the end; its output is the terminal's. The error tells the exit status.
+    /// Runs to the end; its output is the terminal's. The error states the exit status.
     pub fn show(mut self) -> Result<(), String> {
         let status = self.inner.status().map_err(|e| format!("{}: {e}", self.shown))?;
         if status.success() {
@@ -77,7 +77,7 @@ impl Cmd {
         }
     }
 
-    /// Run to the end; its output goes into the log. The error tells the exit status.
+    /// Runs to the end; its output goes into the log. The error states the exit status.
     pub fn run(mut self, log: &Log) -> Result<(), String> {
         log.line(&format!("$ {}", self.shown));
         let from = log.size();
@@ -91,7 +91,7 @@ impl Cmd {
         }
     }
 
-    /// Run to the end; its standard output.
+    /// Runs to the end; returns its standard output.
     pub fn output(mut self) -> Result<String, String> {
         let output = self.inner.output().map_err(|e| format!("{}: {e}", self.shown))?;
         if !output.status.success() {
@@ -106,7 +106,8 @@ impl Cmd {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Run within a time limit; standard output and standard error. The whole process group ends with it.
+    /// Runs within a time limit; returns standard output and standard error. The whole process group ends
+    /// with it.
     pub fn output_within(mut self, limit: Duration) -> Result<Finished, String> {
         let start = Instant::now();
         self.inner.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -133,14 +134,14 @@ impl Cmd {
         Ok(Finished { status, stdout, stderr, time })
     }
 
-    /// Start with its standard streams open to this program, as the leader of its own process group, which ends when this
-    /// is dropped. What it says to standard error is lost.
+    /// Starts with its standard streams open to this program, as the leader of its own process group, which
+    /// ends when this is dropped. Its standard error is discarded.
     pub fn conversation(mut self) -> Result<Group, String> {
         self.inner.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         own_group(&mut self.inner).spawn().map(Group).map_err(|e| format!("{}: {e}", self.shown))
     }
 
-    /// Start in the background as the leader of its own process group, which ends when this is dropped.
+    /// Starts in the background as the leader of its own process group, which ends when this is dropped.
     pub fn background(mut self, log: Option<&Log>) -> Result<Group, String> {
         let output = || log.map_or_else(|| Ok(Stdio::null()), |log| log.file().map(Stdio::from));
         if let Some(log) = log {
@@ -164,7 +165,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// An error that says what went wrong, or nothing.
+    /// Returns an error that describes the failure, or nothing.
     pub fn success(&self) -> Result<(), String> {
         let last = self.stderr.trim().lines().next_back().unwrap_or("").trim().to_owned();
         match self.status {
@@ -184,7 +185,7 @@ impl Group {
         self.0.id()
     }
 
-    /// Wait until something listens on the port of the loopback address.
+    /// Waits until a program listens on the port of the loopback address.
     pub fn wait_for_port(&mut self, port: u16, limit: Duration) -> Result<(), String> {
         let (start, address) = (Instant::now(), SocketAddr::from(([127, 0, 0, 1], port)));
         while start.elapsed() < limit {
@@ -245,7 +246,7 @@ pub fn program(name: &str) -> Option<std::path::PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// Write a file whole.
+/// Writes a file whole.
 pub fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
@@ -253,7 +254,7 @@ pub fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// Read a file whole.
+/// Reads a file whole.
 pub fn read(path: &std::path::Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -285,7 +286,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Copy the file when the two differ in length or the source is newer.
+/// Copies the file when the two differ in length or the source is newer.
 pub fn copy_if_newer(from: &std::path::Path, to: &std::path::Path) -> Result<bool, String> {
     let info = |path: &std::path::Path| File::open(path).and_then(|file| file.metadata()).ok();
     let source = info(from).ok_or_else(|| format!("{} is missing", from.display()))?;

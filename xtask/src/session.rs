@@ -43,7 +43,7 @@ pub type Task = fn(&Log) -> Result<(), String>;
 /// A piece of work for [`Session::parallel`].
 pub type Work<'a> = (String, Box<dyn FnOnce(&Log) -> Result<(), String> + Send + 'a>);
 
-/// Keeps the steps.
+/// One run of a command, with the records of its steps.
 pub struct Session {
     command: String,
     start: Instant,
@@ -60,7 +60,7 @@ pub struct Log {
 }
 
 impl Session {
-    /// Start the clock.
+    /// Starts the clock.
     pub fn new(command: &str) -> Self {
         Self {
             command: command.to_owned(),
@@ -72,18 +72,18 @@ impl Session {
         }
     }
 
-    /// Say nothing of steps that pass: the command has a display of its own.
+    /// Prints nothing about steps that pass: the command has a display of its own.
     pub fn be_quiet(&mut self) {
         self.quiet = true;
     }
 
-    /// Say nothing at all, unless the run fails: the output is for programs.
+    /// Prints nothing at all, unless the run fails: the output is for programs.
     pub fn be_silent(&mut self) {
         self.quiet = true;
         self.silent = true;
     }
 
-    /// The run as a whole has failed, whatever its steps say.
+    /// Marks the run as a whole as failed, whatever the results of its steps.
     pub fn fail(&mut self) {
         self.failed = true;
     }
@@ -94,7 +94,7 @@ impl Session {
         self.records.lock().expect("no step panics with the lock").iter().any(passed) || self.step(name, work)
     }
 
-    /// Do one thing. Its failure is noted and the run goes on; the answer tells whether it passed.
+    /// Runs one step. Its failure is noted and the run continues; returns true if it passed.
     pub fn step(&self, name: &str, work: impl FnOnce(&Log) -> Result<(), String>) -> bool {
         let start = Instant::now();
         if !self.quiet {
@@ -134,7 +134,7 @@ impl Session {
         result.is_ok()
     }
 
-    /// Do several things, two at a time.
+    /// Runs several steps, two at a time.
     pub fn parallel(&self, work: Vec<Work<'_>>) -> bool {
         let slots: Vec<Mutex<Option<Work<'_>>>> =
             work.into_iter().map(|item| Mutex::new(Some(item))).collect();
@@ -154,7 +154,7 @@ impl Session {
         good.into_inner().expect("no step panics with the lock")
     }
 
-    /// Say that something cannot be done here, and why. In CI that is a failure.
+    /// Reports that a step cannot run here, and the reason. In CI that is a failure.
     pub fn skip(&self, what: &str, why: &str) {
         println!("SKIP {what}: {why}");
         self.note(what, Outcome::Skipped, Duration::ZERO);
@@ -168,7 +168,7 @@ impl Session {
         });
     }
 
-    /// Print the table; the exit code of the run.
+    /// Prints the table; returns the exit code of the run.
     pub fn finish(self) -> ExitCode {
         let records = self.records.into_inner().expect("no step panics with the lock");
         let width = records.iter().map(|record| record.name.chars().count()).max().unwrap_or(0);
@@ -212,7 +212,7 @@ impl Log {
         File::options().append(true).open(&self.path).map_err(|e| format!("{}: {e}", self.path.display()))
     }
 
-    /// Add a line.
+    /// Adds a line.
     pub fn line(&self, text: &str) {
         if self.verbose {
             println!("{text}");
@@ -222,7 +222,7 @@ impl Log {
         }
     }
 
-    /// Show what a command wrote, if all output was asked for.
+    /// Prints the output of a command, if all output was requested.
     pub fn echo(&self, from: u64) {
         if self.verbose {
             let text = std::fs::read(&self.path).unwrap_or_default();

@@ -73,12 +73,13 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     Ok(())
 }
 
-/// Set up every language; those that are usable afterwards.
+/// Sets up every language; returns those that are usable afterwards.
 pub fn languages(session: &Session) -> Vec<String> {
     some_languages(session, &LANGUAGES)
 }
 
-/// Set up these languages; those that are usable afterwards. Their libraries and programs are built by one cargo.
+/// Sets up these languages; returns those that are usable afterwards. Their libraries and programs are built
+/// by one cargo.
 pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
     let usable = present(session, wanted);
     let packages: Vec<&str> = usable.iter().map(|language| package(language)).collect();
@@ -88,7 +89,7 @@ pub fn some_languages(session: &Session, wanted: &[&str]) -> Vec<String> {
     usable.into_iter().filter(|language| language_layer(session, language)).map(str::to_owned).collect()
 }
 
-/// Those of the languages whose toolchain is here; the others are skipped, with the reason.
+/// Returns the languages whose toolchain is installed; the others are skipped, with the reason.
 pub fn present<'a>(session: &Session, wanted: &[&'a str]) -> Vec<&'a str> {
     let mut usable = Vec::new();
     for language in wanted {
@@ -143,11 +144,11 @@ pub fn build(packages: &[&str]) -> Cmd {
 /// The workspace without the generators, which only `cargo xtask codegen` needs.
 pub const WORKSPACE: [&str; 4] = ["--locked", "--workspace", "--exclude", "trunnion-generators"];
 
-/// Tells the scripts of the languages that the libraries in the target folder are fresh.
+/// Reports to the scripts of the languages that the libraries in the target folder are fresh.
 pub const PREBUILT: &str = "TRUNNION_PREBUILT";
 
-/// Cargo as it would run by hand: without the variables that `cargo run` has set for this program. Build scripts look at
-/// some of them, and would compile their C code, and all that depends on it, again.
+/// Returns cargo as it would run by hand: without the variables that `cargo run` has set for this program.
+/// Build scripts depend on some of them, and would compile their C code, and all that depends on it, again.
 pub fn cargo<'a>(args: impl IntoIterator<Item = &'a &'a str>) -> Cmd {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = cmd(&program, args.into_iter().copied());
@@ -233,7 +234,7 @@ fn missing_swift() -> Option<String> {
     )
 }
 
-/// Run `work` unless `inputs` are what they were when it last succeeded.
+/// Runs `work` unless `inputs` have not changed since it last succeeded.
 fn stamped(stamp: &Path, inputs: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     if read(stamp).is_ok_and(|known| known == inputs) {
         return Ok(());
@@ -251,7 +252,7 @@ fn venv(log: &Log, folder: &Path, packages: &[&str]) -> Result<(), String> {
     })
 }
 
-/// Set up what packs and checks packages, in the cache; the folder of the environment.
+/// Sets up the tools that pack and check packages, in the cache; returns the folder of the environment.
 pub fn packing_tools(log: &Log) -> Result<PathBuf, String> {
     let python = cmd("python3", ["--version"]).output()?;
     let folder = cache("packing", &[&PACKING_TOOLS.join("\n"), &python]);
@@ -259,7 +260,7 @@ pub fn packing_tools(log: &Log) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Put the native module into the Python package's sources.
+/// Puts the native module into the Python package's sources.
 pub fn python_module() -> Result<(), String> {
     let module = root().join("python/src/trunnion").join(PYTHON_MODULE);
     copy_if_newer(&library("debug", "trunnion_python"), &module).map(drop)
@@ -281,7 +282,7 @@ fn python(log: &Log) -> Result<(), String> {
 fn node(log: &Log) -> Result<(), String> {
     let folder = root().join("node");
     typescript(log)?;
-    // What `npm run build:native` does, without a cargo build of this one package.
+    // The same work as `npm run build:native`, without a cargo build of this one package.
     let platform = cmd("node", ["-p", "require('./native/loader.cjs').platform()"]).dir(&folder).output()?;
     let module = folder.join(format!("native/trunnion.{}.node", platform.trim()));
     copy_if_newer(&library("debug", "trunnion_node"), &module).map(drop)
@@ -319,8 +320,9 @@ fn c_examples(log: &Log, folder: &Path, profile: &str) -> Result<(), String> {
     cmd("make", ["-C", "examples/c", &sdk, &out]).run(log)
 }
 
-/// A folder of the cache for what these inputs describe: the peers and tools of the tests, which change with their versions
-/// only and serve every clone. `TRUNNION_CACHE` says where the cache is; nothing breaks if it is deleted.
+/// Returns a folder of the cache for these inputs: the peers and tools of the tests, which change with their
+/// versions only and serve every clone. `TRUNNION_CACHE` sets the place of the cache; it can be deleted
+/// without harm.
 fn cache(name: &str, inputs: &[&str]) -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let place = variable("TRUNNION_CACHE")
@@ -332,7 +334,7 @@ fn cache(name: &str, inputs: &[&str]) -> PathBuf {
     place.join(format!("{name}-{:016x}", hasher.finish()))
 }
 
-/// Let `link` lead to a folder of the cache.
+/// Makes `link` a link to a folder of the cache.
 fn linked(link: &Path, folder: &Path) -> Result<(), String> {
     if std::fs::read_link(link).is_ok_and(|known| known == folder) {
         return Ok(());
@@ -372,7 +374,7 @@ fn peer_workspace(log: &Log, folder: &str, profile: &str, link: &Path) -> Result
     linked(link, &cached)
 }
 
-/// Set up the official SDKs; whether they are usable.
+/// Sets up the official SDKs; returns true if they are usable.
 pub fn peers(session: &Session) -> bool {
     if let Some(why) = missing_python().or_else(|| missing_programs(&["node", "npm"])) {
         session.skip("foreign SDKs", &why);
@@ -387,13 +389,13 @@ pub fn peers(session: &Session) -> bool {
         linked(&target().join("peers/python"), &cached)?;
         let (folder, sources) = (target().join("peers/node"), root().join("tests/interop/foreign/node"));
         npm_packages(log, "node", &read(&sources.join("package.json"))?, &folder)?;
-        // Node looks for packages from a module's own folder upwards, so the programs must lie below these.
+        // Node searches packages from a module's own folder upwards, so the programs must lie below these.
         copy_modules(&sources, &folder.join("foreign"))?;
         copy_modules(&root().join("bench/peers/node"), &folder.join("bench"))
     })
 }
 
-/// Set up a certified authorization server; the script that starts it, if it is usable.
+/// Sets up a certified authorization server; returns the script that starts it, if it is usable.
 pub fn authorization_server(session: &Session) -> Option<PathBuf> {
     if let Some(why) = missing_programs(&["node", "npm"]) {
         session.skip("certified authorization server", &why);
@@ -409,7 +411,7 @@ pub fn authorization_server(session: &Session) -> Option<PathBuf> {
 
 /// One version of Node.
 pub struct Node {
-    /// What it is called.
+    /// The name.
     pub name: String,
     /// The program.
     pub program: PathBuf,
@@ -461,7 +463,7 @@ pub struct DocsTools {
     pub browser: Option<PathBuf>,
 }
 
-/// Set up the tools of the documentation site; they, if all that it is built with is here.
+/// Sets up the tools of the documentation site; returns them if all prerequisites are installed.
 pub fn docs_tools(session: &Session) -> Option<DocsTools> {
     let missing = missing_python()
         .or_else(|| missing_programs(&["git", "node", "npm", "doxygen"]))
@@ -486,7 +488,7 @@ pub fn docs_tools(session: &Session) -> Option<DocsTools> {
     ready.then_some(DocsTools { python, modules, browser })
 }
 
-/// Set up the official conformance suite; the command that starts it, if it is usable.
+/// Sets up the official conformance suite; returns the command that starts it, if it is usable.
 pub fn suite(session: &Session) -> Option<Vec<String>> {
     if let Some(why) = missing_programs(&["node", "npm"]) {
         session.skip("conformance suite", &why);
@@ -511,7 +513,7 @@ pub struct Fuzzer {
     pub toolchain: Option<&'static str>,
 }
 
-/// Set up cargo-fuzz, if it can be.
+/// Sets up cargo-fuzz, if it can be.
 pub fn fuzzer(session: &Session) -> Option<Fuzzer> {
     if let Some(why) = missing_programs(&["cargo", "c++"]) {
         session.skip("fuzzing", &why);
@@ -528,9 +530,10 @@ pub fn fuzzer(session: &Session) -> Option<Fuzzer> {
     Some(Fuzzer { toolchain: nightly.then_some("nightly") })
 }
 
-/// Build what the benchmarks measure, with one cargo, and the peers; the names of ours that are usable, and whether the
-/// peers are. With `quick` ours have the profile `optimized`, of which every part is compiled once, and Swift is left out;
-/// otherwise they are what is shipped, each with link-time optimization of its own.
+/// Builds the programs of the benchmarks, with one cargo, and the peers; returns the names of ours that are
+/// usable, and whether the peers are. With `quick` ours have the profile `optimized`, of which every part is
+/// compiled once, and Swift is left out; otherwise they are the shipped builds, each with link-time
+/// optimization of its own.
 pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
     let profile = bench_profile(quick);
     let wanted: &[&str] =
@@ -560,7 +563,7 @@ pub fn bench(session: &Session, quick: bool) -> (Vec<String>, bool) {
     (ours, peers && rmcp)
 }
 
-/// The profile of what is measured.
+/// The profile of the measured programs.
 pub fn bench_profile(quick: bool) -> &'static str {
     if quick { "optimized" } else { "release" }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: hostile and careless clients beside well-behaved ones, on a server of each driver; `tests/chaos` does it.
+//! `cargo xtask soak`: hostile and careless clients beside well-behaved ones, on a server of each driver; the
+//! program is in `tests/chaos`.
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     Ok(())
 }
 
-/// The short form, as a part of the tests; two minutes with what the servers take to settle.
+/// The short form, as a part of the tests; two minutes, with the time that the servers take to settle.
 pub fn short(session: &Session) {
     steps(session, SHORT, None);
 }

@@ -43,12 +43,12 @@ const OLDER_TASKS: &str = "interop: tasks of 2025-11-25 with the official SDK";
 /// The selected tests.
 struct Choice {
     suites: Vec<&'static str>,
-    /// Only the tests of a language whose name has this in it.
+    /// Only the tests of a language with this text in their name.
     name: Option<String>,
     quick: bool,
     /// A folder of finished packages, for the suite that installs them.
     packages: Option<PathBuf>,
-    /// Write what that suite measures into the README.
+    /// Writes the measurements of that suite into the README.
     readme: bool,
 }
 
@@ -160,7 +160,7 @@ fn steps(session: &Session, choice: &Choice) -> Result<(), String> {
     Ok(())
 }
 
-/// Build and set up what the chosen suites run; the languages that are usable.
+/// Builds and sets up the prerequisites of the chosen suites; returns the languages that are usable.
 fn languages(session: &Session, choice: &Choice) -> Result<Vec<String>, String> {
     let wanted: Vec<&str> = if choice.any(&["codegen", "interop", "tasks"]) {
         LANGUAGES.to_vec()

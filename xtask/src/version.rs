@@ -1,4 +1,4 @@
-//! `cargo xtask version`: one version in every manifest. The lint holds them together.
+//! `cargo xtask version`: one version in every manifest. The lint checks that they agree.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use crate::dist;
 use crate::process::{read, write};
 use crate::session::{Log, Session, root};
 
-/// A place that has the version: what stands before and after it. All that match are meant, and at least one has to.
+/// A place of the version: the text before and after it. All matches are meant, and at least one is required.
 struct Place {
     file: &'static str,
     before: &'static str,
     after: &'static str,
 }
 
-/// Crates of ours whose version stands in lock files.
+/// Crates of this project whose version is in lock files.
 const LOCKED: [(&str, &[&str]); 2] = [
     (
         "Cargo.lock",
@@ -57,7 +57,7 @@ const fn place(file: &'static str, before: &'static str, after: &'static str) ->
     Place { file, before, after }
 }
 
-/// `cargo xtask version X`, `cargo xtask version --notes`, or without arguments: what it is.
+/// `cargo xtask version X`, `cargo xtask version --notes`, or without arguments: prints the version.
 pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     session.be_silent();
     let notes = args.flag("--notes");
@@ -76,7 +76,7 @@ pub fn run(session: &mut Session, args: &mut Args) -> Result<(), String> {
     }
 }
 
-/// Whether it is a version as Semantic Versioning and PyPI both read it: X.Y.Z.
+/// Returns true if Semantic Versioning and PyPI both accept the version: X.Y.Z.
 fn valid(version: &str) -> bool {
     let parts: Vec<_> = version.split('.').collect();
     let number = |part: &&str| part.parse::<u64>().is_ok_and(|number| number.to_string() == **part);
@@ -119,10 +119,10 @@ fn numbers(header: &str, version: &str) -> String {
         .collect()
 }
 
-/// A file and where in it versions stand.
+/// A file and the ranges of its versions.
 type File = (String, Vec<Range<usize>>);
 
-/// Every place, by file, in the order in which they stand in it.
+/// Every place, by file, in the order of the file.
 fn all_places() -> Result<Vec<File>, String> {
     let mut files: Vec<File> = Vec::new();
     let mut add = |file: &str, before: &str, after: &str| -> Result<(), String> {
@@ -150,7 +150,7 @@ fn all_places() -> Result<Vec<File>, String> {
     Ok(files)
 }
 
-/// What stands between the two texts, wherever they do.
+/// Returns the ranges of the text between each pair of the two markers.
 fn spots(text: &str, before: &str, after: &str) -> Vec<Range<usize>> {
     text.match_indices(before)
         .filter_map(|(at, _)| {

@@ -34,7 +34,7 @@ struct Connection {
     sent: Instant,
 }
 
-/// Drive the server and measure.
+/// Drives the server and measures.
 pub fn run(plan: &Plan<'_>) -> Result<Run> {
     let poller = Poller::new()?;
     let mut connections = Vec::with_capacity(plan.connections);

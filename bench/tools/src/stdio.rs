@@ -22,7 +22,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Start `command` (a program and its arguments).
+    /// Starts `command` (a program and its arguments).
     pub fn spawn(command: &[String]) -> Result<Self> {
         let mut child = Command::new(&command[0])
             .args(&command[1..])
@@ -35,7 +35,7 @@ impl Server {
         Ok(Self { child, stdin, stdout, input: Vec::new(), scanned: 0 })
     }
 
-    /// Send one request and wait for its answer, which must hold the mark of its case.
+    /// Sends one request and waits for its answer, which must hold the mark of its case.
     pub fn exchange(&mut self, case: Case, id: u64) -> Result<()> {
         self.stdin.write_all(format!("{}\n", case.body(id)).as_bytes())?;
         loop {
@@ -81,7 +81,7 @@ impl Drop for Server {
     }
 }
 
-/// Keep `in_flight` requests waiting at the server and measure.
+/// Holds `in_flight` requests open at the server and measures.
 pub fn run(
     command: &[String],
     case: Case,
@@ -143,7 +143,7 @@ pub fn run(
     Ok(run)
 }
 
-/// Start the server `runs` times; the times from spawn to the first answer, in milliseconds.
+/// Starts the server `runs` times; returns the times from spawn to the first answer, in milliseconds.
 pub fn cold(command: &[String], runs: usize) -> Result<Vec<f64>> {
     (0..runs)
         .map(|_| {

@@ -11,7 +11,7 @@ pub enum Case {
     List,
     /// Read the resource `bench://big`.
     Read,
-    /// Ask who the server is: the first exchange of a connection.
+    /// Discover the server: the first exchange of a connection.
     Discover,
 }
 

@@ -1,4 +1,4 @@
-//! The server option `auth`, and tokens that the host checks, with both drivers.
+//! Tests of the server option `auth`, and of tokens that the host checks, with both drivers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -49,7 +49,7 @@ impl Sent {
         Sent(stream)
     }
 
-    /// The whole answer, while the host goes on.
+    /// Returns the whole answer, and runs the host meanwhile.
     fn answer(self, host: &mut Host) -> String {
         let Sent(mut stream) = self;
         let reading = std::thread::spawn(move || {
@@ -130,7 +130,7 @@ fn the_host_checks_tokens() {
         let call = host.until(|event| event.kind == 1);
         assert!(host.engine.complete(call.id, 1, "fine"));
         assert!(sent.answer(&mut host).contains("fine"));
-        // Who leaves wants no answer any more.
+        // A caller that has left expects no answer any more.
         let sent = Sent::call(&at, "open", "leaves");
         let check = host.until(|event| event.kind == 9);
         drop(sent);

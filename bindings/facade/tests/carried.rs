@@ -1,4 +1,4 @@
-//! Endpoints whose requests a web server of the host's receives.
+//! Endpoints mounted in a web server of the host.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn carried_head(method: &str, more: Value) -> String {
     json!({"method": method, "target": "/mcp", "headers": headers}).to_string()
 }
 
-/// A call of the tool `t` in the modern era, of an endpoint that the host carries.
+/// Calls the tool `t` in the modern era, at an endpoint mounted in the host.
 fn carried_call(host: &Host, endpoint: u64) -> u64 {
     let headers =
         json!([["mcp-protocol-version", "2026-07-28"], ["mcp-method", "tools/call"], ["mcp-name", "t"]]);

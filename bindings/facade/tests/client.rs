@@ -6,7 +6,7 @@ use crate::common::{DRIVERS, Host, NOTHING_ALIVE, host};
 use serde_json::{Value, json};
 use trunnion_facade::Completion;
 
-/// Connect in process, over HTTP, and over HTTP in the legacy era, with both drivers.
+/// Connects in process, over HTTP, and over HTTP in the legacy era, with both drivers.
 fn each(test: impl Fn(&mut Host, u64)) {
     for driver in DRIVERS {
         for (transport, era) in

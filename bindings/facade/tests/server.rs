@@ -21,7 +21,7 @@ fn server(engine: &Engine) -> u64 {
     server
 }
 
-/// Be the host until `done` says so.
+/// Acts as the host until `done` returns true.
 fn host(engine: &Engine, mut done: impl FnMut(&Event) -> bool) {
     let mut completions = Vec::new();
     loop {

@@ -10,7 +10,8 @@ const CALL_TOOL: u32 = 1;
 const CANCELLED: u32 = 5;
 const HTTP_CHUNK: u32 = 17;
 
-/// A request of a client that knows of tasks, to an endpoint that the host carries: its answer.
+/// Sends a request of a client that supports tasks to an endpoint mounted in the host, and returns the
+/// response.
 fn ask(host: &mut Host, endpoint: u64, method: &str, mut params: Value) -> Value {
     params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities":
@@ -79,7 +80,7 @@ fn a_host_works_on_a_task() {
         assert!(host.engine.complete(exchange, 1, "done"));
         while ask(&mut host, endpoint, "tasks/get", get.clone())["result"]["status"] != "completed" {}
 
-        // One that is cancelled says so to its handler.
+        // A cancelled task notifies its handler.
         let made = ask(&mut host, endpoint, "tools/call", call);
         let (exchange, _) = begun(&mut host, 7);
         ask(&mut host, endpoint, "tasks/cancel", json!({"taskId": made["result"]["taskId"]}));

@@ -1,5 +1,5 @@
-//! The golden transcripts of `tests/vectors/`, spoken to a host of the facade over its standard streams, on both
-//! drivers.
+//! The golden transcripts of `tests/vectors/`, played to a host of the facade over its standard streams, with
+//! both drivers.
 
 #[path = "../../../tests/vectors/runner.rs"]
 mod runner;

@@ -1,4 +1,4 @@
-//! What servers ask and tell, through the Rust client and through the host surface, against hand-written peers.
+//! Requests and notifications of hand-written servers, received through the Rust client and the host surface.
 
 use std::future::IntoFuture;
 use std::io::{Read, Write};
@@ -255,7 +255,7 @@ async fn changes_that_nobody_reads_are_bounded() {
         let (id, _) = peer.asked("tools/list").await;
         peer.answer(&id, json!({"tools": []}));
     };
-    // They have been heard by when this is answered.
+    // They have been received by the time this is answered.
     let (listed, ()) = tokio::join!(client.list_tools().into_future(), serve);
     listed.expect("a page");
     for n in 0..1024 {
@@ -302,7 +302,7 @@ async fn results_are_kept_and_the_total_time_is_limited() {
     assert_eq!((error.kind, begun.elapsed().as_secs()), ("timeout", 3));
 }
 
-/// Serves HTTP on a thread, a request for a connection; what came is told.
+/// Serves HTTP on a thread, one request per connection; reports the received messages.
 fn serve(reply: impl Fn(&Value) -> Option<Value> + Send + 'static) -> (String, mpsc::Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
@@ -352,13 +352,13 @@ async fn what_a_server_speaks_is_remembered() {
         let client = Client::connect(url.clone()).await.expect("connected");
         assert_eq!(client.server().revision.as_str(), "2025-06-18");
         client.close().await;
-        // What tells nothing but that the handshake is over may come in later.
+        // A message that only reports the end of the handshake may arrive later.
         let first = told.try_iter().find(|said| !said["id"].is_null()).expect("a request");
         assert_eq!(first["method"], expected);
     }
 }
 
-/// An engine, and the events that nobody has looked for yet.
+/// An engine, and the events that no test has waited for yet.
 struct Host {
     engine: Engine,
     waiting: Vec<Event>,

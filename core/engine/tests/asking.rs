@@ -1,4 +1,4 @@
-//! Handlers that ask their client, in both eras, and streams that clients listen on.
+//! Handlers that send input requests to their client, in both eras, and streams that clients subscribe to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +36,7 @@ struct Order {
     item: String,
 }
 
-/// How often something was done.
+/// A counter of actions.
 #[derive(Default, Clone)]
 struct Done(Arc<AtomicU32>);
 
@@ -118,7 +118,7 @@ fn accept(content: Value) -> Value {
     json!({"action": "accept", "content": content})
 }
 
-/// Ask again with answers.
+/// Sends the request again with answers.
 async fn again(peer: &Peer, id: u64, params: &Value, asked: &Value, answers: Value) -> Value {
     let mut params = params.clone();
     params["inputResponses"] = answers;
@@ -396,7 +396,7 @@ async fn the_end_of_an_elicitation_is_told_to_the_session_that_was_asked() {
     }
     let mut old = older.get(None).await.stream();
 
-    // Asked by a call, and by an error; what another session was asked is not its own.
+    // Elicited by a call, and by an error; an elicitation of another session is not its own.
     let visit = async |peer: &Peer| {
         let mut stream = peer.call(1, "visit", json!({})).await.stream();
         let question = loop {
@@ -413,7 +413,7 @@ async fn the_end_of_an_elicitation_is_told_to_the_session_that_was_asked() {
     visit(&older).await;
     assert_eq!(other.call(2, "required", json!({})).await.json()["error"]["code"], -32042);
 
-    // What follows on each stream shows that nothing else was told.
+    // The next message on each stream shows that no other one was sent.
     for id in ["e1", "e1", "e2", "e3"] {
         server.elicitation_complete(id);
     }

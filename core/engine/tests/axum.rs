@@ -1,4 +1,4 @@
-//! The endpoint inside axum: its router, its layers, its server.
+//! The endpoint mounted in axum: its router, its layers, its server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ fn service() -> HttpService {
     server.build().expect("valid").http().tower_service().expect("a service")
 }
 
-/// Serve until the sender is used or dropped.
+/// Serves until the sender is used or dropped.
 async fn listen(router: Router) -> (String, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));
@@ -50,7 +50,7 @@ async fn a_router_carries_the_service_with_its_layers() {
             if request.headers().get(header::AUTHORIZATION).is_none_or(|value| value != "Bearer good") {
                 return StatusCode::UNAUTHORIZED.into_response();
             }
-            // Who has connected, as the service expects it.
+            // The address of the peer, in the form that the service expects.
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
             request.extensions_mut().insert(peer.expect("axum knows"));
             next.run(request).await
@@ -61,7 +61,7 @@ async fn a_router_carries_the_service_with_its_layers() {
     let router = mcp.clone().nest("/tenants/one", mcp).route("/health", get(async || "well"));
     let (base, stop, serving) = listen(router).await;
 
-    // In both eras, which differ most in what they want of HTTP; and below another path, which axum takes off.
+    // In both eras, which differ most in their use of HTTP; and below another path, which axum strips.
     for path in ["/mcp", "/tenants/one/mcp"] {
         for era in [Era::Modern, Era::Legacy] {
             let before = seen.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Clients and the engine's own server, task by task, in both eras.
+//! Tasks of clients at the engine's own server, one at a time, in both eras.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ async fn a_task_is_cancelled_by_its_handle_and_with_its_call() {
         task.cancel().await.expect("taken");
         assert_eq!(task.result().await.expect_err("no result").kind, "cancelled", "{era:?}");
 
-        // Another handle is left to see what becomes of the task when the future of its call is dropped.
+        // Another handle remains to observe the task after the future of its call is dropped.
         let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
         let call = client.call_tool("gated", json!({"text": "y"})).with_progress(move |_| {
             let _ = told.send(());

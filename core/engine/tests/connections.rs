@@ -1,4 +1,4 @@
-//! Connections and requests as they come from browsers, proxies and careless peers.
+//! Connections and requests in the forms that browsers, proxies and careless peers send.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -143,7 +143,7 @@ async fn the_older_transport_names_its_endpoint_as_a_proxy_serves_it() {
     }
 }
 
-/// Keeps who begins a stream waiting.
+/// A store that blocks the beginning of a stream.
 #[derive(Default)]
 struct Hanging {
     store: MemoryStore,
@@ -220,7 +220,7 @@ fn idle_connections_leave_descriptors_to_the_program() {
     assert!(child.wait().expect("ended").success());
 }
 
-/// Serve; when told to, open files and say how many.
+/// Serves; opens files on request and reports their number.
 fn with_few_descriptors() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");

@@ -1,5 +1,6 @@
-//! Our client signs in to our server through a certified authorization server (oidc-provider). `cargo xtask test` installs it and
-//! says how to start it in `TRUNNION_OIDC_PROVIDER`; without, there is nothing to test here.
+//! Sign-in of the SDK's client at the SDK's server through a certified authorization server (oidc-provider).
+//! `cargo xtask test` installs it and passes its command in `TRUNNION_OIDC_PROVIDER`; without that variable
+//! nothing is tested here.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -16,7 +17,7 @@ const SECRET: &str = "client-secret-of-the-test";
 struct Provider {
     child: Child,
     issuer: String,
-    /// Open, so that the provider can say more.
+    /// Open, so that the provider can report more.
     _said: BufReader<ChildStdout>,
 }
 
@@ -57,7 +58,7 @@ async fn ask(listening: &Listening, way: Way) -> Client {
     Client::builder().auth(way).connect(listening.url()).await.expect("signed in")
 }
 
-/// A user with a browser: fills in the provider's two forms, and keeps its cookies.
+/// A user with a browser: fills in the provider's two forms, and stores its cookies.
 async fn sign_in(page: String) -> Result<String, Error> {
     let http = reqwest::Client::builder()
         .no_proxy()

@@ -1,4 +1,4 @@
-//! Limits of `docs/limits.md` at an HTTP server, each at its edge, as a client meets them.
+//! Limits of `docs/limits.md` at an HTTP server, each at its edge, as a client observes them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn hello() -> &'static str {
     "hello"
 }
 
-/// Waits until the test lets it go, and tells it when it is dropped.
+/// Waits until the test releases it, and notifies the test when it is dropped.
 async fn wait(context: Context, gate: State<Gate>) -> &'static str {
     let _told = Told(Gate::clone(&gate));
     gate.begun.notify_one();
@@ -72,7 +72,7 @@ async fn flood(context: Context, gate: State<Gate>) -> &'static str {
     for step in 2..=1024 {
         let taken = context.progress(f64::from(step), None, Some(&text));
         gate.taken.fetch_add(u32::from(taken), Ordering::Relaxed);
-        // Whoever moves it on is let to do so.
+        // The task that empties the queue gets a chance to run.
         tokio::task::yield_now().await;
     }
     gate.dropped.notify_one();
@@ -102,7 +102,8 @@ fn address(listening: &Listening) -> SocketAddr {
     listening.address().expect("TCP")
 }
 
-/// What comes back for these bytes until the connection is closed. One that is closed before it was written to is reset.
+/// Sends these bytes and returns the response until the connection is closed. A connection that was closed
+/// before it was written to is reset.
 async fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let _ = stream.write_all(bytes).await;
@@ -160,7 +161,7 @@ async fn bytes_of_a_head() {
     let head = |bytes: usize| format!("{begin}{}", "x".repeat(bytes - begin.len()));
     let fits = exchange(address(&listening), format!("{}\r\n\r\n", head(60 << 10)).as_bytes()).await;
     assert!(fits.starts_with("HTTP/1.1 404 "), "{fits}");
-    // Not one byte more than it takes, or what is left unread resets the connection.
+    // Exactly as many bytes as it reads: unread bytes reset the connection.
     let refused = exchange(address(&listening), head(64 << 10).as_bytes()).await;
     assert!(refused.starts_with("HTTP/1.1 431 "), "{refused}");
 }
@@ -389,7 +390,7 @@ async fn messages_of_the_older_transport_that_nobody_reads() {
     };
     let hello = json!({"protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
     assert_eq!(post(0, "initialize", hello).await, 202);
-    // What the kernel holds comes on top.
+    // The buffers of the kernel come on top.
     let taken = async {
         for id in 1..64 {
             if post(id, "tools/call", json!({"name": "mebibyte"})).await == 404 {

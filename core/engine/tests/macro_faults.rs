@@ -1,5 +1,5 @@
-//! The errors of the attribute macros and of the builder: what they say, and where the compiler shows them. The files beside this one carry
-//! both in comments, `//~ `text`: message`.
+//! Errors of the attribute macros and of the builder: their messages, and the places where the compiler shows
+//! them. The files in the folder of this module contain both in comments, `//~ `text`: message`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ fn libraries() -> Vec<PathBuf> {
     found.into_iter().rev().map(|(_, path)| path).collect()
 }
 
-/// Errors as (line, underlined text, message); what is wrong with nothing of the file is in line 0.
+/// Errors as (line, underlined text, message); an error that refers to no part of the file is in line 0.
 fn errors(source: &Path, library: &Path) -> Vec<(u64, String, String)> {
     let output = std::env::temp_dir().join(format!("trunnion-{}-faults", std::process::id()));
     let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
@@ -48,7 +48,7 @@ fn errors(source: &Path, library: &Path) -> Vec<(u64, String, String)> {
             let Some(mut span) = spans.iter().find(|span| span["is_primary"] == true) else {
                 return Some((0, String::new(), said));
             };
-            // What a macro wrote is shown where the macro was called.
+            // An error in macro-written code is shown at the call of the macro.
             while span["expansion"]["span"].is_object() && span["file_name"] != *source.to_str()? {
                 span = &span["expansion"]["span"];
             }
@@ -62,7 +62,7 @@ fn errors(source: &Path, library: &Path) -> Vec<(u64, String, String)> {
         .collect()
 }
 
-/// Every error that is told of, and no other: (line, underlined text, part of the message).
+/// Every expected error, and no other: (line, underlined text, part of the message).
 fn told(source: &Path) -> Vec<(u64, String, String)> {
     let text = fs::read_to_string(source).expect("a file");
     let mut told = Vec::new();

@@ -135,12 +135,12 @@ async fn a_macro_makes_what_the_builder_makes() {
         ));
     }
     assert_eq!((&seen[0], &seen[0]), (&seen[1], &seen[2]));
-    // The function is what it was.
+    // The function itself is unchanged.
     assert_eq!(plain::add(1, None).await, "1");
     assert_eq!(add(Args(Terms { a: 1, b: None })).await, "1");
 }
 
-/// What reads no arguments, and is taken from the call by its own rule.
+/// A parameter that reads no arguments and has its own rule of extraction from the call.
 struct Era(trunnion::Era);
 
 impl FromCall for Era {

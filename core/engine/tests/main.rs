@@ -1,4 +1,4 @@
-//! The tests of the engine through its public surface: one program, so that its dependencies are linked once.
+//! Tests of the engine through its public API: one program, so that its dependencies are linked once.
 
 mod answering;
 mod asking;

@@ -1,4 +1,4 @@
-//! The Rust server through its public surface, mostly with the Rust client of the same process.
+//! Tests of the Rust server through its public API, mostly with the Rust client of the same process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ async fn connect(server: &Server) -> Client {
     Client::builder().connect(server).await.expect("connected")
 }
 
-/// What a tool without arguments brings.
+/// Returns the result of a tool without arguments.
 async fn brings(tool: Tool) -> Result<CallResult, Error> {
     let client = connect(&server(tool)).await;
     client.call_tool("t", ()).await
@@ -430,7 +430,7 @@ async fn resources_and_templates() {
         (missing.kind, missing.data.as_deref()),
         ("resource_not_found", Some(r#"{"uri":"test://item/0"}"#))
     );
-    // A handler that names nothing: the engine knows what was asked for.
+    // A handler that names no item: the engine knows the requested one.
     server
         .add(Resource::new("test://gone", async || {
             Err::<String, _>(Error { data: None, ..Error::resource_not_found("") })
@@ -499,7 +499,8 @@ async fn items_come_and_go_while_it_serves() {
     let twice = server.add(Tool::new("late", async || "again")).expect_err("there already");
     assert_eq!(twice.kind, "usage");
     assert!(server.remove_tool("late") && !server.remove_tool("late"));
-    // What was offered once is declared, and its list may be empty (2026-07-28, tools, "Capabilities").
+    // A kind of item that was offered once stays declared; its list may be empty (2026-07-28, tools,
+    // "Capabilities").
     assert_eq!(client.call_tool("late", ()).await.expect_err("gone").kind, "invalid_params");
     assert_eq!(client.list_tools().await.expect("a list").items.len(), 0);
     assert_eq!(client.list_prompts().await.expect_err("there were none ever").kind, "method_not_found");
@@ -626,8 +627,8 @@ async fn a_time_limit_may_be_for_ever() {
     assert_eq!(result.text(), "done");
 }
 
-/// What a server answers to the beginning of a POST with these headers, and then `more` bytes, one at a time, each
-/// after `pause`.
+/// Returns the response of a server to the beginning of a POST with these headers, followed by `more` bytes,
+/// one at a time, each after `pause`.
 async fn posted(headers: &str, more: usize, pause: Duration) -> String {
     let listening = server(Tool::new("add", add)).http().bind("127.0.0.1:0").await.expect("listening");
     let stream = tokio::net::TcpStream::connect(listening.address().expect("TCP")).await.expect("connected");
@@ -655,7 +656,7 @@ async fn a_body_that_does_not_come_frees_its_connection() {
     for more in [0, 1000] {
         let headers = "Host: localhost\r\nContent-Length: 2000\r\n";
         let answer = posted(headers, more, Duration::from_secs(1)).await;
-        // What a client sends on takes the answer with it.
+        // Bytes that a client sends after the close can discard the response.
         let lost = more > 0 && answer.is_empty();
         assert!(lost || answer.starts_with("HTTP/1.1 408 "), "{more}: {answer}");
     }

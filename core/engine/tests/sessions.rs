@@ -1,4 +1,4 @@
-//! Sessions of legacy HTTP clients, as they see them.
+//! Sessions of legacy HTTP clients, as the clients observe them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ async fn one_address_fills_its_share_of_the_sessions_only() {
         assert_eq!(post(1, id.as_deref(), ping.clone()).await.0, 200);
     }
     assert_eq!(post(1, None, hello.clone()).await.0, 503);
-    // Others, and proxies with whoever is behind them, are not its.
+    // Other clients, and proxies with the clients behind them, do not count towards it.
     assert_eq!(post(2, None, hello.clone()).await.0, 200);
     for _ in 0..4 {
         let (_, id) = post(9, None, hello.clone()).await;
@@ -196,7 +196,7 @@ async fn a_broken_stream_is_resumed() {
     assert!(priming.retry.is_some() && priming.data.is_empty(), "{priming:?}");
     let first = stream.next().await.expect("an event");
     assert_eq!(first.message()["params"]["progress"], 1);
-    // The connection breaks; the call goes on.
+    // The connection breaks; the call continues.
     drop(stream);
     gate.go.notify_one();
     gate.dropped.notified().await;
@@ -255,7 +255,7 @@ async fn the_standing_stream_tells_of_changes() {
     let unknown = peer.ask(2, "resources/subscribe", json!({"uri": "test://none"})).await.json();
     assert_eq!(unknown["error"]["code"], -32002);
 
-    // What happens while nobody listens is told to who comes back, once.
+    // Changes during a time without a stream are sent once to the client that reconnects.
     drop(stream);
     assert_eq!(
         peer.ask(3, "resources/unsubscribe", json!({"uri": "test://a"})).await.json()["result"],

@@ -1,4 +1,4 @@
-//! Sessions of legacy HTTP clients that several servers share, as their clients see them.
+//! Sessions of legacy HTTP clients that several servers share, as the clients observe them.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -106,7 +106,7 @@ impl Two {
     }
 }
 
-/// What a test does, over every way to share.
+/// Runs a test with every way to share.
 async fn each(capabilities: Value, test: impl AsyncFn(Two)) {
     let store = Arc::new(MemoryStore::default());
     test(Two::with([&store; 2], capabilities.clone()).await).await;
@@ -143,7 +143,7 @@ async fn progress(stream: &mut Stream) -> u64 {
     message["params"]["progress"].as_u64().unwrap_or_else(|| panic!("no progress: {message}"))
 }
 
-/// The next change that a stream tells of.
+/// Returns the next change notification of a stream.
 async fn change(stream: &mut Stream) -> String {
     loop {
         let event = stream.next().await.expect("the stream goes on");
@@ -158,7 +158,7 @@ async fn any_server_answers_and_ends_a_session() {
     each(json!({}), async |two: Two| {
         assert_eq!(text(&two.b.call(1, "hello", json!({})).await.json()), "hello");
         assert_eq!(delete(&two.b).await, 204);
-        // The news may take a moment.
+        // The change may take a moment to arrive.
         while two.a.call(2, "hello", json!({})).await.status() != 404 {}
         assert_eq!(two.b.call(3, "hello", json!({})).await.status(), 404);
         assert_eq!(delete(&two.a).await, 404);
@@ -200,14 +200,15 @@ async fn the_standing_stream_moves_with_its_client() {
         let first = stream.next().await.expect("an event");
         drop(stream);
         servers[1].remove_resource("test://a");
-        // What was missed at the first comes at the second, and then what is new, whoever tells it.
+        // The second server sends the change that was missed at the first, then new ones, from whichever
+        // server they come.
         let mut moved = b.get(first.id.as_deref()).await.stream();
         assert_eq!(change(&mut moved).await, "notifications/resources/list_changed");
         for server in &servers {
             server.add(Tool::new("new", hello)).expect("valid");
             assert_eq!(change(&mut moved).await, "notifications/tools/list_changed");
         }
-        // The first tells nothing on a stream of its own any more, but takes over again when the client comes.
+        // The first no longer sends on a stream of its own, but takes over again when the client comes.
         let mut back = a.get(None).await.stream();
         while moved.next().await.is_some() {}
         servers[1].remove_tool("new");
@@ -224,7 +225,7 @@ async fn a_stream_is_read_where_its_client_comes_back() {
         let first = stream.next().await.expect("an event");
         assert_eq!(first.message()["params"]["progress"], 1);
         drop(stream);
-        // The call goes on at the first server while the second reads.
+        // The call continues at the first server while the second reads.
         let mut rest = b.get(first.id.as_deref()).await.stream();
         gate.go.notify_one();
         assert_eq!(progress(&mut rest).await, 2);
@@ -364,17 +365,17 @@ struct Fragile {
     inner: MemoryStore,
     sessions_fail: AtomicBool,
     events_fail: AtomicBool,
-    /// Somebody else is always faster.
+    /// A concurrent write always wins.
     contended: AtomicBool,
     touched: Notify,
-    /// The session whose touches never end, and when one begins.
+    /// The session whose touches never end, and a notification when one begins.
     hanging: Mutex<Option<String>>,
     hangs: Notify,
-    /// Nothing is stored of streams any more, which is told; what is removed of them is told too.
+    /// Writes of stream events hang, and notify `begins`; removals notify `removed`.
     events_hang: AtomicBool,
     begins: Notify,
     removed: Notify,
-    /// Words that streams are let go are held back, told of, and kept here.
+    /// Messages that streams are closing are held back here, and notify `holds`.
     holds_closing: AtomicBool,
     holds: Notify,
     held: Mutex<Vec<Bytes>>,
@@ -526,7 +527,7 @@ async fn without_its_event_store_a_stream_goes_on_where_it_is() {
     let mut rest = a.get(first.id.as_deref()).await.stream();
     gate.go.notify_one();
     assert_eq!(progress(&mut rest).await, 2);
-    // When the store is back, it has what it has missed.
+    // When the store is available again, it gets the events that it missed.
     store.events_fail.store(false, Ordering::Relaxed);
     gate.go.notify_one();
     assert_eq!(text(&rest.message().await), "done");
@@ -544,7 +545,7 @@ async fn a_session_in_use_is_kept_and_an_idle_one_is_not() {
     peer.initialize(json!({})).await.expect("a session");
     let id = peer.session.clone().expect("an id");
     let stream = peer.get(None).await.stream();
-    // As long as somebody reads.
+    // As long as a client reads.
     for _ in 0..5 {
         store.touched.notified().await;
     }
@@ -586,7 +587,7 @@ async fn a_stream_whose_writer_has_died_ends() {
     let opened = send("POST", &[], initialize.to_string()).await;
     let session = opened.headers()["mcp-session-id"].to_str().expect("ASCII").to_owned();
 
-    // What a process leaves behind that dies in the middle of a call.
+    // The remains of a process that died in the middle of a call.
     let key = StreamKey { session: session.clone(), stream: (1 << 24) + 1 };
     let event = StoredEvent { number: 1, message: Bytes::from_static(b"{\"half\":1}") };
     let append = Append { events: vec![event], over: false, oldest: 1, keep: Duration::from_secs(3600) };
@@ -635,7 +636,7 @@ async fn the_end_of_an_elicitation_is_told_wherever_the_client_listens() {
             let asked = stream.message().await;
             assert_eq!(reader.respond(&asked, json!({"action": "accept"})).await, 202);
             assert_eq!(text(&stream.message().await), "visited");
-            // At any process: where it was asked, and where the client listens.
+            // At any process: where it was requested, and where the client has its stream.
             servers[0].elicitation_complete("e1");
             while change(&mut standing).await != "notifications/elicitation/complete" {}
         }

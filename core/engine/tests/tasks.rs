@@ -1,4 +1,4 @@
-//! Tasks, as clients see them.
+//! Tasks, as clients observe them.
 
 mod older;
 mod shared;
@@ -203,7 +203,7 @@ async fn a_task_that_waits_for_its_client_keeps_nobody_from_working() {
         world.told(&mut stream, |task| task["status"] == "input_required").await;
         ids.push(id);
     }
-    // The first is left at its question. The others go on one after the other.
+    // The first waits at its question. The others run one after the other.
     let answer = async |id: &str| {
         let asked = world.get(id).await["inputRequests"].clone();
         let key = asked.as_object().and_then(|asked| asked.keys().next()).expect("a key").clone();
@@ -285,7 +285,7 @@ async fn a_task_is_kept_for_its_time() {
         .expect("valid");
     let world = World::of(Peer::modern(&server).await, gate);
     let task = world.create("later", json!({})).await;
-    // Its handler hears of it with the next sign of life.
+    // Its handler detects this with the next renewal of its lease.
     world.gate.left.notified().await;
     let gone = world.ask("tasks/get", json!({"taskId": task["taskId"]})).await;
     assert_eq!(gone["error"]["code"], -32602, "{gone}");
@@ -347,7 +347,7 @@ async fn how_long_a_task_is_kept_is_counted_where_it_is_kept() {
     let server = builder(&gate).task_store(store.clone()).build().expect("valid");
     let world = World::of(Peer::modern(&server).await, gate);
     let made = world.create("later", json!({})).await;
-    // The same, as a process has made it whose clock is behind by more than the task is kept.
+    // The same task from a process whose clock is behind by more than the time for which the task is stored.
     let known = TaskStore::load(&*store, &world.id(&made)).await.expect("no failure").expect("it is there");
     let mut record: serde_json::Value = serde_json::from_str(&known.text).expect("JSON");
     let hour = Duration::from_secs(3600);
@@ -392,11 +392,12 @@ async fn a_store_that_fails_fails_requests_and_not_the_server() {
     assert_eq!(refused["error"]["code"], -32603, "{refused}");
     assert!(!refused.to_string().contains("secret"), "clients are not told why");
     assert_eq!(world.ask("tasks/get", json!({"taskId": id})).await["error"]["code"], -32603);
-    // A stream on which nothing would ever be told is none.
+    // A stream that could never send a notification is refused.
     let listened = world.ask("subscriptions/listen", json!({"notifications": {"taskIds": [id]}})).await;
     assert_eq!(listened["error"]["code"], -32603, "{listened}");
     assert_eq!(text(&world.peer.call(9, "hello", json!({})).await.json()), "hello");
-    // What cannot be stored fails in the handler, which goes on; its result is written when the store is there again.
+    // A failed write fails in the handler, which continues; its result is written when the store is available
+    // again.
     world.gate.go.notify_one();
     world.gate.began.notified().await;
     faults.down.store(false, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Spans and durations at a collector, through the public surface.
+//! Spans and durations at a collector, through the public API.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ const CALLER: &str = "00f067aa0ba902b7";
 /// Nothing waits as long where all is well.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Takes what is posted to it.
+/// A collector that accepts every POST.
 struct Collector {
     url: String,
     posts: Arc<Mutex<Vec<(String, Value)>>>,
@@ -74,7 +74,7 @@ impl Collector {
         spans.remove(0)
     }
 
-    /// How many requests the last durations of that name count.
+    /// Returns the number of requests in the latest durations of that name.
     fn counted(&self, metric: &str, method: &str) -> u64 {
         let body = self.bodies("/v1/metrics").pop().expect("durations");
         let metrics = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().cloned();
@@ -220,7 +220,7 @@ async fn without_telemetry_the_context_passes_through() {
     assert_eq!(seen, format!("00-{TRACE}-{CALLER}-01 a=b c=d"));
 }
 
-/// Call a tool of a host's server by a client of the same engine; the outcome of the operation.
+/// Calls a tool of a host's server by a client of the same engine; returns the outcome of the operation.
 fn call(engine: &Engine) -> (u32, Value) {
     let server = engine.server_new(r#"{"name":"s","version":"1"}"#).expect("a server");
     let tool = r#"{"name":"see","inputSchema":{"type":"object"}}"#;

@@ -39,7 +39,7 @@ fn engine(driver: &str) -> Engine {
     Engine::new(&json!({"driver": driver}).to_string()).expect("an engine")
 }
 
-/// Begin to serve the tool `hello` on a socket; the first event says how that went.
+/// Begins to serve the tool `hello` on a socket; the first event reports the outcome.
 fn serve(engine: &Engine, socket: &Path) -> (u64, Event) {
     let server = engine.server_new(r#"{"name":"local","version":"1"}"#).expect("a server");
     let tool = json!({"name": "hello", "inputSchema": {"type": "object"}}).to_string();
@@ -48,7 +48,7 @@ fn serve(engine: &Engine, socket: &Path) -> (u64, Event) {
     (op, until(engine, |event| event.id == op))
 }
 
-/// Be the host until this event comes.
+/// Acts as the host until this event comes.
 fn until(engine: &Engine, wanted: impl Fn(&Event) -> bool) -> Event {
     let mut completions = Vec::new();
     loop {
@@ -76,7 +76,7 @@ fn a_call_goes_over_the_socket_and_the_file_goes_with_the_listener() {
     for driver in DRIVERS {
         let folder = Folder::new(&format!("round-{driver}"));
         let socket = folder.socket();
-        // What a server leaves behind that was killed.
+        // The socket file that a killed server leaves behind.
         drop(UnixListener::bind(&socket).expect("a socket"));
         let engine = engine(driver);
         let (op, listening) = serve(&engine, &socket);

@@ -1,4 +1,4 @@
-//! The golden transcripts of `tests/vectors/`, spoken to a Rust server over its standard streams.
+//! The golden transcripts of `tests/vectors/`, played to a Rust server over its standard streams.
 
 #[path = "../../../tests/vectors/runner.rs"]
 mod runner;

@@ -1,4 +1,4 @@
-//! One frame is one line, whatever JSON a host writes.
+//! Framing: one frame is one line, whatever JSON a host writes.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! Limits of `docs/limits.md` that the pure machines keep, each at its edge. Defaults of the machines are numbers of that
-//! table: they are held against it here.
+//! Limits of `docs/limits.md` that the pure machines enforce, each at its edge. The defaults of the machines
+//! are compared with the numbers of that table.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ fn resources_that_are_watched() {
                 .to_string(),
         )
     };
-    // What is refused takes no place.
+    // A refused subscription takes no slot.
     for n in 0..1024 {
         assert_eq!(code(&watch(&format!("none://{n}"))), Some(-32002));
     }

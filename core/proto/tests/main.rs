@@ -1,4 +1,4 @@
-//! The tests of the protocol through its public surface: one program, so that it is linked once.
+//! Tests of the protocol through its public API: one program, so that it is linked once.
 
 mod auth;
 mod auth_resource;

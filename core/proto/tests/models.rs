@@ -1,4 +1,5 @@
-//! The model types read and write `tests/vectors/models.json`, and the official examples where `MCP_SPEC_DIR` has them.
+//! Model types against `tests/vectors/models.json`, and against the official examples if `MCP_SPEC_DIR` has
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use trunnion::client::{Client, ClientBuilder, ServerCommand};
 use trunnion::{Error, Server};
 
-/// Serve as the command line says: `--stdio`, or `--http PORT`; there the older transport, HTTP+SSE, is at /sse.
+/// Serves as the command line requires: `--stdio`, or `--http PORT`; with HTTP, the older transport,
+/// HTTP+SSE, is at /sse.
 pub async fn serve(server: &Server, arguments: &[String]) -> Result<(), Error> {
     match arguments {
         [how] if how == "--stdio" => server.serve_stdio().await,
@@ -22,7 +23,7 @@ pub async fn serve(server: &Server, arguments: &[String]) -> Result<(), Error> {
     }
 }
 
-/// Connect to a URL, or to `stdio:COMMAND`.
+/// Connects to a URL, or to `stdio:COMMAND`.
 pub async fn connect(client: ClientBuilder, target: &str) -> Result<Client, Error> {
     match target.strip_prefix("stdio:") {
         None => client.connect(target).await,

@@ -1,4 +1,4 @@
-// What the benchmarks measure: bench_server --stdio | --http PORT
+// The server that benchmarks measure: bench_server --stdio | --http PORT
 // BENCH_TOOLS names a JSON file with further tools, BENCH_BIG the text of the resource bench://big.
 
 import Foundation

@@ -1,5 +1,5 @@
 // A tour of an everything server: everything_client URL | stdio:COMMAND LINE
-// Prints one line of JSON with what it met.
+// It prints one line of JSON with the results.
 
 import Foundation
 import Trunnion
@@ -86,7 +86,7 @@ enum EverythingClient {
         return callback
     }
 
-    /// Do what a scenario of the conformance suite asks.
+    /// Plays a scenario of the conformance suite.
     static func conform(_ client: Client, to scenario: String) async throws {
         let tools = try await client.listTools()
         var calls: [(name: String, arguments: JSONValue)] = []
@@ -124,7 +124,7 @@ enum EverythingClient {
             transport: ProcessInfo.processInfo.environment["MCP_INTEROP_TRANSPORT"],
             revision: ProcessInfo.processInfo.environment["MCP_INTEROP_REVISION"]
         )
-        // What the suite's servers ask. What a form leaves open gets its defaults.
+        // Questions of the suite's servers. Fields that a form leaves open get their defaults.
         let handlers =
             ProcessInfo.processInfo.environment["MCP_CONFORMANCE_SCENARIO"] == nil
             ? ClientHandlers()

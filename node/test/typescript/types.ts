@@ -1,4 +1,4 @@
-// Compiled, never run: what TypeScript must accept and what it must refuse.
+// Type tests, compiled and never run: code that TypeScript must accept, and code that it must refuse.
 import { createServer } from "node:http";
 import { connect, type Context, jsonSchema, MemoryStore, Question, Server, ToolResult, Visibility } from "trunnion";
 import { z } from "zod";

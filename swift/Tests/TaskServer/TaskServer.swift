@@ -1,8 +1,8 @@
 import Foundation
 import Trunnion
 
-// task_server STORE: works on tasks until it is killed. Its tool `work` stores where it has come to and then waits for its
-// process to die; run again, it tells what it has found.
+// task_server STORE: works on tasks until it is killed. Its tool `work` stores its progress and then waits
+// for its process to die; run again, it returns the state that it has found.
 @main enum TaskServer {
     static func main() async throws {
         let options = ServerOptions(store: CommandLine.arguments[1], taskPollMs: 20, taskLeaseMs: 500)

@@ -17,7 +17,8 @@ private let p256 = """
     -----END PRIVATE KEY-----
     """
 
-/// An MCP server that wants tokens, and the authorization server that gives them (core/engine/examples/auth_world.rs).
+/// An MCP server that requires tokens, and the authorization server that issues them
+/// (core/engine/examples/auth_world.rs).
 private final class World {
     let mcp: String
     private let control: URL
@@ -32,12 +33,12 @@ private final class World {
 
     deinit { program.end() }
 
-    /// What has happened there.
+    /// Returns the recorded state of the program.
     func seen() async throws -> JSONValue {
         try JSONDecoder().decode(JSONValue.self, from: try await URLSession.shared.data(from: control).0)
     }
 
-    /// What is to happen there.
+    /// Changes the behavior of the program.
     func change(_ what: JSONValue) async throws {
         var request = URLRequest(url: control)
         request.httpMethod = "PUT"
@@ -45,10 +46,10 @@ private final class World {
         _ = try await URLSession.shared.data(for: request)
     }
 
-    /// How often the user was sent to a page.
+    /// Returns the number of times that the user was sent to a page.
     func pages() async throws -> Int { try await seen()["pages"]?.arrayValue?.count ?? -1 }
 
-    /// How often the token endpoint was asked for this grant.
+    /// Returns the number of requests for this grant at the token endpoint.
     func granted(_ grant: String) async throws -> Int {
         try await seen()["log"]?.arrayValue?.filter { $0 == .string("token \(grant)") }.count ?? -1
     }

@@ -6,7 +6,7 @@ import Testing
 @Suite("How things end") struct EndTests {
     struct Unexpected: Error, CustomStringConvertible { let description = "secret of the house" }
 
-    /// A server with a tool that waits to be cancelled, and tells when it has begun and when it has been.
+    /// A server with a tool that waits to be cancelled, and reports its begin and its cancellation.
     private func hanging() throws -> (server: Server, begun: Signal, cancelled: Signal) {
         let (begun, cancelled) = (Signal(), Signal())
         let server = try Server("hanging", version: "1")
@@ -170,7 +170,7 @@ import Testing
     }
 
     @Test func aServerThatDiesFailsAllItsCallsAtOnce() async throws {
-        // The shell tells its number and then is the server.
+        // The shell prints its process id and then becomes the server.
         let told = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         defer { try? FileManager.default.removeItem(at: told) }
         let script = #"echo $$ >"$0" && exec "$@""#

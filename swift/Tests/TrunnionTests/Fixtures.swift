@@ -10,7 +10,7 @@ struct AddInput: Codable {
 struct AddOutput: Codable, Equatable { var sum: Double }
 struct TextInput: Codable { var text: String }
 
-/// How a test's client reaches its server.
+/// The connection between a test's client and its server.
 enum Way: String, CaseIterable, CustomTestStringConvertible {
     case inProcess, http
     var testDescription: String { rawValue }
@@ -29,7 +29,7 @@ actor Collected<Value: Sendable> {
     func add(_ value: Value) { values.append(value) }
 }
 
-/// Run a test against a server and a client, then close both and see that nothing is left of them.
+/// Runs a test against a server and a client, then closes both and checks that nothing is left of them.
 func withClient(
     to server: Server, over way: Way = .inProcess, options: ConnectOptions = ConnectOptions(),
     _ body: (Client) async throws -> Void
@@ -121,7 +121,7 @@ final class Program: @unchecked Sendable {
         return String(decoding: line, as: UTF8.self).trimmingCharacters(in: .newlines)
     }
 
-    /// Close its input and wait for its end.
+    /// Closes its input and waits for its end.
     func end() {
         try? input.close()
         process.waitUntilExit()

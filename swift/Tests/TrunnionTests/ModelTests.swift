@@ -3,7 +3,7 @@ import Testing
 
 @testable import Trunnion
 
-/// The model types read and write tests/vectors/models.json, and the official examples where MCP_SPEC_DIR has them.
+/// Model types against tests/vectors/models.json, and against the official examples if MCP_SPEC_DIR has them.
 @Suite("Models") struct ModelTests {
     struct Example: Sendable, CustomTestStringConvertible {
         var type: String

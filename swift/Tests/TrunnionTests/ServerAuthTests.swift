@@ -6,7 +6,7 @@ import Trunnion
     import FoundationNetworking
 #endif
 
-/// An authorization server that gives any token to whoever asks (tests/auth-server).
+/// An authorization server that issues any token to any client (tests/auth-server).
 private final class Issuer {
     let url: String
     private let program: Program

@@ -6,7 +6,7 @@ private struct Sure: Codable { var sure: Bool }
 
 private let quick = ServerOptions(taskPollMs: 5)
 
-/// A server that says its URL on its first line of output.
+/// A server that prints its URL on its first line of output.
 private final class ServerProgram {
     let url: String
     private let program: Program
@@ -128,7 +128,7 @@ private final class ServerProgram {
             await ended[0].wait()
             #expect(try await states(task).last?.status == .cancelled)
             #expect(await failure { try await task.result() }?.kind == .cancelled)
-            // A call that is given up gives up its task.
+            // A cancelled call cancels its task.
             let call = Task { try await client.callTool("hang") }
             await second.wait()
             call.cancel()
@@ -161,7 +161,7 @@ private final class ServerProgram {
         let server = try Server("tasks", version: "1", options: quick)
         try server.tool("echo", "Says it again") { (input: TextInput, context: Context) async throws -> String in
             #expect(try context.task == nil)
-            // Without a task it is kept for this run.
+            // Without a task it is stored for this run.
             #expect(try context.lastCheckpoint(as: [Int].self) == nil)
             try await context.checkpoint([1, 2])
             #expect(try context.lastCheckpoint() == [1, 2])

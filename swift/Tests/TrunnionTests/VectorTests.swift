@@ -3,7 +3,7 @@ import Testing
 
 @testable import Trunnion
 
-/// The golden transcripts, spoken with a Swift server over its standard streams: see tests/vectors/README.md.
+/// The golden transcripts, played to a Swift server over its standard streams: see tests/vectors/README.md.
 @Suite("Golden transcripts") struct VectorTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var file: String
@@ -54,7 +54,7 @@ import Testing
 }
 
 extension JSONValue {
-    /// Whether a message fits this pattern.
+    /// Reports whether a message fits this pattern.
     fileprivate func fits(_ message: JSONValue?) -> Bool {
         switch (self, message) {
         case ("*", .some): true
@@ -78,7 +78,7 @@ extension JSONValue {
     }
 }
 
-/// A program spoken to line by line.
+/// A program that is driven line by line.
 private final class Peer: Sendable {
     private let program: Program
     private let messages: Lines
@@ -103,7 +103,7 @@ private final class Peer: Sendable {
         return false
     }
 
-    /// Close its input and wait for its end.
+    /// Closes its input and waits for its end.
     func finish() async -> Int32 {
         try? program.input.close()
         while await messages.next() != nil {}

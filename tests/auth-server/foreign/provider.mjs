@@ -1,5 +1,5 @@
-// A certified authorization server (oidc-provider) for one end-to-end test. Arguments: none; it prints its issuer, and
-// ends with its standard input. Whoever signs in is who they say.
+// A certified authorization server (oidc-provider) for one end-to-end test. Arguments: none; it prints its
+// issuer, and ends with its standard input. It accepts every user name without a password.
 import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
 

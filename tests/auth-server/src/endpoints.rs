@@ -1,4 +1,4 @@
-//! The endpoints.
+//! The HTTP endpoints of the authorization server.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Keys to sign with (ES256).
+//! Signing keys (ES256).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub fn sha256(text: &str) -> String {
     base64url(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()))
 }
 
-/// A text nobody can guess.
+/// Returns an unguessable text.
 pub fn random() -> String {
     let mut bytes = [0; 24];
     SystemRandom::new().fill(&mut bytes).expect("the system has entropy");

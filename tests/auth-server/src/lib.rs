@@ -1,5 +1,6 @@
-//! An authorization server for the tests: OAuth 2.1 with PKCE, OpenID and RFC 8414 metadata, JWKS, introspection (RFC 7662),
-//! registration (RFC 7591) and DPoP (RFC 9449), on loopback. Whoever asks is let in. It keeps nothing and knows no users.
+//! An authorization server for the tests: OAuth 2.1 with PKCE, OpenID and RFC 8414 metadata, JWKS,
+//! introspection (RFC 7662), registration (RFC 7591) and DPoP (RFC 9449), on loopback. It authorizes every
+//! request, stores nothing and knows no users.
 //!
 //! Everything that it can be told to do is a JSON object for one of [`AuthServer`]'s methods; the program
 //! `trunnion-auth-server` takes the same objects at `POST /admin/<method>`, and prints its URL.
@@ -41,7 +42,7 @@ struct State {
     tokens: HashMap<String, Map<String, Value>>,
     refresh: HashMap<String, Map<String, Value>>,
     codes: HashMap<String, BTreeMap<String, String>>,
-    /// Members of the metadata that differ; `null` takes one away.
+    /// Members of the metadata that differ; `null` removes one.
     metadata: Map<String, Value>,
     /// Paths that do not answer.
     hangs: BTreeSet<String>,
@@ -57,7 +58,7 @@ impl std::fmt::Debug for AuthServer {
 }
 
 impl AuthServer {
-    /// Listen on a free port of this machine.
+    /// Listens on a free port of this machine.
     pub async fn start() -> std::io::Result<AuthServer> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let issuer = format!("http://{}", listener.local_addr()?);
@@ -85,8 +86,8 @@ impl AuthServer {
         &self.0.issuer
     }
 
-    /// Make a token, good or bad: `{claims?, header?, key?: "current" | "unknown" | "hs256" | "none", opaque?}`. Claims are added
-    /// to those of a good one (`aud` is the caller's to say); `null` takes one away.
+    /// Makes a token, valid or not: `{claims?, header?, key?: "current" | "unknown" | "hs256" | "none",
+    /// opaque?}`. Claims are added to those of a valid one (the caller must set `aud`); `null` removes one.
     pub fn token(&self, how: &Value) -> String {
         let mut state = self.lock();
         let claims = self.claims(&how["claims"]);
@@ -99,15 +100,15 @@ impl AuthServer {
         token
     }
 
-    /// Make a proof: `{method, url, token, nonce?, key?: "own" | "other", claims?, header?}`; the answer is `{proof, jkt}`, `jkt` the
-    /// thumbprint for `cnf` of a token.
+    /// Makes a proof: `{method, url, token, nonce?, key?: "own" | "other", claims?, header?}`; the answer is
+    /// `{proof, jkt}`, `jkt` the thumbprint for `cnf` of a token.
     pub fn proof(&self, how: &Value) -> Value {
         let state = self.lock();
         let key = &state.proving[usize::from(how["key"] == "other")];
         json!({ "proof": mint::proof(key, how), "jkt": key.thumbprint() })
     }
 
-    /// Sign with a new key from here on: `{keep?}`; the old one stays in the key set where `keep` is true.
+    /// Signs with a new key from here on: `{keep?}`; the old one stays in the key set if `keep` is true.
     pub fn rotate(&self, how: &Value) {
         let mut state = self.lock();
         state.number += 1;
@@ -118,7 +119,8 @@ impl AuthServer {
         state.keys.insert(0, key);
     }
 
-    /// Misbehave: `{metadata?: members, hang?: [path, …], fail?: {path: status}}`; what is left out is good again.
+    /// Configures faults: `{metadata?: members, hang?: [path, …], fail?: {path: status}}`; omitted faults are
+    /// cleared.
     pub fn behave(&self, how: &Value) {
         let mut state = self.lock();
         state.metadata = how["metadata"].as_object().cloned().unwrap_or_default();
@@ -129,7 +131,7 @@ impl AuthServer {
         state.fails = how["fail"].as_object().into_iter().flatten().filter_map(status).collect();
     }
 
-    /// The token is good no more: `{token}`. Those that can be read stay what they say.
+    /// Revokes a token: `{token}`. The content of a self-contained token does not change.
     pub fn revoke(&self, how: &Value) {
         self.lock().tokens.remove(how["token"].as_str().unwrap_or_default());
     }

@@ -1,11 +1,11 @@
-//! Tokens and proofs, good and bad.
+//! Valid and invalid tokens and proofs.
 
 use serde_json::{Map, Value, json};
 
 use crate::keys::{Key, base64url, random, sha256};
 use crate::{State, now};
 
-/// Add members; `null` takes one away.
+/// Adds members; `null` removes one.
 pub fn merge(into: &mut Map<String, Value>, members: &Value) {
     for (name, value) in members.as_object().into_iter().flatten() {
         match value {

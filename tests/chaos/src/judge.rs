@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-/// Counts what happened, and notes what must not.
+/// Counts of events, and notes of violations.
 #[derive(Default)]
 pub struct Judge {
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -29,8 +29,8 @@ impl Judge {
         lock(&self.broken).push(what);
     }
 
-    /// Look at what the handlers wrote down: `effect KEY STEP` when a side effect happens, `stored KEY STEP` when the
-    /// engine has said that it is stored.
+    /// Reads the ledger of the handlers: `effect KEY STEP` when a side effect happens, `stored KEY STEP` when
+    /// the engine has reported that it is stored.
     pub fn ledger(&self, text: &str) {
         let (mut happened, mut stored) = (BTreeSet::new(), BTreeSet::new());
         // The last line may be a dead process's half.
@@ -50,7 +50,7 @@ impl Judge {
         }
     }
 
-    /// Print all of it. False: a promise was broken.
+    /// Prints all of it. False: a promise was broken.
     pub fn print(&self) -> bool {
         for (what, times) in &*lock(&self.counts) {
             println!("  {times:>7}  {what}");

@@ -1,5 +1,5 @@
-//! Tasks over real stores: while their servers are killed (`chaos`), and how many in a second (`task_bench`). Servers among
-//! hostile clients (`soak`).
+//! Tasks over real stores: while their servers are killed (`chaos`), and the number per second
+//! (`task_bench`). Servers among hostile clients (`soak`).
 
 pub mod judge;
 pub mod load;

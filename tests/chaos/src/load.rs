@@ -1,4 +1,5 @@
-//! Tasks, many at a time: each is made, watched, answered or cancelled, and looked at once more in the end.
+//! Load of many concurrent tasks: each is created, watched, answered or cancelled, and polled once more at
+//! the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ enum Kind {
     Cancelled,
 }
 
-/// The load; it goes on until it is told to finish.
+/// The load; it continues until it is asked to finish.
 pub struct Load {
     workers: JoinSet<Vec<Ended>>,
     finish: Arc<AtomicBool>,
@@ -32,7 +33,7 @@ pub struct Load {
     judge: Arc<Judge>,
 }
 
-/// A task that was told to be over.
+/// A task that was reported as ended.
 struct Ended {
     id: String,
     state: Value,
@@ -126,8 +127,8 @@ impl One {
         ended
     }
 
-    /// The id of a new task, and the key of its side effects: each attempt has its own, for one that got no answer may have
-    /// made a task all the same.
+    /// Returns the id of a new task, and the key of its side effects: each attempt has its own, because one
+    /// without an answer may have made a task all the same.
     async fn create(
         &self,
         number: usize,
@@ -157,7 +158,7 @@ impl One {
         None
     }
 
-    /// Watch a task to its end, and answer what it asks.
+    /// Watches a task to its end, and answers its questions.
     async fn follow(&self, id: &str, deadline: Instant) -> Result<Value, String> {
         let mut answered = Vec::<String>::new();
         loop {

@@ -1,4 +1,4 @@
-//! Somebody who listens for a task, on a stream that may break at any time.
+//! A subscriber to a task, on a stream that may break at any time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::wire::Wire;
 /// Longest delay between the end of a task and its notification on an open stream.
 const LATE: Duration = Duration::from_secs(15);
 
-/// Listen until the end of the task is heard.
+/// Subscribes until the end of the task is received.
 pub async fn hear_the_end(wire: Arc<Wire>, judge: Arc<Judge>, id: String, deadline: Instant) {
     let deadline = deadline + LATE;
     while Instant::now() < deadline {
@@ -20,7 +20,7 @@ pub async fn hear_the_end(wire: Arc<Wire>, judge: Arc<Judge>, id: String, deadli
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // What happened before the stream was there is not told on it.
+        // Events from before the subscription are not sent on the stream.
         let mut heard = Events::default();
         let mut asked = false;
         loop {

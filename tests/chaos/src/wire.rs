@@ -1,4 +1,5 @@
-//! The protocol by hand, so that nothing of ours hides what the servers do: one request at a time, to any replica.
+//! Hand-written protocol requests, so that no code of the SDK hides the behavior of the servers: one request
+//! at a time, to any replica.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,9 +12,9 @@ const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 /// Why there is no result.
 #[derive(Debug)]
 pub enum Trouble {
-    /// No answer came: nobody knows whether the server has done it.
+    /// No answer came: it is unknown whether the server has done it.
     Silence(String),
-    /// The server said no.
+    /// The server refused.
     Refused {
         /// The error's code.
         code: i64,
@@ -43,7 +44,7 @@ impl Wire {
         let silence = |error: reqwest::Error| Trouble::Silence(error.to_string());
         let response = request.send().await.map_err(silence)?;
         let text = response.text().await.map_err(silence)?;
-        // The page of a proxy that found nobody is no answer either.
+        // The error page of a proxy without a reachable server is no answer either.
         let answer: Value = serde_json::from_str(&text).map_err(|_| Trouble::Silence(text))?;
         if let Some(result) = answer.get("result") {
             return Ok(result.clone());
@@ -51,13 +52,13 @@ impl Wire {
         let error = &answer["error"];
         let message = error["message"].as_str().unwrap_or_default().to_owned();
         match error["code"].as_i64() {
-            // The store is away: it may have happened, and may be asked again.
+            // The store is unavailable: it may have happened, and may be retried.
             Some(-32603) | None => Err(Trouble::Silence(message)),
             Some(code) => Err(Trouble::Refused { code, message }),
         }
     }
 
-    /// Listen for a task. The stream of events comes with the acknowledgement.
+    /// Subscribes to a task. The stream of events begins with the acknowledgement.
     pub async fn listen(&self, task: &str) -> Result<reqwest::Response, Trouble> {
         let params = json!({ "notifications": { "taskIds": [task] } });
         let response = self.request("subscriptions/listen", params).send().await;

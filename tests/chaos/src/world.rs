@@ -1,4 +1,4 @@
-//! The servers, what stores for them, and what stands before them: real programs, on loopback, in a folder of their own.
+//! The servers, their store and the proxy before them: real programs, on loopback, in a folder of their own.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -43,7 +43,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A store on its own, and its server if it has one. Both are gone with this.
+/// A store of its own, and its server if it has one. Both are removed when this is dropped.
 pub struct Kept {
     /// As [`trunnion::store::open`] takes it.
     pub url: String,
@@ -103,7 +103,7 @@ impl World {
         Ok(())
     }
 
-    /// Stop the store's server, in the way that its package does, and start it again. False: there is none.
+    /// Restarts the store's server in the way that its package does. False: there is none.
     pub fn restart_store(&mut self) -> Result<bool, String> {
         let Some(store) = &mut self.store else { return Ok(false) };
         store.program.end(store.stop);
@@ -176,7 +176,7 @@ impl Store {
             command.arg("-D").arg(folder.file("postgres")).args(["-p", &port.to_string()]);
             command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
             let program = Program::start(command, &folder.file("postgres.log"))?;
-            // It listens before it takes anybody.
+            // The port is open before the server accepts requests.
             program.wait_until("ready to accept connections")?;
             Ok(program)
         }
@@ -196,7 +196,7 @@ impl Store {
     }
 }
 
-/// nginx, round robin: what a client asks may reach any replica.
+/// nginx, round robin: a client's request may reach any replica.
 fn proxy(folder: &Folder, replicas: &[Replica]) -> Result<(Program, u16), String> {
     let port = free_port()?;
     let servers: String =
@@ -270,7 +270,7 @@ impl Program {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Tell it to end, and wait for that.
+    /// Asks it to end, and waits for that.
     fn end(&mut self, signal: Signal) {
         let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
         let began = Instant::now();
@@ -281,7 +281,7 @@ impl Program {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        // What it started and left behind.
+        // Processes that it started and left behind.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }
@@ -300,7 +300,7 @@ impl Folder {
         let folder =
             std::env::temp_dir().join(format!("trunnion-chaos-{}-{}", std::process::id(), free_port()?));
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        // PostgreSQL runs as somebody else.
+        // PostgreSQL runs as another user.
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&folder, open).map_err(|e| e.to_string())?;
         File::create(folder.join("ledger")).map_err(|e| e.to_string())?;
@@ -339,7 +339,7 @@ fn find(names: &[&str], folders: &[&str]) -> Result<PathBuf, String> {
     candidates.find(|file| file.is_file()).ok_or_else(|| format!("{} is not installed", names[0]))
 }
 
-/// Debian keeps PostgreSQL's programs in folders by version.
+/// Debian installs PostgreSQL's programs in folders by version.
 fn postgres_program(name: &str) -> Result<PathBuf, String> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders: Vec<String> =

@@ -1,4 +1,4 @@
-/* Is the library in use the one that the header describes? */
+/* A check that the installed library is the one that the header describes. */
 #include <stdio.h>
 #include <trunnion.h>
 

@@ -23,7 +23,7 @@ pub struct Idle {
     pub stream: f64,
 }
 
-/// Open and close everything until memory grows no more.
+/// Opens and closes everything until memory grows no more.
 pub fn measure(server: &Fixture, env: &[(&'static str, String)], log: &Log) -> Result<Idle, String> {
     let running = server.serve("", env, Some(log))?;
     let (port, pid) = (running.port, running.group.id());

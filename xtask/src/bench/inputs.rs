@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::process::write;
 
-/// Write them; the variables that name them.
+/// Writes them; returns the variables that name them.
 pub fn write_files(folder: &Path) -> Result<Vec<(&'static str, String)>, String> {
     let (tools, big) = (folder.join("tools.json"), folder.join("big.txt"));
     write(&tools, &format!("{}\n", Value::from((1..=48).map(tool).collect::<Vec<_>>())))?;

@@ -26,7 +26,7 @@ const COLUMNS: &[Column] = &[
     ("cold ms", "cold start", "median_ms", 1.0, false),
 ];
 
-/// Everything for a person: the figures, then ours against the official SDKs and the floor.
+/// Returns the readable report: the figures, then ours against the official SDKs and the floor.
 pub fn table(servers: &[Fixture], figures: &BTreeMap<String, Figures>, floor: &str) -> String {
     let width = servers.iter().map(|server| server.name.len()).max().unwrap_or(0) + 20;
     let columns: Vec<&Column> = COLUMNS.iter().filter(|column| present(figures, column)).collect();

@@ -9,7 +9,7 @@ use crate::session::{ci, target};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Print a table, and give it as JSON. A store whose server is not installed is left out, but not in CI.
+/// Prints a table, and returns it as JSON. A store whose server is not installed is left out, but not in CI.
 pub fn measure(seconds: f64) -> Result<Value, String> {
     let program = target().join("measured/task_bench");
     let finished = cmd(&program.to_string_lossy(), [seconds.to_string()]).output_within(LIMIT)?;

@@ -72,7 +72,7 @@ fn constants(log: &Log, check: bool) -> Result<(), String> {
     put(log, check, &files)
 }
 
-/// Write the files that are not as they should be, or only tell of them.
+/// Writes the files that differ, or only reports them.
 fn put(log: &Log, check: bool, files: &[(&'static str, String)]) -> Result<(), String> {
     let mut stale = Vec::new();
     for (name, text) in files {
@@ -94,7 +94,7 @@ fn put(log: &Log, check: bool, files: &[(&'static str, String)]) -> Result<(), S
 fn show_difference(log: &Log, path: &Path, text: &str) -> Result<(), String> {
     let fresh = target().join("xtask/codegen").join(path.file_name().expect("a generated file has a name"));
     write(&fresh, text)?;
-    // diff ends with 1 when the files differ: that they do is told by the caller.
+    // diff ends with 1 when the files differ: the caller reports that.
     let _ = cmd("diff", ["-uN".as_ref(), path.as_os_str(), fresh.as_os_str()]).run(log);
     Ok(())
 }

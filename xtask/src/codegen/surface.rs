@@ -46,7 +46,7 @@ pub struct Surface {
 }
 
 impl Surface {
-    /// Read and check it.
+    /// Reads and checks it.
     pub fn load() -> Result<Self, String> {
         let path = root().join("bindings/surface.toml");
         let table: Table = toml::from_str(&read(&path)?).map_err(|e| format!("surface.toml: {e}"))?;

@@ -1,4 +1,5 @@
-//! `cargo xtask conformance`: the official suite against every language, with a gate that trusts no exit code.
+//! `cargo xtask conformance`: the official suite against every language, with a gate that
+//! ignores exit codes.
 //!
 //! The suite calls a run green when nothing was tested, when checks were skipped, and when a client was killed by
 //! its timeout. So the gate reads every `checks.json` itself.
@@ -49,7 +50,7 @@ pub fn all(session: &Session) -> Result<(), String> {
     steps(session, None, None).map(drop)
 }
 
-/// A step for each language and role; what came of it, or nothing where the suite cannot be run.
+/// Runs a step for each language and role; returns the results, or nothing if the suite cannot be run.
 fn steps(session: &Session, language: Option<&str>, filter: Option<&str>) -> Result<Option<Value>, String> {
     let expected = Expected::parse(&read(&root().join(EXPECTED))?).map_err(|e| format!("{EXPECTED}: {e}"))?;
     let usable = match language {
@@ -92,7 +93,7 @@ impl Gate<'_> {
     /// All scenarios of every revision, and those outside the revisions.
     fn server(&self, log: &Log) -> Result<Vec<Verdict>, String> {
         let running = self.fixture.serve("", &[], Some(log))?;
-        // The suite speaks to `localhost`: a server must accept that name though it is bound to an address.
+        // The suite connects to `localhost`: a server must accept that name though it is bound to an address.
         let url = format!("http://localhost:{}/mcp", running.port);
         let mut found = Vec::new();
         for revision in REVISIONS.iter().copied().map(Some).chain([None]) {
@@ -113,7 +114,7 @@ impl Gate<'_> {
         Ok(found)
     }
 
-    /// The expected scenarios one by one: only then does the suite look at the client's exit code and time.
+    /// The expected scenarios one by one: only then does the suite check the client's exit code and time.
     fn client(&self, log: &Log) -> Result<Vec<Verdict>, String> {
         let command = self.fixture.client.as_deref().ok_or("the fixture has no client")?;
         let mut found = Vec::new();
@@ -141,7 +142,7 @@ impl Gate<'_> {
         Ok(found)
     }
 
-    /// Run the suite; whether it ended with success.
+    /// Runs the suite; returns true if it ended with success.
     fn start(&self, words: &[&str], folder: &Path, log: &Log, limit: Duration) -> Result<bool, String> {
         let folder = folder.to_string_lossy().into_owned();
         let mut all: Vec<&str> = self.suite[1..].iter().map(String::as_str).collect();

@@ -68,7 +68,7 @@ impl Verdict {
 }
 
 impl Expected {
-    /// Read the file.
+    /// Reads the file.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         let role = |name: &str| -> Result<Vec<(String, Vec<String>)>, String> {
@@ -144,7 +144,7 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, String> {
     for check in &checks {
         let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
         let (id, status) = (text("id"), text("status"));
-        // That the harness itself is at fault is no success of ours, whatever its status says.
+        // A fault of the harness itself is no success, whatever its status.
         if id == "wire-schema-harness-error" {
             scenario.others.push((id, "FAILURE".into(), text("errorMessage")));
         } else if status == "SUCCESS" {

@@ -1,4 +1,4 @@
-//! The messages: for every method of an era a good request, and everything that can be wrong with it.
+//! The messages: for every method of an era a valid request, and every invalid variant of it.
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,7 @@ pub fn cases(era: Era) -> Vec<Case> {
     for (method, params) in methods(era) {
         request_cases(era, method, &params, &mut cases);
     }
-    // Every method keeps its good request; of the others a fixed choice is made.
+    // Every method retains its valid request; of the others a fixed choice is made.
     let mut random = 0x7472_756e_6e69_6f6e_u64;
     let (mut chosen, mut rest): (Vec<Case>, Vec<Case>) =
         cases.into_iter().partition(|case| case.name.ends_with(": good"));
@@ -191,7 +191,7 @@ fn request_cases(era: Era, method: &str, good: &Value, cases: &mut Vec<Case>) {
     add("an unknown member".into(), message);
 }
 
-/// Each member at any depth once taken away, and once of each other type.
+/// Each member at any depth once removed, and once of each other type.
 fn changes(params: &Value) -> Vec<(String, String, Value)> {
     let mut found = Vec::new();
     let mut paths = Vec::new();

@@ -1,5 +1,5 @@
-//! The same messages to our everything server and to those of the official SDKs. Where the outcomes differ,
-//! `tests/interop/differences.toml` must say why; what it explains must still be so.
+//! Comparison of our everything server with those of the official SDKs, by the same messages. Where outcomes
+//! differ, `tests/interop/differences.toml` must give the reason; each entry must still apply.
 
 mod messages;
 mod peer;

@@ -1,4 +1,4 @@
-//! A server over standard streams, asked one message after the other.
+//! A server over standard streams that receives one message after the other.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::ChildStdin;
@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_millis(150);
 /// The outcome of a message: `result`, `tool error`, `error CODE`, `silence` or `end`.
 pub type Outcome = String;
 
-/// Ask everything; the outcomes in the order of the cases.
+/// Sends every message; returns the outcomes in the order of the cases.
 pub fn ask(fixture: &Fixture, era: Era, cases: &[Case]) -> Result<Vec<Outcome>, String> {
     let mut outcomes = Vec::new();
     let mut peer = None;
@@ -43,7 +43,7 @@ struct Peer {
     lines: Receiver<String>,
     era: Era,
     markers: u64,
-    /// It answers its markers otherwise than before: a message has changed what it speaks.
+    /// The answer to its markers has changed: a message has changed its revision.
     spent: bool,
     /// Ends the server when it is dropped.
     _group: Group,
@@ -80,8 +80,8 @@ impl Peer {
         if self.send(frame).is_err() {
             return Ok("end".into());
         }
-        // What is answered in the order of arrival has been answered when the mark is; a second one is for servers that
-        // answer in another order.
+        // A server that answers in the order of arrival has answered everything before the mark; the second
+        // mark is for servers that answer in another order.
         for _ in 0..2 {
             match self.mark()? {
                 Heard::Answer(outcome) => return Ok(outcome),
@@ -96,7 +96,7 @@ impl Peer {
         }
     }
 
-    /// Send a marker and read up to its answer; the other answer that came before it, if any.
+    /// Sends a marker and reads up to its answer; returns the other answer that came before it, if any.
     fn mark(&mut self) -> Result<Heard, String> {
         self.markers += 1;
         let id = format!("mark {}", self.markers);
@@ -126,7 +126,8 @@ impl Peer {
                 self.spent |= message.get("result").is_none();
                 return Heard::Marker;
             }
-            // A late answer to an earlier marker is not meant; nor is what the server asks or tells.
+            // A late answer to an earlier marker is skipped, and so are requests and notifications of the
+            // server.
             if message["id"].as_str().is_some_and(|id| id.starts_with("mark ") || id == "opening") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Compiles the native libraries of every language for one platform.
+//! Compilation of the native libraries of every language for one platform.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::setup;
 const GLIBC: &str = "2.17";
 const PACKAGES: [&str; 4] = ["python", "node", "c", "swift"];
 
-/// How libraries are compiled.
+/// The settings of a compilation.
 pub struct How<'a> {
     /// The profile of cargo.
     pub profile: &'a str,
@@ -26,7 +26,7 @@ pub fn libraries(log: &Log, target: &Target, how: &How<'_>) -> Result<PathBuf, S
     let folder = if how.profile == "dev" { "debug" } else { how.profile };
     let packages = PACKAGES.map(setup::package);
     if how.system {
-        // With the features of the whole workspace: what the tests have built is not built again.
+        // With the features of the whole workspace, so that crates built for the tests are not built again.
         if target.triple != Target::host()?.triple {
             return Err(format!("this machine's linker makes nothing for {}", target.triple));
         }

@@ -1,4 +1,4 @@
-//! The C library: a folder that may lie anywhere, and Debian's packages.
+//! The C library: a relocatable folder, and Debian's packages.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::session::{Log, root};
 const PAGE: &str = "https://github.com/trunnion-mcp/trunnion";
 const MAINTAINER: &str = "The trunnion authors <trunnion@users.noreply.github.com>";
 
-/// Let `bindings/c/install.sh` put header, libraries and what describes them under a prefix.
+/// Runs `bindings/c/install.sh`, which puts header, libraries and their descriptions under a prefix.
 fn install(log: &Log, plan: &Plan, dest: &Path, prefix: &str, libdir: &str) -> Result<(), String> {
     cmd("bindings/c/install.sh", [prefix])
         .env("DESTDIR", dest)

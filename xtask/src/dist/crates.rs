@@ -6,7 +6,7 @@ use crate::process::read;
 use crate::session::{Log, root, target as target_folder};
 use crate::setup;
 
-/// What a crate depends on stands before it.
+/// The crates; each stands after its dependencies.
 pub const CRATES: [(&str, &str); 4] = [
     ("trunnion-proto", "core/proto"),
     ("trunnion-macros", "core/macros"),

@@ -1,4 +1,4 @@
-//! The licences of what is compiled into the libraries; all of them ask for their text to travel with copies.
+//! The licenses of the code that is compiled into the libraries; all of them require their text in copies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: the packages that users install, into `target/dist`.
 //!
-//! The native libraries are compiled once for each platform; what comes after is packing, which `--check` repeats and
-//! compares byte by byte. docs/RELEASING.md says what a release does with the result.
+//! The native libraries are compiled once for each platform and then packed; `--check` repeats the packing
+//! and compares the results byte by byte. docs/RELEASING.md describes the use of the results in a release.
 
 mod build;
 mod c;
@@ -21,7 +21,7 @@ use crate::session::{Log, Session, root, target as target_folder};
 use crate::setup;
 use target::Target;
 
-/// What is packed, for which platform, from where to where.
+/// The packages to make: their contents, platform, source and target folders.
 pub struct Plan {
     /// The platform.
     pub target: &'static Target,
@@ -35,14 +35,14 @@ pub struct Plan {
     pub version: String,
     /// The time of all files: that of the commit.
     pub epoch: String,
-    /// Large archives, quickly made: they are thrown away after a test.
+    /// Large archives, quickly made: they are deleted after a test.
     pub quick: bool,
 }
 
-/// Which packages are made. A release makes all.
+/// The kinds of packages. A release makes all.
 const KINDS: [&str; 5] = ["python", "npm", "c", "swift", "crates"];
 
-/// What the command line asks for.
+/// The choice of the command line.
 pub struct Choice {
     targets: Vec<&'static Target>,
     profile: String,
@@ -195,7 +195,7 @@ fn pack(log: &Log, plan: &Plan, choice: &Choice) -> Result<(), String> {
     Ok(())
 }
 
-/// Pack everything a second time, elsewhere, and compare.
+/// Packs everything a second time, elsewhere, and compares.
 fn again(log: &Log, plans: &[Plan], choice: &Choice) -> Result<(), String> {
     let other = target_folder().join("dist-again");
     empty(&other)?;
@@ -225,7 +225,7 @@ fn again(log: &Log, plans: &[Plan], choice: &Choice) -> Result<(), String> {
     }
 }
 
-/// Make the folder anew.
+/// Creates the folder anew.
 pub fn empty(folder: &Path) -> Result<(), String> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -233,7 +233,7 @@ pub fn empty(folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))
 }
 
-/// Copy a file, with the folders above it.
+/// Copies a file, with the folders above it.
 pub fn put(from: &Path, to: &Path) -> Result<(), String> {
     if let Some(parent) = to.parent() {
         std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
@@ -242,7 +242,7 @@ pub fn put(from: &Path, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Copy a folder as it is in version control: what was built or downloaded beside it stays behind.
+/// Copies a folder as it is in version control, without built or downloaded files beside it.
 pub fn put_tracked(folder: &str, to: &Path) -> Result<(), String> {
     let listed = cmd("git", ["ls-files", "--cached", "--others", "--exclude-standard", folder]).output()?;
     for name in listed.lines() {
@@ -254,7 +254,7 @@ pub fn put_tracked(folder: &str, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Put the licences of the project, and those of what is compiled into it, into a folder.
+/// Puts the licenses of the project, and those of the code that is compiled into it, into a folder.
 fn put_licenses(to: &Path, notices: Option<&Path>) -> Result<(), String> {
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         put(&root().join(name), &to.join(name))?;
@@ -282,7 +282,7 @@ fn sums(log: &Log, out: &Path, epoch: &str) -> Result<(), String> {
     command.env("SOURCE_DATE_EPOCH", epoch).run(log)
 }
 
-/// The library without what only a debugger reads.
+/// Returns the library without debugging data.
 fn strip(log: &Log, plan: &Plan, file: &Path) -> Result<(), String> {
     let file = file.to_string_lossy();
     if plan.target.triple.contains("apple") {

@@ -9,7 +9,7 @@ use crate::session::{Log, Session, root};
 /// The native module in the package.
 const MODULE: &str = "_native.abi3.so";
 
-/// The platform in the names of wheels: what the module needs, measured, not what was asked for.
+/// The platform in the names of wheels: the measured needs of the module, not the requested platform.
 fn tag(plan: &Plan, module: &Path) -> Result<String, String> {
     let arch = plan.target.arch();
     Ok(match plan.target.triple {
@@ -62,7 +62,7 @@ fn maturin(log: &Log, plan: &Plan, words: &[&str], folder: &Path) -> Result<Path
     Ok(folder.to_owned())
 }
 
-/// Hold the packages against what PyPI and the stable ABI demand.
+/// Checks the packages against the rules of PyPI and of the stable ABI.
 pub fn check(session: &Session, out: &Path) {
     session.step("twine, auditwheel, abi3audit", |log| {
         let tools = super::tools(log)?.join("bin");

@@ -1,4 +1,4 @@
-//! The bill of materials (CycloneDX 1.6) of what is compiled into the libraries of one platform.
+//! The bill of materials (CycloneDX 1.6) of the code that is compiled into the libraries of one platform.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub struct Component {
     pub folder: PathBuf,
     /// SHA-256 of the crate's file; `None`: a crate of this workspace.
     pub checksum: Option<String>,
-    /// What it depends on, as `name version`.
+    /// The dependencies, as `name version`.
     pub needs: BTreeSet<String>,
 }
 
@@ -123,7 +123,7 @@ pub fn name(plan: &Plan) -> String {
     format!("trunnion-{}-{}.cdx.json", plan.version, plan.target.triple)
 }
 
-/// Write the bill.
+/// Writes the bill.
 pub fn write(plan: &Plan, components: &[Component]) -> Result<(), String> {
     let own = format!("pkg:generic/trunnion@{}", plan.version);
     let listed: Vec<Value> = components.iter().map(entry).collect();

@@ -26,7 +26,7 @@ pub fn tarball(log: &Log, plan: &Plan, notices: &Path) -> Result<(), String> {
     tar(log, plan, &format!("{name}.tar.gz"), &folder)
 }
 
-/// The manifest without what only the repository has: programs, tests.
+/// The manifest without the parts that only the repository has: programs, tests.
 fn manifest(text: &str) -> Result<String, String> {
     let begin = text.find("        .executableTarget(").ok_or("Package.swift: no programs")?;
     let end = text.find("    ],\n    swiftLanguageModes").ok_or("Package.swift: no end of the targets")?;

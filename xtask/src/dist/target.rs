@@ -1,6 +1,6 @@
 //! The platforms that packages are made for.
 
-/// One platform and what each registry calls it.
+/// One platform and its names in each registry.
 #[derive(Debug)]
 pub struct Target {
     /// Rust's name.
@@ -46,12 +46,12 @@ impl Target {
         self.triple.split('-').next().unwrap_or_default()
     }
 
-    /// Whether it is Linux with the GNU C library.
+    /// Returns true if it is Linux with the GNU C library.
     pub fn glibc(&self) -> bool {
         self.triple.ends_with("linux-gnu")
     }
 
-    /// Whether it is Linux with musl.
+    /// Returns true if it is Linux with musl.
     pub fn musl(&self) -> bool {
         self.triple.ends_with("linux-musl")
     }

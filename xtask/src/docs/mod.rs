@@ -1,5 +1,5 @@
 //! `cargo xtask docs`: the documentation site. Its pages are those of the repository, with the API references of five
-//! languages beside them; a link that leads nowhere is an error.
+//! languages beside them; a broken link is an error.
 
 mod links;
 
@@ -194,7 +194,7 @@ fn mkdocs(tools: &DocsTools, words: &[&str]) -> crate::process::Cmd {
 
 /// Opens every page in a browser; the screenshots are in `target/docs/screenshots`.
 fn browse(log: &Log, browser: &Path) -> Result<(), String> {
-    // Node looks for packages from a module's own folder upwards, so the script must lie beside these.
+    // Node searches packages from a module's own folder upwards, so the script must lie beside these.
     let script = work().join("browse.mjs");
     copy_if_newer(&root().join(SOURCES).join("browse.mjs"), &script)?;
     let shots = work().join("screenshots");

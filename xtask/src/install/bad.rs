@@ -1,4 +1,4 @@
-//! What goes wrong when something is installed: each case says what was looked for, what was found, and the cure.
+//! Failing installations: each message states the expected item, the item found, and the remedy.
 
 use std::path::Path;
 use std::time::Duration;
@@ -125,7 +125,7 @@ pub fn c(log: &Log, place: &Place) -> Result<(), String> {
         return Err(format!("{part:?} is not in:\n{}", seen.stderr));
     }
 
-    // CMake tells it when the project is configured.
+    // CMake reports it when the project is configured.
     if crate::process::exists("cmake") {
         let line = format!("cmake -S . -B built -DCMAKE_PREFIX_PATH={} 2>&1 || true", prefix.display());
         let said = sh(&line).dir(&folder).output()?;

@@ -13,7 +13,7 @@ const ROUND_TRIP: [&str; 2] = ["stdio ok", "http ok"];
 /// Minor versions of Python 3 that the wheel is for.
 const PYTHONS: std::ops::RangeInclusive<u32> = 10..=14;
 
-/// The interpreters of this machine, one for each version of Python. Which are missing is said.
+/// Returns the interpreters of this machine, one for each version of Python. Missing ones are reported.
 pub fn pythons(session: &Session) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for minor in PYTHONS {

@@ -1,4 +1,5 @@
-//! `cargo xtask test install`: the packages, installed as users install them, outside the source tree and without Rust.
+//! `cargo xtask test install`: the packages, installed as users install them, outside the source tree and
+//! without Rust.
 
 mod bad;
 mod languages;
@@ -66,7 +67,7 @@ pub fn steps(session: &Session, packages: Option<&Path>, readme: bool) -> Result
     std::fs::remove_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))
 }
 
-/// Where packages are and where they are installed.
+/// The folders of the packages and of their installation.
 pub struct Place {
     /// The folder of the packages.
     pub packages: PathBuf,
@@ -74,7 +75,7 @@ pub struct Place {
     pub scratch: PathBuf,
     /// The version of the packages.
     pub version: String,
-    /// How long installing took, in seconds, by kind of package.
+    /// Installation times, in seconds, by kind of package.
     times: Mutex<Vec<(&'static str, f64)>>,
 }
 

@@ -14,7 +14,7 @@ pub fn replace(readme: &str, table: &str) -> Result<String, String> {
     Ok(format!("{}\n\n{table}\n{}", &readme[..begin], &readme[end..]))
 }
 
-/// A row for each kind of package: what is downloaded, and how long it took to install, at worst.
+/// A row for each kind of package: the size of the download, and the longest installation time.
 pub fn table(place: &Place, times: &[(&str, f64)]) -> Result<String, String> {
     let triple = crate::dist::target::Target::host()?;
     let c = format!("trunnion-c-{}-{}", place.version, triple.triple);

@@ -1,6 +1,7 @@
-//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; also with the client told to speak
-//! an older revision, and over HTTP+SSE where both sides have it. Left to itself a client must end up in the newest one;
-//! over HTTP+SSE it is told to speak the newest that has `initialize`, and the one that the transport is from.
+//! Every client x every server x {stdio, Streamable HTTP}, the official SDKs included; also with a client set
+//! to an older revision, and over HTTP+SSE if both sides have it. By default a client must negotiate the
+//! newest revision; over HTTP+SSE it is set to the newest one that has `initialize`, and to the one that the
+//! transport is from.
 
 pub mod tasks;
 mod tour;
@@ -26,11 +27,11 @@ const NEWEST: &str = "2026-07-28";
 const OLDER: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", OLDEST];
 /// The first revision. Streamable HTTP is younger, but the endpoints serve it there as well, and there are clients that ask.
 const OLDEST: &str = "2024-11-05";
-/// The revisions over HTTP+SSE, a transport of the legacy era: the newest one that has `initialize`, and its own. Clients are
-/// told so, as the official Python client would ask for a newer one even there.
+/// The revisions over HTTP+SSE, a transport of the legacy era: the newest one that has `initialize`, and its
+/// own. Clients are set to them, because the official Python client would request a newer one even there.
 const SSE: [&str; 2] = ["2025-11-25", OLDEST];
-/// The clients that speak every older revision over standard streams too. There they differ in nothing that is a language's
-/// own, so one of ours does for all; the others speak the oldest one only.
+/// The clients that run every older revision over standard streams too. There they differ in nothing that is
+/// a language's own, so one of ours is enough; the others run the oldest one only.
 const STDIO_ROWS: [&str; 2] = ["rust", "rmcp-official"];
 
 /// `cargo xtask interop`.

@@ -1,5 +1,5 @@
-//! The core tasks of 2025-11-25: our servers and the official SDK of that time. The matrix does not meet them, as the SDKs
-//! there are newer, and have the extension that replaced these tasks, or none.
+//! The core tasks of 2025-11-25: our servers and the official SDK of that time. The matrix does not cover
+//! them, because its SDKs are newer, and have the extension that replaced these tasks, or none.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::fixtures::{Fixture, load};
 use crate::process::cmd;
 use crate::session::{Log, target};
 
-/// More than the client's own patience, so that it can say what it waited for.
+/// Longer than the client's own time limit, so that the client can report the event that did not come.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Drive the tasks of every language's server over both transports.
+/// Drives the tasks of every language's server over both transports.
 pub fn step(languages: &[String], log: &Log) -> Result<(), String> {
     let mut fixtures = load(OURS)?;
     fixtures.retain(|fixture| languages.contains(&fixture.name));

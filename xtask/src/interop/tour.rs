@@ -93,7 +93,7 @@ fn expected() -> Vec<(&'static str, Want)> {
     ]
 }
 
-/// Compare the one line of JSON that the client printed. The error names every field that differs.
+/// Compares the one line of JSON that the client printed. The error names every field that differs.
 pub fn check(line: &str, place: Place<'_>, tolerances: &[Tolerance]) -> Result<(), String> {
     let report: Value = serde_json::from_str(line)
         .map_err(|e| format!("client {} printed no line of JSON ({e}): {line}", place.client))?;

@@ -20,7 +20,8 @@ const BASELINE: &str = "xtask/src/lint/cycles-baseline.toml";
 /// Folders with a cycle (`core/engine/src/client`), and the names of the modules in it, sorted.
 type Cycles = BTreeMap<String, Vec<BTreeSet<String>>>;
 
-/// Refuses cycles that the baseline does not have, and a baseline with cycles that are gone. `update` writes the baseline.
+/// Refuses cycles that the baseline does not have, and a baseline with cycles that no longer exist. `update`
+/// writes the baseline.
 pub fn check(log: &Log, update: bool) -> Result<(), String> {
     let mut found = Cycles::new();
     for source in sources()? {

@@ -1,4 +1,5 @@
-//! The direction of dependencies: proto <- engine <- facade <- bindings, and what `proto` must not know.
+//! The direction of dependencies: proto <- engine <- facade <- bindings, and the dependencies that `proto`
+//! must not have.
 
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("trunnion-chaos", &["trunnion"]),
 ];
 
-/// The features of dependencies, for what is not published.
+/// The features of dependencies, for unpublished crates.
 const HACK: &str = "workspace-hack";
 
 /// Sockets, threads and timers: nothing that `proto` pulls in may bring them.
@@ -53,7 +54,7 @@ const NOT_NAMED_BY_PROTO: &[&str] =
 /// Crates that a binding must leave to the engine.
 const NOT_IN_BINDINGS: &[&str] = &["tokio", "hyper", "reqwest", "jsonschema", "schemars"];
 
-/// Check `cargo metadata`.
+/// Checks `cargo metadata`.
 pub fn direction(log: &Log) -> Result<(), String> {
     let text = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
     let metadata: Value = serde_json::from_str(&text).map_err(|e| format!("cargo metadata: {e}"))?;

@@ -1,4 +1,5 @@
-//! `docs/features.md`: the 48 features of the SDK tier audit, each with an example or a test in each language.
+//! `docs/features.md`: the 48 features of the SDK tier audit, each with an example or a test in each
+//! language.
 
 use std::path::Path;
 

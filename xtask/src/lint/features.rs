@@ -1,4 +1,4 @@
-//! One set of features for what the members of the workspace share: see `tools/workspace-hack`.
+//! The shared set of features of the dependencies of the workspace's members: see `tools/workspace-hack`.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ pub fn are_one(log: &Log) -> Result<(), String> {
     }
 }
 
-/// Names, versions and features of what a build takes.
+/// Names, versions and features of the packages in a build.
 fn tree(words: &[&str]) -> Result<BTreeSet<String>, String> {
     let mut all = vec!["tree", "--locked", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"];
     all.extend(words);

@@ -1,4 +1,4 @@
-//! The guides of the five languages have one table of contents.
+//! The common table of contents of the five guides.
 
 use crate::process::read;
 use crate::session::{Log, root};

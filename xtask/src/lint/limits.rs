@@ -1,4 +1,4 @@
-//! `docs/limits.md` names a test of every limit: each row has one, and each that is named exists.
+//! The tests named in `docs/limits.md`: each row has one, and each that is named exists.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub fn have_tests(log: &Log) -> Result<(), String> {
     if wrong == 0 { Ok(()) } else { Err(format!("{wrong} limits without a test that holds them")) }
 }
 
-/// The limits of the page's table, and what the last cell of each names: `file::test`, each in backticks.
+/// The limits of the page's table, and the tests named in the last cell of each: `file::test`, in backticks.
 fn rows(page: &str) -> Result<Vec<(String, Vec<String>)>, String> {
     let table: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("| limit ")).collect();
     let rows: Vec<_> = table

@@ -1,4 +1,5 @@
-//! Relative links of the Markdown pages and of `llms.txt`: the file exists, and the page that an anchor names has such a heading.
+//! Relative links of the Markdown pages and of `llms.txt`: the file exists, and the page that an anchor names
+//! has such a heading.
 
 use std::path::{Path, PathBuf};
 

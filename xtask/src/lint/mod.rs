@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: what must hold of the sources, beside that they work.
+//! `cargo xtask lint`: the rules for the sources, beside working code.
 
 mod cycles;
 mod deps;

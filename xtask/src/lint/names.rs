@@ -1,4 +1,4 @@
-//! Only `core/` knows protocol rules: the method names of the specification may appear nowhere else.
+//! Method names of the specification, which may appear only in `core/`: nothing else knows protocol rules.
 
 use std::path::Path;
 
@@ -59,7 +59,7 @@ pub fn outside_core(log: &Log) -> Result<(), String> {
     if found == 0 { Ok(()) } else { Err(format!("{found} names of the specification outside core/")) }
 }
 
-/// Tests speak to the engine as a peer would; prose may name what it explains.
+/// Tests send messages as a peer would; prose may name what it explains.
 fn exempt(name: &str) -> bool {
     let path = Path::new(name);
     let is_test = path.iter().any(|part| matches!(part.to_str(), Some("test" | "tests" | "Tests")));

@@ -11,7 +11,7 @@ pub const DRIVERS: [&str; 2] = ["hosted", "threaded"];
 pub const NOTHING_ALIVE: &str =
     r#"{"servers":0,"clients":0,"exchanges":0,"operations":0,"connections":0,"sessions":0}"#;
 
-/// An engine, and the events that nobody has waited for yet.
+/// An engine, and the events that no test has waited for yet.
 pub struct Host {
     pub engine: Engine,
     pub seen: Vec<Event>,
@@ -43,7 +43,7 @@ impl Host {
         server
     }
 
-    /// Be the host until an event fits, and return it.
+    /// Acts as the host until an event fits, and returns it.
     pub fn until(&mut self, fits: impl Fn(&Event) -> bool) -> Event {
         loop {
             if let Some(at) = self.seen.iter().position(&fits) {

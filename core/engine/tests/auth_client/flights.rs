@@ -1,4 +1,4 @@
-//! Refusals after the first: refreshing, stepping up, many at once.
+//! Repeated refusals: refreshing, step-up of scopes, concurrent sign-in attempts.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ async fn what_was_sent_is_brought_to_its_end() {
                 () = gate.reached.notified() => {}
             }
         }
-        // The first call is given up when the second is refused: they are told in this order.
+        // The first call is cancelled when the second is refused: the refusals arrive in this order.
         let call = tokio::spawn(client.call_tool(tool, json!({})).into_future());
         world.refusals(3).await;
         gate.open.notify_one();
@@ -188,7 +188,7 @@ async fn who_gives_up_gives_up_the_flight() {
             () = asked.notified() => {}
         }
     }
-    // The page of a call that nobody waits for is closed; others go on.
+    // The page of a cancelled call is closed; others continue.
     dropped.notified().await;
     assert_eq!(client.call_tool("hello", json!({})).await.expect("an answer").text(), "hello");
 }

@@ -1,4 +1,4 @@
-//! The ways in.
+//! The grants of a client that authorizes itself.
 
 use std::process::Stdio;
 
@@ -208,7 +208,7 @@ async fn a_terminal_is_enough() {
             .expect("started");
         let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let mut input = child.stdin.take();
-        // What the test harness says is passed by.
+        // Skip the output of the test harness.
         let mut told = async |word: &str| loop {
             let line = output.next_line().await.expect("a pipe").expect("it lives");
             if let Some((_, rest)) = line.split_once(&format!("{word} ")) {

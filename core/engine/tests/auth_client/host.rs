@@ -1,4 +1,4 @@
-//! Clients of a host: what is asked of it by events.
+//! Clients of a host, which answers their requests as events.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -43,7 +43,7 @@ impl Host {
         assert!(self.engine.complete(id, 0, &answer.to_string()), "asked, and not any more");
     }
 
-    /// The next events; what is asked is answered.
+    /// Returns the next events, and answers those that need an answer.
     fn turn(&mut self, answers: bool) -> Vec<Event> {
         assert!(self.engine.wait(LONG), "nothing happens");
         let events = self.engine.drain(Vec::new());
@@ -125,7 +125,7 @@ async fn engines_of_one_store_take_turns() {
             });
             assert_eq!(world.granted("refresh_token"), round, "one refresh for both");
         }
-        // What holds tokens is not shown.
+        // Payloads with tokens are not shown.
         let credentials = hosts[0].seen.iter().filter(|event| event.kind == CREDENTIALS);
         let swaps: Vec<&Event> = credentials.filter(|event| event.payload.contains("swap")).collect();
         assert!(!swaps.is_empty() && swaps.iter().all(|event| event.payload.contains("acc3ss")));
@@ -170,7 +170,7 @@ async fn a_store_that_never_answers_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_closed_waits_for_tokens_and_asks_nobody() {
-    // Files are there when the host answers nothing any more; what the host keeps is not.
+    // A file store still works when the host no longer answers; a store in the host does not.
     for files in [true, false] {
         let (world, directory) = (World::new().await, Directory::new("engine"));
         let store = if files { json!(directory.path()) } else { json!({"id": "engine"}) };

@@ -1,4 +1,4 @@
-//! What is refused, and what is told of it.
+//! Refused callbacks, endpoints and tokens, and the errors that the client reports.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! A client that authorizes itself, against an MCP server and an authorization server of our own, on loopback.
+//! Clients that authorize themselves, against an MCP server and an authorization server of the tests, on
+//! loopback.
 
 mod flights;
 mod grants;

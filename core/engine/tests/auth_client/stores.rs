@@ -1,4 +1,4 @@
-//! What is kept, and who may change it.
+//! Credential stores: stored records, and the processes that may replace them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use trunnion::store::{StoreError, StoreFuture};
 
 use crate::auth_client::world::{REDIRECT, World, agree};
 
-/// A process and what it says.
+/// A process and its output.
 type Program = (Child, Lines<BufReader<ChildStdout>>);
 
-/// A directory that is gone at the end.
+/// A directory that is removed when dropped.
 pub struct Directory(PathBuf);
 
 impl Directory {
@@ -167,7 +167,7 @@ async fn two_processes_refresh_one_token_once() {
         let output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         (child, output)
     };
-    // What the test harness says is passed by.
+    // Skip the output of the test harness.
     let told = async |program: &mut Program, wanted: &str| {
         while !program.1.next_line().await.expect("a pipe").expect("it lives").ends_with(wanted) {}
     };

@@ -1,4 +1,5 @@
-//! An MCP server that wants tokens, the authorization server that gives them, and a user who always agrees.
+//! An MCP server that requires tokens, the authorization server that issues them, and a user who always
+//! agrees.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -31,14 +32,14 @@ pub fn fields(query: &str) -> Fields {
     url.query_pairs().into_owned().collect()
 }
 
-/// What happened, and what is to happen.
+/// The recorded requests, and the configured behavior.
 #[derive(Default)]
 pub struct State {
     pub issuer: String,
     pub mcp: String,
-    /// Where its metadata is.
+    /// The URL of its metadata.
     pub document: String,
-    /// Members of the authorization server's metadata that differ; `null` takes one away.
+    /// Members of the authorization server's metadata that differ; `null` removes one.
     pub metadata: Value,
     /// `iss` of callbacks instead of the issuer.
     pub iss: Option<String>,
@@ -74,7 +75,7 @@ pub struct State {
     count: usize,
 }
 
-/// What was asked for is used up, and the answer is on its way.
+/// A gate at a request whose grant has been used up while its response is still in transit.
 #[derive(Default)]
 pub struct Gate {
     pub reached: Notify,
@@ -177,17 +178,17 @@ impl World {
         self.state.refusals.subscribe().wait_for(|count| *count >= wanted).await.expect("it is there");
     }
 
-    /// How often the user was sent to the page, and agreed.
+    /// Returns the number of times that the user was sent to the page, and agreed.
     pub fn pages(&self) -> usize {
         self.state.lock().pages.len()
     }
 
-    /// How often there was this at the authorization server.
+    /// Returns the number of entries in the log of the authorization server that equal `line`.
     pub fn logged(&self, line: &str) -> usize {
         self.state.lock().log.iter().filter(|logged| *logged == line).count()
     }
 
-    /// How often the token endpoint was asked for this grant.
+    /// Returns the number of requests for this grant at the token endpoint.
     pub fn granted(&self, grant: &str) -> usize {
         self.logged(&format!("token {grant}"))
     }
@@ -199,7 +200,7 @@ pub fn why(error: &Error) -> (String, String) {
     (data["reason"].as_str().expect("a reason").to_owned(), format!("{error:?}"))
 }
 
-/// Open the page, and come back with where it leads.
+/// Opens the page and returns the URL that it redirects to.
 pub async fn agree(url: String) -> Result<String, Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());

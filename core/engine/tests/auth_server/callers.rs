@@ -1,4 +1,4 @@
-//! What depends on who calls: scopes, what is seen, what belongs to whom.
+//! Rules that depend on the caller: scopes, visible items, ownership.
 
 use serde_json::{Value, json};
 use trunnion::server::auth::{Claims, Visibility};
@@ -191,7 +191,7 @@ async fn a_cursor_does_not_tell_what_is_there() {
     assert_eq!(names(&ask("write").await, "tools"), ["last"]);
 }
 
-/// Listen as somebody: the acknowledgement's resources, and the stream.
+/// Subscribes with a token, and returns the acknowledged resources and the stream.
 async fn listening(world: &World, token: &str, uris: &[&str]) -> (Value, Stream) {
     let filter = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": uris}});
     let bearer = format!("Bearer {token}");
@@ -201,7 +201,7 @@ async fn listening(world: &World, token: &str, uris: &[&str]) -> (Value, Stream)
     (granted, stream)
 }
 
-/// What a stream tells until the list of tools has changed.
+/// Collects the messages of a stream until the list of tools has changed.
 pub async fn told(stream: &mut Stream) -> Vec<String> {
     let mut told = Vec::new();
     loop {
@@ -225,7 +225,7 @@ async fn subscriptions_are_for_what_is_seen() {
     let world = world().await;
     let uris = ["doc://open", "doc://secret", "doc://scoped", "doc://to-come"];
     let (granted, mut users) = listening(&world, &world.good(), &uris).await;
-    // What is hidden is acknowledged as what is not there: that it is there stays untold.
+    // A hidden item is acknowledged like a missing one, so that its existence is not disclosed.
     assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
     let (granted, mut bosses) = listening(&world, &staff(&world), &uris).await;
     assert_eq!(granted, json!(["doc://open", "doc://secret", "doc://to-come"]));
@@ -264,7 +264,7 @@ async fn what_is_hidden_later_is_not_told_of() {
     assert_eq!(told(&mut sessions[1]).await, ["doc://open"]);
 }
 
-/// Begin a legacy session as somebody.
+/// Begins a legacy session with a token.
 pub async fn session(world: &World, token: &str) -> String {
     session_of(world, token, "2025-11-25").await
 }
@@ -330,7 +330,7 @@ async fn a_subscription_that_lacks_scopes_leaves_nothing_behind() {
     assert_eq!(answer["error"]["data"]["reason"], "scope", "{answer}");
     let mut streams = Vec::new();
     for (session, revision) in [(&id, "2025-11-25"), (&batching, "2025-03-26")] {
-        // Whoever listens may be told of it, and has not asked to be.
+        // A subscriber may receive the change, but has not asked for it.
         let request = legacy_of(&world, reqwest::Method::GET, &with, Some(session), revision);
         streams.push(Peer::answer(request).await.stream());
     }
@@ -386,7 +386,7 @@ async fn a_stream_ends_with_its_token() {
     let mut listening = Peer::answer(listening).await.stream();
     let standing = legacy(&world, reqwest::Method::GET, &short, Some(&id));
     let mut standing = Peer::answer(standing).await.stream();
-    // Where a client comes back to it, with the id of the event that opens it.
+    // The stream that a client resumes with the id of the event that opened it.
     let id = session(&world, &world.good()).await;
     let resumed = legacy(&world, reqwest::Method::GET, &short, Some(&id)).header("last-event-id", "0-0");
     let mut resumed = Peer::answer(resumed).await.stream();

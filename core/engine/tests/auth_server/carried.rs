@@ -1,4 +1,4 @@
-//! The same guard where somebody else listens, and on the oldest transport.
+//! Server authorization of an endpoint mounted in another web server, and on the oldest transport.
 
 use axum::Router;
 use serde_json::json;

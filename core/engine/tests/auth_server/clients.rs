@@ -1,4 +1,4 @@
-//! Our own client signs in to our own server, through an authorization server of the tests.
+//! Sign-in of the SDK's own client at its own server, through an authorization server of the tests.
 
 use serde_json::json;
 use trunnion::auth::{Auth as Way, SigningKey};

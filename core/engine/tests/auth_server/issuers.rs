@@ -1,4 +1,5 @@
-//! Authorization servers that change their keys, hang, lie, or are asked about every token.
+//! Authorization servers that rotate their keys, hang, return false metadata, or are queried about every
+//! token.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +22,7 @@ async fn keys_rotate() {
     assert!(world.hello_as(&world.good()).await.is_ok(), "the new key is looked for");
     assert!(world.hello_as(&old).await.is_ok());
     assert_eq!(world.issuer.asked()["/jwks"], 2);
-    // Whoever makes up keys does not make the issuer busy.
+    // Invented key ids cause no requests to the issuer.
     for _ in 0..5 {
         assert_eq!(world.refused(&world.token(json!({"key": "unknown"}))).await, "unknown_key");
     }
@@ -126,7 +127,7 @@ async fn people_of_two_issuers_are_two() {
         Auth::new().jwt(JwtVerifier::new(ours.issuer())).introspection(introspection).tokens(tokens.clone());
     let world = World::of(ours, auth, builder().tool(Tool::new("perhaps", perhaps))).await;
     let ann = world.token(json!({"claims": {"sub": "ann"}}));
-    // The answer about a token need not say whose it is (RFC 7662, section 2.2).
+    // The response about a token need not name its subject (RFC 7662, section 2.2).
     let other =
         theirs.token(&json!({"opaque": true, "claims": {"iss": null, "sub": "ann", "aud": world.url()}}));
     let id = session(&world, &ann).await;

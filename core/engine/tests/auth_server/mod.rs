@@ -1,4 +1,4 @@
-//! Servers that let nobody else in, over real HTTP, with an authorization server of our own.
+//! Servers that reject unauthorized requests, over real HTTP, with an authorization server of the tests.
 
 mod callers;
 mod carried;

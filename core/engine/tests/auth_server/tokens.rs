@@ -1,4 +1,4 @@
-//! Tokens that are let in, and those that are not.
+//! Accepted and rejected tokens.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A server, its authorization server, and requests that show what they want.
+//! A server, its authorization server, and requests that expose status, headers and challenges.
 
 use serde_json::{Value, json};
 use trunnion::server::auth::{Auth, JwtVerifier};
@@ -67,7 +67,7 @@ impl World {
         self.token(json!({}))
     }
 
-    /// Call a tool with these headers.
+    /// Calls a tool with these headers.
     pub fn calling(&self, tool: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
         self.asking("tools/call", json!({ "name": tool }), headers)
     }
@@ -92,7 +92,7 @@ impl World {
         request.body(body.to_string())
     }
 
-    /// Call `hello`: the answer, or the refusal.
+    /// Calls `hello`; returns the answer, or the refusal.
     pub async fn hello(&self, headers: &[(&str, &str)]) -> Result<Value, Refused> {
         send(self.calling("hello", headers)).await
     }

@@ -1,4 +1,4 @@
-//! A client that shows every header and event.
+//! A test client that exposes every header and event.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
@@ -117,7 +117,7 @@ impl Peer {
         peer
     }
 
-    /// Begin a session; the status where it is refused.
+    /// Begins a session; returns the status if it is refused.
     pub async fn initialize(&mut self, capabilities: Value) -> Result<(), u16> {
         let params = json!({"protocolVersion": self.revision, "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "1"}});
@@ -156,12 +156,12 @@ impl Peer {
         Answer::Json(status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// Send any body.
+    /// Sends any body.
     pub async fn post(&self, body: &Value) -> Answer {
         Peer::answer(self.request(reqwest::Method::POST).body(body.to_string())).await
     }
 
-    /// Ask for something.
+    /// Sends a request.
     pub async fn ask(&self, id: u64, method: &str, mut params: Value) -> Answer {
         let mut request = self.request(reqwest::Method::POST);
         if self.revision == "2026-07-28" {
@@ -181,22 +181,22 @@ impl Peer {
         Peer::answer(request.body(body.to_string())).await
     }
 
-    /// Call a tool.
+    /// Calls a tool.
     pub async fn call(&self, id: u64, name: &str, arguments: Value) -> Answer {
         self.ask(id, "tools/call", json!({"name": name, "arguments": arguments})).await
     }
 
-    /// Send a notification; the status.
+    /// Sends a notification; returns the status.
     pub async fn notify(&self, method: &str, params: Value) -> u16 {
         self.post(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await.status()
     }
 
-    /// Answer what the server has asked; the status.
+    /// Answers the server's request and returns the status.
     pub async fn respond(&self, asked: &Value, result: Value) -> u16 {
         self.post(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": result})).await.status()
     }
 
-    /// Listen to the session, or to the rest of a stream.
+    /// Opens the stream of the session, or resumes the rest of a stream.
     pub async fn get(&self, last: Option<&str>) -> Answer {
         let mut request = self.request(reqwest::Method::GET);
         if let Some(last) = last {
@@ -213,7 +213,7 @@ pub struct Gate {
     pub dropped: Arc<Notify>,
 }
 
-/// Tells the gate when it is dropped.
+/// Notifies the gate when it is dropped.
 pub struct Told(pub Gate);
 
 impl Drop for Told {
@@ -238,7 +238,7 @@ pub fn text(message: &Value) -> &str {
     message["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text: {message}"))
 }
 
-/// Parameters of a call that wants to hear of its progress.
+/// Returns the parameters of a call with a progress token.
 pub fn with_progress(name: &str) -> Value {
     json!({"name": name, "_meta": {"progressToken": 7}})
 }

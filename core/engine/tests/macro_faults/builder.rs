@@ -1,4 +1,5 @@
-//! What the compiler refuses of handlers that are given to a builder: the message names the parameter's or result's type.
+//! Compiler errors of handlers that are passed to a builder: the message names the type of the parameter or
+//! result.
 
 use trunnion::server::{Args, Completion, Context, Partial, Prompt, Resource, ResourceTemplate, Tool};
 

@@ -1,4 +1,4 @@
-//! What the macros refuse. A comment says what is underlined, and what is said of it.
+//! Errors of the macros themselves. A comment names the underlined text and the message.
 
 use trunnion::server::{Args, Context, Partial, completion, prompt, resource, tool};
 

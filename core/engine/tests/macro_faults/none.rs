@@ -1,4 +1,4 @@
-//! Nothing is wrong here, and the only crate that it knows is the SDK.
+//! A crate without errors; its only dependency is the SDK.
 #![deny(warnings, missing_docs, missing_debug_implementations, unreachable_pub, unused, rust_2018_idioms)]
 
 use trunnion::server::{Context, Item, completion, items, prompt, resource, tool};

@@ -1,4 +1,4 @@
-//! What the compiler refuses of what the macros have written: its errors are at what the user has written.
+//! Compiler errors in code that the macros wrote: they point at the code of the user.
 
 use std::rc::Rc;
 

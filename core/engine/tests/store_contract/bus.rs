@@ -1,4 +1,4 @@
-//! What every bus promises: of what processes tell each other, seen through their servers.
+//! The contract of a bus: messages between processes, observed through their servers.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn server(bus: Arc<dyn Bus>) -> Server {
     Server::builder("test", "1.0").bus(bus).tool(tool("first")).build().expect("valid")
 }
 
-/// A server with these resources, and what a client of it hears of them.
+/// A server with these resources, and the notifications that a client of it receives.
 async fn listening(bus: Arc<dyn Bus>, uris: &[String]) -> (Server, Client, Changes) {
     let server = server(bus);
     let mut listen = Listen::new();
@@ -41,7 +41,7 @@ async fn next(changes: &mut Changes) -> String {
 async fn carry(buses: [Arc<dyn Bus>; 2]) {
     let [a, b] = buses.clone().map(server);
     let client = Client::builder().connect(&a).await.expect("connected");
-    // A server that serves nobody yet has no changes to tell of.
+    // A server without clients has no changes to notify.
     let _other = Client::builder().connect(&b).await.expect("connected");
     let mut changes = client.listen(Listen::new().tools()).await.expect("listening");
     for (n, server) in [&b, &a, &b].into_iter().enumerate() {
@@ -79,7 +79,7 @@ pub async fn keeps_the_order([one, other]: Two) {
     }
 }
 
-/// What was told before is not heard after.
+/// A message from before the subscription is not delivered.
 pub async fn tells_of_what_comes([one, other]: Two) {
     let speaker = server(other);
     let uris = ["test://before".to_owned(), "test://after".to_owned()];
@@ -91,7 +91,7 @@ pub async fn tells_of_what_comes([one, other]: Two) {
     assert_eq!(next(&mut changes).await, uris[1]);
 }
 
-/// Ends when `a`'s client has heard of something that was told at `b`, which is told until then.
+/// Ends when `a`'s client has received a change made at `b`, which repeats it until then.
 pub async fn is_heard_again([one, other]: [Arc<dyn Store>; 2], again: impl AsyncFnOnce()) {
     let uris = ["test://a".to_owned()];
     let (_server, _client, mut changes) = listening(one, &uris).await;

@@ -1,4 +1,4 @@
-//! What every store promises of credentials.
+//! The contract of a store for credentials.
 
 use std::sync::Arc;
 
@@ -42,14 +42,14 @@ pub async fn are_renewed_in_turn(two: Two) {
     let mut next = other.turn(SERVER);
     assert!(futures_util::poll!(&mut next).is_pending(), "two have the turn");
     drop(store.turn("https://h/other").await.expect("another server has its own"));
-    // Who does not wait any more does not get it either.
+    // A caller that has stopped waiting does not get the lock.
     let mut given_up = store.turn(SERVER);
     assert!(futures_util::poll!(&mut given_up).is_pending());
     drop(given_up);
     assert!(futures_util::poll!(&mut next).is_pending());
     drop(turn);
     drop(next.await.expect("the next one's turn"));
-    // Everyone has it once, and nobody while another has.
+    // Every caller gets the lock once, and none while another one holds it.
     let held = std::sync::atomic::AtomicU32::new(0);
     let all = (0..6).map(async |n| {
         let turn = [&store, &other][n % 2].turn(SERVER).await.expect("a turn");

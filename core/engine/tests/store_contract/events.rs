@@ -1,4 +1,4 @@
-//! What every store promises of streams and their events.
+//! The contract of a store for streams and their events.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub async fn end(two: Two) {
     store.append(&key(2), append(4..=4)).await.expect("no failure");
     until(async || store.read(&key(1), 0).await == Ok(None)).await;
     assert!(other.read(&key(2), 3).await.expect("no failure").is_some(), "beyond its first time");
-    // What comes after the end begins anew.
+    // An event after the end starts the stream anew.
     other.append(&key(1), append(1..=1)).await.expect("no failure");
     let replay = store.read(&key(1), 0).await.expect("no failure").expect("it is there");
     assert_eq!(replay, Replay { events: vec![event(1)], over: false });

@@ -1,4 +1,4 @@
-//! Servers that go, come back, or say nothing.
+//! Store servers that stop, restart, or do not answer.
 
 use bytes::Bytes;
 use trunnion::store::{Append, EventStore, StoredEvent, StoredTask, StreamKey, TaskStore, TaskTimes};
@@ -29,7 +29,7 @@ async fn loses_nothing(kind: Kind) {
     let mut kept = Vec::new();
     let mut made = 0;
     for round in 0..2 {
-        // It goes while it is being written to.
+        // It stops while it is being written to.
         let writing = async {
             let mut kept = Vec::new();
             loop {
@@ -44,7 +44,7 @@ async fn loses_nothing(kind: Kind) {
             }
         };
         let stopping = async {
-            // Two more a round than are asked for below: one may be among them whose answer got lost.
+            // Two more per round than are needed below: the answer to one of them may have been lost.
             until(async || {
                 TaskStore::list(&*other, "ada", None, 1000)
                     .await
@@ -115,7 +115,7 @@ async fn connect_error(kind: Kind, url: &str) -> String {
     opened.expect_err("it cannot be opened").to_string()
 }
 
-/// Passwords, hosts, options: all wrong, and nothing is told that should not be.
+/// Passwords, hosts, options: all wrong, and no error discloses a secret.
 async fn is_refused_discreetly(kind: Kind) {
     let Some(server) = kind.shared() else { return };
     let url = server.url();
@@ -246,12 +246,12 @@ mod redis {
     }
 }
 
-/// Somebody who follows a stream asks after each append: what it has is not sent to it again.
+/// A follower of a stream reads after each append: events that it has are not sent to it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_follower_is_sent_only_what_is_new() {
     const EVENTS: u64 = 50;
     const BYTES: u64 = 20_000;
-    // Nobody else's, for it is measured what it sends.
+    // A server that no other test uses, because the bytes that it sends are measured.
     let Some(server) = tokio::task::block_in_place(|| Kind::Redis.start()) else { return };
     let url = server.url();
     let store = open(Kind::Redis, &url).await;

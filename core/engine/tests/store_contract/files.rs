@@ -1,4 +1,4 @@
-//! What is the file's own.
+//! Properties of the SQLite file alone.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn of_an_earlier_version_goes_on() {
     SessionStore::insert(&store, "kept", "text", HOUR).await.expect("no failure");
     let key = store.state_key().to_owned();
     drop(store);
-    // What version 1 had.
+    // The schema of version 1.
     let db = Connection::open(&path).expect("a database");
     db.execute_batch(
         "DROP TABLE tasks; DROP TABLE credentials; DROP TABLE turns; DROP TABLE kept; DROP TABLE clocks",
@@ -82,7 +82,8 @@ async fn of_an_earlier_version_goes_on() {
     TaskStore::insert(&store, task("new"), FOR_EVER).await.expect("no failure");
 }
 
-/// A clock that is set forward, or a machine that has slept, ends no lease: all processes of a boot go by the file's own time.
+/// A clock that is set forward, or a machine that has slept, ends no lease: all processes of a boot use the
+/// file's own time.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn counts_leases_by_a_time_that_nobody_sets() {
@@ -117,11 +118,11 @@ async fn gives_the_turn_of_a_process_that_died_to_the_next() {
     let dead = store.turn("https://h").await.expect("a turn");
     let mut next = other.turn("https://h");
     assert!(futures_util::poll!(&mut next).is_pending());
-    // Nobody has renewed it.
+    // The lease was not renewed.
     let db = Connection::open(&path).expect("a database");
     db.execute("UPDATE turns SET until = 0", ()).expect("changed");
     let next = next.await.expect("it is over");
-    // Who comes back too late takes it from nobody.
+    // A holder that returns too late takes the lock from nobody.
     drop(dead);
     let mut third = store.turn("https://h");
     assert!(futures_util::poll!(&mut third).is_pending());

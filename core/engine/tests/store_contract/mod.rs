@@ -1,4 +1,4 @@
-//! What every store has to do; the four in the box are held to it here, each over the real thing.
+//! The contract of every store, run against the four built-in ones, each over the real service.
 
 mod bus;
 mod credentials;
@@ -34,7 +34,7 @@ impl<T: SessionStore + EventStore + TaskStore + CredentialStore + Bus> Store for
 /// One store as two processes have it.
 type Two = [Arc<dyn Store>; 2];
 
-/// Asks until it is so; whoever waits in vain is ended by the test's own limit.
+/// Polls until the condition holds; a wait in vain ends at the test's own time limit.
 async fn until(is_so: impl AsyncFn() -> bool) {
     while !is_so().await {
         tokio::task::yield_now().await;
@@ -142,7 +142,7 @@ async fn open(kind: Kind, url: &str) -> Arc<dyn Store> {
     }
 }
 
-/// A folder that is gone at the end.
+/// A folder that is removed when dropped.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! One store in many processes.
+//! One store shared by many processes.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ async fn another_process() {
         _ => {
             for n in 0.. {
                 tasks.insert(task(&format!("t{n}")), FOR_EVER).await.expect("kept");
-                // Whoever reads it has been told.
+                // The line tells its reader that the task is stored.
                 println!("\nkept t{n}");
             }
         }

@@ -1,4 +1,4 @@
-//! What every store promises where an owner has only so much room.
+//! The contract of a store for the quotas of an owner.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub async fn make_room_for_new_tasks(two: Two) {
     assert!(full.is_full(), "{full}");
     assert_eq!(ids(&store, "ada").await, ["a", "d", "e"], "what is not over stays");
     assert_eq!(ids(&store, "bob").await, ["x"], "another's");
-    // Whatever is gone leaves room.
+    // A removed task frees its room.
     assert_eq!(store.remove("a").await, Ok(true));
     other.insert_within(task("f", "ada", 10), TIMES, quota).await.expect("there is room");
     assert_eq!(ids(&store, "ada").await, ["d", "e", "f"]);
@@ -75,12 +75,12 @@ pub async fn make_room_for_results(two: Two) {
     assert_eq!(other.replace_within(result, None, quota).await, Ok(true));
     assert_eq!(ids(&store, "eve").await, ["c"]);
     store.insert_within(task("d", "eve", 300), TIMES, quota).await.expect("there is room");
-    // A result that has no room alone is kept all the same, and nothing else that is over.
+    // A result that is larger than the quota is stored all the same, and no other ended task remains.
     assert_eq!(store.replace_within(ended("d", "eve", 5000), None, quota).await, Ok(true));
     assert_eq!(ids(&other, "eve").await, ["d"]);
     store.insert_within(task("e", "eve", 10), TIMES, quota).await.expect("it goes for the next");
     assert_eq!(ids(&other, "eve").await, ["e"]);
-    // What was at another version changes nothing.
+    // A write based on another version changes nothing.
     let late = StoredTask { version: 7, ..ended("e", "eve", 5000) };
     assert_eq!(store.replace_within(late, None, quota).await, Ok(false));
     assert_eq!(ids(&other, "eve").await, ["e"]);

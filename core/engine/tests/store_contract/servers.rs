@@ -1,4 +1,5 @@
-//! Real servers, private to this test program: in a folder of their own, on a free port of loopback, gone with us.
+//! Real servers, private to this test program: in a folder of their own, on a free port of loopback, stopped
+//! with the program.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What no URL may hold as it is.
+/// A password with characters that a URL must escape.
 const PASSWORD: &str = "s3cr3t:/@?#%&";
 const ESCAPED: &str = "s3cr3t%3A%2F%40%3F%23%25%26";
 
@@ -141,7 +142,7 @@ impl Server {
         (command, signal)
     }
 
-    /// Start it again, where it was.
+    /// Starts it again, at the same address.
     pub fn start(&mut self) {
         let _ = fs::remove_file(self.folder.join("keep"));
         let (command, signal) = self.arguments();
@@ -181,14 +182,14 @@ impl Server {
                 let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
                 let mut answer = [0; 64];
                 let asked = stream.write_all(format!("AUTH {PASSWORD}\r\nPING\r\n").as_bytes());
-                // It says so while it loads.
+                // It reports this while it loads.
                 asked.is_ok()
                     && stream.read(&mut answer).is_ok_and(|read| !answer[..read].starts_with(b"-LOADING"))
             }
         }
     }
 
-    /// Crash it: what it has not written down is lost.
+    /// Crashes it: data that it has not written to disk is lost.
     pub fn stop(&mut self) {
         fs::write(self.folder.join("keep"), "").expect("written");
         self.end();
@@ -201,7 +202,7 @@ impl Server {
         }
     }
 
-    /// It holds its connections and says nothing any more, until it is told to go on.
+    /// Stops it: it holds its connections and sends nothing until it is continued.
     pub fn pause(&self, paused: bool) {
         let pid = self.running.as_ref().expect("it runs").pid;
         let signal = if paused { "-STOP" } else { "-CONT" };
@@ -213,7 +214,7 @@ impl Server {
         drop(told.expect("kill"));
     }
 
-    /// The URL of a part of it that nobody else uses.
+    /// Returns the URL of a part of it that no other test uses.
     pub fn url(&self) -> String {
         static PARTS: AtomicU32 = AtomicU32::new(0);
         let part = PARTS.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +231,7 @@ impl Server {
         self.port
     }
 
-    /// Where Redis speaks TLS; PostgreSQL does on its one port.
+    /// Returns the port of Redis for TLS; PostgreSQL uses its one port.
     pub fn secure_port(&self) -> u16 {
         self.secure_port
     }
@@ -248,7 +249,7 @@ impl Drop for Server {
     }
 }
 
-/// Nothing that anybody is told may have it.
+/// Returns true if the text, which a user may see, does not contain the password.
 pub fn is_discreet(text: &str) -> bool {
     !text.contains("s3cr3t")
 }
@@ -258,7 +259,7 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// A program of PostgreSQL; Debian keeps them beside the path, by version.
+/// Returns a program of PostgreSQL; Debian installs them outside the path, by version.
 fn postgres(program: &str) -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<_> = versions.map(|version| version.path().join("bin").join(program)).collect();

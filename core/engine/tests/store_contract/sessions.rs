@@ -1,4 +1,4 @@
-//! What every store promises of sessions.
+//! The contract of a store for sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub async fn may_be_odd(two: Two) {
     let odd = "\u{0}\u{1}\n\"'\\;--%_$1@ {}[]*?:\u{7f}ß漢字🎏\u{10ffff}";
     store.insert("id", &odd.repeat(1000), HOUR).await.expect("no failure");
     assert!(other.load("id").await.expect("no failure").expect("it is there").text == odd.repeat(1000));
-    // Clients choose what is looked up.
+    // Clients choose the key of the lookup.
     for id in [odd, "", "*", "id\u{0}", &"x".repeat(10_000)] {
         assert_eq!(store.load(id).await, Ok(None));
         assert_eq!(store.touch(id, HOUR).await, Ok(false));

@@ -1,4 +1,4 @@
-//! What every store promises of tasks.
+//! The contract of a store for tasks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn times(due: Option<Duration>, keep: Option<Duration>) -> TaskTimes {
     TaskTimes { due, keep }
 }
 
-/// The first page of what is due.
+/// The first page of due tasks.
 async fn due(store: &Arc<dyn TaskStore>, limit: usize) -> Vec<TaskSummary> {
     store.due(None, limit).await.expect("no failure").tasks
 }
@@ -77,7 +77,8 @@ pub async fn are_due_in_their_order(two: Two) {
     let first = other.next_due().await.expect("no failure").expect("one will be");
     assert!(first <= HOUR && first > HOUR / 2, "{first:?}");
 
-    // Those that have been due for longest come first: it is the order of these writes, whatever the order of insertion.
+    // Those that have been due for longest come first: in the order of these writes, whatever the order of
+    // insertion.
     for id in ["x", "y", "z"] {
         store.insert(task(id, ""), times(Some(HOUR), None)).await.expect("kept");
     }
@@ -97,7 +98,7 @@ pub async fn are_due_in_their_order(two: Two) {
     let all = due(&store, 10).await;
     assert_eq!((all[0].version, all[0].text.as_str()), (2, "due"), "they have no summary but their text");
 
-    // Who takes one over says when it is to be looked after again, or that it need not be.
+    // A process that takes over a task sets the time of the next check, or that none is needed.
     let taken = |id: &str| StoredTask { version: 3, ..task(id, "") };
     assert_eq!(other.replace(taken("z"), Some(HOUR)).await, Ok(true));
     assert_eq!(other.replace(taken("x"), None).await, Ok(true));
@@ -135,7 +136,7 @@ pub async fn are_listed(two: Two) {
     let moved = next(&task("a1", "ada"), "changed");
     assert_eq!(store.replace(moved.clone(), Some(HOUR)).await, Ok(true));
     assert_eq!(store.list("ada", Some("a0"), 1).await, Ok(Some(vec![moved.into()])));
-    // An anchor that is gone, that never was, that is another's.
+    // An anchor that was removed, that never existed, that belongs to another owner.
     assert_eq!(store.remove("a3").await, Ok(true));
     for anchor in ["a3", "none", "b1"] {
         assert_eq!(store.list("ada", Some(anchor), 3).await, Ok(None), "{anchor}");
@@ -162,7 +163,7 @@ pub async fn are_summed_up(two: Two) {
     assert_eq!(other.load("a").await, Ok(Some(second.clone())));
     assert_eq!(other.summary("a").await, Ok(Some(summary.clone())));
     assert_eq!(other.list("ada", None, 10).await, Ok(Some(vec![summary])));
-    // What was not changed is as it was.
+    // A refused write leaves the task unchanged.
     assert_eq!(store.replace(next(&first, "late"), None).await, Ok(false));
     assert_eq!(other.load("a").await, Ok(Some(second)));
     assert_eq!(store.remove("a").await, Ok(true));
@@ -210,7 +211,7 @@ impl TaskStore for Counting {
     }
 }
 
-/// A list of a server's tasks reads no arguments and no results, only what asks for a result does.
+/// A list of a server's tasks reads no arguments and no results; only a request for a result does.
 pub async fn are_listed_without_their_results(two: Two) {
     let [store, other]: [Arc<dyn TaskStore>; 2] = two.map(|store| store as _);
     let counting = Arc::new(Counting { store, loads: AtomicUsize::new(0) });
@@ -242,7 +243,7 @@ pub async fn are_listed_without_their_results(two: Two) {
     }
 }
 
-/// A page of what is due goes on where the one before has ended, whatever cannot be taken.
+/// A page of due tasks continues at the end of the one before, even if a task could not be claimed.
 pub async fn are_due_page_by_page(two: Two) {
     let [store, other]: [Arc<dyn TaskStore>; 2] = two.map(|store| store as _);
     let made: Vec<String> = (0..25).map(|n| format!("d{n:02}")).collect();
@@ -376,7 +377,7 @@ pub async fn may_be_large_and_odd(two: Two) {
     let reversed = next(&large, &large.text.chars().rev().collect::<String>());
     assert_eq!(other.replace(reversed.clone(), None).await, Ok(true));
     assert!(store.load("large").await == Ok(Some(reversed)));
-    // Clients choose what is looked up.
+    // Clients choose the key of the lookup.
     for id in [odd, "", "*", "large\u{0}", &"x".repeat(10_000)] {
         assert_eq!(store.load(id).await, Ok(None));
         assert_eq!(store.summary(id).await, Ok(None));

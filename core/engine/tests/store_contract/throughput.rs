@@ -1,5 +1,6 @@
-//! How fast tasks are written: `cargo test --test store_contract throughput -- --ignored --nocapture`. `TRUNNION_TEST_STORE`
-//! names one store; else the test's own are measured, whose PostgreSQL does not wait for the disk.
+//! Write throughput of tasks: `cargo test --test store_contract throughput -- --ignored --nocapture`.
+//! `TRUNNION_TEST_STORE` names one store; without it the test's own servers are measured, whose PostgreSQL
+//! does not wait for the disk.
 
 use std::time::Instant;
 

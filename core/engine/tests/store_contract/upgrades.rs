@@ -1,4 +1,4 @@
-//! Stores that an earlier version has written to, and writes to still beside this one.
+//! Stores that an earlier version has written to, and still writes to beside this one.
 
 use rusqlite::Connection;
 use trunnion::store::{
@@ -33,7 +33,7 @@ async fn is_written(store: &impl TaskStore, version: u64) {
     assert_eq!(store.summary("old").await, Ok(Some(new.into())));
 }
 
-/// What was there before counts, and goes when it is over.
+/// A task from before the upgrade counts towards the quota; an ended one makes room for a new one.
 async fn makes_room(store: &impl TaskStore) {
     let (quota, times) = (TaskQuota { tasks: 1, bytes: 1000 }, TaskTimes { due: None, keep: None });
     let new = StoredTask { id: "new".into(), ..task(1, "{}") };
@@ -70,7 +70,7 @@ async fn a_file_of_layout_2_gets_summaries() {
     is_read(&store, 3).await;
     assert_eq!(store.due(None, 10).await.expect("no failure").tasks.len(), 1);
     is_written(&store, 4).await;
-    // A process of before that has opened it goes on.
+    // A process of the earlier version that has opened it continues.
     let replace = "UPDATE tasks SET version = 5, text = ?1, due = NULL WHERE id = 'old' AND version = 4";
     assert_eq!(db.execute(replace, [OLD]), Ok(1));
     is_read(&store, 5).await;
@@ -100,7 +100,7 @@ async fn tables_of_layout_1_get_summaries() {
     is_read(&store, 3).await;
     assert_eq!(store.due(None, 10).await.expect("no failure").tasks.len(), 1);
     is_written(&store, 4).await;
-    // A process of before that has opened them goes on.
+    // A process of the earlier version that has opened them continues.
     let replace = format!(
         "UPDATE trunnion_tasks SET version = 5, text = '{OLD}', due = NULL WHERE id = 'old' AND version = 4"
     );
@@ -129,7 +129,7 @@ async fn tasks_of_an_earlier_version_in_redis_get_summaries() {
     is_read(&store, 3).await;
     assert_eq!(store.due(None, 10).await.expect("no failure").tasks.len(), 1);
     is_written(&store, 4).await;
-    // A process of before goes on.
+    // A process of the earlier version continues.
     let _: () = redis::pipe()
         .hset_multiple(key("t:old"), &[("v", "5"), ("t", OLD)])
         .exec_async(&mut db)

@@ -157,7 +157,7 @@ async fn whoever_waits_for_a_result_outlasts_a_store_that_is_away() {
     let mut stream = peer.ask(12, "tasks/result", json!({"taskId": task["taskId"]})).await.stream();
     for name in ["Ada", "Bob"] {
         let question = asked(&mut stream).await;
-        // What the client says while the store is down is not lost.
+        // The client's answers while the store is unavailable are not lost.
         faults.down.store(true, Ordering::SeqCst);
         let before = faults.refused.load(Ordering::SeqCst);
         assert_eq!(peer.respond(&question, accept(name)).await, 202);
@@ -173,7 +173,7 @@ async fn whoever_waits_for_a_result_outlasts_a_store_that_is_away() {
         }
     };
     assert_eq!(text(&result), "Ada and Bob");
-    // Who asks only now is told.
+    // A client that asks only now gets an error.
     faults.down.store(true, Ordering::SeqCst);
     assert_eq!(ask(&peer, "tasks/result", &task).await["error"]["code"], -32603);
 }
@@ -228,7 +228,7 @@ async fn a_session_lists_its_own_tasks() {
     assert!(second["result"].get("nextCursor").is_none());
     let wrong = peer.ask(22, "tasks/list", json!({"cursor": "nothing"})).await.json();
     assert_eq!(wrong["error"]["code"], -32602);
-    // Whoever knows the id may look.
+    // Any client that knows the id may poll.
     assert_eq!(
         other.ask(23, "tasks/get", json!({"taskId": made[0]})).await.json()["result"]["status"],
         "working"

@@ -1,4 +1,4 @@
-//! Tasks of several processes.
+//! Tasks of several processes that share a store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use trunnion::store::{MemoryStore, StoredTask, TaskStore, TaskTimes};
 use super::world::{Gate, World, accept, again, builder};
 use crate::common::Peer;
 
-/// Short enough to wait for it, long enough for a slow machine not to lose it by accident: nothing that is asserted depends on
-/// it but that a dead process loses it.
+/// Short enough to wait for it, long enough for a slow machine not to lose it by accident: the assertions
+/// depend on it only in that a dead process loses it.
 const LEASE: Duration = Duration::from_millis(500);
 
 fn server(store: &Arc<MemoryStore>, gate: &Gate, lease: Duration) -> Server {
@@ -72,7 +72,7 @@ async fn a_task_is_served_at_any_process() {
     assert_eq!(a.get(&a.id(&task)).await["status"], "cancelled");
 }
 
-/// Tasks of tools that no server here has stay due, more of them than are looked at together.
+/// Tasks of tools that no server here has stay due, more of them than are read together.
 #[tokio::test]
 async fn due_tasks_of_unknown_tools_hide_no_later_ones() {
     let (store, gate) = (Arc::new(MemoryStore::default()), Gate::default());
@@ -108,7 +108,7 @@ async fn due_tasks_of_unknown_tools_hide_no_later_ones() {
 async fn another_process_goes_on_when_one_has_died() {
     let store = Arc::new(MemoryStore::default());
     let (first, second) = (Gate::default(), Gate::default());
-    // One thing counts what both do.
+    // One counter for both servers.
     let second = Gate { count: first.count.clone(), ..second };
     let (process, peer) = Process::begin(&server(&store, &first, LEASE));
     let a = World::of(peer, first.clone());
@@ -149,14 +149,14 @@ async fn a_worker_that_was_thought_dead_changes_nothing() {
     let store = Arc::new(MemoryStore::default());
     let (first, second) = (Gate::default(), Gate::default());
     let second = Gate { count: first.count.clone(), ..second };
-    // No bus: the first does not hear that somebody else has taken its task, nor does it look in time.
+    // No bus: the first is not notified that another process has taken its task, nor does it poll in time.
     let alone = builder(&first).task_store(store.clone()).task_lease(LEASE).build().expect("valid");
     let (process, peer) = Process::begin(&alone);
     let a = World::of(peer, first.clone());
     let task = a.create("careless", json!({})).await;
     let id = a.id(&task);
     first.began.notified().await;
-    // Its process stands still: nothing of it runs until it is let go.
+    // Its process is suspended: none of its code runs until it is resumed.
     let runtime = process.0.as_ref().expect("alive").handle().clone();
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let stopped = Arc::new(tokio::sync::Notify::new());
@@ -179,7 +179,7 @@ async fn a_worker_that_was_thought_dead_changes_nothing() {
 async fn a_server_that_closes_hands_its_tasks_over() {
     let store = Arc::new(MemoryStore::default());
     let (first, second) = (Gate::default(), Gate::default());
-    // Nobody waits for a lease of an hour.
+    // The test does not wait for a lease of an hour.
     let hour = Duration::from_secs(3600);
     let second = Gate { count: first.count.clone(), ..second };
     let closing = server(&store, &first, hour);

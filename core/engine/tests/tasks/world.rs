@@ -1,4 +1,4 @@
-//! A server with tools that have tasks, and a client that knows of them.
+//! A server whose tools run as tasks, and a client that supports tasks.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -40,7 +40,7 @@ impl Gate {
     }
 }
 
-/// Tells the gate when its handler has ended.
+/// Notifies the gate when its handler has ended.
 struct Told(Gate);
 
 impl Drop for Told {
@@ -74,7 +74,7 @@ async fn later(gate: State<Gate>) -> &'static str {
     "later"
 }
 
-/// Asks, and then works until the gate lets it go; tells whether another of its kind has worked meanwhile.
+/// Elicits, and then works until the gate opens; returns whether another call of its kind ran meanwhile.
 async fn alone(context: Context, gate: State<Gate>) -> Result<&'static str, Error> {
     context.elicit::<Name>("Who?").await?;
     let _told = gate.begin();
@@ -84,7 +84,7 @@ async fn alone(context: Context, gate: State<Gate>) -> Result<&'static str, Erro
     Ok(if (others, left) == (0, 1) { "alone" } else { "with another" })
 }
 
-/// A loop on a thread that asks nobody whether it is still wanted.
+/// A loop on a thread that never checks for cancellation.
 fn stubborn(gate: State<Gate>) -> &'static str {
     let _told = gate.begin();
     while !gate.opened.load(Ordering::SeqCst) {
@@ -114,7 +114,7 @@ async fn asks(context: Context) -> Result<String, Error> {
     Ok(format!("Hello, {}", who.map_or("nobody".into(), |who| who.name)))
 }
 
-/// Stores something, and tells how that went.
+/// Stores a value, and returns the outcome.
 async fn keeps(context: Context, gate: State<Gate>) -> &'static str {
     let _told = gate.begin();
     gate.go.notified().await;
@@ -134,7 +134,8 @@ pub async fn again(context: Context, gate: State<Gate>) -> Result<String, Error>
     Ok(format!("stored in run {}", context.run()))
 }
 
-/// Does something once, says how far it is, asks, and waits for the gate; tells what the run had found.
+/// Does something once, reports progress, elicits, and waits for the gate; returns the state that the run
+/// found.
 async fn careful(context: Context, gate: State<Gate>) -> Result<String, Error> {
     let found: Option<String> = context.last_checkpoint()?;
     let number: u32 = context
@@ -158,7 +159,7 @@ async fn careless(context: Context, gate: State<Gate>) -> &'static str {
     "careless"
 }
 
-/// A server that tells of progress at once.
+/// A server that reports progress at once.
 pub fn builder(gate: &Gate) -> ServerBuilder {
     let optional = TaskSupport::Optional;
     Server::builder("test", "1.0")
@@ -214,7 +215,7 @@ impl World {
         World { peer, gate, next: AtomicU64::new(100) }
     }
 
-    /// Ask as one who knows of tasks.
+    /// Sends a request of a client that supports tasks.
     pub async fn ask(&self, method: &str, params: Value) -> Value {
         self.answer(method, params).await.json()
     }
@@ -228,7 +229,7 @@ impl World {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
     }
 
-    /// Call a tool, and get a task.
+    /// Calls a tool, and returns its task.
     pub async fn create(&self, tool: &str, arguments: Value) -> Value {
         let made = self.call(tool, arguments).await;
         assert_eq!(made["result"]["resultType"], "task", "{made}");
@@ -257,7 +258,7 @@ impl World {
         self.answer("subscriptions/listen", json!({"notifications": {"taskIds": ids}})).await.stream()
     }
 
-    /// The first that is told of a task and is so.
+    /// Returns the first notified state of a task with this status.
     pub async fn told(&self, stream: &mut Stream, is: impl Fn(&Value) -> bool) -> Value {
         loop {
             let message = stream.message().await;
@@ -296,24 +297,24 @@ pub fn check_against(schema: &str, definition: &str, value: &Value) {
     assert!(faults.is_empty(), "{definition}: {faults:?}: {value}");
 }
 
-/// What goes wrong in a store.
+/// Faults of a store.
 #[derive(Default)]
 pub struct Faults {
     pub down: AtomicBool,
-    /// How often it was asked while it was down.
+    /// The number of requests while it was unavailable.
     pub refused: AtomicU32,
     /// It never answers.
     pub hangs: AtomicBool,
-    /// How many writes somebody else was faster than.
+    /// The number of writes that lose against a concurrent write.
     pub lose: AtomicU32,
-    /// New tasks are not taken until they are let in.
+    /// New tasks are not stored until the test admits them.
     pub slow: AtomicBool,
     pub inserting: Notify,
     pub go: Notify,
-    /// New tasks are refused and taken all the same, when the test says so.
+    /// New tasks are refused and stored all the same, when the test requires it.
     pub late: AtomicBool,
     pub arriving: Mutex<Vec<(StoredTask, TaskTimes)>>,
-    /// How often one was to be removed.
+    /// The number of requests to remove a task.
     pub removed: AtomicU32,
 }
 

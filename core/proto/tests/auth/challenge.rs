@@ -101,7 +101,7 @@ fn several_headers_are_one() {
     // A proxy that splits at commas, and one that joins.
     assert_eq!(told(&["Bearer error=a", "scope=b"]), told(&["Bearer error=a, scope=b"]));
     assert_eq!(told(&["Basic realm=x", "scope=b"]), "");
-    // What is broken stays in its header.
+    // A malformed header does not affect the other headers.
     assert_eq!(
         told(&["Bearer error=a, scope=\"b", "error=c, DPoP error=d"]),
         "bearer error=a | dpop error=d"
@@ -128,7 +128,7 @@ fn what_cannot_be_read() {
         ("Bearer error=a, \"scope\"=c", "bearer error=a"),
         ("=", ""),
         ("\"Bearer error=a\"", ""),
-        // What is no name, no list of names and no URL.
+        // Values that are not a name, a list of names or a URL.
         ("Bearer error=\u{e9}", "bearer"),
         ("Bearer scope=\"a\tb\"", "bearer"),
         ("Bearer resource_metadata=\"https://a\u{0}\"", "bearer"),
@@ -147,7 +147,7 @@ fn hostile_headers_are_bounded() {
 
     let many = "Bearer error=a,".repeat(MAX_CHALLENGES + 1);
     assert_eq!(of(&[&many, "DPoP error=b"]).len(), MAX_CHALLENGES);
-    // The parameters of one that is not kept are of none.
+    // The parameters of a challenge that is not stored belong to none.
     let full = "Bearer,".repeat(MAX_CHALLENGES);
     assert!(of(&[&full, "Bearer error=a"]).iter().all(|asked| asked.error.is_none()));
 
@@ -199,7 +199,7 @@ fn what_a_person_is_told() {
         said(&["Bearer scope=\"a b\", error=c, error_description=\"d\u{1b}[31m e\""]),
         " (c: d[31m e; scope: a b)"
     );
-    // A server that quotes the token it refuses; credentials of the scheme are not even kept.
+    // A server that quotes the token it refuses; credentials of the scheme are not even stored.
     let quoted = format!("Bearer error_description=\"bad token eyJhbGciOi{}\"", "J9.".repeat(30));
     assert_eq!(said(&[&quoted]), " (bad token …)");
     assert_eq!(said(&["Bearer c2VjcmV0LXRva2Vu="]), "");

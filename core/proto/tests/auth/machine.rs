@@ -79,7 +79,8 @@ fn the_loser_of_a_race_takes_the_winners_tokens() {
     assert_eq!(world.play(&mut flow, unauthorized(None)), Ok(theirs));
     assert!(!world.reached("BROWSER"));
 
-    // Nobody else was it: ask the user, or say so where there was no refusal yet.
+    // No other process has changed it: the user is asked, or an error is returned if there was no refusal
+    // yet.
     let (mut world, mut flow, record) = refreshable();
     world.tokens = vec![oauth_error(400, "invalid_grant"), token(json!({}))];
     world.stored = Some(record);
@@ -91,7 +92,7 @@ fn the_loser_of_a_race_takes_the_winners_tokens() {
     let error = world.play(&mut flow, Input::Refresh).expect_err("refused");
     assert!(matches!(error, AuthError::TokenEndpoint { ref code, .. } if code == "invalid_grant"));
 
-    // The client itself is gone: register anew.
+    // The client itself was removed: it registers anew.
     let (mut world, mut flow, _) = refreshable();
     world.tokens = vec![oauth_error(401, "invalid_client"), token(json!({}))];
     world.play(&mut flow, unauthorized(None)).expect("tokens");
@@ -109,7 +110,7 @@ fn what_another_process_has_got_is_taken_over() {
     world.play(&mut flow, Input::Refresh).expect("tokens");
     assert_eq!(world.forms().pop().expect("a form")["refresh_token"], "theirs");
 
-    // Who has signed out and in again counts from one.
+    // After signing out and in again, versions count from one.
     let theirs = Credentials { version: 1, ..theirs };
     assert!(flow.adopt(&theirs));
     assert_eq!(world.play(&mut flow, Input::Refresh).expect("tokens").version, 2);
@@ -124,7 +125,7 @@ fn a_record_that_the_store_did_not_take_is_made_again() {
         let made = world.play(&mut flow, Input::Refresh).expect("tokens");
         assert_eq!(made.version, record.version + 1, "it follows what the store has");
         assert!(!flow.is_kept(&made) && flow.is_kept(&record));
-        // What the store has had all along is nobody's will.
+        // A record that the store has had all along is not a new sign-in.
         assert!(!flow.adopt(&record));
     }
     let of = |flow: &Flow| {
@@ -132,7 +133,7 @@ fn a_record_that_the_store_did_not_take_is_made_again() {
         tokens.map(|tokens| tokens.access.expose().to_owned())
     };
     assert_eq!(of(&flow).as_deref(), Some("s3cond"));
-    // It did take it, and said that it had not.
+    // The store did accept it, but reported that it had not.
     let made = flow.credentials().cloned().expect("a record");
     assert!(!flow.adopt(&made) && flow.is_kept(&made), "it is the same");
 }
@@ -166,7 +167,7 @@ fn who_was_faster_is_found_out() {
     assert_eq!(fails_to_swap(Some(empty), false), (Some(10), ours()));
     let foreign = Credentials { grant: Some("client_credentials".into()), ..of(4, "x").expect("a record") };
     assert_eq!(fails_to_swap(Some(foreign), false), (Some(5), ours()));
-    // What the store held before.
+    // The record that the store held before.
     assert_eq!(fails_to_swap(Some(record.clone()), false), (Some(record.version + 1), ours()));
 }
 

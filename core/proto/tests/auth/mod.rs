@@ -1,4 +1,5 @@
-//! Authorization flows against a scripted authorization server: the scenarios of the official suite and hostile ones.
+//! Authorization flows against a scripted authorization server: the scenarios of the official suite, and
+//! hostile ones.
 
 mod challenge;
 mod hostile;

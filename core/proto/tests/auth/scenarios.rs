@@ -1,4 +1,4 @@
-//! Discovery, registration and scopes, as the suite plays them.
+//! Discovery, registration and scopes, as in the official suite.
 
 use serde_json::{Value, json};
 use trunnion_proto::auth::credentials::AuthMethod;
@@ -142,7 +142,7 @@ fn scopes() {
         HttpResponse::json(200, all.to_string())
     };
     let at = "http://localhost:1/.well-known/oauth-protected-resource/mcp";
-    // Challenge, the resource's scopes, the authorization server's, what is asked for.
+    // Challenge, the resource's scopes, the authorization server's, the requested ones.
     for (challenge, resource, server, wanted) in [
         (Some("mcp:basic"), json!(["a", "b"]), json!(null), Some("mcp:basic")),
         (None, json!(["a", "b"]), json!(null), Some("a b")),
@@ -192,7 +192,7 @@ fn endless_refusals_end() {
     world.play(&mut flow, forbidden("d")).expect("tokens");
     world.play(&mut flow, forbidden("e")).expect("tokens");
     world.play(&mut flow, forbidden("f")).expect("tokens");
-    // Not for ever: who looks after the server may have mended it.
+    // Not indefinitely: an administrator may have repaired the server.
     world.now += AGAIN_AFTER - 1;
     world.play(&mut flow, forbidden("g")).expect_err("too many");
     world.now += 1;
@@ -270,7 +270,7 @@ fn secrets_go_to_no_authorization_server_that_was_not_named() {
         assert!(error.to_string().contains(AS), "{error}");
         assert!(first.posted.is_empty() && !first.reached("BROWSER"), "nothing was shown");
 
-        // Named, or trusted in so many words; and from then on kept to it by the record.
+        // Named, or trusted explicitly; and from then on bound to it by the record.
         let record = world().run(of(grant.clone(), Some(AS), secret, key)).expect("tokens");
         let mut trusting = of(grant.clone(), None, secret, key);
         trusting.identity.preregistered.as_mut().expect("a client").trust_first_issuer = true;

@@ -51,7 +51,7 @@ pub fn resource(resource: &str, issuer: &str) -> HttpResponse {
     HttpResponse::json(200, json!({"resource": resource, "authorization_servers": [issuer]}).to_string())
 }
 
-/// Metadata of an authorization server, with `more` over it; `null` takes a member away.
+/// Metadata of an authorization server, with `more` over it; `null` removes a member.
 pub fn metadata(issuer: &str, more: Value) -> HttpResponse {
     let mut all = json!({
         "issuer": issuer,
@@ -137,7 +137,7 @@ impl World {
         if self.tokens.len() > 1 { self.tokens.remove(0) } else { self.tokens[0].clone() }
     }
 
-    /// Play until the flow is done or has failed.
+    /// Plays until the flow is done or has failed.
     pub fn play(&mut self, flow: &mut Flow, input: Input) -> Result<Credentials, AuthError> {
         let fresh = self.fresh();
         let mut step = flow.step(input, &fresh);

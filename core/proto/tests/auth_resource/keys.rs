@@ -1,4 +1,4 @@
-//! When an issuer is asked for its keys.
+//! Times at which the keys of an issuer are requested.
 
 use serde_json::{Value, json};
 use trunnion_proto::auth::HttpResponse;

@@ -1,4 +1,4 @@
-//! The rules of a server that takes tokens, with time as an argument.
+//! The rules of a server that accepts tokens, with time as an argument.
 
 mod keys;
 mod proofs;

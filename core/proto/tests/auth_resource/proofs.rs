@@ -1,4 +1,4 @@
-//! Proofs, and how long they are remembered.
+//! Proofs, and the time for which they are remembered.
 
 use std::sync::LazyLock;
 
@@ -138,7 +138,7 @@ fn one_key_makes_nobody_elses_proofs_be_forgotten() {
     assert_eq!(show(&mut seen, 0, 0, 0, 0), Err(Refusal::ProofTime), "forgotten");
     assert_eq!(note(&mut seen, 1, 1, 0), Ok(()));
     assert_eq!(note(&mut seen, 1, 0, 0), Err(Refusal::Replayed));
-    // What is younger than all of that is good.
+    // A proof that is younger than all of those is accepted.
     assert_eq!(note(&mut seen, 0, 0, LEEWAY + 1), Ok(()));
     let later = LEEWAY + LIFE + LEEWAY;
     assert_eq!(note(&mut seen, 0, 1, later), Ok(()));

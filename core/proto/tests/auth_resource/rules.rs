@@ -1,4 +1,4 @@
-//! Claims, and who sees what.
+//! Claims, and the items that a caller may see.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! [`ClientConn`]: it connects or fails to, once, and every operation ends once.
+//! Properties of [`ClientConn`]: it connects or fails to, once, and every operation ends once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -291,7 +291,7 @@ impl Model {
             Step::Close => self.conn.close(),
         }
         let seen = self.drain();
-        // What cannot begin fails at once, so that never more than the limit are live.
+        // An operation that cannot begin fails at once, so that never more than the limit are live.
         assert!(self.live.len() <= IN_FLIGHT, "after {step:?}: {:?}", seen.errors);
     }
 

@@ -1,5 +1,5 @@
-//! Tasks that a client follows, whatever the server does: every operation ends once, no question is open twice, and nothing is
-//! left when nobody follows a task any more.
+//! Properties of tasks that a client follows, whatever the server does: every operation ends once, no
+//! question is open twice, and no state is left when the client follows no task any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -292,13 +292,13 @@ proptest! {
         }
         assert!(model.live.is_empty());
         assert!(model.asked.is_empty(), "nobody waits for the answers");
-        // What is left is to say that tasks are not wanted, which nobody waits for.
+        // The only remaining messages are cancellations of tasks; nothing waits for their answers.
         let kept: BTreeMap<u64, &str> =
             model.sent.iter().filter(|sent| model.conn.expects(sent.0)).map(|sent| (sent.0, sent.1.as_str())).collect();
         assert!(kept.values().all(|method| *method == "tasks/cancel"), "{kept:?}");
         let due = model.conn.next_deadline();
         assert!(due.is_none() || due <= Some(model.now + Duration::from_secs(60)), "{due:?}");
-        // A server that does not answer hears it so often, and then no more.
+        // A server that does not answer receives it a limited number of times.
         let before = model.sent.len();
         for _ in 0..1000 {
             let Some(due) = model.conn.next_deadline() else { break };

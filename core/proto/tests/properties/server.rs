@@ -1,4 +1,5 @@
-//! [`ServerConn`]: a request is answered once or cancelled, never both, and then forgotten.
+//! Properties of [`ServerConn`]: a request is answered once or cancelled, never both, and its state is then
+//! removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -211,7 +212,7 @@ impl Model {
             assert!(seen.cancelled.len() <= 1);
             return;
         }
-        // Nothing that wants an answer is lost: it is refused at once, or somebody is asked.
+        // A request that needs an answer is never lost: it is refused at once, or passed on as an event.
         assert_eq!((seen.sent.len() + seen.requests, seen.cancelled.len()), (1, 0));
         if let [refusal] = &seen.sent[..] {
             assert!(refusal["error"]["code"].is_i64() && refusal["error"]["message"].is_string());

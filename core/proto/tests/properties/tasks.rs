@@ -1,4 +1,5 @@
-//! A task, whatever happens to it in whatever order: it ends once, an earlier run changes nothing, a question is answered once.
+//! Properties of a task under events in any order: it ends once, an earlier run changes nothing, a question
+//! is answered once.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +90,7 @@ proptest! {
     ) {
         let mut task = record(resumable);
         let mut ends = 0;
-        // What each key on the wire was used for, and what it was answered with.
+        // The use of each key on the wire, and the answer to it.
         let mut used: BTreeMap<String, String> = BTreeMap::new();
         let mut answered: BTreeMap<String, String> = BTreeMap::new();
         for (now, step) in (1u64..).zip(steps) {

@@ -1,4 +1,4 @@
-//! A client that tries one of everything and prints what it saw as one line of JSON.
+//! A client that tries one of everything and prints the results as one line of JSON.
 //!
 //! ```sh
 //! everything_client http://127.0.0.1:8000/mcp
@@ -15,7 +15,7 @@ use trunnion::auth::{Auth, AuthMethod, RegisteredClient, SigningKey};
 use trunnion::model::{CompletionReference, ElicitAnswer, Implementation, Root, SampleAnswer};
 use trunnion::{Client, Era, Error, HttpTransport, Revision};
 
-/// Use every kind of request once.
+/// Uses every kind of request once.
 async fn tour(client: &Client) -> Result<Value, Error> {
     let names: Vec<String> = client.list_all_tools().await?.into_iter().map(|tool| tool.name).collect();
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
@@ -140,7 +140,7 @@ fn auth(scenario: &str) -> Result<Auth, Error> {
     Ok(if of("client_id").is_empty() { auth } else { auth.trust_first_issuer(true) })
 }
 
-/// Do what a scenario of the conformance suite asks.
+/// Plays a scenario of the conformance suite.
 async fn conform(client: &Client, scenario: &str) -> Result<(), Error> {
     let context = context();
     let tools = client.list_all_tools().await?;

@@ -1,8 +1,8 @@
 //! Tasks under load while their servers are killed, and their store is restarted.
 //!
-//! Clients speak to random replicas. What has to hold, whatever dies: a task whose id was told is never lost; it ends exactly
-//! once, with the right result; an answer that was acknowledged is not asked for again; a side effect that was stored does not
-//! happen again; whoever listens hears the end.
+//! Clients call random replicas. Properties that must hold, whatever dies: a task whose id was returned is
+//! never lost; it ends exactly once, with the right result; an answer that was acknowledged is not asked for
+//! again; a side effect that was stored does not happen again; every subscriber receives the end.
 
 use std::process::ExitCode;
 use std::sync::Arc;

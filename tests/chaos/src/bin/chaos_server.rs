@@ -1,4 +1,4 @@
-//! The server that is killed: one tool, whose every step is a side effect that somebody counts.
+//! The server that is killed: one tool, in which every step is a side effect that the ledger counts.
 //!
 //!     chaos_server PORT STORE LEDGER
 

@@ -1,7 +1,8 @@
 //! Hostile and careless clients beside well-behaved ones on one server.
 //!
-//! What has to hold: every call of a well-behaved client is answered, and right; when all have left, descriptors and live
-//! handles are back where they were, memory is close to it, and whoever comes now is served.
+//! Properties that must hold: every call of a well-behaved client is answered correctly; when all have left,
+//! descriptors and live handles are back to their first numbers, memory is close to it, and a new client is
+//! served.
 
 use std::process::ExitCode;
 use std::sync::Arc;

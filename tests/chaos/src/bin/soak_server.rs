@@ -4,8 +4,8 @@
 //! soak_server hosted|threaded
 //! ```
 //!
-//! It prints `port N`, and for each line `live` of its standard input the engine's counters. When its standard input ends it
-//! closes the engine, prints the counters once more and ends.
+//! It prints `port N`, and for each line `live` of its standard input the engine's counters. When its
+//! standard input ends, it closes the engine, prints the counters once more and ends.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Give freed memory back to the system, so that what is resident is in use: glibc keeps the peak otherwise.
+/// Returns freed memory to the system, so that resident memory is in use: glibc retains the peak otherwise.
 fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the call has no precondition.
@@ -109,7 +109,7 @@ impl Host {
                 None
             }
             ERROR => return Err(Error::internal(event.payload.clone())),
-            // Nobody waits for it any more, but what was begun is ended.
+            // No client waits for it any more, but begun work is ended.
             CANCELLED => {
                 self.later.retain(|_, id| *id != event.id);
                 text("cancelled")

@@ -3,8 +3,8 @@
 //!
 //!     task_bench [SECONDS]
 //!
-//! Server and clients are in one process, with memory between them: what is measured is the engine and the store. One line
-//! of JSON for each store.
+//! Server and clients are in one process, connected in memory: the engine and the store are measured. It
+//! prints one line of JSON for each store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,7 @@ async fn measure(url: &str, time: Duration) -> Result<[f64; 4], Error> {
     let server = Server::builder("tasks", "1.0.0")
         .task_store(store.tasks)
         .bus(store.bus)
-        // Clients hear of the end; they need not look.
+        // Clients are notified of the end; they need not poll.
         .task_poll_interval(Duration::from_secs(10))
         .tool(Tool::new("nothing", async || "done").task(TaskSupport::Required))
         .build()?;

@@ -1,5 +1,5 @@
-//! Clients that never read, leave, half-close, dribble, and open more than they use. They speak HTTP by hand, so that
-//! nothing closes or reads for them.
+//! Clients that never read, leave, half-close, send slowly, and open more than they use. They write HTTP by
+//! hand, so that no library closes or reads for them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,11 +65,11 @@ impl Kind {
         }
     }
 
-    /// Visit after visit until told to finish.
+    /// Makes visit after visit until asked to finish.
     pub async fn visits(self, port: u16, judge: Arc<Judge>, finish: Arc<AtomicBool>, mut random: Random) {
         while !finish.load(Ordering::Relaxed) {
             match self.visit(port, &mut random, &finish).await {
-                // Being cut off is what most of them deserve.
+                // For most of them, a closed connection is the correct response.
                 Ok(()) | Err(Ended::Refused) => judge.count(self.name(), 1),
                 Err(Ended::Wrong(why)) => judge.broken(format!("{self:?}: {why}")),
             }
@@ -175,7 +175,7 @@ impl Kind {
 enum Ended {
     /// The server cut it off.
     Refused,
-    /// The server did what it must not do.
+    /// A violation by the server.
     Wrong(String),
 }
 
@@ -205,7 +205,7 @@ async fn until_closed(stream: &mut TcpStream, finish: &AtomicBool) -> Result<(),
             return Ok(());
         }
         sleep(Duration::from_secs(1)).await;
-        // One byte at most tells whether the connection is still there.
+        // A read of one byte at most shows whether the connection is still open.
         if stream.write_all(b"P").await.is_err() {
             return Err(Ended::Refused);
         }

@@ -1,5 +1,5 @@
-//! Hostile and careless clients beside well-behaved ones, on one server: what the server owes the latter, and what it must
-//! not keep of the former.
+//! Hostile and careless clients beside well-behaved ones on one server: correct service for the latter, and
+//! no state left of the former.
 
 pub mod hostile;
 pub mod polite;

@@ -1,4 +1,4 @@
-//! Well-behaved clients: every call must be answered, and right.
+//! Well-behaved clients: every call must be answered correctly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::random::Random;
 /// Longest time until an answer, under the load of the other clients.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Call one tool after the other until told to finish.
+/// Calls one tool after the other until asked to finish.
 pub async fn client(url: String, era: Era, judge: Arc<Judge>, finish: Arc<AtomicBool>, mut random: Random) {
     let connecting = Client::builder().era(era).timeout(PATIENCE).connect_timeout(PATIENCE).connect(url);
     let client = match connecting.await {

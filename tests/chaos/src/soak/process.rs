@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Start the program that lies beside this one.
+    /// Starts the program that lies beside this one.
     pub async fn start(driver: &str) -> Result<Server, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("soak_server");
         let mut child = Command::new(&program)
@@ -55,7 +55,7 @@ impl Server {
         serde_json::from_str(&self.line().await?).map_err(|e| e.to_string())
     }
 
-    /// Close the engine; its last counters.
+    /// Closes the engine; returns its last counters.
     pub async fn close(mut self) -> Result<Value, String> {
         self.input.take();
         let live = serde_json::from_str(&self.line().await?).map_err(|e| e.to_string())?;
@@ -77,7 +77,7 @@ impl Server {
         Ok(kib / 1024.0)
     }
 
-    /// Open descriptors.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> Result<usize, String> {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid)).map_err(|e| e.to_string())?.count())
     }

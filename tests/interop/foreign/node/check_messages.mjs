@@ -1,5 +1,5 @@
-// Checks recorded messages (tests/vectors/schema.rs) through the Zod schemas of the official TypeScript SDK. They are
-// one set for all revisions.
+// A check of recorded messages (tests/vectors/schema.rs) by the Zod schemas of the official TypeScript SDK,
+// which has one set for all revisions.
 import { readFileSync } from 'node:fs';
 import * as core from '@modelcontextprotocol/core';
 

@@ -1,6 +1,7 @@
-// Drives the core tasks of 2025-11-25, which later revisions have replaced, with the official TypeScript SDK of that time
-// (`client.experimental.tasks`). The argument is the target: a URL, or stdio:COMMAND. A line for each check; the first one
-// that does not hold ends the program with 1. Results are compared with those of plain calls, as every language words its own.
+// A client of the core tasks of 2025-11-25, which later revisions have replaced, on the official TypeScript
+// SDK of that time (`client.experimental.tasks`). The argument is the target: a URL, or stdio:COMMAND. It
+// prints a line for each check; the first one that fails ends the program with 1. Results are compared with
+// those of plain calls, because every language has its own texts.
 import { isDeepStrictEqual } from 'node:util';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -29,11 +30,11 @@ function check(what, actual, expected = true) {
   console.log(`ok: ${what}`);
 }
 
-// What never comes should be named too, before whoever runs this loses patience.
+// An event that never arrives is named, before the caller of this program times out.
 let awaited = 'the connection';
 setTimeout(() => fail(`waited in vain for ${awaited}`), 50_000).unref();
 
-/** A client that is connected, and what it has seen. */
+/** A connected client, and the notifications that it has received. */
 async function connect() {
   const seen = { revision: undefined, questions: [], statuses: new Map(), errors: [], answer: undefined };
   let standing = Promise.resolve();
@@ -42,8 +43,8 @@ async function connect() {
     const [command, ...args] = target.slice('stdio:'.length).split(' ').filter(Boolean);
     transport = new StdioClientTransport({ command, args });
   } else {
-    // The SDK opens the stream for notifications on its own and does not wait for it. What is sent before it is there would
-    // be missed.
+    // The SDK opens the stream for notifications on its own and does not wait for it. A notification that is
+    // sent before would be missed.
     let opened;
     standing = new Promise((resolve) => (opened = resolve));
     transport = new StreamableHTTPClientTransport(new URL(target), {
@@ -199,7 +200,8 @@ async function cancelling({ client, tasks, seen }) {
   check('it is cancelled once only', await refused(tasks.cancelTask(taskId)), -32602);
   check('a notification says that it is cancelled', (await seen.toldOf(taskId)).status, 'cancelled');
 
-  // Whoever waits for the result while the task is cancelled must be told, by an error of the protocol. The code is ours.
+  // A client that waits for the result while the task is cancelled must get an error of the protocol. The
+  // code is the SDK's own.
   const task = await create(client, 'slow_compute', { seconds: 600 });
   const waiting = refused(tasks.getTaskResult(task.taskId, CallToolResultSchema));
   await tasks.cancelTask(task.taskId);
@@ -227,7 +229,7 @@ async function asking({ client, tasks, seen }) {
   check('it is completed', (await tasks.getTask(polled.created.taskId)).status, 'completed');
   check('a notification says so', (await seen.toldOf(polled.created.taskId)).status, 'completed');
 
-  // Without a look at the state before: the question comes while the result is waited for.
+  // The state is not polled before: the question comes while the result is waited for.
   seen.answer = () => ({ action: 'decline' });
   const task = await create(client, 'confirm_delete', file);
   awaited = 'the result of a task whose question is declined';

@@ -1,5 +1,6 @@
-//! Makes `src/surface.rs` of `bindings/c` from `bindings/surface.toml`, then its `include/trunnion.h` and `symbols.txt` from
-//! its sources. With `--check` it writes nothing and fails when a file is not what it would write.
+//! A generator that writes `src/surface.rs` of `bindings/c` from `bindings/surface.toml`, then its
+//! `include/trunnion.h` and `symbols.txt` from its sources. With `--check` it writes nothing and fails when a
+//! file differs.
 
 use std::path::Path;
 use std::process::ExitCode;

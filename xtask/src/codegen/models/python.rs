@@ -22,7 +22,7 @@ const NAMES: &[(&str, &str)] = &[
     ("GetPromptResult", "PromptResult"),
 ];
 const FIELDS: &[(&str, &str)] = &[("structured_content", "structured")];
-/// Classes with more than the protocol says, from `_shapes.py`; true: the constructor too.
+/// Classes with more than the protocol defines, from `_shapes.py`; true: the constructor too.
 const SHAPES: &[(&str, &str, bool)] = &[
     ("CallToolResult", "CallShape", false),
     ("CompletionValues", "CompletionShape", true),

@@ -1,8 +1,8 @@
 //! The model types of `core/proto/src/model`, read from their source.
 //!
-//! The source and not a JSON Schema of it: a schema has lost the order of the fields, the names of the variants and
-//! which strings are Base64. What serde would do with an attribute that is not known here cannot be guessed, so it is
-//! refused.
+//! The source and not a JSON Schema of it: a schema has lost the order of the fields, the names of the
+//! variants and which strings are Base64. An attribute of serde that is not known here is refused, because
+//! its effect cannot be guessed.
 
 use syn::{Attribute, Expr, ExprLit, Fields, GenericArgument, Item, Lit, LitStr, PathArguments, Type};
 
@@ -28,14 +28,14 @@ pub struct Models {
     pub unions: Vec<Union>,
 }
 
-/// An object with known members; what is not known is kept.
+/// An object with known members; unknown ones are stored.
 #[derive(Clone)]
 pub struct Record {
     /// `CamelCase`.
     pub name: String,
     /// One sentence.
     pub doc: String,
-    /// Key and value of the member that tells it from the other objects of its union.
+    /// Key and value of the member that distinguishes it from the other objects of its union.
     pub tag: Option<(String, String)>,
     /// In the order of their declaration.
     pub fields: Vec<Field>,
@@ -116,7 +116,7 @@ pub struct Union {
     pub name: String,
     /// One sentence.
     pub doc: String,
-    /// The key that tells them apart, if one key does.
+    /// Returns the key that distinguishes them, if one key does.
     pub tag: Option<String>,
     /// Name of the variant, one sentence, the record, and the value of the tag.
     pub variants: Vec<Variant>,
@@ -135,7 +135,7 @@ pub struct Variant {
 }
 
 impl Models {
-    /// Read them.
+    /// Reads them.
     pub fn load() -> Result<Self, String> {
         let mut sources = Vec::new();
         for name in FILES {
@@ -145,7 +145,7 @@ impl Models {
         Self::parse(&sources)
     }
 
-    /// Read the sources of modules.
+    /// Reads the sources of modules.
     pub fn parse(sources: &[String]) -> Result<Self, String> {
         let mut models = Models::default();
         let mut aliases = Vec::new();
@@ -207,7 +207,7 @@ impl Models {
         Ok(())
     }
 
-    /// Tell records, unions, choices and constants apart, and give records their tags.
+    /// Distinguishes records, unions, choices and constants, and assigns records their tags.
     fn resolve(&mut self) -> Result<(), String> {
         for union in &self.unions {
             for variant in &union.variants {

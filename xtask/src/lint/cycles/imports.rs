@@ -83,7 +83,7 @@ fn branch(tokens: &[&str], mut at: usize, base: &[String], paths: &mut Vec<Modul
                 at += 1;
                 while tokens.get(at).is_some_and(|token| *token != "}") {
                     let end = branch(tokens, at, &path, paths);
-                    // What is not a path, such as an attribute, is passed over.
+                    // A token that is not a path, such as an attribute, is skipped.
                     at = end.max(at + 1);
                     if tokens.get(at) == Some(&",") {
                         at += 1;

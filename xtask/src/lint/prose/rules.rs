@@ -210,7 +210,7 @@ fn rust_tests(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Names that stand between one of the prefixes and the end mark, at the start of a line.
+/// Names between one of the prefixes and the end mark, at the start of a line.
 fn prefixed(text: &str, prefixes: &[&str], end: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {

@@ -1,4 +1,4 @@
-//! Handlers that ask the client: its user, its model, its roots.
+//! Handlers that send input requests to the client: elicitation, sampling, roots.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -67,7 +67,7 @@ async fn outcome(client: &Client, name: &'static str, arguments: Value) -> Resul
     }
 }
 
-/// Start the slow tool; the handle knows its progress token, and can cancel it.
+/// Starts the slow tool; the handle knows its progress token, and can cancel it.
 async fn slow(client: &Client, steps: u32, delay: u32) -> Result<RequestHandle<RoleClient>, ServiceError> {
     let call = CallToolRequest::new(params("slow", json!({ "steps": steps, "delayMs": delay })));
     client.send_cancellable_request(call.into(), PeerRequestOptions::no_options()).await

@@ -87,7 +87,7 @@ async fn progress(context: &RequestContext<RoleServer>, done: u32, total: u32, m
     let Some(token) = context.meta.get_progress_token() else { return };
     let step =
         ProgressNotificationParam::new(token, done.into()).with_total(total.into()).with_message(message);
-    // The client may be gone; the end of the request will tell.
+    // The client may have disconnected; the end of the request will show that.
     let _ = context.peer.notify_progress(step).await;
 }
 
