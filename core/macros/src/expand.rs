@@ -1,4 +1,4 @@
-//! A function and its options as calls of the builder.
+//! Expansion of a function and its options into calls of the builder.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -30,7 +30,8 @@ pub fn expand(kind: Kind, options: TokenStream, function: TokenStream) -> TokenS
         (_, Err(error), _) => Err(error),
         (None, _, error) => Err(error.expect("there are options or an error")),
     };
-    // Where there is an error, the name is declared all the same: that it is missing would only be one error more.
+    // Where there is an error, the name is declared all the same: that it is missing would only be one error
+    // more.
     let companion = companion.unwrap_or_else(|error| {
         let error = error.into_compile_error();
         // But not in an `impl` block, which has no place for it.
@@ -115,8 +116,8 @@ fn companion(
     Ok(declare(function, &builder, &body))
 }
 
-/// A type of the function's name: types and functions have names of their own, so that both are there, are imported
-/// together, and the function can still be called.
+/// A type of the function's name: types and functions have names of their own, so that both are there, are
+/// imported together, and the function can still be called.
 fn declare(function: &ItemFn, builder: &TokenStream, body: &TokenStream) -> TokenStream {
     let (name, visibility) = (&function.sig.ident, &function.vis);
     let conditions: Vec<_> =

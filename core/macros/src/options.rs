@@ -1,4 +1,4 @@
-//! Parses attribute arguments, such as `#[tool(title = …)]`.
+//! Parser of attribute arguments, such as `#[tool(title = …)]`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote};

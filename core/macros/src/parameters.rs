@@ -1,4 +1,4 @@
-//! The parameters of a function: arguments, and what is taken from the call.
+//! The parameters of a function: arguments, and values from the call.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -173,8 +173,8 @@ pub fn check(kind: Kind, options: &Options, parameters: &[Parameter]) -> Result<
     Ok(())
 }
 
-/// The handler: the function itself or, where it has arguments, a closure that takes them as one struct; and what must
-/// be declared before it.
+/// The handler: the function itself or, where it has arguments, a closure that takes them as one struct; and
+/// what must be declared before it.
 pub fn handler(sdk: &TokenStream, function: &Ident, parameters: &[Parameter]) -> (TokenStream, TokenStream) {
     let mut declared = TokenStream::new();
     let (mut fields, mut inputs, mut values) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The variables of a URI template (RFC 6570), as far as a name can be right or wrong.
+//! The variables of a URI template (RFC 6570), to check the names of arguments.
 
 /// Returns true if a URI is a template: no URI has a brace in it (RFC 3986, 2).
 pub fn is_template(uri: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What handlers can ask the client, and what they remember between their runs.
+//! Questions of handlers to the client, and the values that handlers store between their runs.
 
 use std::future::Future;
 
@@ -16,10 +16,10 @@ use crate::server::call::Stored;
 
 /// One question to the client: to its user, to its model, or for its roots.
 ///
-/// Every revision has its own way to ask; which, is the engine's business. One thing shows: a client of the modern era gets
-/// the question as the result of its request and sends the request again with the answer. So **the handler runs again from
-/// its start** with every round, and gets the answers that are there at once. What it must not do twice goes into
-/// [`Context::once`].
+/// Every revision has its own way to ask; which, is the engine's business. One thing shows: a client of the
+/// modern era gets the question as the result of its request and sends the request again with the answer. So
+/// **the handler runs again from its start** with every round, and gets the answers that are there at once.
+/// What it must not do twice goes into [`Context::once`].
 #[derive(Debug, Clone)]
 pub struct Ask {
     op: &'static str,
@@ -27,25 +27,25 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Ask the user to fill in the fields of `T`: a struct of strings, numbers, booleans and choices.
+    /// Asks the user to fill in the fields of `T`: a struct of strings, numbers, booleans and choices.
     pub fn form<T: JsonSchema>(message: impl Into<String>) -> Ask {
         Ask::elicit(json!({"mode": "form", "message": message.into(), "requestedSchema": form_of::<T>()}))
     }
 
-    /// Ask the user to fill in a form that is made at run time.
+    /// Asks the user to fill in a form that is made at run time.
     pub fn custom_form(message: impl Into<String>, form: &Form) -> Ask {
         Ask::elicit(json!({"mode": "form", "message": message.into(), "requestedSchema": form}))
     }
 
-    /// Ask the user to visit a page. What happens there does not go through the client.
+    /// Asks the user to visit a page. What happens there does not go through the client.
     pub fn url(message: impl Into<String>, url: impl Into<String>) -> Ask {
         Ask::elicit(json!({"mode": "url", "message": message.into(), "url": url.into()}))
     }
 
     /// Sets the id of a page to visit, by which the client is told that it is done there
-    /// ([`Server::elicitation_complete`](super::Server::elicitation_complete)): unique in the server, and the same in every
-    /// run of the handler. Without one the engine makes one up where the revision wants it. Of other questions it is not
-    /// looked at.
+    /// ([`Server::elicitation_complete`](super::Server::elicitation_complete)): unique in the server, and the
+    /// same in every run of the handler. Without one the engine makes one up where the revision wants it. Of
+    /// other questions it is not looked at.
     pub fn elicitation_id(mut self, id: impl Into<String>) -> Ask {
         if self.op == "elicit" && self.params["mode"] == "url" {
             self.params["elicitationId"] = id.into().into();
@@ -53,12 +53,12 @@ impl Ask {
         self
     }
 
-    /// Ask the client's model.
+    /// Asks the client's model.
     pub fn sample(request: SampleRequest) -> Ask {
         Ask { op: "sample", params: json!(request) }
     }
 
-    /// Ask for the places that the server may work in.
+    /// Asks for the places that the server may work in.
     pub fn roots() -> Ask {
         Ask { op: "list_roots", params: json!({}) }
     }
@@ -82,7 +82,7 @@ pub(super) fn asked<'a>(asks: impl IntoIterator<Item = (&'a str, &'a Ask)>) -> R
     questions(&text).map_err(|error| Error::usage(error.message))
 }
 
-/// What the user did with a form.
+/// The user's answer to a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Elicited<T> {
     /// Filled it in.
@@ -94,7 +94,7 @@ pub enum Elicited<T> {
 }
 
 impl<T> Elicited<T> {
-    /// What was filled in, if it was.
+    /// Returns the content of an accepted form; `None` otherwise.
     pub fn accepted(self) -> Option<T> {
         match self {
             Elicited::Accepted(content) => Some(content),
@@ -108,8 +108,8 @@ impl<T> Elicited<T> {
 pub struct Answers(Map<String, Value>);
 
 impl Answers {
-    /// An answer as the protocol has it: [`ElicitAnswer`], [`SampleAnswer`]. Fails with kind `protocol` if it is none, with
-    /// `usage` if nothing was asked under that key.
+    /// An answer as the protocol has it: [`ElicitAnswer`], [`SampleAnswer`]. Fails with kind `protocol` if it
+    /// is none, with `usage` if nothing was asked under that key.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<T, Error> {
         let answer =
             self.0.get(key).ok_or_else(|| Error::usage(format!("nothing was asked under {key:?}")))?;
@@ -137,8 +137,9 @@ impl Answers {
 }
 
 impl Context {
-    /// Ask the user to fill in the fields of `T`. See [`Ask`] for how a handler that asks is run. Fails with kind
-    /// `missing_capability` when the client cannot ask its user; a handler that returns that error says so to the caller.
+    /// Asks the user to fill in the fields of `T`. See [`Ask`] for how a handler that asks is run. Fails with
+    /// kind `missing_capability` when the client cannot ask its user; a handler that returns that error says
+    /// so to the caller.
     pub async fn elicit<T: JsonSchema + DeserializeOwned>(
         &self,
         message: impl Into<String>,
@@ -147,7 +148,7 @@ impl Context {
         answers.form(&key)
     }
 
-    /// Ask the user to visit a page.
+    /// Asks the user to visit a page.
     pub async fn elicit_url(
         &self,
         message: impl Into<String>,
@@ -157,7 +158,7 @@ impl Context {
         answers.get::<ElicitAnswer>(&key).map(|answer| answer.action)
     }
 
-    /// Ask the user to visit a page, under an id by which the client is told that it is done there: see
+    /// Asks the user to visit a page, under an id by which the client is told that it is done there: see
     /// [`Ask::elicitation_id`].
     pub async fn elicit_url_as(
         &self,
@@ -169,19 +170,19 @@ impl Context {
         answers.get::<ElicitAnswer>(&key).map(|answer| answer.action)
     }
 
-    /// Ask the client's model.
+    /// Asks the client's model.
     pub async fn sample(&self, request: SampleRequest) -> Result<SampleAnswer, Error> {
         let (key, answers) = self.ask_one(Ask::sample(request)).await?;
         answers.get(&key)
     }
 
-    /// Ask for the places that the server may work in.
+    /// Asks for the places that the server may work in.
     pub async fn list_roots(&self) -> Result<Vec<Root>, Error> {
         let (key, answers) = self.ask_one(Ask::roots()).await?;
         answers.roots(&key)
     }
 
-    /// Ask several things at once, each under a key of its own.
+    /// Asks several things at once, each under a key of its own.
     pub async fn ask<K: AsRef<str>>(
         &self,
         asks: impl IntoIterator<Item = (K, Ask)>,
@@ -198,10 +199,11 @@ impl Context {
         Answers(answers.unwrap_or_default())
     }
 
-    /// Do something once for all runs of the handler: its result is remembered under the key. In a task it is stored before this
-    /// returns; elsewhere it travels (sealed) with what the handler asks. Fails with kind `limit` when a call remembers more
-    /// than 256 KiB, with kind `internal_error` when the store of tasks fails, and with what `work` fails with. Should the
-    /// process die after `work` and before its result is stored, the next run does it again.
+    /// Does something once for all runs of the handler: its result is remembered under the key. In a task it
+    /// is stored before this returns; elsewhere it travels (sealed) with what the handler asks. Fails with
+    /// kind `limit` when a call remembers more than 256 KiB, with kind `internal_error` when the store of
+    /// tasks fails, and with what `work` fails with. Should the process die after `work` and before its
+    /// result is stored, the next run does it again.
     pub async fn once<T, E, Work>(&self, key: &str, work: impl FnOnce() -> Work) -> Result<T, E>
     where
         T: Serialize + DeserializeOwned,
@@ -221,16 +223,17 @@ impl Context {
         Ok(result)
     }
 
-    /// Say how far the work has come, in the place of what was said before: the next run of this handler begins with it. In a
-    /// task it is stored when this returns, and outlives the process. It counts to the 256 KiB of [`Context::once`]; fails with
-    /// kind `limit` above that, and with kind `internal_error` when the store of tasks fails.
+    /// Stores the progress of the work, instead of the earlier progress; the next run of this handler begins
+    /// with it. In a task it is stored when this returns, and outlives the process. It counts toward the 256
+    /// KiB of [`Context::once`]; fails with kind `limit` above that, and with kind `internal_error` when the
+    /// store of tasks fails.
     pub async fn checkpoint(&self, progress: &impl Serialize) -> Result<(), Error> {
         let text = serde_json::to_string(progress).map_err(|error| Error::usage(error.to_string()))?;
         self.call().store(Stored::Checkpoint, text).await
     }
 
-    /// What an earlier run said last with [`Context::checkpoint`], or this one; `None` at the beginning. Fails with kind
-    /// `internal_error` if that was something else than a `T`.
+    /// Returns the last progress that this or an earlier run stored with [`Context::checkpoint`]; `None` at
+    /// the beginning. Fails with kind `internal_error` if it is not a `T`.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         let Some(checkpoint) = self.call().checkpoint() else { return Ok(None) };
         serde_json::from_str(checkpoint.as_str())
@@ -238,8 +241,8 @@ impl Context {
             .map_err(|error| Error::internal(format!("the checkpoint is something else: {error}")))
     }
 
-    /// Close the connection that the answer would come on, where the client can come back for it (2025-11-25, Streamable
-    /// HTTP). False: it cannot; nothing has happened.
+    /// Closes the connection that the answer would come on, where the client can come back for it
+    /// (2025-11-25, Streamable HTTP). False: it cannot; nothing has happened.
     pub fn close_stream(&self) -> bool {
         self.call().close_stream()
     }
@@ -270,7 +273,7 @@ fn form_of<T: JsonSchema>() -> Value {
     }
     let fields = form.get_mut("properties").and_then(Value::as_object_mut);
     for field in fields.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
-        // What may be left out is not in `required`; null is no answer to a field.
+        // Optional fields are not in `required`; null is no answer to a field.
         if let Some(Value::Array(types)) = field.get_mut("type") {
             types.retain(|name| name != "null");
             if let [name] = &types[..] {

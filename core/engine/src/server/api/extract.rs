@@ -1,4 +1,4 @@
-//! What handlers can ask for: their parameters.
+//! Parameters of handlers.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -25,7 +25,7 @@ use crate::server::call::{Call, Input};
     note = "arguments are taken as `Args<T>`, the server's state as `State<T>`; other types implement `FromCall`"
 )]
 pub trait FromCall: Sized {
-    /// Take it from a call; the other outcome ends the call before the handler runs.
+    /// Takes it from a call; the other outcome ends the call before the handler runs.
     fn from_call(parts: &Parts<'_>) -> Result<Self, Outcome>;
 
     /// The JSON Schema of the arguments it reads, for parameters that read any.
@@ -33,14 +33,14 @@ pub trait FromCall: Sized {
         None
     }
 
-    /// Whether a server without that state can bring it: asked when the handler is registered.
+    /// Checks at registration of the handler that the server can provide the parameter.
     fn check(parts: &Parts<'_>) -> Result<(), String> {
         let _ = parts;
         Ok(())
     }
 }
 
-/// What a parameter can be made of.
+/// The sources of a parameter.
 pub struct Parts<'a> {
     pub(super) call: Option<&'a Call>,
     pub(super) input: Option<&'a Input>,
@@ -66,8 +66,9 @@ impl Parts<'_> {
         self.input.expect("handlers run for a call")
     }
 
-    /// An outcome for arguments that do not fit. A model can correct those of a tool when it reads what is wrong with
-    /// them, so there it is a tool error (2025-11-25, tools, "Error Handling"); elsewhere it is `invalid_params`.
+    /// An outcome for arguments that do not fit. A model can correct those of a tool when it reads what is
+    /// wrong with them, so there it is a tool error (2025-11-25, tools, "Error Handling"); elsewhere it is
+    /// `invalid_params`.
     pub fn unfit(&self, why: impl std::fmt::Display) -> Outcome {
         match self.input() {
             Input::Tool(_) => Outcome::ToolError(format!("invalid arguments: {why}")),
@@ -82,8 +83,8 @@ impl std::fmt::Debug for Parts<'_> {
     }
 }
 
-/// The arguments of a tool or a prompt, or the variables of a resource template. `T`'s JSON Schema is what the tool
-/// publishes and what its arguments are checked against.
+/// The arguments of a tool or a prompt, or the variables of a resource template. `T`'s JSON Schema is what
+/// the tool publishes and what its arguments are checked against.
 #[derive(Debug, Clone)]
 pub struct Args<T>(pub T);
 
@@ -142,12 +143,12 @@ impl FromCall for Uri {
     }
 }
 
-/// What is to be completed.
+/// The argument to complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Partial {
     /// The argument's name.
     pub name: String,
-    /// What there is of its value.
+    /// The part of its value so far.
     pub value: String,
     /// Arguments that are filled in already.
     pub arguments: BTreeMap<String, String>,
@@ -200,14 +201,14 @@ impl Context {
         &self.0
     }
 
-    /// Report progress: `progress` of `total`, growing with every report. False: the caller did not ask for it, or has
-    /// left. It is on its way when the handler next awaits.
+    /// Report progress: `progress` of `total`, growing with every report. False: the caller did not ask for
+    /// it, or has left. It is on its way when the handler next awaits.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) -> bool {
         self.0.progress(Progress { progress, total, message: message.map(str::to_owned) })
     }
 
-    /// Send a log message, which a client sees if it asked for this level. Fails with kind `usage` if `data` does not
-    /// become JSON.
+    /// Sends a log message, which a client sees if it asked for this level. Fails with kind `usage` if `data`
+    /// does not become JSON.
     pub fn log(&self, level: LogLevel, data: impl Serialize) -> Result<(), Error> {
         self.send_log(level, data, None)
     }
@@ -233,7 +234,7 @@ impl Context {
         self.0.cancelled().await;
     }
 
-    /// Why the caller has left, if it said so.
+    /// Returns the caller's reason for the cancellation, if it gave one.
     pub fn cancel_reason(&self) -> Option<String> {
         self.0.cancel_reason()
     }
@@ -243,7 +244,7 @@ impl Context {
         self.0.task().map(|task| task.id.as_str())
     }
 
-    /// Which run of its task this is; the first is 1, as is a call that is no task.
+    /// Returns the number of this run of its task; 1 for the first run, and for a call that is no task.
     pub fn run(&self) -> u64 {
         self.0.task().map_or(1, |task| task.run)
     }
@@ -253,7 +254,8 @@ impl Context {
         self.0.revision()
     }
 
-    /// Who calls: the verified claims of the token, where the server [asks for one](super::ServerBuilder::auth).
+    /// Returns the verified claims of the caller's token, if the server [requires
+    /// one](super::ServerBuilder::auth).
     pub fn claims(&self) -> Option<Claims> {
         self.0.caller().cloned().map(Claims::new)
     }
@@ -273,12 +275,12 @@ impl Context {
         self.0.request_id()
     }
 
-    /// Who calls, if it said so.
+    /// Returns the name and version of the client, if it sent them.
     pub fn client_info(&self) -> Option<Implementation> {
         read(self.0.client_info())
     }
 
-    /// What the caller can do, as the protocol spells it.
+    /// Returns the capabilities of the client, as the protocol spells them.
     pub fn client_capabilities(&self) -> Map<String, Value> {
         read(self.0.client_capabilities()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Functions as handlers.
+//! Adapters from functions to handlers.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,24 +18,26 @@ use crate::server::call::{Call, Handler, Input, Start};
 
 /// A function of up to eight parameters, whatever they are.
 ///
-/// Required beside [`HandlerFn`] and before it, so that the compiler knows the parameters by then, and names the one
-/// that does not implement [`FromCall`].
+/// Required beside [`HandlerFn`] and before it, so that the compiler knows the parameters by then, and names
+/// the one that does not implement [`FromCall`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler here",
     note = "a handler is a function of up to eight parameters that implement `FromCall`"
 )]
 pub trait ParametersFn<M> {}
 
-/// An async function of up to eight parameters ([`FromCall`]) whose result fits what it is for ([`IntoResult`]).
+/// An async function of up to eight parameters ([`FromCall`]) whose result fits what it is for
+/// ([`IntoResult`]).
 ///
-/// `K` is what it is for, such as [`ForTool`](super::ForTool); `M` only tells functions of different parameters apart.
+/// `K` is what it is for, such as [`ForTool`](super::ForTool); `M` only tells functions of different
+/// parameters apart.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler here",
     note = "a handler is an async function of up to eight parameters that implement `FromCall`, and its result \
             implements `IntoResult`"
 )]
 pub trait HandlerFn<K, M>: Send + Sync + 'static {
-    /// Begin a call.
+    /// Begins a call.
     fn call(&self, parts: &Parts<'_>) -> Result<BoxFuture<'static, Outcome>, Outcome>;
 
     /// The JSON Schema of its arguments, if it has any.
@@ -44,7 +46,7 @@ pub trait HandlerFn<K, M>: Send + Sync + 'static {
     /// The JSON Schema of its structured result, if it has any.
     fn result() -> Option<Schema>;
 
-    /// Whether everything it asks for can be brought.
+    /// Checks that every parameter can be provided.
     fn check(parts: &Parts<'_>) -> Result<(), String>;
 }
 
@@ -55,7 +57,7 @@ pub trait HandlerFn<K, M>: Send + Sync + 'static {
             result implements `IntoResult`"
 )]
 pub trait BlockingFn<K, M>: Send + Sync + 'static {
-    /// Take what the function needs; the rest is done on a thread that may block.
+    /// Takes what the function needs; the rest is done on a thread that may block.
     fn prepare(self: Arc<Self>, parts: &Parts<'_>) -> Result<Box<dyn FnOnce() -> Outcome + Send>, Outcome>;
 
     /// The JSON Schema of its arguments, if it has any.
@@ -64,7 +66,7 @@ pub trait BlockingFn<K, M>: Send + Sync + 'static {
     /// The JSON Schema of its structured result, if it has any.
     fn result() -> Option<Schema>;
 
-    /// Whether everything it asks for can be brought.
+    /// Checks that every parameter can be provided.
     fn check(parts: &Parts<'_>) -> Result<(), String>;
 }
 
@@ -156,7 +158,7 @@ impl<F> Blocking<F> {
     }
 }
 
-/// Tells blocking functions from async ones.
+/// Marker that distinguishes blocking functions from async ones.
 pub struct OnThread<M>(PhantomData<M>);
 
 impl<K, M, F: BlockingFn<K, M>> HandlerFn<K, OnThread<M>> for Blocking<F> {

@@ -1,4 +1,4 @@
-//! Serving Streamable HTTP from a Rust program.
+//! The Streamable HTTP server of the Rust API.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::server::ServerCore;
 use crate::server::http::{self, HttpOptions, Phase, Stores, is_public_url};
 use crate::store::{EventStore, SessionStore};
 
-/// How Streamable HTTP is to be served; from [`Server::http`](super::Server::http).
+/// Options of a Streamable HTTP server; from [`Server::http`](super::Server::http).
 #[derive(Clone)]
 #[must_use = "nothing is served before bind()"]
 pub struct HttpServer {
@@ -36,28 +36,28 @@ impl HttpServer {
         self
     }
 
-    /// Serve the transport of 2024-11-05, HTTP+SSE, at this path too. Default: it is not served.
+    /// Serves the transport of 2024-11-05, HTTP+SSE, at this path too. Default: it is not served.
     pub fn sse_path(mut self, path: impl Into<String>) -> Self {
         self.options.sse_path = Some(path.into());
         self
     }
 
-    /// A `Host` header that is accepted besides loopback names and the bound address; `*` accepts all. What protects a
-    /// server on this machine from web pages (DNS rebinding) is the refusal of all others.
+    /// A `Host` header that is accepted besides loopback names and the bound address; `*` accepts all. What
+    /// protects a server on this machine from web pages (DNS rebinding) is the refusal of all others.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.options.callers.allowed_hosts.push(host.into());
         self
     }
 
-    /// An `Origin` header that is accepted besides loopback ones, and whose pages can use the server from browsers (CORS); `*`
-    /// accepts all.
+    /// An `Origin` header that is accepted besides loopback ones, and whose pages can use the server from
+    /// browsers (CORS); `*` accepts all.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.options.callers.allowed_origins.push(origin.into());
         self
     }
 
-    /// Where clients reach the endpoint from outside, such as `https://mcp.example.com/mcp`: its host and its origin are
-    /// accepted. Fails in [`HttpServer::bind`] if it is no http or https URL.
+    /// Sets the public URL of the endpoint, such as `https://mcp.example.com/mcp`; its host and its origin
+    /// are accepted. Fails in [`HttpServer::bind`] if it is no http or https URL.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.options.callers.public_url = Some(url.into());
         self
@@ -69,76 +69,79 @@ impl HttpServer {
         self
     }
 
-    /// Whether legacy clients get sessions. Without, they cannot be asked anything, hear of no changes and come back to no
-    /// stream, and any process can answer any request. Default: they do.
+    /// Sets whether legacy clients get sessions. Without sessions they cannot be sent input requests, receive
+    /// no change notifications and cannot resume streams, and any process can answer any request. Default:
+    /// true.
     pub fn sessions(mut self, sessions: bool) -> Self {
         self.options.sessions = sessions;
         self
     }
 
-    /// After how long without use a session ends. Default: half an hour.
+    /// Sets the time without use after which a session ends. Default: half an hour.
     pub fn session_idle(mut self, limit: Duration) -> Self {
         self.options.session_idle = limit;
         self
     }
 
-    /// Most sessions at a time. Above it the one ends that has not been used for longest, of those whose client has done no more
-    /// than `initialize`; where there is none, `initialize` is refused with 503. Default: 10,000.
+    /// Sets the maximum number of sessions. Above it the server ends the session with the longest time
+    /// without use, among those with a client that has sent only `initialize`; if there is none, `initialize`
+    /// is refused with 503. Default: 10,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.options.max_sessions = sessions;
         self
     }
 
-    /// The same for the sessions of one owner: a principal or, where nobody signs in, an IPv4 address or IPv6 network of 64
-    /// bits. Loopback addresses and trusted proxies are nobody's. Default: 1000.
+    /// The same for the sessions of one owner: a principal or, where nobody signs in, an IPv4 address or IPv6
+    /// network of 64 bits. Loopback addresses and trusted proxies are nobody's. Default: 1000.
     pub fn max_sessions_per_owner(mut self, sessions: usize) -> Self {
         self.options.max_sessions_per_owner = sessions;
         self
     }
 
-    /// Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies of requests until
-    /// they are answered. One owner has an eighth of it, one session a sixteenth. What would need more is refused with 503.
-    /// Default: 512 MiB.
+    /// Bytes that are kept for clients: events of legacy sessions that may have to be sent again, and bodies
+    /// of requests until they are answered. One owner has an eighth of it, one session a sixteenth. What
+    /// would need more is refused with 503. Default: 512 MiB.
     pub fn max_kept_bytes(mut self, bytes: usize) -> Self {
         self.options.max_kept_bytes = bytes;
         self
     }
 
-    /// Keep sessions where other processes find them: any of them then answers any request of a session. They also need one
-    /// [`Bus`](crate::store::Bus), on which they tell each other what their clients say, and the same
-    /// [`state_keys`](super::ServerBuilder::state_keys). A session that nobody uses then ends after `session_idle`, and
-    /// before twice that. `initialize`, and what changes a session, is refused while the store fails. Default: sessions live
-    /// in this process.
+    /// Stores sessions for other processes: any of them then answers any request of a session. They also need
+    /// one [`Bus`](crate::store::Bus), on which they tell each other what their clients say, and the same
+    /// [`state_keys`](super::ServerBuilder::state_keys). A session that nobody uses then ends after
+    /// `session_idle`, and before twice that. `initialize`, and what changes a session, is refused while the
+    /// store fails. Default: sessions live in this process.
     pub fn session_store(mut self, store: Arc<dyn SessionStore>) -> Self {
         self.options.stores.sessions = Some(store);
         self
     }
 
-    /// Keep the events of streams where other processes find them: a client then comes back to its streams at any process, and
-    /// a call goes on where it began. While the store fails, streams go on as they would without. It needs a
-    /// [`session_store`](HttpServer::session_store), or [`HttpServer::bind`] fails. Default: a stream lives in the process
-    /// where its call runs.
+    /// Stores the events of streams for other processes: a client then comes back to its streams at any
+    /// process, and a call goes on where it began. While the store fails, streams go on as they would
+    /// without. It needs a [`session_store`](HttpServer::session_store), or [`HttpServer::bind`] fails.
+    /// Default: a stream lives in the process where its call runs.
     pub fn event_store(mut self, store: Arc<dyn EventStore>) -> Self {
         self.options.stores.events = Some(store);
         self
     }
 
-    /// Most open connections, and no more than the process's limit of descriptors leaves; more are closed at once. Default:
-    /// 10,000.
+    /// Sets the maximum number of open connections, which the process's limit of descriptors also bounds;
+    /// more are closed at once. Default: 10,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.max_connections = connections;
         self
     }
 
-    /// How long calls in flight, and tasks that cannot run again elsewhere, may go on after [`Listening::close`]. Default: five
-    /// seconds.
+    /// Sets the time for which calls in flight, and tasks that cannot run again elsewhere, may continue after
+    /// [`Listening::close`]. Default: five seconds.
     pub fn drain_limit(mut self, limit: Duration) -> Self {
         self.drain_limit = limit;
         self
     }
 
-    /// Listen and serve; port 0 picks a free one. Needs a tokio runtime with I/O and time enabled. Fails with kind
-    /// `usage` for a path without its `/`, and with kind `transport` when the address cannot be had.
+    /// Listens and serves; port 0 picks a free one. Needs a tokio runtime with I/O and time enabled. Fails
+    /// with kind `usage` for a path without its `/`, and with kind `transport` when the address cannot be
+    /// had.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Listening, Error> {
         self.check()?;
         let driver = driver()?;
@@ -153,9 +156,10 @@ impl HttpServer {
         self.serve(driver, listener.map_err(|error| cannot_listen(&error))?)
     }
 
-    /// Listen on a Unix socket at this path and serve; otherwise as [`HttpServer::bind`]. Only this user can connect: the
-    /// file has mode 0600, which you can change. One that a server left behind is replaced; fails with kind `transport`
-    /// when a server listens there, or when the file is no socket. The file is removed when the listener is closed.
+    /// Listens on a Unix socket at this path and serves; otherwise as [`HttpServer::bind`]. Only this user
+    /// can connect: the file has mode 0600, which you can change. One that a server left behind is replaced;
+    /// fails with kind `transport` when a server listens there, or when the file is no socket. The file is
+    /// removed when the listener is closed.
     pub async fn bind_unix(self, path: impl AsRef<Path>) -> Result<Listening, Error> {
         self.check()?;
         let driver = driver()?;
@@ -166,9 +170,10 @@ impl HttpServer {
         self.serve(driver, listener)
     }
 
-    /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio runtime with time
-    /// enabled. Fails as [`HttpServer::bind`] does for wrong options. The connections are not ours, so `max_connections` is the
-    /// most requests that are answered at a time; further ones are refused with 503.
+    /// The endpoint as a [`tower_service::Service`], for axum, hyper and the like to carry. Needs a tokio
+    /// runtime with time enabled. Fails as [`HttpServer::bind`] does for wrong options. The connections are
+    /// not ours, so `max_connections` is the most requests that are answered at a time; further ones are
+    /// refused with 503.
     pub fn tower_service(self) -> Result<HttpService, Error> {
         self.check()?;
         let driver = driver()?;
@@ -231,7 +236,7 @@ pub struct Listening {
     address: Option<SocketAddr>,
     url: String,
     phase: watch::Sender<Phase>,
-    /// How serving has ended. Closed without where the runtime has ended first.
+    /// The result of serving. Closed without a result if the runtime ended first.
     ended: watch::Receiver<Option<Result<(), Error>>>,
 }
 
@@ -246,8 +251,8 @@ impl Listening {
         self.address
     }
 
-    /// End gracefully: take no more requests, and wait until those in flight are answered or the drain limit has
-    /// passed.
+    /// Ends gracefully: takes no more requests, and waits until those in flight are answered or the drain
+    /// limit has passed.
     pub async fn close(self) {
         self.phase.send_replace(Phase::Draining);
         // That it had ended before is no news to who ends it.

@@ -1,4 +1,4 @@
-//! What a server can offer, and how each is described.
+//! Items of a server, and the builders of their definitions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::server::call::Handler;
 
 type Bind = Box<dyn FnOnce(Arc<States>) -> Result<Arc<dyn Handler>, String> + Send>;
 
-/// Anything [`Server::add`](super::Server::add) takes: a [`Tool`], [`Resource`], [`ResourceTemplate`], [`Prompt`] or
-/// [`Completion`].
+/// Anything [`Server::add`](super::Server::add) takes: a [`Tool`], [`Resource`], [`ResourceTemplate`],
+/// [`Prompt`] or [`Completion`].
 pub struct Item {
     pub(super) kind: Kind,
     pub(super) name: String,
@@ -41,7 +41,7 @@ impl Item {
     }
 }
 
-/// What every kind of item has besides its definition.
+/// The settings that every kind of item has besides its definition.
 pub(super) struct Offered {
     pub timeout: Option<Duration>,
     pub asks: Vec<(String, Ask)>,
@@ -68,22 +68,24 @@ impl Offered {
 macro_rules! offering {
     ($kind:ident) => {
         impl $kind {
-            /// Scopes that a caller's token needs, all of them; else it is refused with 403 and told which, before the handler
-            /// runs. Standard streams and clients of the same process need none; over HTTP, a server without
-            /// [`auth`](super::ServerBuilder::auth) refuses everybody.
+            /// Scopes that a caller's token needs, all of them; else it is refused with 403 and told which,
+            /// before the handler runs. Standard streams and clients of the same process need none; over
+            /// HTTP, a server without [`auth`](super::ServerBuilder::auth) refuses everybody.
             pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
                 self.offered.scopes = scopes.into_iter().map(Into::into).collect();
                 self
             }
 
-            /// Who sees it: to others it is not there, neither in lists nor when they ask for it. Lists with such items are for no
-            /// shared cache, whatever [`cache`](super::ServerBuilder::cache) says.
+            /// Sets the callers to which the item is visible. For others it does not exist, neither in lists
+            /// nor in requests. Lists with such items are for no shared cache, whatever
+            /// [`cache`](super::ServerBuilder::cache) states.
             pub fn visible_to(mut self, visible_to: Visibility) -> Self {
                 self.offered.visible_to = Some(visible_to);
                 self
             }
 
-            /// How long a call may take; then the caller gets an error and the handler is dropped. Default: no limit.
+            /// Sets the time limit of a call; after it the caller gets an error and the handler is dropped.
+            /// Default: no limit.
             pub fn timeout(mut self, limit: Duration) -> Self {
                 self.offered.timeout = Some(limit);
                 self
@@ -98,7 +100,7 @@ macro_rules! describing {
         offering!($kind);
 
         impl $kind {
-            /// What it is, for people and models.
+            /// Sets the description, for people and models.
             pub fn description(mut self, text: impl Into<String>) -> Self {
                 self.definition.description = Some(text.into());
                 self
@@ -116,8 +118,9 @@ macro_rules! describing {
                 self
             }
 
-            /// Ask the client this before the handler runs, which then finds the answer under the key in
-            /// [`Context::answers`](super::Context::answers). A handler whose questions are all asked so runs once.
+            /// Asks the client this before the handler runs, which then finds the answer under the key in
+            /// [`Context::answers`](super::Context::answers). A handler whose questions are all asked so runs
+            /// once.
             pub fn asks(mut self, key: impl Into<String>, ask: Ask) -> Self {
                 self.offered.asks.push((key.into(), ask));
                 self
@@ -142,8 +145,9 @@ pub struct Tool {
 describing!(Tool, model::Tool);
 
 impl Tool {
-    /// A tool answered by an async function. Its input schema is that of its [`Args`](super::Args), its output schema
-    /// that of the [`Json`](super::Json) it returns. It runs in its connection's task, so it must not block.
+    /// A tool answered by an async function. Its input schema is that of its [`Args`](super::Args), its
+    /// output schema that of the [`Json`](super::Json) it returns. It runs in its connection's task, so it
+    /// must not block.
     pub fn new<M: 'static>(
         name: impl Into<String>,
         handler: impl ParametersFn<M> + HandlerFn<ForTool, M>,
@@ -151,8 +155,8 @@ impl Tool {
         Tool::of(name.into(), handler)
     }
 
-    /// A tool answered by a function that may block: it gets a thread of its own, from tokio's pool. When its caller
-    /// leaves it goes on, and can ask [`Context::is_cancelled`](super::Context::is_cancelled).
+    /// A tool answered by a function that may block: it gets a thread of its own, from tokio's pool. When its
+    /// caller leaves it goes on, and can ask [`Context::is_cancelled`](super::Context::is_cancelled).
     pub fn blocking<M: 'static>(
         name: impl Into<String>,
         handler: impl ParametersFn<M> + BlockingFn<ForTool, M>,
@@ -170,36 +174,38 @@ impl Tool {
         Tool { definition, offered: Offered::new(handler) }
     }
 
-    /// Take this JSON Schema (2020-12, `"type": "object"`) for the arguments instead of that of the type.
+    /// Uses this JSON Schema (2020-12, `"type": "object"`) for the arguments instead of that of the type.
     pub fn input_schema(mut self, schema: Value) -> Self {
         self.definition.input_schema = schema;
         self
     }
 
-    /// Let its calls become tasks, which outlive their request: for clients that know of tasks (optional), or for all, which
-    /// clients that do not know of tasks then cannot call (required). Nothing else changes for the handler: its progress is the
-    /// task's status, and what it asks is asked in the task. Default: never.
+    /// Lets its calls become tasks, which outlive their request: for clients that know of tasks (optional),
+    /// or for all, which clients that do not know of tasks then cannot call (required). Nothing else changes
+    /// for the handler: its progress is the task's status, and what it asks is asked in the task. Default:
+    /// never.
     pub fn task(mut self, support: TaskSupport) -> Self {
         self.offered.task.support = support;
         self
     }
 
-    /// When the process that works on a task dies, another one, or the same when it is there again, runs the handler again:
-    /// with its last [`checkpoint`](super::Context::checkpoint), with what it did [`once`](super::Context::once), and with the
-    /// answers it had. Without this such a task fails.
+    /// Lets another process, or the same one after a restart, run the handler again when the process that
+    /// works on a task dies: with its last [`checkpoint`](super::Context::checkpoint), with the results of
+    /// [`once`](super::Context::once), and with the answers it had. Without this such a task fails.
     pub fn resumable(mut self) -> Self {
         self.offered.task.resumable = true;
         self
     }
 
-    /// For how long its tasks are kept, from their creation on. Default: as
-    /// [`ServerBuilder::task_ttl`](super::ServerBuilder::task_ttl) says.
+    /// Sets the lifetime of its tasks, from their creation. Default: that of
+    /// [`ServerBuilder::task_ttl`](super::ServerBuilder::task_ttl).
     pub fn task_ttl(mut self, time: Duration) -> Self {
         self.offered.task.ttl = Some(time);
         self
     }
 
-    /// How many of its tasks one process works on at the same time, at least 1; the others wait. Default: any number.
+    /// Sets the maximum number of its tasks that one process runs at the same time, at least 1; the others
+    /// wait. Default: unlimited.
     pub fn task_concurrency(mut self, tasks: usize) -> Self {
         self.offered.task.concurrency = Some(tasks);
         self
@@ -334,8 +340,8 @@ pub struct Prompt {
 describing!(Prompt, model::Prompt);
 
 impl Prompt {
-    /// A prompt filled in by an async function. Its arguments are the fields of its [`Args`](super::Args); their
-    /// values are strings.
+    /// A prompt filled in by an async function. Its arguments are the fields of its [`Args`](super::Args);
+    /// their values are strings.
     pub fn new<M: 'static>(
         name: impl Into<String>,
         handler: impl ParametersFn<M> + HandlerFn<ForPrompt, M>,
@@ -375,7 +381,8 @@ pub struct Completion {
 offering!(Completion);
 
 impl Completion {
-    /// Of a prompt's arguments. The handler answers for all of them: [`Partial`](super::Partial) says for which one.
+    /// Completions of a prompt's arguments. The handler answers for all of them: [`Partial`](super::Partial)
+    /// names the argument.
     pub fn prompt<M: 'static>(
         name: impl Into<String>,
         handler: impl ParametersFn<M> + HandlerFn<ForCompletion, M>,
@@ -384,7 +391,7 @@ impl Completion {
         Completion { reference, offered: Offered::new(handler) }
     }
 
-    /// Of the variables of a resource template.
+    /// Completions of the variables of a resource template.
     pub fn resource_template<M: 'static>(
         uri_template: impl Into<String>,
         handler: impl ParametersFn<M> + HandlerFn<ForCompletion, M>,

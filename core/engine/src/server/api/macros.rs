@@ -1,4 +1,4 @@
-//! The attribute macros, and what registers what they make.
+//! The attribute macros, and the macro that registers their items.
 
 pub use trunnion_macros::{completion, prompt, resource, tool};
 

@@ -1,4 +1,4 @@
-//! The server as Rust programs write it: plain async functions, typed arguments and results.
+//! The server API for Rust programs: plain async functions, typed arguments and results.
 
 mod asking;
 mod extract;
@@ -81,7 +81,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begin to describe a server: its programmatic name and its version.
+    /// Begins to describe a server: its programmatic name and its version.
     pub fn builder(name: impl Into<String>, version: impl Into<String>) -> ServerBuilder {
         ServerBuilder {
             info: Implementation { name: name.into(), version: version.into(), ..Implementation::default() },
@@ -104,7 +104,7 @@ impl Server {
         }
     }
 
-    /// Offer one thing more. Fails with kind `usage` when its definition is not valid, when something of its name is
+    /// Adds one item. Fails with kind `usage` when its definition is not valid, when something of its name is
     /// there already, or when it wants a [`State`] that the server does not have.
     pub fn add(&self, item: impl Into<Item>) -> Result<(), Error> {
         let Item { kind, definition, offered, name } = item.into();
@@ -119,29 +119,29 @@ impl Server {
         self.core.add(kind, &definition, behaviour, handler).map_err(|invalid| Error::usage(invalid.0))
     }
 
-    /// Offer a tool no longer. False: there was none. Calls in flight are finished.
+    /// Removes a tool. Returns false if there was none. Calls in flight are finished.
     pub fn remove_tool(&self, name: &str) -> bool {
         self.core.remove(Kind::Tool, name)
     }
 
-    /// Offer a resource no longer. False: there was none.
+    /// Removes a resource. Returns false if there was none.
     pub fn remove_resource(&self, uri: &str) -> bool {
         self.core.remove(Kind::Resource, uri)
     }
 
-    /// Offer a resource template no longer. False: there was none.
+    /// Removes a resource template. Returns false if there was none.
     pub fn remove_resource_template(&self, uri_template: &str) -> bool {
         self.core.remove(Kind::ResourceTemplate, uri_template)
     }
 
-    /// Offer a prompt no longer. False: there was none.
+    /// Removes a prompt. Returns false if there was none.
     pub fn remove_prompt(&self, name: &str) -> bool {
         self.core.remove(Kind::Prompt, name)
     }
 
-    /// Serve the standard streams until the client closes standard input. Standard output belongs to the protocol: from
-    /// here on file descriptor 1 is standard error, so that a stray `println!` does no harm. Needs a tokio runtime with
-    /// I/O and time enabled; fails with kind `transport`.
+    /// Serves the standard streams until the client closes standard input. Standard output belongs to the
+    /// protocol: from here on file descriptor 1 is standard error, so that a stray `println!` does no harm.
+    /// Needs a tokio runtime with I/O and time enabled; fails with kind `transport`.
     pub async fn serve_stdio(&self) -> Result<(), Error> {
         let driver = driver()?;
         let failed = |error: std::io::Error| {
@@ -155,13 +155,13 @@ impl Server {
         Ok(())
     }
 
-    /// Serve Streamable HTTP at `/mcp` of an address such as `127.0.0.1:8000` until the future is dropped. For options,
-    /// the URL and a graceful end, use [`Server::http`].
+    /// Serves Streamable HTTP at `/mcp` of an address such as `127.0.0.1:8000` until the future is dropped.
+    /// For options, the URL and a graceful end, use [`Server::http`].
     pub async fn serve_http(&self, address: impl tokio::net::ToSocketAddrs) -> Result<(), Error> {
         self.http().bind(address).await?.closed().await
     }
 
-    /// Serve Streamable HTTP with options.
+    /// Serves Streamable HTTP with options.
     pub fn http(&self) -> HttpServer {
         HttpServer::new(self.core.clone(), self.stores.clone())
     }
@@ -171,14 +171,15 @@ impl Server {
         self.core.publish(&Notice::Resource(uri.into()));
     }
 
-    /// Tell that what a user was asked to do at a page is done ([`Ask::elicitation_id`]). Only the session that was asked is
-    /// told, once, wherever it is served; and only where its revision has that notification, 2025-11-25. In later ones the
-    /// client sends its request again when the user is back. (2025-11-25, elicitation, "Completion Notifications".)
+    /// Tell that what a user was asked to do at a page is done ([`Ask::elicitation_id`]). Only the session
+    /// that was asked is told, once, wherever it is served; and only where its revision has that
+    /// notification, 2025-11-25. In later ones the client sends its request again when the user is back.
+    /// (2025-11-25, elicitation, "Completion Notifications".)
     pub fn elicitation_complete(&self, elicitation_id: impl Into<String>) {
         self.core.publish(&Notice::ElicitationComplete(elicitation_id.into()));
     }
 
-    /// How many connections are open, over all transports.
+    /// Returns the number of open connections, over all transports.
     pub fn connections(&self) -> u64 {
         self.core.counters.live(Live::Connection)
     }
@@ -234,14 +235,14 @@ pub struct ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Let nobody in over HTTP but those with a token that this allows. Standard streams and clients of this process need
+    /// Requires a token that this allows over HTTP. Standard streams and clients of this process need
     /// none. Default: everybody is let in.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = Some(auth);
         self
     }
 
-    /// How to use the server, for the model.
+    /// Sets the instructions for the model on the use of the server.
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
         self
@@ -253,14 +254,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Serve these eras of the protocol only; the default is both.
+    /// Serves these eras of the protocol only; the default is both.
     pub fn eras(mut self, eras: impl IntoIterator<Item = Era>) -> Self {
         self.eras = eras.into_iter().collect();
         self
     }
 
-    /// For how long clients may keep what they have listed and read, and whether caches may share it between users.
-    /// Default: not at all.
+    /// Sets the time for which clients may cache lists and resources, and whether caches may share them
+    /// between users. Default: no caching.
     pub fn cache(mut self, time_to_live: Duration, shared: bool) -> Self {
         self.cache = (time_to_live, shared);
         self
@@ -272,20 +273,21 @@ impl ServerBuilder {
         self
     }
 
-    /// What a client cannot exceed: size and depth of a message, requests in flight.
+    /// Sets the limits of a client: size and depth of a message, requests in flight.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The keys that seal what a call leaves with the client while it asks something: 32 bytes each in Base64. The first
-    /// seals, all of them open. Where several processes serve, all need the same; without keys, each has one of its own.
+    /// The keys that seal what a call leaves with the client while it asks something: 32 bytes each in
+    /// Base64. The first seals, all of them open. Where several processes serve, all need the same; without
+    /// keys, each has one of its own.
     pub fn state_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.state_keys = keys.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How long a client may take to come back with answers. Default: an hour.
+    /// Sets the time in which a client must return answers. Default: an hour.
     pub fn state_ttl(mut self, limit: Duration) -> Self {
         self.state_ttl = limit;
         self
@@ -303,68 +305,71 @@ impl ServerBuilder {
         self
     }
 
-    /// Keep all that outlives a process, or is shared by several, in what [`store::open`](crate::store::open) gives: tasks, the sessions of
-    /// older clients and the streams that they come back to, what changes, and the key that seals what clients keep. It is
-    /// [`bus`](ServerBuilder::bus), [`task_store`](ServerBuilder::task_store), [`state_keys`](ServerBuilder::state_keys),
-    /// [`session_store`](HttpServer::session_store) and [`event_store`](HttpServer::event_store) in one; what is said after it
-    /// takes the place of its part. Default: all of it is in the memory of this process.
+    /// Stores all that outlives a process, or is shared by several, in what
+    /// [`store::open`](crate::store::open) gives: tasks, the sessions of older clients and the streams that
+    /// they come back to, what changes, and the key that seals what clients keep. It is
+    /// [`bus`](ServerBuilder::bus), [`task_store`](ServerBuilder::task_store),
+    /// [`state_keys`](ServerBuilder::state_keys), [`session_store`](HttpServer::session_store) and
+    /// [`event_store`](HttpServer::event_store) in one; what is said after it takes the place of its part.
+    /// Default: all of it is in the memory of this process.
     pub fn store(mut self, stores: Stores) -> Self {
         self.stores = HttpStores { sessions: Some(stores.sessions), events: Some(stores.events) };
         self.state_keys = vec![stores.state_key];
         self.bus(stores.bus).task_store(stores.tasks)
     }
 
-    /// Share changes with the servers of other processes: whoever listens at one of them hears of what changes at any. Default:
-    /// what changes is heard here.
+    /// Share changes with the servers of other processes: whoever listens at one of them hears of what
+    /// changes at any. Default: what changes is heard here.
     pub fn bus(mut self, bus: Arc<dyn Bus>) -> Self {
         self.bus = Some(bus);
         self
     }
 
-    /// Keep tasks in this store, so that they outlive the process and are worked on by any process that has the same store and
-    /// the same tools. Processes that share one should share a [`bus`](ServerBuilder::bus) too: without it, what happens at
-    /// another is noticed later. Default: in the memory of this process.
+    /// Stores tasks in this store, so that they outlive the process and are worked on by any process that has
+    /// the same store and the same tools. Processes that share one should share a [`bus`](ServerBuilder::bus)
+    /// too: without it, what happens at another is noticed later. Default: in the memory of this process.
     pub fn task_store(mut self, store: Arc<dyn TaskStore>) -> Self {
         self.task_store = Some(store);
         self
     }
 
-    /// For how long a task is kept, from its creation on; `None`: for ever. A client of 2025-11-25 can ask for less. Default: a
-    /// day.
+    /// Sets the lifetime of a task, from its creation; `None`: without limit. A client of 2025-11-25 can
+    /// request a shorter one. Default: a day.
     pub fn task_ttl(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.tasks.ttl = time.into();
         self
     }
 
-    /// How often clients should look at a task; progress that comes faster is told no more often. Default: a second.
+    /// Sets the interval at which clients should poll a task; faster progress is reported no more often.
+    /// Default: a second.
     pub fn task_poll_interval(mut self, time: Duration) -> Self {
         self.tasks.poll = time;
         self
     }
 
-    /// Most bytes of a task's result; a task with a larger one fails. Default: 4 MiB.
+    /// Sets the maximum size of a task's result in bytes; a task with a larger one fails. Default: 4 MiB.
     pub fn task_result_limit(mut self, bytes: usize) -> Self {
         self.tasks.result_bytes = bytes;
         self
     }
 
-    /// After how long without a sign of life of its process another one may take a task. A process gives three signs in that
-    /// time. Default: 30 seconds.
+    /// Sets the time after the last heartbeat of a process after which another one may take its task. A
+    /// process sends three heartbeats in that time. Default: 30 seconds.
     pub fn task_lease(mut self, time: Duration) -> Self {
         self.tasks.lease = time;
         self
     }
 
-    /// Most tasks that this process works on: of one caller, which is a principal or a legacy session, and in all. More are
-    /// refused. Defaults: 100 and 10,000.
+    /// Sets the maximum number of tasks that this process runs: of one caller, which is a principal or a
+    /// legacy session, and in all. More are refused. Defaults: 100 and 10,000.
     pub fn max_tasks(mut self, per_caller: usize, in_all: usize) -> Self {
         (self.tasks.per_owner, self.tasks.most) = (per_caller, in_all);
         self
     }
 
-    /// Most tasks that are kept of one owner, which is a principal, a legacy session, or all others together, and most bytes of
-    /// them. The oldest that are over are forgotten before their time to make room for new ones; where those that are not over
-    /// leave none, new ones are refused. Defaults: 10,000 and 1 GiB.
+    /// Sets the maximum number, and total bytes, of the stored tasks of one owner, which is a principal, a
+    /// legacy session, or all others together. The oldest finished tasks are removed early to make room for
+    /// new ones; if unfinished tasks leave no room, new ones are refused. Defaults: 10,000 and 1 GiB.
     pub fn kept_tasks(mut self, tasks: u64, bytes: u64) -> Self {
         self.tasks.kept = crate::store::TaskQuota { tasks, bytes };
         self
@@ -376,32 +381,32 @@ impl ServerBuilder {
         self
     }
 
-    /// Offer a tool.
+    /// Adds a tool.
     pub fn tool(self, tool: Tool) -> Self {
         self.item(tool)
     }
 
-    /// Offer a resource.
+    /// Adds a resource.
     pub fn resource(self, resource: Resource) -> Self {
         self.item(resource)
     }
 
-    /// Offer a resource template.
+    /// Adds a resource template.
     pub fn resource_template(self, template: ResourceTemplate) -> Self {
         self.item(template)
     }
 
-    /// Offer a prompt.
+    /// Adds a prompt.
     pub fn prompt(self, prompt: Prompt) -> Self {
         self.item(prompt)
     }
 
-    /// Offer completions of the arguments of a prompt or a resource template.
+    /// Adds completions of the arguments of a prompt or a resource template.
     pub fn completion(self, completion: Completion) -> Self {
         self.item(completion)
     }
 
-    /// Offer several things, such as a list made at run time.
+    /// Adds several items, such as a list made at run time.
     pub fn items(mut self, items: impl IntoIterator<Item = Item>) -> Self {
         self.items.extend(items);
         self

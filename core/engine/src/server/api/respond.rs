@@ -1,4 +1,4 @@
-//! What handlers can return.
+//! Results of handlers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,19 +36,19 @@ pub trait IntoResult<K> {
     }
 }
 
-/// Of a tool.
+/// The kind of a tool.
 #[derive(Debug)]
 pub enum ForTool {}
 
-/// Of a resource or a resource template.
+/// The kind of a resource or a resource template.
 #[derive(Debug)]
 pub enum ForResource {}
 
-/// Of a prompt.
+/// The kind of a prompt.
 #[derive(Debug)]
 pub enum ForPrompt {}
 
-/// Of completions.
+/// The kind of completions.
 #[derive(Debug)]
 pub enum ForCompletion {}
 
@@ -56,7 +56,8 @@ pub enum ForCompletion {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
-/// A failure that the model is to read: the tool's result with `isError`. Elsewhere it is an `internal_error`.
+/// A failure that the model is to read: the tool's result with `isError`. Elsewhere it is an
+/// `internal_error`.
 ///
 /// Every error becomes one with `?`, and then its text is what the model reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

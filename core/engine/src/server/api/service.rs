@@ -1,4 +1,4 @@
-//! The endpoint as a service of tower, which the web servers of Rust programs carry.
+//! The endpoint as a tower service, mounted in the web server of a Rust program.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -22,10 +22,11 @@ use crate::server::http::{Endpoint, HttpOptions, Phase, ResponseBody, too_many};
 /// A Streamable HTTP endpoint that another web server carries; from
 /// [`HttpServer::tower_service`](super::HttpServer::tower_service). Clones are the same endpoint.
 ///
-/// It looks at the whole path of a request, so it belongs where the path is left as it came (axum: `route_service`, not
-/// `nest_service`). A [`SocketAddr`] among the request's extensions is taken for who has connected, which matters for
-/// [`trusted_proxy`](super::HttpServer::trusted_proxy) alone. Dropping the response's future or its body is the caller
-/// leaving: its call is cancelled, or goes on for a while where its session lets it come back.
+/// It looks at the whole path of a request, so it belongs where the path is left as it came (axum:
+/// `route_service`, not `nest_service`). A [`SocketAddr`] among the request's extensions is taken for who has
+/// connected, which matters for [`trusted_proxy`](super::HttpServer::trusted_proxy) alone. Dropping the
+/// response's future or its body is the caller leaving: its call is cancelled, or goes on for a while where
+/// its session lets it come back.
 ///
 /// Sessions and streams end when the last clone and the last response are dropped.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ struct Carried {
     drain_limit: Duration,
     /// Every request that is being answered has a copy.
     requests: Arc<()>,
-    /// Most of them.
+    /// The maximum number of requests.
     most: usize,
 }
 
@@ -66,8 +67,8 @@ impl HttpService {
         }
     }
 
-    /// End what only waits for changes, so that the web server's own graceful end need not wait for it, and hand tasks over to
-    /// other processes. Calls in flight go on. Calling this again does nothing.
+    /// Ends what only waits for changes, so that the web server's own graceful end need not wait for it, and
+    /// hands tasks over to other processes. Calls in flight go on. Calling this again does nothing.
     pub fn drain(&self) {
         self.carried.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;

@@ -1,4 +1,4 @@
-//! What was found out about tokens, for a while. Tokens are known by their digests.
+//! Cache of the verdicts on tokens. The keys are digests of the tokens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use trunnion_proto::auth::resource::{Caller, Refusal};
 
 use crate::lock;
 
-/// Most tokens that are remembered.
+/// Maximum number of cached tokens.
 const MAX_KNOWN: usize = 4096;
 
 /// SHA-256 of a token.
@@ -18,7 +18,7 @@ pub(super) fn digest(token: &str) -> Digest {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// What was found out: who it is of, or that it is not good.
+/// The result of a check: the caller, or the refusal.
 pub(super) type Verdict = Result<Arc<Caller>, Refusal>;
 
 /// The tokens of one endpoint. Times are seconds since 1970.
@@ -26,7 +26,7 @@ pub(super) type Verdict = Result<Arc<Caller>, Refusal>;
 pub(super) struct Known(Mutex<HashMap<Digest, (u64, Verdict)>>);
 
 impl Known {
-    /// What is known of a token still.
+    /// Returns the cached verdict on a token, unless it has expired.
     pub fn get(&self, token: &Digest, now: u64) -> Option<Verdict> {
         let known = lock(&self.0);
         known.get(token).filter(|(until, _)| *until > now).map(|(_, verdict)| verdict.clone())

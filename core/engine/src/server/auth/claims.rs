@@ -1,4 +1,4 @@
-//! The verified claims of who calls, for handlers.
+//! The verified claims of the caller, for handlers.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use trunnion_proto::auth::resource::Caller;
 
-/// Who calls: the verified claims of the token. As a parameter of a handler it wants a caller with a token; where the server
-/// also serves standard streams, take `Option<Claims>`. Cheap to clone.
+/// The verified claims of the caller's token. As a parameter of a handler it requires a caller with a token;
+/// if the server also serves standard streams, use `Option<Claims>`. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Claims(Arc<Caller>);
 
@@ -31,22 +31,23 @@ impl Claims {
         self.text("client_id")
     }
 
-    /// What the token lets its owner do.
+    /// Returns the scopes of the token.
     pub fn scopes(&self) -> &[String] {
         self.0.scopes()
     }
 
-    /// Whether it is among the scopes.
+    /// Returns true if the token has the scope.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.0.has_scope(scope)
     }
 
-    /// When the token expires, in seconds since 1970.
+    /// Returns the expiry of the token, in seconds since 1970.
     pub fn expires_at(&self) -> Option<u64> {
         self.0.expires()
     }
 
-    /// Who it is, among all issuers: one text for each issuer and subject (or client, where there is no subject).
+    /// Returns the principal, unique among all issuers: one text for each issuer and subject (or client, if
+    /// there is no subject).
     pub fn principal(&self) -> &str {
         self.0.principal()
     }

@@ -1,4 +1,4 @@
-//! The guard of one endpoint: from a request's head to who calls, or to the refusal.
+//! Authorization of the requests to one endpoint: returns the caller or the refusal for a request's head.
 
 use std::sync::{Arc, Mutex};
 
@@ -27,18 +27,18 @@ use crate::server::seal::Sealer;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-/// What nonces are sealed for.
+/// The binding under which nonces are sealed.
 const NONCE_BINDING: &[u8] = b"dpop nonce";
-/// How long what a JWT says is believed without looking again, in seconds: a withdrawn key is good for so long.
+/// The time for which a verified JWT is cached, in seconds; a withdrawn key is accepted for so long.
 const KEEP: u64 = 300;
 /// Seconds after which a client may try again when tokens cannot be checked.
 const RETRY_AFTER: &str = "5";
-/// In the place of an issuer, for claims that name none: of fixed tokens, and of the program's own check. No URL, as issuers
-/// are.
+/// In the place of an issuer, for claims that name none: of fixed tokens, and of the program's own check. No
+/// URL, as issuers are.
 const OF_TOKENS: &str = "tokens";
 const OF_PROGRAM: &str = "program";
 
-/// Who was let in.
+/// An authorized caller.
 pub(crate) struct Admitted {
     pub caller: Arc<Caller>,
     /// For the next proof, where this one's nonce grows old.
@@ -54,7 +54,7 @@ pub(crate) struct Guard {
     challenges: Challenges,
     document: Bytes,
     resource: String,
-    /// Where clients reach the endpoint, if that is known.
+    /// The public URL of the endpoint, if known.
     url: Option<String>,
     endpoint: String,
     known: Known,
@@ -62,14 +62,14 @@ pub(crate) struct Guard {
     runtime: Option<tokio::runtime::Handle>,
 }
 
-/// How a token was shown.
+/// The scheme of a presented token.
 #[derive(Clone, Copy, PartialEq)]
 enum Scheme {
     Bearer,
     Dpop,
 }
 
-/// Who has checked a token.
+/// The verifier that checked a token.
 #[derive(Clone, Copy)]
 enum Way<'a> {
     /// It is a fixed one.
@@ -83,7 +83,8 @@ enum Way<'a> {
 }
 
 impl Guard {
-    /// `url`: where clients reach the endpoint, if that is known; `endpoint`: its path. An error is of kind `usage`.
+    /// `url`: where clients reach the endpoint, if that is known; `endpoint`: its path. An error is of kind
+    /// `usage`.
     pub fn new(auth: &Auth, url: Option<String>, endpoint: &str, driver: &Driver) -> Result<Guard, Error> {
         let resource = auth.resource.clone().or_else(|| url.clone()).ok_or_else(|| {
             Error::usage(
@@ -140,7 +141,8 @@ impl Guard {
         })
     }
 
-    /// The metadata, for a request that asks for it. Everybody may read it, from any page (RFC 9728, section 3.1).
+    /// The metadata, for a request that asks for it. Everybody may read it, from any page (RFC 9728, section
+    /// 3.1).
     pub fn document(&self, head: &Parts) -> Option<Response<ResponseBody>> {
         if !is_document_path(head.uri.path(), &self.resource, &self.endpoint) {
             return None;
@@ -212,12 +214,12 @@ impl Guard {
             Some(verdict) => verdict?,
             None => self.find(token, digest).await?,
         };
-        // What is remembered may have come to its end meanwhile.
+        // A cached verdict may have expired.
         caller.check_time(now)?;
         Ok(caller)
     }
 
-    /// Ask whoever knows such a token, and remember what was said for as long as that may be.
+    /// Asks the verifier of such a token, and caches its answer for as long as that may be.
     async fn find(&self, token: &str, digest: Digest) -> Verdict {
         if let Some(mut claims) = self.auth.tokens.as_ref().and_then(|tokens| tokens.find(&digest)) {
             if !claims.contains_key("aud") {
@@ -270,7 +272,7 @@ impl Guard {
         if matches!(way, Way::Fixed) || !(signed || names_issuer) {
             rules.issuers.clear();
         }
-        // Of each way its own: the same subject of two issuers is two people.
+        // Each verifier has its own: the same subject of two issuers is two principals.
         let nameless = match way {
             Way::Fixed => OF_TOKENS,
             Way::Introspected(endpoint) => endpoint,
@@ -336,8 +338,8 @@ impl Guard {
         Ok(next)
     }
 
-    /// What the client may call the endpoint: the resource, the URL that it is known by, or what was asked for, whose host was
-    /// checked. A proxy may ask for another host than its client did.
+    /// Returns the URLs that the client may use for the endpoint: the resource, the public URL, or the
+    /// requested URL, after the check of its host. A proxy may request another host than its client did.
     fn urls(&self, head: &Parts) -> Vec<String> {
         let mut urls = vec![self.resource.clone()];
         if let Some(url) = &self.url {
@@ -366,7 +368,7 @@ fn shown(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     } else if scheme.eq_ignore_ascii_case("dpop") {
         Scheme::Dpop
     } else {
-        // Of another scheme: there is no token.
+        // Another scheme: there is no token.
         return Err(Refusal::NoToken);
     };
     let token = token.trim_start();
@@ -381,12 +383,12 @@ fn shown(headers: &HeaderMap) -> Result<(Scheme, &str), Refusal> {
     Ok((scheme, token))
 }
 
-/// Whether a query holds what RFC 6750, section 2.3, would have there.
+/// Returns true if a query contains a token as in RFC 6750, section 2.3.
 fn has_token(query: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some("access_token"))
 }
 
-/// Which issuer a token says it is of: who is to check it, and nothing more.
+/// Returns the unverified issuer of a token, only to select the verifier.
 fn peek_issuer(token: &str) -> Option<String> {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;

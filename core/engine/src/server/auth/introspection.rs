@@ -13,13 +13,13 @@ use super::{ASK_LIMIT, check_url};
 use crate::Error;
 use crate::client::auth::{Failure, Fetcher};
 
-/// Most questions that are open at a time; requests above that are refused with 503.
+/// Maximum number of concurrent introspection requests; requests above that are refused with 503.
 const MAX_OPEN: usize = 64;
-/// How long an answer is remembered.
+/// The time for which an answer is cached.
 const KEEP: Duration = Duration::from_secs(10);
 
-/// Asks an authorization server about each token; answers are remembered for ten seconds, and not beyond the token's own end.
-/// Cheap to clone.
+/// Asks an authorization server about each token; answers are remembered for ten seconds, and not beyond the
+/// token's own end. Cheap to clone.
 #[derive(Clone)]
 pub struct Introspection {
     endpoint: String,
@@ -37,8 +37,8 @@ impl std::fmt::Debug for Introspection {
 }
 
 impl Introspection {
-    /// At this endpoint, with this server's own credentials (`client_secret_basic`). The answers must have `aud`: a token for
-    /// somebody else is none for this server.
+    /// At this endpoint, with this server's own credentials (`client_secret_basic`). The answers must have
+    /// `aud`: a token for somebody else is none for this server.
     pub fn new(
         endpoint: impl Into<String>,
         client_id: impl Into<String>,
@@ -54,13 +54,13 @@ impl Introspection {
         }
     }
 
-    /// How long an answer is remembered: for so long a revoked token is good still. Zero: every request asks.
+    /// Sets the time for which an answer, even for a token revoked since, is cached. Zero: no cache.
     pub fn remember(mut self, time: Duration) -> Self {
         self.keep = time;
         self
     }
 
-    /// How long the authorization server may take to answer. Default: five seconds.
+    /// Sets the time limit for an answer of the authorization server. Default: five seconds.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.fetcher = fetcher(limit);
         self

@@ -1,4 +1,4 @@
-//! Tokens that say themselves what they are good for, signed by their issuer (JWT, RFC 7519 and 9068).
+//! Verification of self-contained tokens that their issuer signed (JWT, RFC 7519 and 9068).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::Error;
 use crate::client::auth::{Failure, Fetcher};
 use crate::lock;
 
-/// Takes JWTs of one issuer. Its keys are fetched when they are first needed, asked for again when a token names one that is
-/// not known (twice a minute at most), and refreshed after ten minutes, which no request waits for. While the issuer does not
-/// answer they are used for an hour more.
-/// Cheap to clone; clones share the keys.
+/// Takes JWTs of one issuer. Its keys are fetched when they are first needed, asked for again when a token
+/// names one that is not known (twice a minute at most), and refreshed after ten minutes, which no request
+/// waits for. While the issuer does not answer they are used for an hour more. Cheap to clone; clones share
+/// the keys.
 #[derive(Clone)]
 pub struct JwtVerifier {
     issuer: String,
@@ -51,23 +51,23 @@ impl std::fmt::Debug for JwtVerifier {
 }
 
 impl JwtVerifier {
-    /// Of this issuer, whose keys are where its metadata says (RFC 8414, OpenID Connect Discovery). `iss` of the tokens must be
-    /// this very text.
+    /// A verifier for this issuer, which publishes the URL of its keys in its metadata (RFC 8414, OpenID
+    /// Connect Discovery). `iss` of the tokens must be exactly this text.
     pub fn new(issuer: impl Into<String>) -> JwtVerifier {
         let issuer = issuer.into();
         let keys = Keys::of(&issuer, ASK_LIMIT);
         JwtVerifier { issuer, key_set: None, algorithms: Algorithm::ALL.to_vec(), unknown: Vec::new(), keys }
     }
 
-    /// Where its keys are (a JWK Set), instead of where its metadata says.
+    /// Sets the URL of the issuer's keys (a JWK Set), instead of the URL in its metadata.
     pub fn jwks_uri(mut self, url: impl Into<String>) -> Self {
         self.key_set = Some(url.into());
         self
     }
 
-    /// The algorithms that tokens may be signed with, such as `ES256`. Default: RS, PS, ES (256 and 384 bits) and EdDSA. Neither
-    /// `none` nor those with a shared secret (HS) can be named: [`ServerBuilder::build`](crate::server::ServerBuilder::build)
-    /// fails.
+    /// The algorithms that tokens may be signed with, such as `ES256`. Default: RS, PS, ES (256 and 384 bits)
+    /// and EdDSA. Neither `none` nor those with a shared secret (HS) can be named:
+    /// [`ServerBuilder::build`](crate::server::ServerBuilder::build) fails.
     pub fn algorithms<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.algorithms.clear();
         for name in names {
@@ -79,7 +79,7 @@ impl JwtVerifier {
         self
     }
 
-    /// How long the issuer may take to answer. Default: five seconds.
+    /// Sets the time limit for an answer of the issuer. Default: five seconds.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.keys = Keys::of(&self.issuer, limit);
         self
@@ -242,7 +242,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(verifier.keys_for(&known, &runtime).await.expect("kept").len(), 1);
         }
-        // Whoever needs the newer ones waits for them.
+        // A caller that needs the newer ones waits for them.
         let waiting = std::pin::pin!(verifier.keys_for(&unknown, &runtime));
         assert!(futures_util::poll!(waiting).is_pending());
     }

@@ -1,9 +1,9 @@
-//! A server that lets nobody else in: who may call it, and how that is found out (authorization pages of the
-//! specification; OAuth 2.1, section 5).
+//! Authorization of the callers of a server (authorization pages of the specification; OAuth 2.1, section 5).
 //!
-//! An [`Auth`] is given to [`ServerBuilder::auth`](crate::server::ServerBuilder::auth) and holds for everything that the
-//! server serves over HTTP; standard streams and clients of the same process need no token. The rules are
-//! [`trunnion_proto::auth::resource`]'s; here are what they need of the world: HTTP, keys, the clock.
+//! An [`Auth`] is given to [`ServerBuilder::auth`](crate::server::ServerBuilder::auth) and holds for
+//! everything that the server serves over HTTP; standard streams and clients of the same process need no
+//! token. The rules are [`trunnion_proto::auth::resource`]'s; here are what they need of the world: HTTP,
+//! keys, the clock.
 //!
 //! ```
 //! use serde_json::json;
@@ -61,16 +61,17 @@ pub use trunnion_proto::auth::Secret;
 pub use trunnion_proto::auth::resource::jws::Algorithm;
 pub use trunnion_proto::auth::resource::{Refusal, Visibility};
 
-/// How long an authorization server may take to answer.
+/// Time limit for an answer of an authorization server.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A check of tokens that is the program's own; async closures `Fn(Secret)` with that result are one.
 pub trait TokenVerifier: Send + Sync + 'static {
-    /// The claims of a token; `None`: it is not good. An error is for "cannot tell now", and refuses the request with 503.
+    /// The claims of a token; `None`: it is not good. An error is for "cannot tell now", and refuses the
+    /// request with 503.
     ///
-    /// Of the claims, those that are there are checked as for any token: `aud` (which must be there), `exp`, `nbf`, and `iss`
-    /// against the [authorization servers](Auth::authorization_server), if there are any. `sub` or `client_id` says who
-    /// calls, `scope` what it may do.
+    /// Of the claims, those that are there are checked as for any token: `aud` (which must be there), `exp`,
+    /// `nbf`, and `iss` against the [authorization servers](Auth::authorization_server), if there are any.
+    /// `sub` or `client_id` says who calls, `scope` what it may do.
     fn verify(&self, token: Secret) -> BoxFuture<'static, Result<Option<Map<String, Value>>, Error>>;
 }
 
@@ -84,7 +85,7 @@ where
     }
 }
 
-/// Whether tokens may, or must, be bound to a key of the client's (DPoP, RFC 9449).
+/// Policy for tokens that are bound to a key of the client (DPoP, RFC 9449).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dpop {
@@ -97,7 +98,7 @@ pub enum Dpop {
     Required,
 }
 
-/// Whom a server lets in. Cheap to clone; clones share keys.
+/// The authorization settings of a server. Cheap to clone; clones share keys.
 #[derive(Clone, Default)]
 pub struct Auth {
     pub(super) resource: Option<String>,
@@ -113,7 +114,7 @@ pub struct Auth {
     nonces: bool,
     leeway: Option<Duration>,
     name: Option<String>,
-    /// Where authorization servers are asked from, if that is not where requests are answered.
+    /// The runtime for requests to authorization servers, if not the one that answers requests.
     runtime: Option<tokio::runtime::Handle>,
 }
 
@@ -124,18 +125,21 @@ impl std::fmt::Debug for Auth {
 }
 
 impl Auth {
-    /// Nobody, until a way to check tokens is added: [`jwt`](Auth::jwt), [`introspection`](Auth::introspection),
-    /// [`tokens`](Auth::tokens) or [`verifier`](Auth::verifier). Of several, a token is for the first that knows it: a
-    /// static token, else a JWT of a known issuer, else introspection, else the verifier.
+    /// Nobody, until a way to check tokens is added: [`jwt`](Auth::jwt),
+    /// [`introspection`](Auth::introspection), [`tokens`](Auth::tokens) or [`verifier`](Auth::verifier). Of
+    /// several, a token is for the first that knows it: a static token, else a JWT of a known issuer, else
+    /// introspection, else the verifier.
     ///
-    /// A caller is its issuer and subject. Claims that name no issuer are of the only one that is named, where there is only
-    /// one way to check tokens; else of the endpoint of the introspection, of the static tokens or of the verifier.
+    /// A caller is its issuer and subject. Claims that name no issuer are of the only one that is named,
+    /// where there is only one way to check tokens; else of the endpoint of the introspection, of the static
+    /// tokens or of the verifier.
     pub fn new() -> Auth {
         Auth::default()
     }
 
-    /// The server's identifier, for which clients ask tokens: its URL as clients know it. Default: the `public_url` of the
-    /// endpoint, else the URL of the listener. One of them is needed where there is no listener with an address.
+    /// The server's identifier, for which clients ask tokens: its URL as clients know it. Default: the
+    /// `public_url` of the endpoint, else the URL of the listener. One of them is needed where there is no
+    /// listener with an address.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
         self.resource = Some(url.into());
         self
@@ -160,52 +164,53 @@ impl Auth {
         self
     }
 
-    /// Whom tokens may be for (`aud`), where authorization servers know this server by another name than its resource; can
-    /// be given several times. Default: the resource.
+    /// Adds an accepted audience (`aud`), for authorization servers that know this server by another name
+    /// than its resource; can be repeated. Default: the resource.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Take JWTs of an issuer; can be given once for each issuer.
+    /// Accepts JWTs of an issuer; can be repeated, once for each issuer.
     pub fn jwt(mut self, verifier: JwtVerifier) -> Self {
         self.jwt.push(verifier);
         self
     }
 
-    /// Ask an authorization server about tokens.
+    /// Asks an authorization server about tokens.
     pub fn introspection(mut self, introspection: Introspection) -> Self {
         self.introspection = Some(introspection);
         self
     }
 
-    /// Take fixed tokens, for development.
+    /// Accepts fixed tokens, for development.
     pub fn tokens(mut self, tokens: StaticTokens) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// Ask the program itself.
+    /// Asks the program itself.
     pub fn verifier(mut self, verifier: impl TokenVerifier) -> Self {
         self.custom = Some(Arc::new(verifier));
         self
     }
 
-    /// Whether tokens may, or must, be bound to a key. Default: they may. Proofs are good for a minute and only once: in one
-    /// process, which is what [`dpop_nonces`](Auth::dpop_nonces) are for where there are several.
+    /// Sets the policy for tokens that are bound to a key. Default: they are allowed. Proofs are valid for a
+    /// minute and only once, in one process; several processes need [`dpop_nonces`](Auth::dpop_nonces).
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.dpop = dpop;
         self
     }
 
-    /// Want a nonce of this server in every proof (RFC 9449, section 9): proofs cannot be made in advance. Where several
-    /// processes serve, they need the same [`state_keys`](crate::server::ServerBuilder::state_keys). Default: no.
+    /// Want a nonce of this server in every proof (RFC 9449, section 9): proofs cannot be made in advance.
+    /// Where several processes serve, they need the same
+    /// [`state_keys`](crate::server::ServerBuilder::state_keys). Default: no.
     pub fn dpop_nonces(mut self, nonces: bool) -> Self {
         self.nonces = nonces;
         self
     }
 
-    /// How far clocks may differ. Default: a minute.
+    /// Sets the tolerated difference between clocks. Default: a minute.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = Some(leeway);
         self
@@ -235,7 +240,7 @@ impl Auth {
         issuers
     }
 
-    /// How many there are to check a token.
+    /// Returns the number of verifiers.
     fn ways(&self) -> usize {
         let ways = [
             !self.jwt.is_empty(),
@@ -246,7 +251,7 @@ impl Auth {
         ways.into_iter().filter(|way| *way).count()
     }
 
-    /// What is wrong with it, if anything: an error of kind `usage`.
+    /// Checks the settings. Fails with kind `usage`.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let wrong = |why: String| Err(Error::usage(format!("auth: {why}")));
         if self.ways() == 0 {

@@ -1,4 +1,4 @@
-//! Signatures of tokens and proofs.
+//! Verification of the signatures of tokens and proofs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use ring::signature::{
 use trunnion_proto::auth::resource::jws::{Algorithm, Jws};
 use trunnion_proto::auth::resource::keys::Jwk;
 
-/// Whether the key has signed it. RSA keys have 2048 bits at least.
+/// Returns true if the key has signed it. RSA keys have at least 2048 bits.
 pub(super) fn is_of(jws: &Jws<'_>, key: &Jwk) -> bool {
     key.is_for(jws.algorithm) && verify(jws, key).is_some()
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::cache::{Digest, digest};
 use crate::Error;
 
-/// Tokens that are written down with their claims. They are for development: whoever reads the source has them, and none
-/// expires unless its claims say so. Claims without `aud` are for this server.
+/// Tokens that are written down with their claims. They are for development: whoever reads the source has
+/// them, and none expires unless its claims say so. Claims without `aud` are for this server.
 #[derive(Clone, Default)]
 pub struct StaticTokens(HashMap<Digest, Value>);
 
@@ -24,7 +24,8 @@ impl StaticTokens {
         StaticTokens::default()
     }
 
-    /// Take this token. `claims`: an object with `sub` or `client_id`, and whatever else: `{"sub": "ann", "scope": "a b"}`.
+    /// Accepts this token. `claims`: an object with `sub` or `client_id`, and whatever else: `{"sub": "ann",
+    /// "scope": "a b"}`.
     pub fn token(mut self, token: impl AsRef<str>, claims: impl Into<Value>) -> Self {
         self.0.insert(digest(token.as_ref()), claims.into());
         self

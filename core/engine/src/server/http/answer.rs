@@ -1,4 +1,4 @@
-//! Responses of the endpoint and the bodies they come with.
+//! Responses of the endpoint and their bodies.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::server::seal::now_ms;
 /// Silence on an event stream after which a comment keeps intermediaries from closing it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Where the events of a stream come from.
+/// The source of the events of a stream.
 pub(super) trait Events: Send {
     /// The next event as it is sent; `None` when the stream is over.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>>;
@@ -34,12 +34,12 @@ impl ResponseBody {
         ResponseBody(Content::Full(bytes))
     }
 
-    /// Whether it is an event stream.
+    /// Returns true for an event stream.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self.0, Content::Events(_))
     }
 
-    /// What comes at once; `None` for an event stream and for nothing at all.
+    /// Returns the immediate body; `None` for an event stream and for no body.
     pub(super) fn into_full(self) -> Option<Bytes> {
         match self.0 {
             Content::Full(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
@@ -150,7 +150,7 @@ pub(super) fn events_until(
     }
 }
 
-/// How long the caller's token is good still; `None`: for ever.
+/// Returns the time until the caller's token expires; `None`: it does not expire.
 pub(super) fn time_left(access: &Access) -> Option<Duration> {
     let until = access.caller().and_then(|caller| caller.good_until())?;
     Some(Duration::from_millis(until.saturating_mul(1000).saturating_sub(now_ms())))

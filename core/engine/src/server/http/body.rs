@@ -1,4 +1,4 @@
-//! Reading the body of a request, within limits of size and time.
+//! Reader of the body of a request, within limits of size and time.
 
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -15,7 +15,7 @@ use super::budget::Charge;
 use super::pump::no_room;
 use crate::driver::Driver;
 
-/// How long a client may take to send a request's body, besides a second for each [`RATE`] bytes of it.
+/// Time limit for the body of a request, plus a second for each [`RATE`] bytes of it.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of a body in a second that count as sending it.
 const RATE: u64 = 1024;

@@ -1,9 +1,9 @@
-//! One budget, in bytes, for what an endpoint keeps for its clients: events of streams that may have to be sent again, and
-//! bodies of requests from their first byte to their answer (ADR 16).
+//! One budget, in bytes, for what an endpoint keeps for its clients: events of streams that may have to be
+//! sent again, and bodies of requests from their first byte to their answer (ADR 16).
 //!
-//! Purses form a tree: a session's is part of its owner's, an owner's part of the endpoint's. Each has room while less than its
-//! limit is used in it and in all that it is part of, so a purse exceeds its limit by one message at most for each that is
-//! admitted together.
+//! Purses form a tree: a session's is part of its owner's, an owner's part of the endpoint's. Each has room
+//! while less than its limit is used in it and in all that it is part of, so a purse exceeds its limit by one
+//! message at most for each that is admitted together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,12 +21,12 @@ const SESSIONS: usize = 16;
 /// Owners at which those that own nothing any more are looked for.
 const SWEEP_AT: usize = 64;
 
-/// Whose requests count together: a principal, or the address of a peer where nobody signs in. `None`: cannot be told, as
-/// behind a proxy or on a Unix socket.
+/// The owner for which requests count together: a principal, or the address of a peer without authorization.
+/// `None`: unknown, as behind a proxy or on a Unix socket.
 pub(super) type Owner = Option<Arc<str>>;
 
-/// The owner of a request. Addresses of this machine and of proxies stand for any number of clients, so they own nothing; an
-/// IPv6 client has a network of 64 bits (RFC 6177).
+/// The owner of a request. Addresses of this machine and of proxies stand for any number of clients, so they
+/// own nothing; an IPv6 client has a network of 64 bits (RFC 6177).
 pub(super) fn owner(access: &Access, peer: Option<IpAddr>, proxies: &[IpAddr]) -> Owner {
     if let Some(principal) = access.principal() {
         return Some(format!("principal:{principal}").into());
@@ -59,7 +59,7 @@ impl Budget {
         Budget { all: Purse::new(limit, None), owners }
     }
 
-    /// What an owner has.
+    /// Returns the budget of an owner.
     pub fn of(&self, owner: &Owner) -> Arc<Purse> {
         let Some(owner) = owner else { return self.all.clone() };
         let mut owners = lock(&self.owners);
@@ -75,7 +75,7 @@ impl Budget {
         purse
     }
 
-    /// What a new session of an owner has.
+    /// Returns the budget of a new session of an owner.
     pub fn session(&self, owner: &Owner) -> Arc<Purse> {
         Purse::new(self.all.limit / SESSIONS, Some(self.of(owner)))
     }
@@ -93,7 +93,7 @@ impl Purse {
         Arc::new(Purse { limit, used: AtomicUsize::new(0), whole })
     }
 
-    /// Whether more may be kept.
+    /// Returns true if the budget has room for more.
     pub fn has_room(&self) -> bool {
         self.used.load(Ordering::Relaxed) < self.limit
             && self.whole.as_ref().is_none_or(|whole| whole.has_room())

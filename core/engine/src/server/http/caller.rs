@@ -1,4 +1,4 @@
-//! Who sends a request, by its headers.
+//! Host, Origin and proxy checks on the headers of requests.
 
 use std::net::IpAddr;
 
@@ -6,14 +6,14 @@ use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use trunnion_proto::server::post::{Headers, Lookup};
 
-/// Whose requests are taken.
+/// The callers that are accepted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Callers {
     /// Host header values accepted besides loopback names and the bound address; `*` accepts all.
     pub allowed_hosts: Vec<String>,
     /// Origin header values accepted besides loopback ones; `*` accepts all.
     pub allowed_origins: Vec<String>,
-    /// Where clients reach the endpoint from outside, such as `https://mcp.example.com/mcp`.
+    /// The public URL of the endpoint, such as `https://mcp.example.com/mcp`.
     pub public_url: Option<String>,
     /// Addresses of proxies whose `X-Forwarded-Host` is believed.
     pub trusted_proxies: Vec<IpAddr>,
@@ -21,8 +21,8 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// DNS rebinding: a page that resolves its own name to this machine still names itself in Host and Origin
-    /// (2026-07-28, Streamable HTTP, "Security & Endpoint"). `bound`: the address that is listened on; `peer`: who has
-    /// connected. Fails with what to tell a refused caller.
+    /// (2026-07-28, Streamable HTTP, "Security & Endpoint"). `bound`: the address that is listened on;
+    /// `peer`: who has connected. Fails with what to tell a refused caller.
     pub fn check(
         &self,
         headers: &HeaderMap,
@@ -66,7 +66,8 @@ impl Callers {
         Ok(())
     }
 
-    /// What a proxy puts before the paths of this server: what stands before the endpoint's path in the path of the public URL.
+    /// Returns the prefix that a proxy adds to the paths of this server: the part of the public URL's path
+    /// before the endpoint's path.
     pub fn public_prefix<'a>(&'a self, path: &str) -> &'a str {
         let url =
             self.public_url.as_deref().and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
@@ -83,14 +84,14 @@ impl Callers {
     }
 }
 
-/// Whether two authorities are the same under a scheme: without a port they have its own (RFC 9110, 4.2.3).
+/// Returns true if two authorities are equal under a scheme, with its default port (RFC 9110, 4.2.3).
 fn is_same(scheme: &str, one: &str, other: &str) -> bool {
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let [one, other] = [one, other].map(|authority| authority.strip_suffix(port).unwrap_or(authority));
     one.eq_ignore_ascii_case(other)
 }
 
-/// Whether a text can be a public URL.
+/// Returns true if a text can be a public URL.
 pub(crate) fn is_public_url(url: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| {
         url.strip_prefix(scheme)
@@ -128,7 +129,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What a caller can read.
+/// The media types that a caller accepts.
 #[derive(Clone, Copy)]
 pub(super) struct Accepts {
     pub json: bool,

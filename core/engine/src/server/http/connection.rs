@@ -1,5 +1,5 @@
-//! One connection of a listener: hyper reads and writes it; whether the peer leaves or does not read is watched beside it, also
-//! while a request is answered.
+//! One connection of a listener. hyper reads and writes it; a watcher beside it detects a peer that leaves or
+//! does not read, also while a request is answered.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -21,17 +21,19 @@ use super::{Endpoint, Phase, ResponseBody, answer};
 use crate::driver::{Conn, ConnWatch, Driver, Noticed, Sleep};
 use crate::server::Kind;
 
-/// How long a client may take to send a request's head.
+/// Time limit for the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// Most bytes of a request's head.
+/// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How long a client of HTTP/1.0 that has closed its side is taken to wait for the answer: it cannot be asked.
+/// The time for which a client of HTTP/1.0 that has closed its side is assumed to wait for the answer; it
+/// cannot be probed.
 const SILENT_LIMIT: Duration = Duration::from_secs(5);
 
-/// An answer that every client skips that waits for one (RFC 9110, 15.2). The network resets the connection if nobody waits.
+/// An answer that every client skips that waits for one (RFC 9110, 15.2). The network resets the connection
+/// if nobody waits.
 const STILL_THERE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What the answer to a request has come to.
+/// The state of the answer to a request.
 #[derive(Default)]
 struct Answering {
     state: AtomicU8,
@@ -47,8 +49,8 @@ const WAITING_OF_OLD: u8 = 2;
 /// An event stream has begun.
 const STREAMING: u8 = 3;
 
-/// Serve a connection until its peer leaves it, or the phase ends it. `stall`: how long the peer may take nothing of what is
-/// sent to it.
+/// Serves a connection until its peer leaves it, or the phase ends it. `stall`: how long the peer may take
+/// nothing of what is sent to it.
 pub(super) async fn serve(
     endpoint: Arc<Endpoint>,
     timer: Driver,
@@ -84,8 +86,8 @@ pub(super) async fn serve(
             .max_buf_size(HEAD_BYTES.max(8192))
             // A client that has said all it has to say may still wait for the answer.
             .half_close(true)
-            // Not `pipeline_flush`: it buffers without limit what a client does not read, and keeps back answers to what
-            // cannot be read, and to whoever sends the next request early.
+            // Not `pipeline_flush`: it buffers without limit what a client does not read, and keeps back
+            // answers to what cannot be read, and to whoever sends the next request early.
             .writev(false)
             .serve_connection(conn, service)
     );
@@ -111,7 +113,7 @@ struct Watched {
 }
 
 enum Ended {
-    /// Whether it reads is not known.
+    /// It is not known if it reads.
     Unknown,
     /// It was sent something: if it does not read, the connection is reset.
     Asked,
@@ -153,7 +155,8 @@ impl Watched {
         .await;
     }
 
-    /// Find out whether a peer that has closed its side waits for the answer. False: it does not; true: hyper has something to do.
+    /// Find out whether a peer that has closed its side waits for the answer. False: it does not; true: hyper
+    /// has something to do.
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let state = self.answering.state.load(Ordering::Relaxed);
         match (&mut self.ended, state) {

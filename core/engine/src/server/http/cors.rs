@@ -1,4 +1,4 @@
-//! What lets a page of an allowed origin use the endpoint from a browser (Fetch Standard, "CORS protocol").
+//! CORS headers for pages of allowed origins (Fetch Standard, "CORS protocol").
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -10,20 +10,22 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::answer::{ResponseBody, empty};
 
-/// What a page must be able to read of an answer.
+/// The response headers that a page must be able to read.
 const EXPOSED: &str = "Mcp-Session-Id, WWW-Authenticate, DPoP-Nonce";
-/// How long a browser may go by the answer to a preflight, in seconds; browsers have lower limits of their own.
+/// Lifetime of the answer to a preflight, in seconds; browsers have lower limits of their own.
 const MAX_AGE: &str = "7200";
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// The origin of a page that is to be let in. Its request has passed the check of its origin; one with several has no page.
+/// The origin of a page that is to be let in. Its request has passed the check of its origin; one with
+/// several has no page.
 pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut origins = headers.get_all(ORIGIN).iter();
     origins.next().filter(|_| origins.next().is_none()).cloned()
 }
 
-/// The answer to a preflight, if the request is one. It comes without credentials, so nothing is asked of its sender.
+/// The answer to a preflight, if the request is one. It comes without credentials, so nothing is asked of its
+/// sender.
 pub(super) fn preflight(head: &Parts, methods: &'static str) -> Option<Response<ResponseBody>> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
         return None;
@@ -43,7 +45,8 @@ pub(super) fn preflight(head: &Parts, methods: &'static str) -> Option<Response<
     Some(response)
 }
 
-/// Let a page of this origin read the response. Never with the browser's own credentials (cookies): tokens are sent by the page.
+/// Lets a page of this origin read the response. Never with the browser's own credentials (cookies): tokens
+/// are sent by the page.
 pub(super) fn allow(origin: HeaderValue, response: &mut Response<ResponseBody>) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);

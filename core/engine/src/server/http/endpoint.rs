@@ -1,4 +1,4 @@
-//! The MCP endpoint: a request's head and body in, a response out, whatever carries them.
+//! The MCP endpoint: takes the head and body of a request and returns a response, on any web server.
 
 mod batch;
 
@@ -48,10 +48,10 @@ use crate::server::tasks::Serving;
 use crate::server::{Dispatch, ServerCore, forbidden, guarded};
 use crate::telemetry::{Failure, Span};
 
-/// How long it may take to write down that tasks are handed over.
+/// Time limit for storing that tasks are handed off.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What calls are told of how they came.
+/// The transport that calls report.
 const TRANSPORT: &str = "http";
 
 /// One endpoint of one server.
@@ -67,7 +67,7 @@ pub(crate) struct Endpoint {
     serving: Serving,
 }
 
-/// Where a request comes in: the session it belongs to, and what its sender reads.
+/// The context of a request: its session, and the media types that its sender accepts.
 struct Place<'a> {
     headers: &'a HeaderMap,
     session: Option<Arc<Session>>,
@@ -79,7 +79,8 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Whether more may be kept for the session, if what its sender asks for may have to be. Its client works with it.
+    /// Returns true if the session's budget has room for data that the request may need to store. Its client
+    /// works with the session.
     fn has_room(&self) -> bool {
         let Some(session) = &self.session else { return true };
         session.works();
@@ -195,8 +196,8 @@ impl Endpoint {
         }
     }
 
-    /// No more requests come in: streams that wait for nothing but changes end, and tasks are handed over; those that cannot run
-    /// again have this much time.
+    /// No more requests come in: streams that wait for nothing but changes end, and tasks are handed over;
+    /// those that cannot run again have this much time.
     pub fn drain(&self, limit: Duration) -> impl Future<Output = ()> + Send + 'static {
         self.sessions.drain();
         self.serving.leave(limit);
@@ -282,8 +283,9 @@ impl Endpoint {
         found.map(Some).map_err(|why| Box::new(self.no_session(why, None)))
     }
 
-    /// Where there are no sessions, nobody knows what was negotiated; what says nothing of its revision, or says that it is of
-    /// 2025-03-26, may be a batch (2025-06-18, Transports, "Protocol Version Header").
+    /// Returns the revision of a request without sessions, for which no negotiation is known. A message
+    /// without a revision, or with 2025-03-26, may be a batch (2025-06-18, Transports, "Protocol Version
+    /// Header").
     fn revision_of_nobody(&self, headers: &HeaderMap) -> Option<Revision> {
         let older = Revision::V2025_03_26;
         let version = headers.get(header::PROTOCOL_VERSION);
@@ -331,7 +333,8 @@ impl Endpoint {
             Ok(body) => body,
             Err(refusal) => return *refusal,
         };
-        // Modern clients may send a session id too, left over from a server that gave one; it means nothing there.
+        // Modern clients may send a session id too, left over from a server that gave one; it means nothing
+        // there.
         let session = self.session(headers, &access, &owner).await;
         let revision = match &session {
             Ok(Some(session)) => Some(session.revision),
@@ -473,7 +476,7 @@ impl Endpoint {
         response
     }
 
-    /// Start a handler. The other outcome answers at once.
+    /// Starts a handler. The other outcome answers at once.
     fn begin(
         &self,
         exchange: &mut Exchange,
@@ -511,7 +514,7 @@ impl Endpoint {
             _charge: charge,
         };
         match start {
-            // What it said on the way comes before its answer.
+            // Its earlier messages precede its answer.
             Start::Done(outcome) if work.inbox.is_empty() => {
                 call.settle(&outcome);
                 return Err(outcome);
@@ -533,8 +536,9 @@ impl Endpoint {
         }
     }
 
-    /// What a call came to. In the legacy era no status tells of it: a client of that time takes any but 200 for a failure of
-    /// the transport and never sees the error. On an event stream it is 200 anyway.
+    /// Returns the response for the outcome of a call. In the legacy era the status does not report errors: a
+    /// legacy client takes any status but 200 for a failure of the transport and never sees the error. On an
+    /// event stream it is 200 anyway.
     fn answer_call(&self, exchange: &mut Exchange, outcome: Outcome) -> Response<ResponseBody> {
         let legacy = exchange.revision().era() == Era::Legacy;
         let mut response = self.answer(exchange, outcome);
@@ -696,7 +700,7 @@ impl Endpoint {
     }
 }
 
-/// Whether two paths are the same but for a slash at the end.
+/// Returns true if two paths are equal except for a slash at the end.
 fn is_same_path(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|path| path.strip_suffix('/').unwrap_or(path));
     one == other

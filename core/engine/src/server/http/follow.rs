@@ -1,4 +1,5 @@
-//! Streams that another process writes: read from the store, which whoever writes says to be fuller now and then.
+//! Readers of streams that another process writes. They read from the store, which the writer announces to
+//! have grown.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use super::shared::Backing;
 use crate::server::notices::News;
 use crate::store::{Replay, StoredEvent};
 
-/// How often the store is looked at without being told to, and whoever writes is told that somebody reads: well within the
-/// time after which it would give its caller up.
+/// How often the store is looked at without being told to, and whoever writes is told that somebody reads:
+/// well within the time after which it would give its caller up.
 const TICK: Duration = Duration::from_secs(15);
 /// After how many of these without a word from whoever writes it is taken for dead.
 const SILENT: u32 = 4;
 
-/// What a session knows of somebody who reads a stream that another process writes.
+/// The session's state of a reader of a stream that another process writes.
 pub(super) struct Follower {
     pub stream: u64,
     pub turn: u64,
@@ -42,7 +43,7 @@ impl Follower {
         Arc::new(Follower { stream, turn, news, closing, silent })
     }
 
-    /// Whoever writes lives.
+    /// Records that the writer lives.
     pub fn alive(&self) {
         self.silent.store(0, Ordering::Release);
     }
@@ -63,7 +64,8 @@ impl Follower {
 pub(super) struct FollowEvents(BoxStream<'static, Bytes>);
 
 impl FollowEvents {
-    /// `after`: the event that the client has; `turn`: since when it reads; `first`: what the store holds after the event.
+    /// `after`: the event that the client has; `turn`: since when it reads; `first`: what the store holds
+    /// after the event.
     pub fn new(
         session: Arc<Session>,
         backing: Backing,
@@ -140,7 +142,8 @@ impl Reader {
                 return None;
             }
             if follower.silent.load(Ordering::Acquire) > SILENT {
-                // Whoever wrote has died: the answer will not come, and the client is to hear that when it comes back.
+                // Whoever wrote has died: the answer will not come, and the client is to hear that when it
+                // comes back.
                 let key = &self.backing.key;
                 self.backing.shared.forget_events(&key.session, Some(key.stream));
                 return None;

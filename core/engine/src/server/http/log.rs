@@ -1,5 +1,5 @@
-//! An event stream of a legacy session that outlives its connection: what a client has not seen it gets when it comes back
-//! with `Last-Event-ID` (2025-11-25, Streamable HTTP, "Resumability and Redelivery").
+//! Resumable event streams of legacy sessions: a client that reconnects with `Last-Event-ID` gets the missed
+//! events (2025-11-25, Streamable HTTP, "Resumability and Redelivery").
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,25 +15,25 @@ use crate::lock;
 use crate::server::notices::News;
 use crate::store::{Append, StoredEvent};
 
-/// Bytes of events that are kept after they were sent, for clients that come back: about what the kernels on the way may hold
-/// of a connection that breaks, for a client has got nothing of that.
+/// Bytes of events that are kept after they were sent, for clients that come back: about what the kernels on
+/// the way may hold of a connection that breaks, for a client has got nothing of that.
 pub(super) const KEPT: usize = 4 << 20;
 /// The same where there is no more room for events.
 const KEPT_AT_LEAST: usize = 64 << 10;
-/// What a stream takes without any event, about.
+/// The approximate size of a stream without events, in bytes.
 const OVERHEAD: usize = 1 << 10;
 /// Bytes of unsent events above which the writer has to wait.
 const FULL: usize = 1 << 20;
-/// When a client is to come back after its stream was closed.
+/// The time after which a client reconnects when its stream was closed.
 const RETRY: Duration = Duration::from_millis(1000);
 
 /// The events of one stream. One reader at a time: a new one takes the place of the old.
 pub(super) struct StreamLog {
     id: u64,
     state: Mutex<State>,
-    /// Where they are kept for other processes too.
+    /// The store that other processes share.
     backing: Option<Backing>,
-    /// What is kept here counts in it.
+    /// The budget in which stored bytes count.
     purse: Arc<Purse>,
 }
 
@@ -45,7 +45,7 @@ struct State {
     /// Bytes of events from there on.
     answers: usize,
     bytes: usize,
-    /// Of `bytes`, those of events that were not sent.
+    /// The part of `bytes` in events that were not sent.
     unsent: usize,
     /// Of what was sent to the reader, or was had by it when it came, the newest.
     sent: u64,
@@ -63,17 +63,17 @@ struct State {
     turn: u64,
 }
 
-/// What of a stream is in a store.
+/// The part of a stream that is in a store.
 #[derive(Default)]
 struct Kept {
-    /// Of what is there, the newest event.
+    /// The newest event in the store.
     newest: u64,
     /// The store knows that the stream is over.
     over: bool,
     /// A task brings what is new there.
     writing: bool,
-    /// Readers get nothing that is not there: an event must not be sent that nobody can be sent again. Not while the store
-    /// fails: then it is better sent than kept back.
+    /// Readers get nothing that is not there: an event must not be sent that nobody can be sent again. Not
+    /// while the store fails: then it is better sent than kept back.
     holds: bool,
     /// Nothing more is brought there.
     given_up: bool,
@@ -117,17 +117,18 @@ impl StreamLog {
         Some((stream.parse().ok()?, event.parse().ok()?))
     }
 
-    /// Whether more may be kept of this and of what it shares its budget with.
+    /// Returns true if the shared budget has room for more.
     pub fn has_room(&self) -> bool {
         self.purse.has_room()
     }
 
-    /// Add a message.
+    /// Adds a message.
     pub fn append(self: &Arc<Self>, message: &[u8]) {
         self.push(message, false);
     }
 
-    /// Add the answer to a request, which is kept until [`RESUME_LIMIT`](super::pump::RESUME_LIMIT) after the stream's end.
+    /// Adds the answer to a request, which is kept until [`RESUME_LIMIT`](super::pump::RESUME_LIMIT) after
+    /// the stream's end.
     pub fn answer(self: &Arc<Self>, message: &[u8]) {
         self.push(message, true);
     }
@@ -152,7 +153,7 @@ impl StreamLog {
         self.keep();
     }
 
-    /// Add a message unless it waits to be sent already, or too much does.
+    /// Adds a message unless it waits to be sent already, or too much does.
     pub fn append_once(self: &Arc<Self>, message: &[u8]) {
         let waits = {
             let state = lock(&self.state);
@@ -184,7 +185,7 @@ impl StreamLog {
         lock(&self.state).over
     }
 
-    /// Close the connection of whoever reads, once it has what there is; the stream goes on.
+    /// Closes the connection of the reader, once it has all events so far; the stream continues.
     pub fn close_reader(&self) {
         self.change(|state| state.closing = Some(state.generation));
         if let Some(backing) = &self.backing {
@@ -200,8 +201,8 @@ impl StreamLog {
         state.turn = state.turn.max(turn);
     }
 
-    /// Somebody has begun to read at another process: whoever reads here since an earlier turn has gone, whether it knows or
-    /// not. False: it is the word about another that is late.
+    /// Somebody has begun to read at another process: whoever reads here since an earlier turn has gone,
+    /// whether it knows or not. False: it is the word about another that is late.
     pub fn reads_elsewhere(&self, turn: u64) -> bool {
         if lock(&self.state).turn > turn {
             return false;
@@ -215,8 +216,8 @@ impl StreamLog {
         true
     }
 
-    /// The messages that the client has not got, which are somebody else's now. `sent`: the newest that it has, if that is
-    /// known better than here.
+    /// The messages that the client has not got, which are somebody else's now. `sent`: the newest that it
+    /// has, if that is known better than here.
     pub fn hand_over(&self, sent: Option<u64>) -> Vec<String> {
         let mut state = lock(&self.state);
         let sent = sent.unwrap_or(state.sent);
@@ -250,7 +251,8 @@ impl StreamLog {
         }
     }
 
-    /// Ready when there is room for more; pending wakes the task then, when a reader leaves, and when the stream ends.
+    /// Ready when there is room for more; pending wakes the task then, when a reader leaves, and when the
+    /// stream ends.
     pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         state.writer = Some(cx.waker().clone());
@@ -274,8 +276,8 @@ impl StreamLog {
         lock(&self.state).left
     }
 
-    /// Read from behind an event on; 0: from the beginning. `primed`: begin with an event that only carries an id. `None`:
-    /// what is wanted is not kept any more.
+    /// Reads from behind an event on; 0: from the beginning. `primed`: begins with an event that only carries
+    /// an id. `None`: what is wanted is not kept any more.
     pub fn read(self: &Arc<Self>, after: u64, primed: bool) -> Option<LogReader> {
         let mut state = lock(&self.state);
         let first = state.events.front().map_or(state.next, |(event, _)| *event);
@@ -298,7 +300,8 @@ impl StreamLog {
         Some(LogReader { log: self.clone(), generation, after, priming })
     }
 
-    /// The stream is in the store before anybody is told its name: until then nobody could come back to it elsewhere.
+    /// The stream is in the store before anybody is told its name: until then nobody could come back to it
+    /// elsewhere.
     pub async fn begin(&self) {
         let Some(backing) = &self.backing else { return };
         let nothing = Append { events: Vec::new(), over: false, oldest: 1, keep: backing.shared.keep };
@@ -309,7 +312,7 @@ impl StreamLog {
         lock(&self.state).kept.holds = stored.is_ok();
     }
 
-    /// What the store has of it is to be kept on.
+    /// Extends the lifetime of the stored part.
     pub async fn touch(&self) {
         let Some(backing) = self.backing.as_ref().filter(|_| !lock(&self.state).kept.given_up) else {
             return;
@@ -358,8 +361,8 @@ impl StreamLog {
         Some(Append { events, over, oldest: first, keep })
     }
 
-    /// What came from [`StreamLog::take_unstored`] is in the store, or it has failed. False: it is tried again with the next
-    /// event only.
+    /// What came from [`StreamLog::take_unstored`] is in the store, or it has failed. False: it is tried
+    /// again with the next event only.
     pub fn stored(&self, done: bool, newest: Option<u64>, over: bool) -> bool {
         let reader = {
             let mut state = lock(&self.state);
@@ -480,7 +483,7 @@ impl Events for LogReader {
     }
 }
 
-/// What was missed of another stream, and then this one.
+/// The missed events of another stream, followed by this one.
 pub(super) struct After {
     pub missed: VecDeque<Bytes>,
     pub reader: LogReader,

@@ -1,4 +1,4 @@
-//! Streamable HTTP on a listener of our own, on either driver.
+//! Streamable HTTP on a listener of the engine, on either driver.
 
 mod answer;
 mod body;
@@ -38,33 +38,33 @@ use crate::client::unix_url;
 use crate::driver::{Driver, Listener, Place, sockets};
 use crate::error::{Error, local};
 
-/// How long a client may take nothing of what is sent to it, besides a second for each KiB that it takes meanwhile.
+/// The time for which a client may read nothing, plus a second for each KiB that it reads meanwhile.
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where and to whom an endpoint listens.
+/// Options of an endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpOptions {
     /// Path of the endpoint.
     pub path: String,
     /// Path of the transport of 2024-11-05, if that is served too.
     pub sse_path: Option<String>,
-    /// Whose requests are taken.
+    /// The callers that are accepted.
     pub callers: Callers,
-    /// Most open connections.
+    /// Maximum number of open connections.
     pub max_connections: usize,
-    /// How long a client may take nothing of what is sent to it.
+    /// The time for which a client may read nothing of the data sent to it.
     pub stall: Duration,
-    /// Whether legacy clients get sessions.
+    /// True if legacy clients get sessions.
     pub sessions: bool,
-    /// After how long without use a session ends.
+    /// The time without use after which a session ends.
     pub session_idle: Duration,
-    /// Most sessions.
+    /// Maximum number of sessions.
     pub max_sessions: usize,
-    /// Most sessions of one owner.
+    /// Maximum number of sessions of one owner.
     pub max_sessions_per_owner: usize,
-    /// Most bytes that are kept for clients.
+    /// Maximum number of bytes that are stored for clients.
     pub max_kept_bytes: usize,
-    /// Where they are kept beyond this process.
+    /// The stores that other processes share.
     pub stores: Stores,
 }
 
@@ -86,7 +86,7 @@ impl Default for HttpOptions {
     }
 }
 
-/// How far an endpoint is from its end.
+/// The phases of an endpoint's shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
@@ -128,8 +128,8 @@ pub(crate) fn guard(
     Guard::new(auth, url, &options.path, driver).map(Some)
 }
 
-/// Serve a listener until `phase` leaves [`Phase::Serving`] and its connections have ended. Fails with kind `transport` when the
-/// listener does, once the connections that it had have ended.
+/// Serves a listener until `phase` leaves [`Phase::Serving`] and its connections have ended. Fails with kind
+/// `transport` when the listener does, once the connections that it had have ended.
 pub(crate) async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
@@ -193,8 +193,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// How many connections a listener may have open: as many as the option says, or what the process's limit of descriptors leaves
-/// when the host has kept an eighth of them, and 32 at least, for itself.
+/// Returns the maximum number of connections of a listener: the option, or the process's limit of descriptors
+/// less the share reserved for the host (an eighth of them, and at least 32).
 fn most_connections(option: usize, descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else { return option };
     let left = descriptors.saturating_sub((descriptors / 8).max(32)).max(1);

@@ -1,5 +1,5 @@
-//! HTTP+SSE, the transport of 2024-11-05: one event stream carries all that the server says, POSTs what the client says
-//! (2024-11-05, "Transports").
+//! HTTP+SSE, the transport of 2024-11-05: one event stream for the messages of the server, POSTs for those of
+//! the client (2024-11-05, "Transports").
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
@@ -110,8 +110,8 @@ async fn forward(
             state.over |= state.bytes > MAX_WAITING;
         });
         if lock(&waiting.0).over {
-            // Whoever does not read is not asked for its next event either, so the end must not wait for that: nothing
-            // more is taken from this client, and nothing is kept for it.
+            // Whoever does not read is not asked for its next event either, so the end must not wait for
+            // that: nothing more is taken from this client, and nothing is kept for it.
             if let Some(channels) = channels.upgrade() {
                 lock(&channels.0).remove(&id);
             }

@@ -1,4 +1,4 @@
-//! Events on their way from the task of a call to the connection that sends them.
+//! Channel for events between the task of a call and the connection that sends them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Calls of legacy sessions whose answers travel on a stream: they go on when their connection breaks, until the client comes
-//! back, or has stayed away for too long.
+//! Calls of legacy sessions that answer on a stream: they continue when their connection breaks, until the
+//! client reconnects or a time limit passes.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use super::work::Work;
 use crate::driver::{Driver, Sleep};
 use crate::server::call::Say;
 
-/// How long a call goes on, and a stream is kept, when its client does not read.
+/// The time for which a call continues, and a stream is stored, when its client does not read.
 pub(super) const RESUME_LIMIT: Duration = Duration::from_secs(60);
 
 /// One call on its way into a stream.
@@ -32,8 +32,8 @@ pub(super) struct Pump {
     pub abandoned: Option<(Instant, Sleep)>,
 }
 
-/// Calls that answer on one stream: it ends with the last of them, and is forgotten when its client has been away from it for
-/// [`RESUME_LIMIT`].
+/// Calls that answer on one stream: it ends with the last of them, and is forgotten when its client has been
+/// away from it for [`RESUME_LIMIT`].
 pub(super) struct OpenCalls {
     pub stream: Arc<StreamLog>,
     session: Weak<Session>,
@@ -71,7 +71,7 @@ async fn forget(session: Weak<Session>, stream: Weak<StreamLog>, driver: Driver)
     }
 }
 
-/// What a client is told that has left too much unread.
+/// Returns the error for a client that has left too much unread.
 pub(super) fn no_room() -> RpcError {
     let message =
         "the server keeps as much for its clients as it can (maxKeptBytes); read what waits, and try again";
@@ -114,7 +114,7 @@ impl Pump {
         }
     }
 
-    /// Say one thing on the stream. True: it was the answer.
+    /// Sends one message on the stream. Returns true if it was the answer.
     pub fn say(&mut self, say: Say) -> bool {
         let message = match say {
             // Whoever has no more room is told less on the way.

@@ -1,4 +1,4 @@
-//! Sessions of legacy clients: what their ids stand for (2025-11-25, Streamable HTTP, "Session Management").
+//! Sessions of legacy clients, by their ids (2025-11-25, Streamable HTTP, "Session Management").
 
 mod changes;
 mod room;
@@ -34,7 +34,7 @@ use crate::server::{Counted, Kind, ServerCore};
 
 /// Sessions that are touched in a store at the same time.
 const TOUCHES: usize = 32;
-/// How often sessions that nobody uses are looked for, at most.
+/// The minimum time between two searches for unused sessions.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// The sessions of one endpoint.
@@ -49,11 +49,11 @@ pub(super) struct Sessions {
     sweeping: AtomicBool,
     /// Those in a store are being touched.
     touching: AtomicBool,
-    /// Where they are kept beyond this process.
+    /// The stores that other processes share.
     shared: Option<Arc<Shared>>,
 }
 
-/// Why there is no session.
+/// The reason why there is no session.
 pub(super) enum NoSession {
     /// There is none of that id.
     Unknown,
@@ -208,7 +208,7 @@ impl Sessions {
         }
     }
 
-    /// End one, everywhere. False: there is none.
+    /// Ends one, everywhere. False: there is none.
     pub async fn close(&self, id: &str, access: &Access) -> Result<bool, RpcError> {
         if !self.is_of(id, access).await? {
             return Ok(false);
@@ -222,7 +222,7 @@ impl Sessions {
         Ok(self.forget(id, true) || known)
     }
 
-    /// Whether it is the caller's. Where callers are not known, they are all the same.
+    /// Returns true if the session belongs to the caller. Unidentified callers count as one.
     async fn is_of(&self, id: &str, access: &Access) -> Result<bool, RpcError> {
         let Some(principal) = access.principal() else { return Ok(true) };
         if let Some(session) = self.get(id) {
@@ -233,13 +233,13 @@ impl Sessions {
         Ok(loaded.is_some_and(|(_, facts)| facts.principal.as_deref() == Some(&**principal)))
     }
 
-    /// End one here; `everywhere`: it has ended elsewhere too.
+    /// Ends one here; `everywhere`: it has ended elsewhere too.
     fn forget(&self, id: &str, everywhere: bool) -> bool {
         let session = lock(&self.table).remove(id);
         session.map(|session| session.close(everywhere)).is_some()
     }
 
-    /// End all of them here.
+    /// Ends all of them here.
     pub fn close_all(&self) {
         let all = std::mem::take(&mut *lock(&self.table));
         for session in all.into_values() {
@@ -247,7 +247,8 @@ impl Sessions {
         }
     }
 
-    /// The server takes no more requests: streams that wait for nothing but changes, or for another process, end.
+    /// The server takes no more requests: streams that wait for nothing but changes, or for another process,
+    /// end.
     pub fn drain(&self) {
         let all: Vec<_> = lock(&self.table).values().cloned().collect();
         for session in all {
@@ -272,7 +273,7 @@ impl Sessions {
         }
     }
 
-    /// Keep on what was used since it was last kept on.
+    /// Extends the stored lifetime of the sessions used since the last extension.
     async fn touch(&self, shared: &Shared) {
         let now = Instant::now();
         let due: Vec<_> = lock(&self.table)
@@ -333,7 +334,7 @@ pub(super) struct Session {
     membership: OnceLock<Membership>,
     shared: Option<Arc<Shared>>,
     owner: Owner,
-    /// What its streams keep counts in it.
+    /// The budget in which the stored bytes of its streams count.
     purse: Arc<Purse>,
     /// Its client has done more than to say hello.
     works: AtomicBool,
@@ -341,7 +342,7 @@ pub(super) struct Session {
     _counted: Counted,
 }
 
-/// Where a session is: among whose, and here or also elsewhere.
+/// The location of a session: its owner, and whether it is only in this process or also elsewhere.
 struct Place {
     shared: Option<Arc<Shared>>,
     owner: Owner,
@@ -353,7 +354,7 @@ struct State {
     /// The version of these facts, where they are kept beyond this process.
     version: u64,
     facts: Facts,
-    /// Who has come last: what it may hear of is by its newest token.
+    /// The latest caller; its newest token decides which changes it may receive.
     access: Access,
     calls: HashMap<Id, Call>,
     asks: Asks,
@@ -436,7 +437,7 @@ impl Session {
         (!self.works.load(Ordering::Relaxed) && !self.is_busy(&state)).then_some(state.used)
     }
 
-    /// Whether more may be kept for it.
+    /// Returns true if the budget of the session has room for more.
     pub fn has_room(&self) -> bool {
         self.purse.has_room()
     }
@@ -447,7 +448,7 @@ impl Session {
         state.access = access.clone();
     }
 
-    /// What the store has, if that is newer.
+    /// Applies the stored state, if it is newer.
     fn renew(&self, version: u64, facts: Facts) {
         let mut state = lock(&self.state);
         if version > state.version {
@@ -511,7 +512,7 @@ impl Session {
         }
     }
 
-    /// Ask the client on behalf of a request: the messages to send.
+    /// Asks the client on behalf of a request: the messages to send.
     pub fn ask(&self, caller: &Id, asked: Asked) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
         let mut state = lock(&self.state);
@@ -646,12 +647,14 @@ impl Session {
         followers.iter().for_each(|follower| follower.close());
     }
 
-    /// The events of a stream of the session that another process writes, if they are kept where this one can read them.
+    /// The events of a stream of the session that another process writes, if they are kept where this one can
+    /// read them.
     pub fn elsewhere(&self, stream: u64) -> Option<Backing> {
         Backing::of(self.shared.as_ref(), &self.id, stream)
     }
 
-    /// The client hears of changes at another process since this turn, and was sent these events of the stream here.
+    /// The client hears of changes at another process since this turn, and was sent these events of the
+    /// stream here.
     fn leave_home(&self, turn: u64, sent: Option<u64>) {
         if !self.standing.reads_elsewhere(turn) {
             return;
@@ -664,8 +667,8 @@ impl Session {
         }
     }
 
-    /// The client begins to read a stream here, and has its events up to this one: everybody else is to let go. Returns its
-    /// turn: later ones are greater, wherever they are taken. 0 where nobody else could read.
+    /// The client begins to read a stream here, and has its events up to this one: everybody else is to let
+    /// go. Returns its turn: later ones are greater, wherever they are taken. 0 where nobody else could read.
     pub async fn reads(&self, stream: u64, sent: u64) -> u64 {
         let turn = match &self.shared {
             None => 0,

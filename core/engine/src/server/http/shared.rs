@@ -1,4 +1,4 @@
-//! Sessions that other processes serve too: what of them is in the stores, and what the processes tell each other.
+//! Sessions that several processes serve: their stored state, and the messages between the processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::store::{Append, EventStore, Replay, SessionStore, StoreError, StreamK
 
 /// Streams, and questions, that one process can number in one session.
 const NUMBERS: u64 = 1 << 24;
-/// How often two processes may get in each other's way when both change one session.
+/// Maximum number of attempts when several processes change one session at the same time.
 const MAX_TRIES: usize = 16;
 
-/// Where sessions are kept beyond one process.
+/// The stores that several processes share.
 #[derive(Clone, Default)]
 pub(crate) struct Stores {
     pub sessions: Option<Arc<dyn SessionStore>>,
@@ -40,16 +40,17 @@ pub(super) struct Shared {
     pub events: Option<Arc<dyn EventStore>>,
     pub line: Arc<Line>,
     pub driver: Driver,
-    /// How long a record is kept after it was touched.
+    /// The lifetime of a record after its last use.
     pub keep: Duration,
 }
 
-/// Where the numbers of one process begin in one session: no other's are the same. Below 2^52, which JavaScript can count.
+/// Returns the first number of one process in one session, distinct from that of other processes. Below 2^52,
+/// which JavaScript can represent.
 pub(super) fn first_number() -> u64 {
     (u64::from(u32::from_be_bytes(random())) >> 4) * NUMBERS
 }
 
-/// Whether a stream, of any process, is the one that belongs to no request.
+/// Returns true if a stream, of any process, is the one that belongs to no request.
 pub(super) fn is_standing(stream: u64) -> bool {
     stream.is_multiple_of(NUMBERS)
 }
@@ -66,8 +67,8 @@ pub(super) fn failed(what: &'static str, error: &StoreError) -> RpcError {
 }
 
 impl Shared {
-    /// Change what is kept of a session, whoever else does: the version that now is, and what `change` made of it. `None`:
-    /// the session is gone.
+    /// Change what is kept of a session, whoever else does: the version that now is, and what `change` made
+    /// of it. `None`: the session is gone.
     pub async fn change<T>(
         &self,
         id: &str,
@@ -86,7 +87,7 @@ impl Shared {
         Err(RpcError::new(ErrorKind::InternalError, "the session is changed all the time; try again"))
     }
 
-    /// What is kept of a session. `None`: it is gone.
+    /// Returns the stored state of a session; `None` if it was removed.
     pub async fn load(&self, id: &str) -> Result<Option<(u64, Facts)>, RpcError> {
         let record = self.sessions.load(id).await.map_err(|error| failed("sessions", &error))?;
         let Some(record) = record else { return Ok(None) };
@@ -108,7 +109,7 @@ impl Shared {
     }
 }
 
-/// Where the events of one stream are kept, so that they can be read at any process.
+/// The store for the events of one stream, which any process can read.
 pub(super) struct Backing {
     pub shared: Arc<Shared>,
     pub events: Arc<dyn EventStore>,

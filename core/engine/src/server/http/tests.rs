@@ -1,4 +1,4 @@
-//! Connections whose peers leave or do not read, on both drivers.
+//! Tests of connections with peers that leave or do not read, on both drivers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -30,7 +30,7 @@ impl<F: Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync + 'static> Handler
     }
 }
 
-/// Tells when the future that holds it is dropped.
+/// Signals when the future that holds it is dropped.
 struct OnDrop(mpsc::Sender<&'static str>);
 
 impl Drop for OnDrop {
@@ -50,7 +50,7 @@ fn empty_server() -> ServerCore {
     ServerCore::new(catalog, Arc::default(), sealer, None, None, None, Default::default())
 }
 
-/// Serve a tool `t` and run a client on a thread of its own.
+/// Serves a tool `t` and run a client on a thread of its own.
 fn serve_to(
     driver: &Driver,
     stall: Duration,
@@ -108,14 +108,14 @@ fn called_in_session(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Wait until the other side has reset the connection, without reading.
+/// Waits until the other side has reset the connection, without reading.
 fn wait_for_reset(stream: &TcpStream) {
     let mut fds = [PollFd::new(stream, PollFlags::empty())];
     while rustix::event::poll(&mut fds, None).is_err() {}
     assert!(fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP));
 }
 
-/// Read until the end of a head.
+/// Reads until the end of a head.
 fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

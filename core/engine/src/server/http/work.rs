@@ -1,4 +1,4 @@
-//! A handler at work for one request of a POST, and the event stream it may become.
+//! Execution of a handler for one request of a POST, and the event stream that may result.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,9 +25,9 @@ pub(super) struct Work {
     pub future: Option<BoxFuture<'static, Outcome>>,
     pub limit: Option<Sleep>,
     pub server: Arc<ServerCore>,
-    /// What a modern call has asked, until its run is ended.
+    /// The input requests of a modern call, until its run ends.
     pub asked: Vec<Asked>,
-    /// What the request takes counts for as long as it is worked on.
+    /// The charge for the request while it is processed.
     pub _charge: Arc<Charge>,
 }
 
@@ -40,7 +40,7 @@ impl Work {
                 Poll::Ready(Say::Ask(asked)) if self.call.revision().era() == Era::Modern => {
                     self.asked.push(asked);
                 }
-                // What was asked in one go is asked together.
+                // Questions of one call are sent together.
                 Poll::Pending if !self.asked.is_empty() => {
                     let asked = std::mem::take(&mut self.asked);
                     return Poll::Ready(Say::Done(suspend(&self.call, &self.server.sealer, &asked)));
@@ -91,8 +91,8 @@ impl Drop for Work {
     }
 }
 
-/// A call whose answer travels on an event stream that ends with its connection. It has a task of its own: a connection that
-/// cannot be written to asks for no events, and the call and its time limit go on.
+/// A call whose answer travels on an event stream that ends with its connection. It has a task of its own: a
+/// connection that cannot be written to asks for no events, and the call and its time limit go on.
 pub(super) struct Streamed {
     pub exchange: Exchange,
     pub work: Work,

@@ -1,4 +1,4 @@
-//! Room for a new session where there are as many as there can be.
+//! Eviction of a session to make room for a new one at the limit.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::lock;
 use crate::server::notices::News;
 
 impl Sessions {
-    /// Where there are as many as there can be, of one owner or in all, the one that has not been used for longest ends, of those
-    /// whose client has done nothing since it said hello. `everywhere`: it ends for other processes too, for it is a new session
-    /// that needs its place.
+    /// Where there are as many as there can be, of one owner or in all, the one that has not been used for
+    /// longest ends, of those whose client has done nothing since it said hello. `everywhere`: it ends for
+    /// other processes too, for it is a new session that needs its place.
     pub(super) fn make_room(self: &Arc<Self>, owner: &Owner, everywhere: bool) -> Result<(), NoSession> {
         let (victim, owners) = {
             let mut table = lock(&self.table);
