@@ -53,7 +53,7 @@ pub enum Notice {
     Resource(String),
     /// A task.
     Task(News),
-    /// What a client was asked to do at a page is done: the id of that elicitation (2025-11-25).
+    /// The interaction of a URL elicitation with this id is complete (2025-11-25).
     ElicitationComplete(String),
 }
 
