@@ -4,8 +4,11 @@ pub mod client;
 pub(crate) mod driver;
 pub(crate) mod error;
 pub mod host;
+pub(crate) mod outbound;
+pub(crate) mod random;
 pub mod server;
 pub mod store;
+pub(crate) mod sync;
 pub mod telemetry;
 
 pub use client::{Client, auth};
@@ -19,14 +22,6 @@ pub use trunnion_proto::revision::{Era, Revision};
 /// use the same versions.
 #[cfg(feature = "macros")]
 pub use {schemars, serde};
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks the mutex and ignores poisoning: it protects only a queue or a table, so a panic elsewhere while it
-/// was locked leaves it usable.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The snippets of the guide, compiled and run as doctests.
 #[cfg(doctest)]

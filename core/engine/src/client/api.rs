@@ -30,7 +30,9 @@ use super::changes::{Changes, Feed, Listen};
 use super::command::ServerCommand;
 use super::tasks::TaskFeed;
 use super::{ClientEvent, ClientHandle, ConnectOptions, RequestOptions, Target};
-use crate::{Error, Telemetry, lock};
+use crate::error::Error;
+use crate::sync::lock;
+use crate::telemetry::Telemetry;
 
 /// A connection to a server. Cheap to clone; the last clone's drop disconnects.
 ///

@@ -13,7 +13,8 @@ use trunnion_proto::json::Json;
 use trunnion_proto::model::{ElicitAnswer, ElicitRequest, SampleAnswer, SampleRequest};
 
 use super::Reply;
-use crate::{Error, lock};
+use crate::error::Error;
+use crate::sync::lock;
 
 type Handler<Q, A> = Arc<dyn Fn(Q) -> BoxFuture<'static, Result<A, Error>> + Send + Sync>;
 

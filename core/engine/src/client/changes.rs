@@ -11,7 +11,8 @@ use trunnion_proto::client::{ClientError, kind};
 use trunnion_proto::json::Json;
 
 use super::Client;
-use crate::{Error, lock};
+use crate::error::Error;
+use crate::sync::lock;
 
 /// Maximum number of changes in the queue of a program that does not read them.
 const MAX_WAITING: usize = 1024;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Client, MemoryEnd, Target};
-use crate::Error;
+use crate::error::Error;
 
 /// The destination of the standard error of a server that is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,8 +13,8 @@ use trunnion_proto::client::{PostHead, StreamMark, TransportFailure};
 
 use super::auth::{Auth, Authorizer};
 use super::guarded::{Call, Guarded, Way, go};
-use super::http::{Connection, Lane, Sender, base_headers};
 use super::stages::{PlainCall, Stage, Step, Wanted};
+use crate::outbound::http::{Connection, Lane, Sender, base_headers};
 
 /// Maximum number of idle connections.
 const MAX_IDLE: usize = 64;

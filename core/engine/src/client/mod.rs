@@ -1,7 +1,6 @@
 //! Clients: the driver of [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on
 //! top.
 
-mod address;
 mod api;
 mod asking;
 pub mod auth;
@@ -10,8 +9,6 @@ mod child;
 mod command;
 mod exchange;
 mod guarded;
-mod http;
-mod memory;
 mod pages;
 mod reply;
 mod run;
@@ -19,7 +16,7 @@ mod stages;
 mod tasks;
 #[cfg(test)]
 mod tests;
-mod unpack;
+mod tracer;
 mod verdicts;
 
 use std::sync::Arc;
@@ -36,17 +33,13 @@ use trunnion_proto::methods::{Method, Role};
 use trunnion_proto::revision::Revision;
 pub use trunnion_proto::server::LogLevel;
 
-pub(crate) use address::{server_url, unix_url};
-#[cfg(feature = "redis")]
-pub(crate) use http::install_provider;
-pub(crate) use http::{Lane, base_headers};
+use crate::telemetry::Telemetry;
+use tracer::Tracer;
 
-use crate::telemetry::{Telemetry, Tracer};
-
+pub use crate::driver::in_process::{MemoryEnd, memory_pair};
 pub use api::{CallResult, Client, ClientBuilder, FromResult, Request, Server};
 pub use changes::{Change, Changes, Listen};
 pub use command::{ServerCommand, Stderr};
-pub use memory::{MemoryEnd, memory_pair};
 pub use pages::Page;
 pub use reply::Reply;
 pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};

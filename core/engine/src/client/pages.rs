@@ -11,7 +11,7 @@ use trunnion_proto::methods::Method;
 use trunnion_proto::model::{Prompt, Resource, ResourceTemplate, Tool};
 
 use super::api::{Client, FromResult, Request, read};
-use crate::Error;
+use crate::error::Error;
 
 /// One page of a list.
 #[derive(Debug, Clone)]

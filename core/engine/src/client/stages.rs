@@ -12,7 +12,7 @@ use trunnion_proto::client::{StreamMark, TransportFailure};
 use trunnion_proto::sse::SseDecoder;
 
 use super::exchange::HttpEvent;
-use super::http::{Body, Connection, Head, MAX_REDIRECTS, Origin, Raw, Sender, chain};
+use crate::outbound::http::{Body, Connection, Head, MAX_REDIRECTS, Origin, Raw, Sender, chain};
 
 /// The result of one step of an exchange, and the next stage.
 pub(super) struct Step {

@@ -16,7 +16,8 @@ use trunnion_proto::methods::Method;
 
 use super::api::{CallResult, Client, FromResult, Request, read};
 use super::pages::Page;
-use crate::{Error, lock};
+use crate::error::Error;
+use crate::sync::lock;
 
 /// Maximum number of states in the queue of a program that does not read them; older ones are dropped.
 const MAX_WAITING: usize = 64;

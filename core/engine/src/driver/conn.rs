@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::platform::socket::Socket;
 use super::{Driver, Sleep};
-use crate::lock;
+use crate::sync::lock;
 
 /// Maximum number of bytes that are read before hyper requests them.
 const AHEAD: usize = 64 << 10;

@@ -9,6 +9,7 @@
 //! files.
 
 mod conn;
+pub mod in_process;
 #[cfg_attr(unix, path = "unix/mod.rs")]
 #[cfg_attr(windows, path = "windows/mod.rs")]
 mod platform;

@@ -22,9 +22,9 @@ use crate::client::auth::{
     Auth, AuthMethod, CredentialStore, FileStore, Loopback, RegisteredClient, SigningKey, Turn,
 };
 use crate::error::{Error, local};
-use crate::lock;
 use crate::server::Kind;
 use crate::store::{StoreError, StoreFuture};
+use crate::sync::lock;
 
 /// The type of the token for an identity provider, if none is named (OpenID Connect's).
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";

@@ -21,9 +21,10 @@ use crate::client::{
     self, ClientEvent, ClientHandle, ConnectOptions, ServerCommand, Sink, Target, memory_pair,
 };
 use crate::error::{Error, local};
-use crate::lock;
+use crate::outbound::server_url;
 use crate::server::http::Phase;
 use crate::server::stream::{self, Carrier};
+use crate::sync::lock;
 
 /// A client of the host.
 pub(crate) struct ClientEntry {
@@ -141,7 +142,7 @@ impl Inner {
         }
         match target {
             ConnectTarget { url: Some(url), command: None, server: None, .. } => {
-                client::server_url(&url).map_err(Error::usage)?;
+                server_url(&url).map_err(Error::usage)?;
                 Ok(Target::Url(url))
             }
             ConnectTarget { url: None, command: Some(argv), server: None, env, cwd } => {

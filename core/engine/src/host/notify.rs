@@ -6,7 +6,7 @@ use trunnion_proto::server::Notice;
 
 use super::{Engine, clients, options};
 use crate::error::Error;
-use crate::lock;
+use crate::sync::lock;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

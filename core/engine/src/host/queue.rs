@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::wake::{Wake, Waker};
 use crate::driver::{Reactor, Signal};
-use crate::lock;
+use crate::sync::lock;
 
 /// Bytes of events that may wait for a host before its clients stop reading the messages of servers.
 const MAX_BYTES: usize = 8 << 20;

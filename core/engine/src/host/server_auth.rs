@@ -16,8 +16,8 @@ use super::queue::{Event, kind};
 use super::tables::Tables;
 use crate::driver::Driver;
 use crate::error::{Error, local};
-use crate::lock;
 use crate::server::auth::{Auth, Dpop, Introspection, JwtVerifier, Secret, StaticTokens, TokenVerifier};
+use crate::sync::lock;
 
 /// The time limit for the host to verify a token.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);

@@ -21,12 +21,12 @@ use super::tables::{Operation, ServerEntry, Tables, advance};
 use super::{Engine, Inner, stores};
 use crate::driver::{Driver, take_stdio};
 use crate::error::{Error, local};
-use crate::lock;
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Input, Start};
 use crate::server::http::{self, Phase, Stores};
 use crate::server::seal::Sealer;
 use crate::server::stream::{self, Carrier};
+use crate::sync::lock;
 
 /// The time in which handlers may finish after a server began to close.
 pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(5);

@@ -16,10 +16,10 @@ use super::queue::{Event, Queue, kind};
 use super::server_auth::Checked;
 use crate::client::Reply;
 use crate::error::{Error, local};
-use crate::lock;
 use crate::server::call::{Call, Observer};
 use crate::server::http::{Phase, Stores};
 use crate::server::{Counted, Counters, Kind, ServerCore};
+use crate::sync::lock;
 
 /// A registered server.
 pub(crate) struct ServerEntry {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
-use crate::lock;
+use crate::sync::lock;
 
 /// A callback of the host. It only signals.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;

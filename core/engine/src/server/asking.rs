@@ -13,8 +13,9 @@ use trunnion_proto::server::memory::{self, Memory};
 use trunnion_proto::server::{Question, Request};
 
 use super::call::{Call, Handler, Start};
-use super::seal::{Sealer, now_ms, random_id};
+use super::seal::Sealer;
 use crate::error::{Error, local};
+use crate::random::{now_ms, random_id};
 
 /// The reason for which a run that has sent input requests ends: the next run brings the answers.
 pub(crate) const SUSPENDED: &str = "input_required";
@@ -147,7 +148,7 @@ impl Asks {
     /// Handles an answer of the client. False: no question is waiting for it.
     pub fn answered(&mut self, ask: u64, result: Result<Json, RpcError>) -> bool {
         let Some((waiting, index)) = self.open.remove(&ask) else { return false };
-        let mut waiting = crate::lock(&waiting);
+        let mut waiting = crate::sync::lock(&waiting);
         let Some(asked) = &waiting.asked else { return true };
         let question = &asked.questions[index];
         let answer = match result {

@@ -22,7 +22,7 @@ use super::asking::{Asked, Reply, SUSPENDED, answers_json};
 pub(crate) use super::inbox::{Inbox, Missed};
 use super::tasks::Hold;
 use crate::error::{Error, local};
-use crate::lock;
+use crate::sync::lock;
 use crate::telemetry::{Failure, Span};
 
 /// The reason with which the call of a handler that takes too long is cancelled.

@@ -8,7 +8,7 @@ use trunnion_proto::server::Notice;
 
 use super::call::Say;
 use super::notices::Listener;
-use crate::lock;
+use crate::sync::lock;
 
 /// Changes that are known only roughly.
 #[derive(Debug, Default, PartialEq, Eq)]

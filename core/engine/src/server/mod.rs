@@ -44,8 +44,8 @@ use seal::Sealer;
 use tasks::{Answering, Creation, TaskOptions, Tasks, Whose};
 
 use crate::driver::Driver;
-use crate::lock;
 use crate::store::{Bus, TaskStore};
+use crate::sync::lock;
 use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A server without its transports.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use trunnion_proto::server::Notice;
 use trunnion_proto::tasks::News as TaskNews;
 
-use super::seal::random_id;
-use crate::lock;
+use crate::random::random_id;
 use crate::store::{Bus, Deliver, Subscriber};
+use crate::sync::lock;
 
 /// A receiver of change notifications.
 pub(crate) trait Listener: Send + Sync {

@@ -1,12 +1,13 @@
 //! Sealed state that clients return unread and unchanged: `requestState` (2026-07-28, "Multi Round-Trip
 //! Requests", "Server Requirements").
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::random::{now_ms, random};
 
 const KEY_BYTES: usize = 32;
 
@@ -68,24 +69,6 @@ impl Sealer {
             String::from_utf8(text.to_vec()).ok()
         })
     }
-}
-
-/// Returns the milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns unguessable bytes.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).expect("the system has entropy");
-    bytes
-}
-
-/// Returns an unguessable id: 32 hexadecimal digits.
-pub(crate) fn random_id() -> String {
-    random::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -20,12 +20,12 @@ use trunnion_proto::server::{Notice, Output, Request, ServerConn};
 use super::asking::{self, Asked, Asks, recall, suspend};
 use super::call::{Call, Handler, Inbox, Missed, Say, Start};
 use super::notices::{Listener, Membership};
-use super::seal::random_id;
 use super::tasks::{Granted, Watch};
 use super::{Dispatch, ServerCore, forbidden, guarded};
-use crate::client::MemoryEnd;
+use crate::driver::in_process::MemoryEnd;
 use crate::driver::{ByteReader, ByteWriter, Driver, Sleep};
-use crate::lock;
+use crate::random::random_id;
+use crate::sync::lock;
 use crate::telemetry::{Failure, Span};
 
 /// The time in which requests in flight may still be answered after the peer closed its end.
@@ -701,7 +701,7 @@ mod tests {
         let mut core = ServerCore::new(catalog, Arc::default(), sealer, None, None, None, Default::default());
         let behind = tokio::sync::watch::Sender::new(true);
         core.behind = Some(behind.subscribe());
-        let (ours, theirs) = crate::client::memory_pair();
+        let (ours, theirs) = crate::driver::in_process::memory_pair();
         let call = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
         theirs.outgoing.send(bytes::Bytes::from_static(call)).expect("sent");
         let driver = Driver::Tokio(tokio::runtime::Handle::current());

@@ -4,8 +4,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::client::auth::Credentials;
 use crate::store::StoreError;
+use trunnion_proto::auth::Credentials;
 
 /// The time after which a lock ends that is not renewed, for its process has died.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -38,13 +38,13 @@ pub(super) fn turn(
     runtime: &tokio::runtime::Handle,
     leases: impl Leases,
     name: &str,
-) -> crate::store::StoreFuture<crate::client::auth::Turn> {
+) -> crate::store::StoreFuture<crate::store::Turn> {
     use tokio::sync::oneshot;
 
     /// The interval at which an occupied lock is tried again.
     const AGAIN: Duration = Duration::from_millis(50);
 
-    let (name, holder) = (name.to_owned(), crate::server::seal::random_id());
+    let (name, holder) = (name.to_owned(), crate::random::random_id());
     let (mut done, answer) = oneshot::channel();
     runtime.spawn(async move {
         loop {
@@ -61,7 +61,7 @@ pub(super) fn turn(
         }
         let (held, mut dropped) = oneshot::channel::<()>();
         // The caller may no longer wait: then it is dropped at once.
-        let _ = done.send(Ok(Box::new(held) as crate::client::auth::Turn));
+        let _ = done.send(Ok(Box::new(held) as crate::store::Turn));
         loop {
             tokio::select! {
                 _ = &mut dropped => break,

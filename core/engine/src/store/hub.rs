@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Subscriber;
-use crate::lock;
-use crate::server::seal::random_id;
+use crate::random::random_id;
+use crate::sync::lock;
 
 /// Most bytes that wait for a server that does not accept them.
 const WAITING: usize = 16 * 1024 * 1024;

@@ -35,6 +35,8 @@ mod address;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod background;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod credential_files;
+mod credential_store;
 mod credentials;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod hub;
@@ -56,6 +58,8 @@ use std::time::Duration;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 use bytes::Bytes;
+pub use credential_files::FileStore;
+pub use credential_store::{CredentialStore, MemoryCredentials, Turn};
 pub use memory::MemoryStore;
 pub(crate) use open::open_now;
 pub use open::{Stores, open};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Bus, EventStore, MemoryStore, SessionStore, StoreError, TaskStore};
-use crate::client::auth::CredentialStore;
+use crate::store::CredentialStore;
 
 /// The parts of one store.
 #[derive(Clone)]
@@ -69,8 +69,7 @@ impl std::fmt::Debug for Stores {
 /// ```
 pub async fn open(name: &str) -> Result<Stores, StoreError> {
     if name == "memory:" {
-        let key =
-            base64::Engine::encode(&base64::prelude::BASE64_STANDARD, crate::server::seal::random::<32>());
+        let key = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, crate::random::random::<32>());
         return Ok(Stores::new(MemoryStore::default(), key));
     }
     match name.split_once("://").map(|(scheme, _)| scheme) {

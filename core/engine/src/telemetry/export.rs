@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::otlp::{self, Histogram, Series};
 use super::span::Ended;
 use super::{BATCH, Command, Destination, Queue};
-use crate::client::Lane;
-use crate::lock;
+use crate::outbound::Lane;
+use crate::sync::lock;
 
 /// The export interval.
 const EVERY: Duration = Duration::from_secs(5);

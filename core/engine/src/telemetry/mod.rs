@@ -5,7 +5,6 @@
 //! names are exported: no arguments, no content, no error messages. Requests put their data into a bounded
 //! queue without waiting; one task sends it. ADR 11 explains why the `opentelemetry` crates are not used.
 
-mod client;
 mod export;
 mod otlp;
 mod span;
@@ -18,11 +17,10 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::{Lane, base_headers, server_url};
 use crate::error::Error;
-use crate::lock;
+use crate::outbound::{Lane, base_headers, server_url};
+use crate::sync::lock;
 
-pub(crate) use client::Tracer;
 use otlp::{Histogram, Series};
 use span::Ended;
 pub(crate) use span::{Failure, Span};

@@ -12,7 +12,7 @@ use trunnion_proto::trace::{self, TraceContext, TraceParent};
 
 use super::Telemetry;
 use super::otlp::Series;
-use crate::Error;
+use crate::error::Error;
 
 /// Maximum length of an exported name or URI, in characters: peers write some of them.
 const MAX_NAME: usize = 256;
@@ -115,7 +115,7 @@ impl Telemetry {
     }
 
     /// Begins the span of a request that is about to be sent.
-    pub(super) fn send(
+    pub(crate) fn send(
         &self,
         from: Option<TraceContext>,
         method: &'static Method,
@@ -179,7 +179,7 @@ impl Span {
     }
 
     /// Records facts that were determined after the span began.
-    pub(super) fn spoken(&mut self, revision: Option<Revision>, transport: &'static str) {
+    pub(crate) fn spoken(&mut self, revision: Option<Revision>, transport: &'static str) {
         (self.ended.revision, self.ended.transport) = (revision, transport);
     }
 

@@ -9,13 +9,12 @@ use trunnion_proto::auth::credentials::Tokens;
 use trunnion_proto::auth::dpop::{DpopKey, KeyUse, Proof};
 use trunnion_proto::auth::flow::Grant;
 use trunnion_proto::auth::{AuthError, Challenge, Config, Credentials, Flow, Fresh, Input, Step};
-use trunnion_proto::client::TransportFailure;
 
 use super::Auth;
-use super::fetch::Fetcher;
 use super::flight::{Pilot, Seat, Slot};
-use crate::lock;
+use crate::outbound::{Failure, Fetcher};
 use crate::store::StoreError;
+use crate::sync::lock;
 
 /// Seconds before its expiry at which a token is refreshed; for short lifetimes, a quarter of the lifetime.
 const MARGIN: u64 = 30;
@@ -25,36 +24,9 @@ const SWAPS: u32 = 3;
 const KEEPING: Duration = Duration::from_secs(5);
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// The reason for missing authorization. Contains no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Failure {
-    reason: &'static str,
-    message: String,
-}
-
-impl Failure {
-    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Failure {
-        Failure { reason, message: message.into() }
-    }
-}
-
-impl From<AuthError> for Failure {
-    fn from(error: AuthError) -> Failure {
-        Failure::new(error.name(), error.to_string())
-    }
-}
-
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         Failure::new("store", format!("the credential store failed: {error}"))
-    }
-}
-
-impl From<Failure> for TransportFailure {
-    fn from(failure: Failure) -> TransportFailure {
-        let message = format!("authorization failed: {}", failure.message);
-        TransportFailure::Unauthorized { reason: failure.reason, message }
     }
 }
 

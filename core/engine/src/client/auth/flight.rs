@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::Failure;
-use crate::lock;
+use crate::outbound::Failure;
+use crate::sync::lock;
 
 type End = Result<(), Failure>;
 

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use trunnion_proto::auth::AuthError;
 use trunnion_proto::auth::dpop::DpopKey;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A private key, for `private_key_jwt` and for DPoP. Not shown by `Debug`; cheap to clone.
 #[derive(Clone)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::Error;
 use crate::driver::process;
+use crate::error::Error;
 
 const PATH: &str = "/callback";
 /// Maximum size of a request head; a longer one is not parsed.

@@ -21,12 +21,9 @@
 //! contain neither tokens nor codes nor secrets.
 
 mod authorizer;
-mod fetch;
-mod file;
 mod flight;
 mod keys;
 mod loopback;
-mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,19 +34,16 @@ use trunnion_proto::auth::flow::Grant;
 use trunnion_proto::auth::registration::{Identity, Preregistered};
 use trunnion_proto::auth::{AuthError, Config};
 
-use crate::Error;
+use crate::error::Error;
 
-pub use file::FileStore;
+pub use crate::store::{CredentialStore, FileStore, MemoryCredentials, Turn};
 pub use keys::SigningKey;
 pub use loopback::{Loopback, headless};
-pub use store::{CredentialStore, MemoryCredentials, Turn};
 pub use trunnion_proto::auth::credentials::{AuthMethod, Client as RegisteredClient};
 pub use trunnion_proto::auth::url::AddressClass;
 pub use trunnion_proto::auth::{Credentials, Secret};
 
 pub(super) use authorizer::Authorizer;
-pub(crate) use authorizer::Failure;
-pub(crate) use fetch::Fetcher;
 
 /// A guard that delays the end of the client's runtime while it lives.
 type Hold = Arc<dyn Fn() -> Box<dyn Send + Sync> + Send + Sync>;

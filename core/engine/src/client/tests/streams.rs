@@ -3,11 +3,11 @@
 use super::peer::{Exchange, Peer};
 use super::*;
 
-fn connecting(url: &str) -> tokio::task::JoinHandle<Result<Client, crate::Error>> {
+fn connecting(url: &str) -> tokio::task::JoinHandle<Result<Client, crate::error::Error>> {
     tokio::spawn(Client::builder().era(Era::Legacy).connect(url.to_owned()))
 }
 
-fn call(client: &Client) -> tokio::task::JoinHandle<Result<super::super::CallResult, crate::Error>> {
+fn call(client: &Client) -> tokio::task::JoinHandle<Result<super::super::CallResult, crate::error::Error>> {
     tokio::spawn(client.call_tool("t", ()).into_future())
 }
 

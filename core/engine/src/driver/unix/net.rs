@@ -114,7 +114,7 @@ impl Listener {
             let accepted = poll_fn(|cx| {
                 self.socket.poll(cx, Direction::Read, |fd| {
                     #[cfg(test)]
-                    if let Some(fault) = crate::lock(&self.faults).pop_front() {
+                    if let Some(fault) = crate::sync::lock(&self.faults).pop_front() {
                         return Err(fault.into());
                     }
                     Ok(Done { value: accept_from(fd)?, drained: false })

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use crate::lock;
+use crate::sync::lock;
 
 /// A flag, set from [`Signal::set`] until [`Signal::clear`]. Any thread may call.
 ///

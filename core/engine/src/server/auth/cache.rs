@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use trunnion_proto::auth::resource::{Caller, Refusal};
 
-use crate::lock;
+use crate::sync::lock;
 
 /// Maximum number of cached tokens.
 const MAX_KNOWN: usize = 4096;

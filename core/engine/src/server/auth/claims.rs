@@ -63,9 +63,10 @@ impl Claims {
     }
 
     /// All of them as a type of the program's own; an error says what does not fit.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, crate::Error> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, crate::error::Error> {
         let value = Value::Object(self.0.claims().clone());
-        serde_json::from_value(value).map_err(|error| crate::Error::internal(format!("claims: {error}")))
+        serde_json::from_value(value)
+            .map_err(|error| crate::error::Error::internal(format!("claims: {error}")))
     }
 
     fn text(&self, name: &str) -> Option<&str> {

@@ -19,11 +19,11 @@ use trunnion_proto::jsonrpc::{self, Id};
 
 use super::cache::{Digest, Known, Verdict, digest};
 use super::{Auth, Dpop, now, signature};
-use crate::Error;
 use crate::driver::Driver;
-use crate::lock;
+use crate::error::Error;
 use crate::server::http::ResponseBody;
 use crate::server::seal::Sealer;
+use crate::sync::lock;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");

@@ -10,8 +10,8 @@ use trunnion_proto::auth::resource::{Refusal, keys};
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy};
 
 use super::{ASK_LIMIT, check_url};
-use crate::Error;
-use crate::client::auth::{Failure, Fetcher};
+use crate::error::Error;
+use crate::outbound::{Failure, Fetcher};
 
 /// Maximum number of concurrent introspection requests; requests above that are refused with 503.
 const MAX_OPEN: usize = 64;

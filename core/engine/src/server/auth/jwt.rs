@@ -12,9 +12,9 @@ use trunnion_proto::auth::resource::keys::{self, Jwk, KeyRing, Plan};
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy, cut};
 
 use super::{ASK_LIMIT, check_url, now, signature};
-use crate::Error;
-use crate::client::auth::{Failure, Fetcher};
-use crate::lock;
+use crate::error::Error;
+use crate::outbound::{Failure, Fetcher};
+use crate::sync::lock;
 
 /// Takes JWTs of one issuer. Its keys are fetched when they are first needed, asked for again when a token
 /// names one that is not known (twice a minute at most), and refreshed after ten minutes, which no request

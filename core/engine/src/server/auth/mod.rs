@@ -50,7 +50,7 @@ use trunnion_proto::auth::resource::claims::LEEWAY;
 use trunnion_proto::auth::scope;
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy};
 
-use crate::Error;
+use crate::error::Error;
 
 pub use claims::Claims;
 pub(crate) use guard::{Admitted, Guard};
@@ -292,5 +292,5 @@ fn check_url(url: &str, what: &'static str) -> Result<(), Error> {
 
 /// Seconds since 1970.
 fn now() -> u64 {
-    crate::server::seal::now_ms() / 1000
+    crate::random::now_ms() / 1000
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::cache::{Digest, digest};
-use crate::Error;
+use crate::error::Error;
 
 /// Tokens that are written down with their claims. They are for development: whoever reads the source has
 /// them, and none expires unless its claims say so. Claims without `aud` are for this server.

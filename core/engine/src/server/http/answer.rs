@@ -14,7 +14,7 @@ use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::jsonrpc;
 
 use crate::driver::{Driver, Sleep};
-use crate::server::seal::now_ms;
+use crate::random::now_ms;
 
 /// Silence on an event stream after which a comment keeps intermediaries from closing it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

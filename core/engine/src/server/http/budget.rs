@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use trunnion_proto::auth::resource::Access;
 
-use crate::lock;
+use crate::sync::lock;
 
 /// The share of one owner in the endpoint's budget: one in so many.
 const OWNERS: usize = 8;

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::answer::Events;
 use super::budget::Purse;
 use super::shared::{self, Backing};
-use crate::lock;
 use crate::server::notices::News;
 use crate::store::{Append, StoredEvent};
+use crate::sync::lock;
 
 /// Bytes of events that are kept after they were sent, for clients that come back: about what the kernels on
 /// the way may hold of a connection that breaks, for a client has got nothing of that.

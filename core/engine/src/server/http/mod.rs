@@ -34,9 +34,9 @@ pub(crate) use shared::Stores;
 
 use super::ServerCore;
 use super::auth::Guard;
-use crate::client::unix_url;
 use crate::driver::{Driver, Listener, Place, sockets};
 use crate::error::{Error, local};
+use crate::outbound::unix_url;
 
 /// The time for which a client may read nothing, plus a second for each KiB that it reads meanwhile.
 const STALL_LIMIT: Duration = Duration::from_secs(30);

@@ -11,12 +11,12 @@ use trunnion_proto::auth::resource::Access;
 
 use super::Phase;
 use super::answer::{Events, event};
-use crate::client::memory_pair;
 use crate::driver::Driver;
-use crate::lock;
+use crate::driver::in_process::memory_pair;
+use crate::random::random_id;
 use crate::server::ServerCore;
-use crate::server::seal::random_id;
 use crate::server::stream::{self, Carrier};
+use crate::sync::lock;
 
 /// Bytes of messages that wait for a client who does not read, above which its stream ends.
 const MAX_WAITING: usize = 8 << 20;

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::answer::Events;
-use crate::lock;
 use crate::server::call::Call;
+use crate::sync::lock;
 
 /// Bytes of unsent events above which the writer has to wait.
 const FULL: usize = 64 << 10;

@@ -25,12 +25,12 @@ use super::follow::Follower;
 use super::log::StreamLog;
 use super::shared::{self, Backing, Shared};
 use crate::driver::Driver;
-use crate::lock;
+use crate::random::random_id;
 use crate::server::asking::{Asked, Asks};
 use crate::server::call::Call;
 use crate::server::notices::{Listener, Membership, News, ServedSession, Sharing};
-use crate::server::seal::random_id;
 use crate::server::{Counted, Kind, ServerCore};
+use crate::sync::lock;
 
 /// Sessions that are touched in a store at the same time.
 const TOUCHES: usize = 32;

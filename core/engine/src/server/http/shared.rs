@@ -8,8 +8,8 @@ use trunnion_proto::server::Session as Facts;
 
 use super::log::StreamLog;
 use crate::driver::Driver;
+use crate::random::random;
 use crate::server::notices::{Line, News};
-use crate::server::seal::random;
 use crate::store::{Append, EventStore, Replay, SessionStore, StoreError, StreamKey};
 
 /// Streams, and questions, that one process can number in one session.

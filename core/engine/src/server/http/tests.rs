@@ -142,7 +142,7 @@ fn a_peer_that_never_reads_its_answer_is_disconnected() {
 fn flood(dropped: mpsc::Sender<&'static str>) -> impl Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync {
     let dropped = Mutex::new(dropped);
     move |call| {
-        let told = OnDrop(crate::lock(&dropped).clone());
+        let told = OnDrop(crate::sync::lock(&dropped).clone());
         Box::pin(async move {
             let _told = told;
             for n in 1..=1024 {
@@ -195,7 +195,7 @@ fn wait(
 ) -> impl Fn(Call) -> BoxFuture<'static, Outcome> + Send + Sync + use<> {
     let senders = Mutex::new((begun.clone(), dropped));
     move |call| {
-        let (begun, dropped) = crate::lock(&senders).clone();
+        let (begun, dropped) = crate::sync::lock(&senders).clone();
         let told = OnDrop(dropped);
         Box::pin(async move {
             let _told = told;
@@ -295,7 +295,12 @@ fn errors_of_single_connections_do_not_end_a_listener() {
         driver.spawn(async move {
             let listener = own.listen(([127, 0, 0, 1], 0).into()).await.expect("listening");
             let address = bound(&listener).expect("TCP");
-            crate::lock(&listener.faults).extend([Errno::INVAL, Errno::CONNABORTED, Errno::IO, Errno::MFILE]);
+            crate::sync::lock(&listener.faults).extend([
+                Errno::INVAL,
+                Errno::CONNABORTED,
+                Errno::IO,
+                Errno::MFILE,
+            ]);
             std::thread::spawn(move || {
                 // One that connects and leaves, too.
                 drop(TcpStream::connect(address));

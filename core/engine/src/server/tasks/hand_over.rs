@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Tasks;
 use super::run::Leave;
-use crate::lock;
+use crate::sync::lock;
 
 /// Counts an endpoint that serves, until it drains.
 pub(crate) struct Serving {

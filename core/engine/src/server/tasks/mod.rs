@@ -31,8 +31,8 @@ pub(crate) use watch::{Granted, Watch};
 use super::ServerCore;
 use super::notices::{Following, Line, Listener};
 use crate::driver::Driver;
-use crate::lock;
 use crate::store::{MemoryStore, TaskQuota, TaskStore};
+use crate::sync::lock;
 
 /// The options for the storage and the execution of the tasks of a server.
 #[derive(Debug, Clone, Copy)]

@@ -9,9 +9,9 @@ use trunnion_proto::tasks::{Event, Status, Summary};
 use super::Tasks;
 use super::run::begin;
 use super::store::{Failed, limited, report, summary};
-use crate::lock;
 use crate::server::ServerCore;
 use crate::store::{DuePage, TaskSummary};
+use crate::sync::lock;
 
 /// The number of due tasks that are read together.
 const PAGE: usize = 64;

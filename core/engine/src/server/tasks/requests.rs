@@ -21,9 +21,9 @@ use super::run::{Place, begin};
 use super::store::{Failed, Held, RETRY, STORE_LIMIT, failed, limited, report, summary};
 use super::watch::LOOK;
 use crate::error::local;
+use crate::random::{now_ms, random_id};
 use crate::server::ServerCore;
 use crate::server::call::{Call, Handler, Start};
-use crate::server::seal::{now_ms, random_id};
 
 /// Most tasks on one page of a list.
 const PAGE: usize = 50;
@@ -163,7 +163,7 @@ impl Tasks {
 
     fn too_many(&self, owner: &str) -> RpcError {
         let (mine, leaving) = {
-            let state = crate::lock(&self.state);
+            let state = crate::sync::lock(&self.state);
             (state.owners.get(owner).copied().unwrap_or(0), state.leaving)
         };
         if leaving {

@@ -23,10 +23,10 @@ use trunnion_proto::tasks::{Answer, End, Event, Origin, Record, Refused};
 use super::store::{Failed, Held, RETRY, report};
 use super::{TaskOptions, Tasks};
 use crate::error::{Error, local};
-use crate::lock;
 use crate::server::asking::{Asked, answers_json};
 use crate::server::call::{Call, Handler, Inbox, Say, Start, Stored, TaskRun, ToStore};
 use crate::server::{ServerCore, guarded};
+use crate::sync::lock;
 
 /// The signals from outside to a run.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use trunnion_proto::error::{ErrorKind, RpcError};
 use trunnion_proto::tasks::{Attention, Event, Next, Record, Refused, Summary};
 
 use super::Tasks;
-use crate::server::seal::now_ms;
+use crate::random::now_ms;
 use crate::store::{StoreError, StoreFuture, StoredTask, TaskSummary, TaskTimes};
 
 /// The time limit for one operation of a store.

@@ -13,7 +13,7 @@ use trunnion_proto::tasks::{News, Summary};
 use super::super::notices::Listener;
 use super::Tasks;
 use super::store::{Failed, failed};
-use crate::lock;
+use crate::sync::lock;
 
 /// The interval at which a watched task is polled, in case a change notification is lost.
 pub(super) const LOOK: Duration = Duration::from_secs(15);

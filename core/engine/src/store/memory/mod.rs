@@ -13,8 +13,9 @@ use super::{
     Append, Bus, EventStore, Replay, SessionRecord, SessionStore, StoreFuture, StoredEvent, StreamKey,
     Subscriber,
 };
-use crate::client::auth::{CredentialStore, Credentials, MemoryCredentials, Turn};
-use crate::lock;
+use crate::store::{CredentialStore, MemoryCredentials, Turn};
+use crate::sync::lock;
+use trunnion_proto::auth::Credentials;
 
 /// A store and a bus for servers in one process: for tests, and for programs that serve at several addresses.
 #[derive(Default)]

@@ -5,10 +5,10 @@ use std::future::ready;
 use std::time::{Duration, Instant};
 
 use super::MemoryStore;
-use crate::lock;
 use crate::store::{
     DuePage, StoreError, StoreFuture, StoredTask, TaskQuota, TaskStore, TaskSummary, TaskTimes,
 };
+use crate::sync::lock;
 
 /// About how many bytes a task takes besides its text.
 const OVERHEAD: usize = 512;

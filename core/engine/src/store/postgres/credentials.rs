@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Database, PostgresStore, failed, int, micros, text, values};
-use crate::client::auth::{CredentialStore, Credentials, Turn};
 use crate::store::credentials::{self, LEASE, Leases};
+use crate::store::{CredentialStore, Turn};
 use crate::store::{StoreError, StoreFuture};
+use trunnion_proto::auth::Credentials;
 
 impl CredentialStore for PostgresStore {
     fn load(&self, server: &str) -> StoreFuture<Option<Credentials>> {

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use deadpool_postgres::GenericClient;
 
 use super::{Database, failed};
-use crate::server::seal::random;
+use crate::random::random;
 use crate::store::StoreError;
 
 /// The version of the layout. 1: the first. 2: summaries of tasks, and the size of each.

@@ -20,7 +20,7 @@ use super::address::Address;
 use super::background::Background;
 use super::hub::{Hub, Queue};
 use super::{StoreError, StoreFuture};
-use crate::server::seal::random;
+use crate::random::random;
 
 /// The interval at which expired entries are removed from the indexes.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -124,7 +124,7 @@ fn client(mut address: Address) -> Result<Client, StoreError> {
         info.set_tcp_settings(settings)
     };
     // The library uses the cryptography of the process.
-    crate::client::install_provider();
+    crate::outbound::install_provider();
     let Some(path) = roots else { return Client::open(info).map_err(failed) };
     let root_cert =
         std::fs::read(&path).map_err(|error| StoreError::new(format!("sslrootcert {path}: {error}")))?;

@@ -5,10 +5,11 @@ use tokio::sync::oneshot;
 
 use super::worker::{Job, Waiting};
 use super::{SqliteStore, int};
-use crate::client::auth::{CredentialStore, Credentials, Turn};
 use crate::driver::files;
-use crate::server::seal::random_id;
+use crate::random::random_id;
+use crate::store::{CredentialStore, Turn};
 use crate::store::{StoreError, StoreFuture, credentials};
+use trunnion_proto::auth::Credentials;
 
 impl SqliteStore {
     /// Returns an error if other users can read or write the file: it would hold tokens.

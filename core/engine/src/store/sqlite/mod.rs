@@ -21,7 +21,7 @@ use self::clock::{now, until};
 use self::worker::{Done, Job, Needs, Worker};
 use super::{Bus, StoreError, StoreFuture, Subscriber};
 use crate::driver::files;
-use crate::server::seal::random;
+use crate::random::random;
 
 /// The version of the layout of the file. 1: sessions, streams and messages. 2: tasks and credentials as
 /// well. 3: summaries of tasks, the size of each, and the file's own time.

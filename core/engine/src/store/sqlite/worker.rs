@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
 use super::{now, until};
-use crate::client::auth::Turn;
-use crate::server::seal::random_id;
+use crate::random::random_id;
+use crate::store::Turn;
 use crate::store::credentials::{LEASE, RENEW};
 use crate::store::{StoreError, Subscriber};
 

@@ -3,8 +3,8 @@
 use trunnion_proto::server::Notice;
 
 use super::Session;
-use crate::lock;
 use crate::server::notices::{Listener, News};
+use crate::sync::lock;
 
 impl Listener for Session {
     fn notice(&self, notice: &Notice) {

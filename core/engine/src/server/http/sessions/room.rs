@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::budget::Owner;
 use super::super::shared;
 use super::{NoSession, Session, Sessions};
-use crate::lock;
 use crate::server::notices::News;
+use crate::sync::lock;
 
 impl Sessions {
     /// Where there are as many as there can be, of one owner or in all, the one that has not been used for

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use trunnion_proto::auth::Credentials;
 
-use super::store::{CredentialStore, Turn, swapped};
+use super::credential_store::{CredentialStore, Turn, swapped};
 use crate::driver::files;
 use crate::store::{StoreError, StoreFuture};
 

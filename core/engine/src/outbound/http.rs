@@ -29,12 +29,12 @@ use super::address::{ServerUrl, server_url};
 use super::unpack::{self, Unpacker};
 use crate::driver::sockets;
 
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Sender = SendRequest<Full<Bytes>>;
 /// The future that moves the bytes of one connection until it is closed.
-pub(super) type Connection = BoxFuture<'static, ()>;
+pub(crate) type Connection = BoxFuture<'static, ()>;
 
 /// Redirects followed for one message.
-pub(super) const MAX_REDIRECTS: u8 = 5;
+pub(crate) const MAX_REDIRECTS: u8 = 5;
 
 /// The transport for the POSTs of one client.
 pub(crate) enum Lane {
@@ -52,13 +52,13 @@ pub(crate) struct Origin {
 }
 
 /// The body of a response.
-pub(super) struct Body {
+pub(crate) struct Body {
     raw: Raw,
     unpacker: Option<Unpacker>,
 }
 
 /// The body as received, and the connection that it is received on.
-pub(super) enum Raw {
+pub(crate) enum Raw {
     Plain(Incoming, Sender),
     Reqwest(reqwest::Response),
 }
@@ -134,7 +134,7 @@ impl Lane {
     }
 
     /// Returns the URL that requests are sent to.
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         match self {
             Lane::Plain(origin) => origin.url.as_str(),
             Lane::Reqwest { url, .. } => url.as_str(),
@@ -143,7 +143,7 @@ impl Lane {
 
     /// Returns the same transport for another URL of the origin; relative URLs are resolved. The error is for
     /// a person.
-    pub(super) fn at(&self, endpoint: &str) -> Result<Lane, String> {
+    pub(crate) fn at(&self, endpoint: &str) -> Result<Lane, String> {
         let base = match self {
             Lane::Plain(origin) => &origin.url,
             Lane::Reqwest { url, .. } => url,
@@ -198,7 +198,7 @@ where
 }
 
 impl Origin {
-    pub(super) async fn connect(&self) -> Result<(Sender, Connection), String> {
+    pub(crate) async fn connect(&self) -> Result<(Sender, Connection), String> {
         if let Some(socket) = &self.socket {
             let stream = sockets::connect_unix(socket)
                 .await
@@ -222,7 +222,7 @@ impl Origin {
         Origin { url, host: self.host.clone(), port: self.port, socket: self.socket.clone() }
     }
 
-    pub(super) fn request(&self, method: Method, headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
+    pub(crate) fn request(&self, method: Method, headers: &HeaderMap, body: &Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = method;
         *request.uri_mut() = self.target();
@@ -238,7 +238,7 @@ impl Origin {
     }
 
     /// Returns the redirect target of the response, if it is at the same origin.
-    pub(super) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Origin> {
+    pub(crate) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<Origin> {
         if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
             return None;
         }
@@ -258,12 +258,12 @@ impl Origin {
 impl Body {
     /// Returns the body of a response with these headers. No piece may exceed `limit` bytes when it is
     /// decompressed.
-    pub(super) fn of(raw: Raw, headers: &HeaderMap, limit: usize) -> Result<Body, String> {
+    pub(crate) fn of(raw: Raw, headers: &HeaderMap, limit: usize) -> Result<Body, String> {
         Ok(Body { raw, unpacker: Unpacker::of(headers, limit)? })
     }
 
     /// Returns the next piece, decompressed; `None` at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, TransportFailure> {
         loop {
             let Some(piece) = self.raw.chunk().await.map_err(TransportFailure::Connection)? else {
                 return Ok(None);
@@ -279,7 +279,7 @@ impl Body {
     }
 
     /// Returns the connection, once the body has been read to its end.
-    pub(super) fn into_sender(self) -> Option<Sender> {
+    pub(crate) fn into_sender(self) -> Option<Sender> {
         match self.raw {
             Raw::Plain(_, sender) => Some(sender),
             Raw::Reqwest(_) => None,
@@ -308,18 +308,18 @@ impl Raw {
 }
 
 /// The head of a response.
-pub(super) struct Head {
-    pub(super) status: StatusCode,
-    pub(super) event_stream: bool,
-    pub(super) session: Option<String>,
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) event_stream: bool,
+    pub(crate) session: Option<String>,
     /// Challenges of a refusal.
-    pub(super) asked: Vec<Asked>,
+    pub(crate) asked: Vec<Asked>,
     /// The nonce for the next proof (RFC 9449, section 9).
-    pub(super) nonce: Option<String>,
+    pub(crate) nonce: Option<String>,
 }
 
 impl Head {
-    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Head {
+    pub(crate) fn of(status: StatusCode, headers: &HeaderMap) -> Head {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let media_type = text("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         Head {
@@ -338,7 +338,7 @@ impl Head {
 }
 
 /// Returns an error with its causes, for a person.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

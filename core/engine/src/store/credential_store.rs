@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use trunnion_proto::auth::{AuthError, Credentials};
 
-use crate::lock;
 use crate::store::{StoreError, StoreFuture};
+use crate::sync::lock;
 
 /// The lock of a server's record; dropping it releases the lock.
 pub type Turn = Box<dyn Send + Sync>;

@@ -9,15 +9,41 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use trunnion_proto::auth::url::{AddressClass, AddressPolicy, cut};
-use trunnion_proto::auth::{HttpRequest, HttpResponse, MAX_RESPONSE_BYTES};
+use trunnion_proto::auth::{AuthError, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES};
 use trunnion_proto::client::TransportFailure;
 
-use super::authorizer::Failure;
-use crate::client::http::{chain, install_provider};
-use crate::client::unpack::Unpacker;
-use crate::lock;
+use super::http::{chain, install_provider};
+use super::unpack::Unpacker;
+use crate::sync::lock;
 
 const DPOP_NONCE: &str = "dpop-nonce";
+
+/// The reason for missing authorization. Contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Failure {
+        Failure { reason, message: message.into() }
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Failure {
+        Failure::new(error.name(), error.to_string())
+    }
+}
+
+impl From<Failure> for TransportFailure {
+    fn from(failure: Failure) -> TransportFailure {
+        let message = format!("authorization failed: {}", failure.message);
+        TransportFailure::Unauthorized { reason: failure.reason, message }
+    }
+}
 
 pub(crate) struct Fetcher {
     policy: AddressPolicy,
@@ -48,7 +74,7 @@ impl Fetcher {
 
     /// Sends a request and returns the response, with any status; redirects are not followed. The body is cut
     /// one byte above the machine's limit.
-    pub(super) async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
+    pub(crate) async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Failure> {
         self.send_to(request, self.trusted.as_ref() == Some(&request.url)).await
     }
 

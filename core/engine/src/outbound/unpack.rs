@@ -7,7 +7,7 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use trunnion_proto::client::TransportFailure;
 
 /// The accepted encodings.
-pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
+pub(crate) const ACCEPTED: &str = "gzip, deflate, br, zstd";
 /// Maximum number of encodings of one body; more of them are a means to expand little data to a lot.
 const MAX_ENCODINGS: usize = 2;
 /// Maximum window of zstd in the decompressed data, as a power of two: 8 MiB (RFC 8878, section 3.1.1.1.2).
@@ -15,7 +15,7 @@ const ZSTD_WINDOW: u32 = 23;
 const BUFFER: usize = 16 << 10;
 
 /// A decoder that decompresses a body piece by piece.
-pub(super) struct Unpacker(Vec<Decoder>);
+pub(crate) struct Unpacker(Vec<Decoder>);
 
 enum Decoder {
     Gzip(flate2::write::MultiGzDecoder<Bounded>),
@@ -50,7 +50,7 @@ impl Write for Bounded {
 impl Unpacker {
     /// Returns a decoder for a body with these headers; `None` if it is not compressed. No piece may exceed
     /// `limit` bytes when it is decompressed.
-    pub(super) fn of(headers: &HeaderMap, limit: usize) -> Result<Option<Unpacker>, String> {
+    pub(crate) fn of(headers: &HeaderMap, limit: usize) -> Result<Option<Unpacker>, String> {
         let mut decoders = Vec::new();
         let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         for name in values.flat_map(|value| value.split(',')) {
@@ -81,7 +81,7 @@ impl Unpacker {
     }
 
     /// Returns the decompressed piece; empty if more input is needed.
-    pub(super) fn feed(&mut self, piece: Bytes) -> Result<Bytes, TransportFailure> {
+    pub(crate) fn feed(&mut self, piece: Bytes) -> Result<Bytes, TransportFailure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::FileTooLarge => TransportFailure::Limit(
                 "the response exceeds the limit when it is unpacked (maxMessageBytes)".into(),

@@ -8,10 +8,10 @@ use trunnion_proto::methods::Method;
 use trunnion_proto::revision::Revision;
 use trunnion_proto::trace::{self, TraceContext};
 
-use super::{Failure, Span, Telemetry};
-use crate::client::{ClientEvent, Sink};
+use super::{ClientEvent, Sink};
 use crate::error::Error;
-use crate::lock;
+use crate::sync::lock;
+use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A recorder of a client's operations.
 pub(crate) struct Tracer {
