@@ -24,6 +24,7 @@ const LOCKED: [(&str, &[&str]); 2] = [
             "trunnion-bench",
             "trunnion-c",
             "trunnion-chaos",
+            "trunnion-engine",
             "trunnion-examples",
             "trunnion-facade",
             "trunnion-generators",
@@ -39,11 +40,12 @@ const LOCKED: [(&str, &[&str]); 2] = [
     ("fuzz/Cargo.lock", &["trunnion-proto"]),
 ];
 
-const PLACES: [Place; 11] = [
+const PLACES: [Place; 12] = [
     place("Cargo.toml", "[workspace.package]\nversion = \"", "\""),
     place("Cargo.toml", "trunnion-proto = { path = \"core/proto\", version = \"", "\""),
-    place("Cargo.toml", "trunnion-macros = { path = \"core/macros\", version = \"", "\""),
-    place("Cargo.toml", "trunnion = { path = \"core/engine\", version = \"", "\""),
+    place("Cargo.toml", "trunnion-engine = { path = \"core/engine\", version = \"", "\""),
+    place("Cargo.toml", "trunnion-macros = { path = \"rust/macros\", version = \"", "\""),
+    place("Cargo.toml", "trunnion = { path = \"rust\", version = \"", "\""),
     place("Cargo.toml", "trunnion-facade = { path = \"bindings/facade\", version = \"", "\""),
     place("node/package.json", "\"name\": \"trunnion\",\n  \"version\": \"", "\""),
     place("node/package-lock.json", "\"name\": \"trunnion\",\n  \"version\": \"", "\""),

@@ -26,22 +26,29 @@ impl std::fmt::Debug for Error {
 }
 
 /// Names and codes of the failures that are never sent to a peer.
-pub(crate) mod local {
+pub mod local {
+    /// The connection, client, server or engine is closed.
     pub const CLOSED: (i64, &str) = (1, "closed");
+    /// The operation was cancelled.
     pub const CANCELLED: (i64, &str) = (3, "cancelled");
+    /// A limit was exceeded.
     pub const LIMIT: (i64, &str) = (5, "limit");
+    /// The transport failed.
     pub const TRANSPORT: (i64, &str) = (4, "transport");
+    /// The host called the library incorrectly.
     pub const USAGE: (i64, &str) = (6, "usage");
+    /// The peer broke the protocol.
     pub const PROTOCOL: (i64, &str) = (7, "protocol");
 }
 
 impl Error {
-    pub(crate) fn local((code, kind): (i64, &'static str), message: impl Into<String>) -> Error {
+    /// Returns an error with one of the codes of [`local`].
+    pub fn local((code, kind): (i64, &'static str), message: impl Into<String>) -> Error {
         Error { code, kind, message: message.into(), data: None }
     }
 
     /// Returns an error for an incorrect call by the host.
-    pub(crate) fn usage(message: impl Into<String>) -> Error {
+    pub fn usage(message: impl Into<String>) -> Error {
         Error::local(local::USAGE, message)
     }
 
@@ -81,7 +88,7 @@ impl Error {
     }
 
     /// Returns the protocol error to answer a peer with; a local code becomes -32603.
-    pub(crate) fn into_rpc(self) -> RpcError {
+    pub fn into_rpc(self) -> RpcError {
         let code = if self.code > 0 && self.kind != ErrorKind::Remote.as_str() { -32603 } else { self.code };
         let data = self.data.and_then(|data| serde_json::value::RawValue::from_string(data).ok());
         RpcError { code, message: self.message, data }

@@ -1,29 +1,21 @@
-//! trunnion: the Model Context Protocol for servers and clients.
+//! The engine of trunnion: the drivers of [`trunnion_proto`] over real transports, with stores and telemetry.
+//!
+//! This crate has no promise of stability. Programs use the crate `trunnion`; the bindings of other languages use
+//! `trunnion-facade`. Modules import only those of a lower floor:
+//!
+//! | floor | modules |
+//! | --- | --- |
+//! | 4 | [`client`], [`server`]: neither imports the other |
+//! | 3 | [`store`], [`telemetry`] |
+//! | 2 | `outbound`: outgoing HTTP |
+//! | 1 | [`error`], [`driver`], [`sync`], `random` |
 
 pub mod client;
-pub(crate) mod driver;
-pub(crate) mod error;
-pub mod host;
-pub(crate) mod outbound;
+pub mod driver;
+pub mod error;
+pub mod outbound;
 pub(crate) mod random;
 pub mod server;
 pub mod store;
-pub(crate) mod sync;
+pub mod sync;
 pub mod telemetry;
-
-pub use client::{Client, auth};
-pub use error::Error;
-pub use server::Server;
-pub use telemetry::Telemetry;
-pub use trunnion_proto::client::HttpTransport;
-pub use trunnion_proto::model;
-pub use trunnion_proto::revision::{Era, Revision};
-/// The crates that the argument structs of the macros derive from. Structs that a program derives itself must
-/// use the same versions.
-#[cfg(feature = "macros")]
-pub use {schemars, serde};
-
-/// The snippets of the guide, compiled and run as doctests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/rust.md")]
-struct Guide;

@@ -7,10 +7,11 @@ use crate::session::{Log, root, target as target_folder};
 use crate::setup;
 
 /// The crates; each stands after its dependencies.
-pub const CRATES: [(&str, &str); 4] = [
+pub const CRATES: [(&str, &str); 5] = [
     ("trunnion-proto", "core/proto"),
-    ("trunnion-macros", "core/macros"),
-    ("trunnion", "core/engine"),
+    ("trunnion-engine", "core/engine"),
+    ("trunnion-macros", "rust/macros"),
+    ("trunnion", "rust"),
     ("trunnion-facade", "bindings/facade"),
 ];
 

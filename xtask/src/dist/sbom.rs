@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn crate_of_a_line() {
         assert_eq!(super::key_of("tokio v1.54.0").as_deref(), Some("tokio 1.54.0"));
-        assert_eq!(super::key_of("trunnion v0.1.0 (core/engine)").as_deref(), Some("trunnion 0.1.0"));
+        assert_eq!(super::key_of("trunnion v0.1.0 (rust)").as_deref(), Some("trunnion 0.1.0"));
         assert_eq!(super::key_of(""), None);
     }
 

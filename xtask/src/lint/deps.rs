@@ -1,4 +1,4 @@
-//! The direction of dependencies: proto <- engine <- facade <- bindings, and the dependencies that `proto`
+//! The direction of dependencies: proto <- engine <- {facade <- bindings, rust}, and the dependencies that `proto`
 //! must not have.
 
 use serde_json::Value;
@@ -17,15 +17,16 @@ const BINDINGS: &[&str] = &["trunnion-python", "trunnion-node", "trunnion-swift"
 const MAY: &[(&str, &[&str])] = &[
     ("trunnion-proto", &[]),
     ("trunnion-macros", &[]),
-    ("trunnion", &["trunnion-proto", "trunnion-macros"]),
-    ("trunnion-facade", &["trunnion"]),
+    ("trunnion-engine", &["trunnion-proto"]),
+    ("trunnion", &["trunnion-proto", "trunnion-engine", "trunnion-macros"]),
+    ("trunnion-facade", &["trunnion-proto", "trunnion-engine"]),
     ("trunnion-python", &["trunnion-facade"]),
     ("trunnion-node", &["trunnion-facade"]),
     ("trunnion-swift", &["trunnion-facade"]),
     ("trunnion-c", &["trunnion-facade"]),
     ("trunnion-cli", &["trunnion"]),
     ("trunnion-examples", &["trunnion"]),
-    ("trunnion-chaos", &["trunnion"]),
+    ("trunnion-chaos", &["trunnion", "trunnion-facade"]),
 ];
 
 /// The features of dependencies, for unpublished crates.
@@ -169,11 +170,12 @@ mod tests {
             json!({"name": name, "id": name, "dependencies": dependencies})
         };
         let metadata = json!({
-            "workspace_members": ["trunnion-proto", "trunnion", "trunnion-facade", "trunnion-python"],
+            "workspace_members": ["trunnion-proto", "trunnion-engine", "trunnion-facade", "trunnion-python"],
             "packages": [
                 package("trunnion-proto", &["serde", "tokio", "rand"]), package("serde", &[]), package("tokio", &[]),
-                package("trunnion", &["trunnion-proto"]), package("trunnion-facade", &["trunnion"]),
-                package("trunnion-python", &["trunnion-facade", "trunnion"]),
+                package("trunnion-engine", &["trunnion-proto"]),
+                package("trunnion-facade", &["trunnion-engine"]),
+                package("trunnion-python", &["trunnion-facade", "trunnion-engine"]),
             ],
             "resolve": {"nodes": [{"id": "trunnion-proto", "deps": [
                 {"pkg": "serde", "dep_kinds": [{"kind": null, "target": null}]},
@@ -184,7 +186,7 @@ mod tests {
             violations(&metadata),
             [
                 "trunnion-proto names rand",
-                "trunnion-python depends on trunnion",
+                "trunnion-python depends on trunnion-engine",
                 "trunnion-proto reaches tokio"
             ]
         );

@@ -6,8 +6,9 @@ use crate::session::Log;
 use crate::setup::cargo;
 
 /// Packages that are built alone, or together with the hack, and the kinds of dependencies of such a build.
-const ALONE: [(&str, &str); 11] = [
+const ALONE: [(&str, &str); 12] = [
     ("trunnion-proto", "normal,build,dev"),
+    ("trunnion-engine", "normal,build,dev"),
     ("trunnion", "normal,build,dev"),
     ("trunnion-facade", "normal,build,dev"),
     ("trunnion-examples", "normal,build,dev"),

@@ -6,7 +6,7 @@ use super::files::{tracked, word_at};
 use crate::process::read;
 use crate::session::{Log, root};
 
-const FOLDERS: &[&str] = &["python/", "node/", "swift/", "bindings/"];
+const FOLDERS: &[&str] = &["python/", "node/", "swift/", "bindings/", "rust/"];
 
 const METHODS: &[&str] = &[
     "server/discover",
@@ -62,7 +62,8 @@ pub fn outside_core(log: &Log) -> Result<(), String> {
 /// Tests send messages as a peer would; prose may name what it explains.
 fn exempt(name: &str) -> bool {
     let path = Path::new(name);
-    let is_test = path.iter().any(|part| matches!(part.to_str(), Some("test" | "tests" | "Tests")));
+    let is_test =
+        path.iter().any(|part| matches!(part.to_str(), Some("test" | "tests" | "tests.rs" | "Tests")));
     let is_prose = path.extension().is_some_and(|extension| extension == "md" || extension == "lock");
     is_test || is_prose || name.ends_with("package-lock.json")
 }

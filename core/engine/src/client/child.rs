@@ -15,7 +15,7 @@ use trunnion_proto::client::{ClientError, kind};
 use trunnion_proto::json::Json;
 
 use self::stderr::Lines;
-use super::command::{ServerCommand, Stderr};
+use super::command::{ChildCommand, Stderr};
 use super::run::LinkEvent;
 use crate::driver::process::{self, Exit, Group};
 
@@ -29,7 +29,7 @@ const READ_SIZE: usize = 64 << 10;
 const WAITING_MESSAGES: usize = 4;
 
 pub(super) struct ChildLink {
-    command: ServerCommand,
+    command: ChildCommand,
     limit: usize,
     process: Process,
     unread: BytesMut,
@@ -58,7 +58,7 @@ struct Process {
 
 impl ChildLink {
     /// Starts the program. The error is for a person.
-    pub(super) fn spawn(command: ServerCommand, limit: usize) -> Result<ChildLink, String> {
+    pub(super) fn spawn(command: ChildCommand, limit: usize) -> Result<ChildLink, String> {
         let process = Process::spawn(&command)?;
         Ok(ChildLink {
             command,
@@ -238,7 +238,7 @@ fn ended(status: std::io::Result<ExitStatus>) -> String {
 }
 
 impl Process {
-    fn spawn(of: &ServerCommand) -> Result<Process, String> {
+    fn spawn(of: &ChildCommand) -> Result<Process, String> {
         let (program, arguments) = of.argv.split_first().ok_or("the command is empty")?;
         // The child's own `PATH`, if it has one.
         let path = of
@@ -300,7 +300,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_is_reaped_after_its_group_is_killed() {
         let script = "sleep 1000 >/dev/null 2>&1 & exit 3";
-        let command = ServerCommand::of(["/bin/sh", "-c", script].map(str::to_owned).into());
+        let command =
+            ChildCommand { argv: ["/bin/sh", "-c", script].map(str::to_owned).into(), ..Default::default() };
         let mut link = ChildLink::spawn(command, 1 << 20).expect("started");
         let LinkEvent::Closed(reason) = link.next().await else { panic!("it has ended") };
         assert!(reason.contains("exit status: 3"), "{reason}");

@@ -1,21 +1,13 @@
-//! Clients: the driver of [`trunnion_proto::client::ClientConn`] over real transports, and the Rust API on
-//! top.
+//! Clients: the driver of [`trunnion_proto::client::ClientConn`] over real transports.
 
-mod api;
-mod asking;
 pub mod auth;
-mod changes;
 mod child;
 mod command;
 mod exchange;
 mod guarded;
-mod pages;
 mod reply;
 mod run;
 mod stages;
-mod tasks;
-#[cfg(test)]
-mod tests;
 mod tracer;
 mod verdicts;
 
@@ -37,35 +29,8 @@ use crate::telemetry::Telemetry;
 use tracer::Tracer;
 
 pub use crate::driver::in_process::{MemoryEnd, memory_pair};
-pub use api::{CallResult, Client, ClientBuilder, FromResult, Request, Server};
-pub use changes::{Change, Changes, Listen};
-pub use command::{ServerCommand, Stderr};
-pub use pages::Page;
+pub use command::{ChildCommand, Stderr, Target};
 pub use reply::Reply;
-pub use tasks::{Task, TaskState, TaskStatus, TaskUpdates};
-
-/// The server to connect to.
-#[derive(Debug)]
-pub enum Target {
-    /// Streamable HTTP, or the older HTTP+SSE, at a URL that begins with `http://`, `https://` or
-    /// `http+unix://`.
-    Url(String),
-    /// A child process that uses its standard streams.
-    Command(ServerCommand),
-    /// A server in this process.
-    Memory(MemoryEnd),
-}
-
-impl Target {
-    /// Returns `http`, `stdio` or `memory`.
-    fn transport(&self) -> &'static str {
-        match self {
-            Target::Url(_) => "http",
-            Target::Command(_) => "stdio",
-            Target::Memory(_) => "memory",
-        }
-    }
-}
 
 /// Options of a connection; see the options of scope `connect` in `bindings/surface.toml`.
 #[derive(Debug, Clone)]

@@ -26,16 +26,17 @@ use std::time::{Duration, Instant};
 
 pub(crate) use conn::{Conn, ConnWatch, Noticed};
 pub(crate) use platform::OwnedStream;
-pub(crate) use platform::hosted::{Handle, Reactor};
-pub(crate) use platform::net::Listener;
-pub(crate) use platform::signal::Signal;
-pub(crate) use platform::stdio::{ByteReader, ByteWriter, take_stdio};
-pub(crate) use platform::{files, process, sigpipe, sockets};
+pub use platform::hosted::{Handle, Reactor};
+pub use platform::net::Listener;
+pub use platform::signal::Signal;
+pub use platform::stdio::{ByteReader, ByteWriter, take_stdio};
+pub use platform::{files, process, sigpipe, sockets};
 pub(crate) use time::Sleep;
 
 /// The address of a listener.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
+pub enum Place<'a> {
+    /// An address and a port.
     Tcp(SocketAddr),
     /// The absolute path of a Unix socket.
     #[cfg_attr(windows, expect(dead_code, reason = "Windows has none"))]
@@ -44,7 +45,7 @@ pub(crate) enum Place<'a> {
 
 /// The runtime of tasks, timers and I/O. Cheap to clone; a clone does not keep a [`Reactor`] alive.
 #[derive(Clone)]
-pub(crate) enum Driver {
+pub enum Driver {
     /// A tokio runtime with I/O and time enabled.
     Tokio(tokio::runtime::Handle),
     /// A reactor that the host runs; from [`Reactor::driver`].
@@ -54,7 +55,7 @@ pub(crate) enum Driver {
 impl Driver {
     /// Runs `fut` to its end. A panic in it ends that task only. After the driver was closed, `fut` is
     /// dropped at once.
-    pub(crate) fn spawn(&self, fut: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, fut: impl Future<Output = ()> + Send + 'static) {
         match self {
             Driver::Tokio(handle) => drop(handle.spawn(fut)),
             Driver::Hosted(handle) => handle.spawn(Box::pin(fut)),
@@ -68,30 +69,30 @@ impl Driver {
     }
 
     /// Returns a future that completes after `duration`.
-    pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
+    pub fn sleep(&self, duration: Duration) -> Sleep {
         // Out of range means "never"; about thirty years are sufficient for a process.
         let now = Instant::now();
         self.sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 30)))
     }
 
     /// Listens on a TCP address; port 0 selects a free one.
-    pub(crate) async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
+    pub async fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
         Listener::bind(self, addr)
     }
 
     /// Listens on a Unix socket at this path. A file that an earlier server left there is replaced; the file
     /// is removed with the listener.
-    pub(crate) async fn listen_unix(&self, path: &Path) -> io::Result<Listener> {
+    pub async fn listen_unix(&self, path: &Path) -> io::Result<Listener> {
         Listener::bind_unix(self, path)
     }
 
     /// Returns a reader for any stream: pipe, socket, terminal or file. Its flags are not changed.
-    pub(crate) fn reader(&self, stream: OwnedStream) -> io::Result<ByteReader> {
+    pub fn reader(&self, stream: OwnedStream) -> io::Result<ByteReader> {
         ByteReader::new(self, stream)
     }
 
     /// Returns a writer for any stream: pipe, socket, terminal or file. Its flags are not changed.
-    pub(crate) fn writer(&self, stream: OwnedStream) -> io::Result<ByteWriter> {
+    pub fn writer(&self, stream: OwnedStream) -> io::Result<ByteWriter> {
         ByteWriter::new(self, stream)
     }
 }

@@ -9,7 +9,7 @@ use super::Driver;
 use super::platform::hosted::{Handle, TimerKey};
 
 /// A timer from [`Driver::sleep_until`]. Dropping it cancels it.
-pub(crate) struct Sleep(Kind);
+pub struct Sleep(Kind);
 
 enum Kind {
     Tokio(Pin<Box<tokio::time::Sleep>>),

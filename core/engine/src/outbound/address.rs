@@ -10,7 +10,7 @@ const UNIX: &str = "http+unix://";
 
 /// The address of a server.
 #[derive(Debug)]
-pub(crate) struct ServerUrl {
+pub struct ServerUrl {
     /// The URL of the requests. Over a Unix socket its host is `localhost`.
     pub url: Url,
     /// The absolute path of the Unix socket that is connected to instead of the URL's host.
@@ -18,7 +18,7 @@ pub(crate) struct ServerUrl {
 }
 
 /// Parses the URL of a server. The error is for a person.
-pub(crate) fn server_url(text: &str) -> Result<ServerUrl, String> {
+pub fn server_url(text: &str) -> Result<ServerUrl, String> {
     const SCHEME: &str = "it must begin with http://, https:// or http+unix://";
     if let Some(rest) = strip_unix(text) {
         return over_socket(rest);
@@ -34,7 +34,7 @@ pub(crate) fn server_url(text: &str) -> Result<ServerUrl, String> {
 }
 
 /// Returns the start of the URLs of a server that listens on this socket; a path follows.
-pub(crate) fn unix_url(socket: &Path) -> String {
+pub fn unix_url(socket: &Path) -> String {
     let mut url = UNIX.to_owned();
     for &byte in socket.as_os_str().as_encoded_bytes() {
         // Unreserved (RFC 3986, 2.3): anything else might end the authority, or be changed by a URL parser.

@@ -3,9 +3,9 @@
 
 mod address;
 mod fetch;
-pub(crate) mod http;
+pub mod http;
 mod unpack;
 
-pub(crate) use address::{server_url, unix_url};
+pub use address::{server_url, unix_url};
 pub(crate) use fetch::{Failure, Fetcher};
 pub(crate) use http::{Lane, base_headers, install_provider};

@@ -45,7 +45,8 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// An observer of the cancellation of a [`Start::Later`] call.
-pub(crate) trait Observer: Send + Sync {
+pub trait Observer: Send + Sync {
+    /// Called once if the call is cancelled. `id`: as given to [`Call::observe`].
     fn cancelled(&self, id: u64, reason: Option<&str>);
 }
 
@@ -88,7 +89,8 @@ struct About {
 }
 
 /// The facts about the task that a call is a run of.
-pub(crate) struct TaskRun {
+pub struct TaskRun {
+    /// The id of the task.
     pub id: String,
     /// The number of the run. The first is 1.
     pub run: u64,
@@ -237,7 +239,7 @@ impl Call {
     /// Sends questions to the client; `reply` receives the answers as `{key: answer}`. In the modern era, a
     /// question without an answer ends this run of the handler as if the caller had cancelled: the client
     /// sends its request again, with the answers.
-    pub(crate) fn ask_with(&self, questions: Vec<Question>, reply: Reply) {
+    pub fn ask_with(&self, questions: Vec<Question>, reply: Reply) {
         let inner = &*self.0;
         let asked = Asked::new(questions, reply);
         if !inner.about.method.asks {
@@ -262,7 +264,7 @@ impl Call {
     }
 
     /// The asynchronous form of [`Call::ask_with`].
-    pub(crate) async fn ask(&self, questions: Vec<Question>) -> Result<String, Error> {
+    pub async fn ask(&self, questions: Vec<Question>) -> Result<String, Error> {
         let (sender, receiver) = oneshot::channel();
         self.ask_with(questions, Box::new(move |result| drop(sender.send(result))));
         receiver.await.unwrap_or_else(|_| Err(Error::local(local::CANCELLED, "the call is over")))
@@ -287,7 +289,7 @@ impl Call {
     }
 
     /// Returns the key of the next question that has none of its own.
-    pub(crate) fn next_key(&self) -> String {
+    pub fn next_key(&self) -> String {
         format!("q{}", self.0.unnamed.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
@@ -296,13 +298,13 @@ impl Call {
     }
 
     /// Returns the answers to the questions that were sent before the handler ran, as `{key: answer}`.
-    pub(crate) fn answers(&self) -> Option<&str> {
+    pub fn answers(&self) -> Option<&str> {
         self.0.answers.get().map(String::as_str)
     }
 
     /// Stores a value under a key, for this run and those that follow it. Fails with kind `limit` when too
     /// much is stored.
-    pub(crate) fn remember(&self, key: &str, value: &str) -> Result<bool, Error> {
+    pub fn remember(&self, key: &str, value: &str) -> Result<bool, Error> {
         if self.is_over() {
             return Ok(false);
         }
@@ -314,7 +316,7 @@ impl Call {
 
     /// Stores as [`Call::remember`] does, then calls `reply`: in a task, once the value is stored where it
     /// outlives the process.
-    pub(crate) fn store_with(&self, what: Stored, value: String, reply: StoreReply) {
+    pub fn store_with(&self, what: Stored, value: String, reply: StoreReply) {
         let kept = match &what {
             Stored::Value(key) => self.remember(key, &value),
             Stored::Checkpoint => self.mark(&value),
@@ -331,7 +333,7 @@ impl Call {
     }
 
     /// Stores as [`Call::store_with`] does, without a report of the completion.
-    pub(crate) fn store_soon(&self, key: &str, value: &str) -> Result<bool, Error> {
+    pub fn store_soon(&self, key: &str, value: &str) -> Result<bool, Error> {
         let stored = self.remember(key, value)?;
         if stored {
             let what = Stored::Value(key.to_owned());
@@ -348,7 +350,7 @@ impl Call {
     }
 
     /// The asynchronous form of [`Call::store_with`].
-    pub(crate) async fn store(&self, what: Stored, value: String) -> Result<(), Error> {
+    pub async fn store(&self, what: Stored, value: String) -> Result<(), Error> {
         let (sender, receiver) = oneshot::channel();
         self.store_with(what, value, Box::new(move |result| drop(sender.send(result))));
         receiver.await.unwrap_or_else(|_| Err(Error::local(local::CANCELLED, "the call is over")))
@@ -365,17 +367,17 @@ impl Call {
     }
 
     /// Returns the last checkpoint, as JSON text.
-    pub(crate) fn checkpoint(&self) -> Option<Json> {
+    pub fn checkpoint(&self) -> Option<Json> {
         lock(&self.0.memory).checkpoint().cloned()
     }
 
     /// Returns the task that the call is a run of.
-    pub(crate) fn task(&self) -> Option<&TaskRun> {
+    pub fn task(&self) -> Option<&TaskRun> {
         self.0.task.as_ref()
     }
 
     /// Returns the value that is stored under a key, as JSON text.
-    pub(crate) fn recall(&self, key: &str) -> Option<Json> {
+    pub fn recall(&self, key: &str) -> Option<Json> {
         lock(&self.0.memory).kept(key).cloned()
     }
 
@@ -407,7 +409,7 @@ impl Call {
     }
 
     /// Returns the verified claims of the caller.
-    pub(crate) fn caller(&self) -> Option<&Arc<Caller>> {
+    pub fn caller(&self) -> Option<&Arc<Caller>> {
         self.0.access.caller()
     }
 
@@ -517,7 +519,8 @@ impl Call {
         }
     }
 
-    pub(crate) fn observe(&self, observer: Arc<dyn Observer>, id: u64) {
+    /// Registers the observer of a later cancellation. `id` is passed to it.
+    pub fn observe(&self, observer: Arc<dyn Observer>, id: u64) {
         lock(&self.0.cancel).observer = Some((observer, id));
     }
 }
@@ -560,7 +563,7 @@ pub(crate) enum Say {
 
 /// The kinds of values that a handler stores.
 #[derive(Debug)]
-pub(crate) enum Stored {
+pub enum Stored {
     /// A value under a key.
     Value(String),
     /// The checkpoint of the handler.

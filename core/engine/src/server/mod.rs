@@ -1,15 +1,14 @@
 //! Servers: the items that they offer, and their transports.
 
-mod api;
-pub(crate) mod asking;
+pub mod asking;
 pub mod auth;
-pub(crate) mod call;
-pub(crate) mod http;
+pub mod call;
+pub mod http;
 mod inbox;
 pub(crate) mod notices;
-pub(crate) mod seal;
-pub(crate) mod stream;
-pub(crate) mod tasks;
+pub mod seal;
+pub mod stream;
+pub mod tasks;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,14 +28,6 @@ use trunnion_proto::server::post::Headers;
 use trunnion_proto::server::{Filter, Notice, Request};
 pub use trunnion_proto::tasks::TaskSupport;
 
-pub use api::{
-    Answers, Args, Ask, BlockingFn, Completion, Context, Elicited, ForCompletion, ForPrompt, ForResource,
-    ForTool, FromCall, HandlerFn, HttpBody, HttpServer, HttpService, IntoResult, Item, Json, Listening,
-    LogLevel, ParametersFn, Partial, Parts, Prompt, Resource, ResourceTemplate, Server, ServerBuilder, State,
-    Tool, ToolError, Uri,
-};
-#[cfg(feature = "macros")]
-pub use api::{completion, items, prompt, resource, tool};
 use auth::Auth;
 use call::{Call, Handler};
 use notices::Line;
@@ -49,12 +40,16 @@ use crate::sync::lock;
 use crate::telemetry::{Failure, Span, Telemetry};
 
 /// A server without its transports.
-pub(crate) struct ServerCore {
+pub struct ServerCore {
+    /// The items.
     pub catalog: Catalog<Arc<dyn Handler>>,
+    /// The counters of live objects.
     pub counters: Arc<Counters>,
+    /// The sealer of `requestState`.
     pub sealer: Sealer,
     /// The publisher of changes, in this process and to others.
     pub line: Arc<Line>,
+    /// The tasks, in the store.
     pub tasks: Arc<Tasks>,
     /// A callback for changed roots of a legacy client.
     pub on_roots_changed: Option<Box<dyn Fn() + Send + Sync>>,
@@ -70,6 +65,7 @@ pub(crate) struct ServerCore {
 }
 
 impl ServerCore {
+    /// Returns a server that serves nothing yet.
     pub fn new(
         catalog: Catalog<Arc<dyn Handler>>,
         counters: Arc<Counters>,
@@ -211,7 +207,7 @@ impl ServerCore {
 }
 
 /// The action for a request.
-pub(crate) enum Dispatch {
+pub enum Dispatch {
     /// The engine answers.
     Answer(Outcome),
     /// The request stays open as a stream of notifications.
@@ -219,11 +215,16 @@ pub(crate) enum Dispatch {
     /// The request needs these scopes, and the caller lacks some of them.
     Forbid(Vec<String>),
     /// A handler answers.
-    Run { entry: Arc<Entry<Arc<dyn Handler>>>, input: Input },
+    Run {
+        /// The item.
+        entry: Arc<Entry<Arc<dyn Handler>>>,
+        /// The handler's input.
+        input: Input,
+    },
 }
 
 /// Returns the error for a caller that lacks scopes, on transports without a challenge.
-pub(crate) fn forbidden(scopes: &[String]) -> Outcome {
+pub fn forbidden(scopes: &[String]) -> Outcome {
     let refusal = auth::Refusal::Scope;
     let data = serde_json::json!({ "reason": refusal.name(), "scopes": scopes });
     Outcome::Error(RpcError::new(ErrorKind::InvalidRequest, refusal.description()).with_data(data))
@@ -231,7 +232,7 @@ pub(crate) fn forbidden(scopes: &[String]) -> Outcome {
 
 /// Counts of live objects: zero everywhere when everything was closed.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub struct Counters {
     counts: Mutex<Counts>,
     idle: Condvar,
 }
@@ -245,8 +246,10 @@ struct Counts {
 
 /// The kinds of objects that [`Counters`] count.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A connection of a peer.
     Connection,
+    /// An operation of the host.
     Operation,
     /// A session of a legacy client over HTTP.
     Session,
@@ -292,7 +295,7 @@ impl Counts {
 
 /// One live object in [`Counters`].
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub struct Counted {
     counters: Arc<Counters>,
     kind: Kind,
 }

@@ -13,19 +13,19 @@ use crate::store::{Bus, Deliver, Subscriber};
 use crate::sync::lock;
 
 /// A receiver of change notifications.
-pub(crate) trait Listener: Send + Sync {
+pub trait Listener: Send + Sync {
     /// Receives a change. Must not block.
     fn notice(&self, notice: &Notice);
 }
 
 /// A receiver of messages from other processes about the sessions that they share.
-pub(crate) trait Sharing: Send + Sync {
+pub trait Sharing: Send + Sync {
     /// Receives a message. Must not block.
     fn heard(&self, session: &str, news: News);
 }
 
 /// A receiver of messages from other processes about tasks.
-pub(crate) trait Following: Send + Sync {
+pub trait Following: Send + Sync {
     /// Receives the id of a task that has changed, or is due. `session`: the legacy session that has made it.
     /// Must not block.
     fn changed(&self, id: &str, session: Option<&str>, due: bool);
@@ -33,7 +33,7 @@ pub(crate) trait Following: Send + Sync {
 
 /// The listeners of one server.
 #[derive(Default)]
-pub(crate) struct Hub {
+pub struct Hub {
     members: Mutex<Members>,
     sharing: Mutex<Vec<Weak<dyn Sharing>>>,
     following: Mutex<Option<Weak<dyn Following>>>,
@@ -95,7 +95,7 @@ impl Hub {
 }
 
 /// A subscription that lasts while it lives.
-pub(crate) struct Membership {
+pub struct Membership {
     hub: Arc<Hub>,
     id: u64,
 }
@@ -107,7 +107,7 @@ impl Drop for Membership {
 }
 
 /// A legacy session that this process serves, while it lives.
-pub(crate) struct ServedSession {
+pub struct ServedSession {
     hub: Arc<Hub>,
     name: String,
 }
@@ -125,7 +125,7 @@ impl Drop for ServedSession {
 }
 
 /// The connection of a server to the bus that it shares with other processes, if there is one.
-pub(crate) struct Line {
+pub struct Line {
     hub: Arc<Hub>,
     /// Marks the messages that this server has published itself.
     origin: String,
@@ -246,7 +246,7 @@ fn every_turn() -> u64 {
 /// A message between processes about a session that they share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum News {
+pub enum News {
     /// The record has another version, and this text. The text is in the message itself: a change that is
     /// published after it must find it applied.
     Changed { version: u64, text: String },

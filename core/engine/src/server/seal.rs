@@ -12,11 +12,11 @@ use crate::random::{now_ms, random};
 const KEY_BYTES: usize = 32;
 
 /// The time in which a client must return with the answers.
-pub(crate) const DEFAULT_TTL: Duration = Duration::from_secs(3600);
+pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 
 /// A sealer that seals with the first of its keys and opens with any (ChaCha20-Poly1305, RFC 8439; nonces are
 /// random, so a key is good for some 2^32 states).
-pub(crate) struct Sealer {
+pub struct Sealer {
     keys: Vec<LessSafeKey>,
     ttl: Duration,
 }

@@ -36,15 +36,20 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 const OUT_HIGH_WATER: usize = 8 << 20;
 
 /// The transport of frames.
-pub(crate) enum Carrier {
+pub enum Carrier {
     /// Lines over descriptors.
-    Lines { reader: ByteReader, writer: ByteWriter },
+    Lines {
+        /// The frames of the peer.
+        reader: ByteReader,
+        /// The frames to the peer.
+        writer: ByteWriter,
+    },
     /// Frames in memory.
     Memory(MemoryEnd),
 }
 
 /// Serves until the peer closes its end, or `stop` completes.
-pub(crate) async fn serve(
+pub async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
     carrier: Carrier,

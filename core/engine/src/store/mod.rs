@@ -61,7 +61,7 @@ use bytes::Bytes;
 pub use credential_files::FileStore;
 pub use credential_store::{CredentialStore, MemoryCredentials, Turn};
 pub use memory::MemoryStore;
-pub(crate) use open::open_now;
+pub use open::open_now;
 pub use open::{Stores, open};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;

@@ -19,7 +19,7 @@ pub struct Stores {
     pub credentials: Arc<dyn CredentialStore>,
     /// The bus between processes.
     pub bus: Arc<dyn Bus>,
-    /// A key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all processes
+    /// A key for `ServerBuilder::state_keys` that all processes
     /// with this store share.
     pub state_key: String,
 }
@@ -84,7 +84,7 @@ pub async fn open(name: &str) -> Result<Stores, StoreError> {
 
 /// Opens a store as [`open`] does, for synchronous callers: it blocks for as long as the server takes to
 /// answer.
-pub(crate) fn open_now(name: &str) -> Result<Stores, StoreError> {
+pub fn open_now(name: &str) -> Result<Stores, StoreError> {
     let name = name.to_owned();
     // On a thread of its own, for this one may belong to a runtime.
     let opening = std::thread::Builder::new().name("trunnion-open".into()).spawn(move || {

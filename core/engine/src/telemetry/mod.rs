@@ -34,8 +34,8 @@ const BATCH: usize = 512;
 const MAX_SERIES: usize = 1000;
 
 /// An exporter of spans and durations to a collector that accepts OTLP over HTTP. Cheap to clone; pass it to
-/// [`ServerBuilder::telemetry`](crate::server::ServerBuilder::telemetry) and
-/// [`ClientBuilder::telemetry`](crate::client::ClientBuilder::telemetry). An unavailable collector causes
+/// `ServerBuilder::telemetry` and
+/// `ClientBuilder::telemetry`. An unavailable collector causes
 /// neither delays nor failures. When the last clone is dropped, the runtime sends the rest if it still runs;
 /// [`Telemetry::flush`] waits for it.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl Telemetry {
     }
 
     /// Runs [`Telemetry::flush`] on a thread that may block and does not belong to the runtime.
-    pub(crate) fn flush_blocking(&self, limit: Duration) {
+    pub fn flush_blocking(&self, limit: Duration) {
         let (done, flushed) = std::sync::mpsc::channel();
         self.command(Command::Flush(Box::new(move || {
             let _ = done.send(());
@@ -164,7 +164,8 @@ impl TelemetryBuilder {
         self.start_on(&runtime)
     }
 
-    pub(crate) fn start_on(self, runtime: &tokio::runtime::Handle) -> Result<Telemetry, Error> {
+    /// Starts the export on a runtime.
+    pub fn start_on(self, runtime: &tokio::runtime::Handle) -> Result<Telemetry, Error> {
         let wrong = |what: &str, why: String| Error::usage(format!("telemetry.{what}: {why}"));
         server_url(&self.endpoint).map_err(|why| wrong("endpoint", why))?;
         let lane = |path: &str| {

@@ -26,7 +26,7 @@ pub(super) enum Side {
 
 /// The failure of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// `error.type`: the JSON-RPC code, `tool_error`, or the kind of a failure that was not sent to a peer.
     pub kind: String,
     /// `rpc.response.status_code`, if the response had one.
@@ -73,7 +73,7 @@ impl Failure {
 }
 
 /// A request in progress. If it is dropped without an end, it is not exported.
-pub(crate) struct Span {
+pub struct Span {
     telemetry: Telemetry,
     began: Instant,
     ended: Ended,

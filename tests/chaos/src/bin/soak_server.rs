@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use trunnion::Error;
-use trunnion::host::{Completion, Engine, Event};
+use trunnion_facade::{Completion, Engine, Event};
 
 const TEXT: u32 = 1;
 const CALL_TOOL: u32 = 1;

@@ -45,7 +45,7 @@ impl Loopback {
     }
 
     /// Uses a port that is bound already. Must be called within a runtime.
-    pub(crate) fn adopt(listener: std::net::TcpListener) -> io::Result<Loopback> {
+    pub fn adopt(listener: std::net::TcpListener) -> io::Result<Loopback> {
         listener.set_nonblocking(true)?;
         Loopback::on(TcpListener::from_std(listener)?)
     }

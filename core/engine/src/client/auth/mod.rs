@@ -1,6 +1,6 @@
 //! Client sign-in: OAuth 2.1 according to the authorization pages of the specification.
 //!
-//! An [`Auth`] is set by [`ClientBuilder::auth`](crate::client::ClientBuilder::auth). When the server refuses
+//! An [`Auth`] is set by `ClientBuilder::auth`. When the server refuses
 //! a request with 401, or with 403 because of scopes, the client authorizes itself and retries the request;
 //! the caller sees neither. [`trunnion_proto::auth`] implements the rules; this module provides their access
 //! to HTTP, the user, keys and stores.
@@ -113,7 +113,7 @@ impl Auth {
     }
 
     /// The client acts for itself; further options set its authentication.
-    pub(crate) fn client_credentials_alone(client_id: impl Into<String>) -> Auth {
+    pub fn client_credentials_alone(client_id: impl Into<String>) -> Auth {
         Auth::new(Grant::ClientCredentials).client_id(client_id)
     }
 
@@ -278,7 +278,7 @@ impl Auth {
     }
 
     /// Sets the source of guards: each lives while an operation runs that the end of the runtime would lose.
-    pub(crate) fn held(mut self, hold: impl Fn() -> Box<dyn Send + Sync> + Send + Sync + 'static) -> Auth {
+    pub fn held(mut self, hold: impl Fn() -> Box<dyn Send + Sync> + Send + Sync + 'static) -> Auth {
         self.held = Some(Arc::new(hold));
         self
     }

@@ -26,19 +26,19 @@ type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A single-threaded executor that the host runs whenever [`Reactor::fd`] is readable.
 ///
 /// It owns its tasks: closing or dropping it drops them, and with them their sockets.
-pub(crate) struct Reactor {
+pub struct Reactor {
     shared: Arc<Shared>,
 }
 
 /// A handle that spawns on and registers with a [`Reactor`] without holding it open.
 #[derive(Clone)]
-pub(crate) struct Handle {
+pub struct Handle {
     shared: Arc<Shared>,
 }
 
 impl Reactor {
     /// Returns an idle reactor.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let shared = Arc::new(Shared {
             poller: Poller::new()?,
             awake: AtomicBool::new(false),
@@ -53,31 +53,31 @@ impl Reactor {
     }
 
     /// Returns the driver for engine code.
-    pub(crate) fn driver(&self) -> Driver {
+    pub fn driver(&self) -> Driver {
         Driver::Hosted(Handle { shared: self.shared.clone() })
     }
 
     /// Returns the descriptor, which is readable when a turn has work: I/O, a wake-up from another thread, a
     /// timer, unfinished work.
-    pub(crate) fn fd(&self) -> RawFd {
+    pub fn fd(&self) -> RawFd {
         self.shared.poller.fd().as_raw_fd()
     }
 
     /// Makes the descriptor readable until the next turn. Callable from any thread; costs nothing while a
     /// turn is running.
-    pub(crate) fn notify(&self) {
+    pub fn notify(&self) {
         self.shared.notify();
     }
 
     /// Does the work that is ready, without blocking. Returns at once when another turn is running.
     ///
     /// Afterwards the descriptor is readable only if there is more work.
-    pub(crate) fn turn(&self) {
+    pub fn turn(&self) {
         self.turn_with(|| ());
     }
 
     /// Runs [`Reactor::turn`] after `first`, whose wake-ups belong to this turn and cost no system call.
-    pub(crate) fn turn_with<R>(&self, first: impl FnOnce() -> R) -> R {
+    pub fn turn_with<R>(&self, first: impl FnOnce() -> R) -> R {
         let shared = &*self.shared;
         let mut turn = match shared.turn.try_lock() {
             Ok(turn) => turn,
@@ -95,12 +95,12 @@ impl Reactor {
 
     /// Blocks until the descriptor is readable; `None` waits without limit. Returns false if the time has
     /// passed.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
         signal::wait_readable(self.shared.poller.fd(), timeout)
     }
 
     /// Drops every task. Later tasks are dropped when spawned, and streams that others own fail. Idempotent.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.shared.close();
     }
 }

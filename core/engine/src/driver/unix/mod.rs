@@ -3,18 +3,18 @@
 //! Tested on Linux. For macOS it is compiled only (`tools/cross.sh macos-check`).
 
 mod exit;
-pub(crate) mod files;
+pub mod files;
 pub(super) mod hosted;
 pub(super) mod net;
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "poller_epoll.rs")]
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "poller_polling.rs")]
 mod poller;
-pub(crate) mod process;
+pub mod process;
 pub(super) mod signal;
-pub(crate) mod sigpipe;
+pub mod sigpipe;
 pub(super) mod socket;
 mod socket_file;
-pub(crate) mod sockets;
+pub mod sockets;
 pub(super) mod stdio;
 mod watch;
 

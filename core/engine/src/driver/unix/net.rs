@@ -30,7 +30,7 @@ const KEEP_ALIVE_PROBES: u32 = 4;
 const BACKLOG: i32 = 4096;
 
 /// A listening TCP or Unix socket.
-pub(crate) struct Listener {
+pub struct Listener {
     driver: Driver,
     bound: Bound,
     socket: Watched,

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 ///
 /// Producers push, then `set`; the consumer clears, then takes everything there is. In that order
 /// nothing is lost, and only the first `set` after a `clear` costs a system call.
-pub(crate) struct Signal {
+pub struct Signal {
     set: AtomicBool,
     read: OwnedFd,
     /// `None` with an eventfd, which is both ends.
@@ -20,13 +20,13 @@ pub(crate) struct Signal {
 
 impl Signal {
     /// Returns a new signal that is not set.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let (read, write) = ends()?;
         Ok(Self { set: AtomicBool::new(false), read, write })
     }
 
     /// Makes the descriptor readable.
-    pub(crate) fn set(&self) {
+    pub fn set(&self) {
         if !self.set.swap(true, SeqCst) {
             // The only failure of a valid descriptor here is a full one, which is readable already.
             let _ = rustix::io::write(self.write.as_ref().unwrap_or(&self.read), &1u64.to_ne_bytes());
@@ -34,7 +34,7 @@ impl Signal {
     }
 
     /// Makes the descriptor not readable.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         if self.set.load(SeqCst) {
             let mut buf = [0u8; 8];
             let _ = rustix::io::read(&self.read, &mut buf);
@@ -44,12 +44,12 @@ impl Signal {
     }
 
     /// Returns the descriptor to watch for readability.
-    pub(crate) fn fd(&self) -> RawFd {
+    pub fn fd(&self) -> RawFd {
         self.read.as_raw_fd()
     }
 
     /// Blocks until set; `None` waits without limit. Returns false if the time has passed.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> bool {
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
         wait_readable(self.read.as_fd(), timeout)
     }
 }

@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// Blocks SIGPIPE permanently in this thread, which belongs to the engine.
-pub(crate) fn block_in_thread() {
+pub fn block_in_thread() {
     BLOCKED.set(!change(libc::SIG_BLOCK));
 }
 

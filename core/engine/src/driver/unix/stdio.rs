@@ -27,7 +27,7 @@ const READ_SIZE: usize = 64 * 1024;
 const SAFE_WRITE: usize = 512;
 
 /// A reader of bytes from a descriptor.
-pub(crate) struct ByteReader {
+pub struct ByteReader {
     fd: Watched,
     access: Access,
     /// True after a read found it empty. Only then will another edge follow a short read: a named pipe whose
@@ -36,7 +36,7 @@ pub(crate) struct ByteReader {
 }
 
 /// A writer of bytes to a descriptor.
-pub(crate) struct ByteWriter {
+pub struct ByteWriter {
     fd: Watched,
     access: Access,
     /// True if writing may raise SIGPIPE, and the process does not ignore it.
@@ -104,7 +104,7 @@ impl ByteWriter {
 ///
 /// Descriptor 0 becomes the null device, and 1 a duplicate of standard error, so that output of user code and
 /// its child processes cannot corrupt the stream. Once per process: later calls fail with `AlreadyExists`.
-pub(crate) fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn take_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, SeqCst) {
         return Err(io::Error::new(

@@ -13,11 +13,11 @@ use crate::driver::Driver;
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A type without values.
-pub(crate) struct Reactor(Infallible);
+pub struct Reactor(Infallible);
 
 /// A type without values.
 #[derive(Clone)]
-pub(crate) struct Handle(Infallible);
+pub struct Handle(Infallible);
 
 /// A type without values.
 #[derive(Clone, Copy)]

@@ -7,14 +7,14 @@
 //! The tests of `files` and `process` have run under Wine, compiled by `tools/cross.sh windows` separately
 //! from the rest of the engine, which was not compiled for Windows yet.
 
-pub(crate) mod files;
+pub mod files;
 pub(super) mod hosted;
 pub(super) mod net;
-pub(crate) mod process;
+pub mod process;
 pub(super) mod signal;
-pub(crate) mod sigpipe;
+pub mod sigpipe;
 pub(super) mod socket;
-pub(crate) mod sockets;
+pub mod sockets;
 pub(super) mod stdio;
 
 pub(crate) use std::os::windows::io::OwnedHandle as OwnedStream;

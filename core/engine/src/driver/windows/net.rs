@@ -32,7 +32,7 @@ const KEEP_ALIVE_PROBES: u32 = 4;
 const BACKLOG: i32 = 4096;
 
 /// A listening TCP socket.
-pub(crate) struct Listener {
+pub struct Listener {
     driver: Driver,
     address: SocketAddr,
     socket: TcpListener,

@@ -9,7 +9,7 @@ use crate::sync::lock;
 /// A flag, set from [`Signal::set`] until [`Signal::clear`]. Any thread may call.
 ///
 /// Producers push, then `set`; the consumer clears, then takes all entries. In that order no entry is lost.
-pub(crate) struct Signal {
+pub struct Signal {
     is_set: Mutex<bool>,
     changed: Condvar,
 }

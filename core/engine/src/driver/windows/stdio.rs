@@ -20,10 +20,10 @@ const READ_SIZE: usize = 64 * 1024;
 type Written = oneshot::Sender<io::Result<()>>;
 
 /// A reader of bytes from a handle.
-pub(crate) struct ByteReader(mpsc::Receiver<io::Result<Vec<u8>>>);
+pub struct ByteReader(mpsc::Receiver<io::Result<Vec<u8>>>);
 
 /// A writer of bytes to a handle.
-pub(crate) struct ByteWriter(mpsc::UnboundedSender<(Vec<u8>, Written)>);
+pub struct ByteWriter(mpsc::UnboundedSender<(Vec<u8>, Written)>);
 
 impl ByteReader {
     pub(in crate::driver) fn new(_: &Driver, handle: OwnedHandle) -> io::Result<Self> {
@@ -82,7 +82,7 @@ impl ByteWriter {
 /// Later requests to the system for them return `NUL` for the input and standard error for the output, so
 /// that output of user code and its child processes cannot corrupt the stream. A C runtime has its own table,
 /// which only its owner may change. Once per process: later calls fail with `AlreadyExists`.
-pub(crate) fn take_stdio() -> io::Result<(OwnedHandle, OwnedHandle)> {
+pub fn take_stdio() -> io::Result<(OwnedHandle, OwnedHandle)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, SeqCst) {
         return Err(io::Error::new(

@@ -12,7 +12,8 @@ use trunnion_proto::auth::resource::Caller;
 pub struct Claims(Arc<Caller>);
 
 impl Claims {
-    pub(crate) fn new(caller: Arc<Caller>) -> Claims {
+    /// Returns the claims of a caller.
+    pub fn new(caller: Arc<Caller>) -> Claims {
         Claims(caller)
     }
 

@@ -39,14 +39,15 @@ const OF_TOKENS: &str = "tokens";
 const OF_PROGRAM: &str = "program";
 
 /// An authorized caller.
-pub(crate) struct Admitted {
+pub struct Admitted {
+    /// The authenticated caller.
     pub caller: Arc<Caller>,
     /// For the next proof, where this one's nonce grows old.
     pub nonce: Option<HeaderValue>,
 }
 
 /// The guard of one endpoint.
-pub(crate) struct Guard {
+pub struct Guard {
     auth: Auth,
     rules: Rules,
     /// The issuer of claims that name none, where nobody else's tokens are taken.

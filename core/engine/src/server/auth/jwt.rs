@@ -67,7 +67,7 @@ impl JwtVerifier {
 
     /// The algorithms that tokens may be signed with, such as `ES256`. Default: RS, PS, ES (256 and 384 bits)
     /// and EdDSA. Neither `none` nor those with a shared secret (HS) can be named:
-    /// [`ServerBuilder::build`](crate::server::ServerBuilder::build) fails.
+    /// `ServerBuilder::build` fails.
     pub fn algorithms<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.algorithms.clear();
         for name in names {

@@ -1,6 +1,6 @@
 //! Authorization of the callers of a server (authorization pages of the specification; OAuth 2.1, section 5).
 //!
-//! An [`Auth`] is given to [`ServerBuilder::auth`](crate::server::ServerBuilder::auth) and holds for
+//! An [`Auth`] is given to `ServerBuilder::auth` and holds for
 //! everything that the server serves over HTTP; standard streams and clients of the same process need no
 //! token. The rules are [`trunnion_proto::auth::resource`]'s; here are what they need of the world: HTTP,
 //! keys, the clock.
@@ -53,7 +53,7 @@ use trunnion_proto::auth::url::{AddressClass, AddressPolicy};
 use crate::error::Error;
 
 pub use claims::Claims;
-pub(crate) use guard::{Admitted, Guard};
+pub use guard::{Admitted, Guard};
 pub use introspection::Introspection;
 pub use jwt::JwtVerifier;
 pub use tokens::StaticTokens;
@@ -204,7 +204,7 @@ impl Auth {
 
     /// Want a nonce of this server in every proof (RFC 9449, section 9): proofs cannot be made in advance.
     /// Where several processes serve, they need the same
-    /// [`state_keys`](crate::server::ServerBuilder::state_keys). Default: no.
+    /// `state_keys`. Default: no.
     pub fn dpop_nonces(mut self, nonces: bool) -> Self {
         self.nonces = nonces;
         self
@@ -216,12 +216,14 @@ impl Auth {
         self
     }
 
-    pub(crate) fn name(mut self, name: String) -> Self {
+    /// Sets the name of the server in the protected-resource metadata.
+    pub fn name(mut self, name: String) -> Self {
         self.name = Some(name);
         self
     }
 
-    pub(crate) fn on(mut self, runtime: tokio::runtime::Handle) -> Self {
+    /// Sets the runtime for requests to authorization servers.
+    pub fn on(mut self, runtime: tokio::runtime::Handle) -> Self {
         self.runtime = Some(runtime);
         self
     }
@@ -252,7 +254,7 @@ impl Auth {
     }
 
     /// Checks the settings. Fails with kind `usage`.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         let wrong = |why: String| Err(Error::usage(format!("auth: {why}")));
         if self.ways() == 0 {
             return wrong(

@@ -26,7 +26,7 @@ pub(super) trait Events: Send {
 }
 
 /// The body of a response.
-pub(crate) struct ResponseBody(Content);
+pub struct ResponseBody(Content);
 
 impl ResponseBody {
     /// All of it at once.
@@ -188,7 +188,7 @@ pub(super) fn refusal(status: u16, message: impl Into<String>) -> Response<Respo
 }
 
 /// The answer where too many requests are answered already, whose connections are not ours to refuse.
-pub(crate) fn too_many(most: usize) -> Response<ResponseBody> {
+pub fn too_many(most: usize) -> Response<ResponseBody> {
     let mut response = plain(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("{most} requests are answered already (maxConnections); try again"),

@@ -8,7 +8,7 @@ use trunnion_proto::server::post::{Headers, Lookup};
 
 /// The callers that are accepted.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Callers {
+pub struct Callers {
     /// Host header values accepted besides loopback names and the bound address; `*` accepts all.
     pub allowed_hosts: Vec<String>,
     /// Origin header values accepted besides loopback ones; `*` accepts all.
@@ -92,7 +92,7 @@ fn is_same(scheme: &str, one: &str, other: &str) -> bool {
 }
 
 /// Returns true if a text can be a public URL.
-pub(crate) fn is_public_url(url: &str) -> bool {
+pub fn is_public_url(url: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| {
         url.strip_prefix(scheme)
             .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', ' ', '#']))

@@ -55,7 +55,8 @@ const HAND_OVER_LIMIT: Duration = Duration::from_secs(5);
 const TRANSPORT: &str = "http";
 
 /// One endpoint of one server.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
+    /// The server that answers.
     pub server: Arc<ServerCore>,
     driver: Driver,
     options: HttpOptions,

@@ -27,10 +27,10 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-pub(crate) use answer::{ResponseBody, too_many};
-pub(crate) use caller::{Callers, is_public_url};
-pub(crate) use endpoint::Endpoint;
-pub(crate) use shared::Stores;
+pub use answer::{ResponseBody, too_many};
+pub use caller::{Callers, is_public_url};
+pub use endpoint::Endpoint;
+pub use shared::Stores;
 
 use super::ServerCore;
 use super::auth::Guard;
@@ -43,7 +43,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Options of an endpoint.
 #[derive(Debug, Clone)]
-pub(crate) struct HttpOptions {
+pub struct HttpOptions {
     /// Path of the endpoint.
     pub path: String,
     /// Path of the transport of 2024-11-05, if that is served too.
@@ -88,7 +88,8 @@ impl Default for HttpOptions {
 
 /// The phases of an endpoint's shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// Requests are accepted.
     Serving,
     /// No new connections and requests; those in flight are answered.
     Draining,
@@ -97,7 +98,7 @@ pub(crate) enum Phase {
 }
 
 /// The address of a listener that has one.
-pub(crate) fn bound(listener: &Listener) -> Option<SocketAddr> {
+pub fn bound(listener: &Listener) -> Option<SocketAddr> {
     match listener.place() {
         Place::Tcp(address) => Some(address),
         Place::Unix(_) => None,
@@ -105,7 +106,7 @@ pub(crate) fn bound(listener: &Listener) -> Option<SocketAddr> {
 }
 
 /// The URL of an endpoint for clients on this machine.
-pub(crate) fn local_url(listener: &Listener, path: &str) -> String {
+pub fn local_url(listener: &Listener, path: &str) -> String {
     match listener.place() {
         Place::Tcp(address) => format!("http://{address}{path}"),
         Place::Unix(socket) => format!("{}{path}", unix_url(socket)),
@@ -113,7 +114,7 @@ pub(crate) fn local_url(listener: &Listener, path: &str) -> String {
 }
 
 /// The guard of an endpoint that is to be served, if its server has one. An error is of kind `usage`.
-pub(crate) fn guard(
+pub fn guard(
     server: &ServerCore,
     options: &HttpOptions,
     listener: Option<&Listener>,
@@ -130,7 +131,7 @@ pub(crate) fn guard(
 
 /// Serves a listener until `phase` leaves [`Phase::Serving`] and its connections have ended. Fails with kind
 /// `transport` when the listener does, once the connections that it had have ended.
-pub(crate) async fn serve(
+pub async fn serve(
     server: Arc<ServerCore>,
     driver: Driver,
     listener: Listener,

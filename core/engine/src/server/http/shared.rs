@@ -19,8 +19,10 @@ const MAX_TRIES: usize = 16;
 
 /// The stores that several processes share.
 #[derive(Clone, Default)]
-pub(crate) struct Stores {
+pub struct Stores {
+    /// The sessions of legacy clients; `None`: in this process.
     pub sessions: Option<Arc<dyn SessionStore>>,
+    /// The events of their streams; `None`: in this process.
     pub events: Option<Arc<dyn EventStore>>,
 }
 

@@ -8,7 +8,7 @@ use super::run::Leave;
 use crate::sync::lock;
 
 /// Counts an endpoint that serves, until it drains.
-pub(crate) struct Serving {
+pub struct Serving {
     tasks: Arc<Tasks>,
     left: std::sync::atomic::AtomicBool,
 }

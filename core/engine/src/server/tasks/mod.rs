@@ -36,7 +36,7 @@ use crate::sync::lock;
 
 /// The options for the storage and the execution of the tasks of a server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TaskOptions {
+pub struct TaskOptions {
     /// The time for which a task is stored, from its creation; `None`: without limit.
     pub ttl: Option<Duration>,
     /// The interval at which clients should poll.
@@ -68,7 +68,7 @@ impl Default for TaskOptions {
 }
 
 /// The tasks of one server in this process.
-pub(crate) struct Tasks {
+pub struct Tasks {
     me: Weak<Tasks>,
     store: Arc<dyn TaskStore>,
     options: TaskOptions,
@@ -101,6 +101,7 @@ struct State {
 }
 
 impl Tasks {
+    /// Returns the tasks of a server. `store`: `None` for one in memory.
     pub fn new(store: Option<Arc<dyn TaskStore>>, options: TaskOptions, line: Arc<Line>) -> Arc<Tasks> {
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::default()));
         let tasks = Arc::new_cyclic(|me| Tasks {

@@ -107,7 +107,7 @@ impl Drop for Working {
 
 /// The resources of a run until its handler has really ended, which may be later than the run: a cancelled
 /// thread continues until it notices.
-pub(crate) struct Hold {
+pub struct Hold {
     _place: Place,
     /// Its permit among the tasks of its tool, while it has one.
     turn: Mutex<Option<OwnedSemaphorePermit>>,

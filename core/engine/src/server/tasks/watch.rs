@@ -66,7 +66,7 @@ fn digest(summary: &Summary) -> u64 {
 }
 
 /// Keeps tasks watched while it lives.
-pub(crate) struct Watch {
+pub struct Watch {
     tasks: Weak<Tasks>,
     ids: Vec<String>,
     is_stream: bool,
@@ -108,7 +108,7 @@ impl Tasks {
     }
 
     /// Restricts a filter to the tasks that its client may see, and watches those: their present states and
-    /// changes are sent to the hub from [`Granted::begin`] on. Fails if the store does: the owners of the
+    /// changes are sent to the hub from `Granted::begin` on. Fails if the store does: the owners of the
     /// tasks are unknown then.
     pub fn grant(
         self: &Arc<Self>,
@@ -140,7 +140,7 @@ impl Tasks {
 }
 
 /// The filter of a stream that subscribes to tasks.
-pub(crate) struct Granted {
+pub struct Granted {
     /// The subjects that the stream receives.
     pub filter: Filter,
     /// The states of the tasks when they were read.

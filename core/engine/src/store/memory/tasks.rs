@@ -13,7 +13,7 @@ use crate::sync::lock;
 /// About how many bytes a task takes besides its text.
 const OVERHEAD: usize = 512;
 
-pub(super) struct Tasks {
+pub struct Tasks {
     entries: HashMap<String, Entry>,
     by_owner: BTreeMap<(String, u64), String>,
     /// The tasks that are over.

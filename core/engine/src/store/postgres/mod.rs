@@ -79,7 +79,7 @@ impl PostgresStore {
         Ok(PostgresStore { runtime, hub, state_key, database })
     }
 
-    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// Returns a key for `ServerBuilder::state_keys` that all
     /// processes with these tables share.
     pub fn state_key(&self) -> &str {
         &self.state_key

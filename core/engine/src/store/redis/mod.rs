@@ -78,7 +78,7 @@ impl RedisStore {
         Ok(RedisStore { runtime, hub, state_key, server })
     }
 
-    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// Returns a key for `ServerBuilder::state_keys` that all
     /// processes with this prefix share.
     pub fn state_key(&self) -> &str {
         &self.state_key

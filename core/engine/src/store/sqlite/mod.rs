@@ -35,7 +35,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// has to be on a disk of this machine; SQLite's locks do not work on network shares. Messages of another
 /// process arrive within 50 ms. Times on Linux are those of a clock that is never set and that stops while
 /// the machine sleeps, elsewhere the time of day. The result of a resolved future of a
-/// [`TaskStore`](super::TaskStore) or a [`CredentialStore`](crate::auth::CredentialStore) is on the disk; of
+/// [`TaskStore`](super::TaskStore) or a [`CredentialStore`](super::CredentialStore) is on the disk; of
 /// sessions, streams and messages a crash of the machine, not of a process, may cost the last.
 pub struct SqliteStore {
     path: PathBuf,
@@ -65,7 +65,7 @@ impl SqliteStore {
         Ok(SqliteStore { path: path.to_owned(), state_key, jobs })
     }
 
-    /// Returns a key for [`ServerBuilder::state_keys`](crate::server::ServerBuilder::state_keys) that all
+    /// Returns a key for `ServerBuilder::state_keys` that all
     /// processes with this file share.
     pub fn state_key(&self) -> &str {
         &self.state_key
